@@ -1,0 +1,469 @@
+/*
+ * linkfs.h - the linkfs library: a file system in a directory, with complete links.
+ *
+ * A volume is one host directory (a metadata database and data pieces). One process at a time owns it;
+ * every call here works on a volume that this process has opened.
+ *
+ * Errors. Every function that can fail returns 0 or a negative LINKFS_E... code (never errno). Outputs are
+ * untouched on failure. linkfs_errno() maps a code to the host's errno, linkfs_strerror() to a text.
+ *
+ * Threads. All functions may be called from any thread at once, on one volume or several, unless a comment
+ * says otherwise. No function prints, exits or keeps global state. Callbacks run with the volume's lock held
+ * and must not call linkfs.
+ *
+ * Durability. A change is visible to every later call when the call that made it returns. It is durable when
+ * linkfs_volume_sync(), linkfs_node_fsync(), linkfs_file_sync() or linkfs_volume_close() returned 0 after it;
+ * without those, within the volume's commit interval. After a power cut the volume equals the result of some
+ * prefix of its operations. Namespace calls are atomic: they happen wholly or not at all.
+ *
+ * Names are bytes (pointer and length, 1 to 255, no '/' and no NUL). Paths are NUL-terminated bytes.
+ */
+#ifndef LINKFS_H
+#define LINKFS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) && defined(LINKFS_BUILDING)
+#define LINKFS_API __attribute__((visibility("default")))
+#else
+#define LINKFS_API
+#endif
+
+#define LINKFS_VERSION_MAJOR 0
+#define LINKFS_VERSION_MINOR 1
+#define LINKFS_VERSION_PATCH 0
+
+/* ---- errors ------------------------------------------------------------------------------------------- */
+
+/* The codes below 1000 have the numbers of Linux's errno on every platform; those above are linkfs's own. */
+enum linkfs_error {
+	LINKFS_OK = 0,
+	LINKFS_EPERM = -1,
+	LINKFS_ENOENT = -2,
+	LINKFS_EINTR = -4,
+	LINKFS_EIO = -5,
+	LINKFS_ENXIO = -6,
+	LINKFS_E2BIG = -7,
+	LINKFS_EBADF = -9,
+	LINKFS_EAGAIN = -11,
+	LINKFS_ENOMEM = -12,
+	LINKFS_EACCES = -13,
+	LINKFS_EBUSY = -16,
+	LINKFS_EEXIST = -17,
+	LINKFS_EXDEV = -18,
+	LINKFS_ENODEV = -19,
+	LINKFS_ENOTDIR = -20,
+	LINKFS_EISDIR = -21,
+	LINKFS_EINVAL = -22,
+	LINKFS_EMFILE = -24,
+	LINKFS_ENOTTY = -25,
+	LINKFS_ETXTBSY = -26,
+	LINKFS_EFBIG = -27,
+	LINKFS_ENOSPC = -28,
+	LINKFS_ESPIPE = -29,
+	LINKFS_EROFS = -30,
+	LINKFS_EMLINK = -31,
+	LINKFS_EPIPE = -32,
+	LINKFS_ERANGE = -34,
+	LINKFS_ENAMETOOLONG = -36,
+	LINKFS_ENOSYS = -38,
+	LINKFS_ENOTEMPTY = -39,
+	LINKFS_ELOOP = -40,
+	LINKFS_ENODATA = -61,
+	LINKFS_EOVERFLOW = -75,
+	LINKFS_EOPNOTSUPP = -95,
+	LINKFS_ENOTCONN = -107,
+	LINKFS_ESTALE = -116,
+	LINKFS_EDQUOT = -122,
+
+	LINKFS_ECORRUPT = -1001,   /* a checksum or an invariant of the volume does not hold (errno EIO) */
+	LINKFS_ENOTVOLUME = -1002, /* the directory is not a linkfs volume (EINVAL) */
+	LINKFS_ENEWER = -1003,     /* the volume needs a newer linkfs (EOPNOTSUPP) */
+	LINKFS_ELOCKED = -1004,    /* another process owns the volume (EBUSY) */
+	LINKFS_ESCHEMA = -1005,    /* the database's schema is not linkfs's (EIO) */
+	LINKFS_EPOISONED = -1006,  /* an earlier sync failed; the volume is read-only until reopened (EIO) */
+};
+
+/* The host's errno for a code (positive; 0 for 0; EIO for a code that is not listed). */
+LINKFS_API int linkfs_errno(int error);
+/* The code for a host errno (negative). Unknown numbers give LINKFS_EIO. */
+LINKFS_API int linkfs_from_errno(int host_errno);
+/* The name of a code ("LINKFS_ENOENT") and its text ("No such file or directory"); static strings, never NULL. */
+LINKFS_API const char *linkfs_error_name(int error);
+LINKFS_API const char *linkfs_strerror(int error);
+
+/* A sentence for people beside an error code: what was wrong, where, and what to do. Owned by the caller;
+ * every function that takes one accepts NULL. Written only when the function fails. */
+struct linkfs_message {
+	char text[1024];
+};
+
+/* The library's version as "MAJOR.MINOR.PATCH"; a static string. */
+LINKFS_API const char *linkfs_version(void);
+
+/* ---- common types --------------------------------------------------------------------------------------- */
+
+#define LINKFS_ROOT_INO 1u
+#define LINKFS_NAME_MAX 255u
+#define LINKFS_PATH_MAX 4096u         /* with the terminating NUL, as Linux's PATH_MAX */
+#define LINKFS_SYMLINK_MAX 4095u      /* longest target text */
+#define LINKFS_SYMLOOP_MAX 40u        /* expansions in one walk */
+#define LINKFS_LINK_MAX 2147483647u
+#define LINKFS_XATTR_NAME_MAX 255u
+#define LINKFS_XATTR_SIZE_MAX 65536u
+#define LINKFS_FILE_SIZE_MAX 17592186040320u /* 16 TiB - 4 KiB, ext4's limit at 4 KiB blocks */
+
+/* Who asks. groups may be NULL when ngroups is 0 and is only read during the call. uid 0 overrides permissions
+ * as Linux's root does. A NULL pointer to a credential means uid 0, gid 0, umask 022. */
+struct linkfs_cred {
+	uint32_t uid, gid;
+	const uint32_t *groups; /* supplementary groups */
+	uint32_t ngroups;
+	uint32_t umask;
+	uint32_t flags; /* LINKFS_CRED_... */
+};
+
+/* The kernel has checked permissions already and keeps its own caches: check none, and send the observer
+ * no event for what this call changes. Used by the mount. */
+#define LINKFS_CRED_KERNEL 1u
+
+/* Attributes of a file. Times are nanoseconds since 1970-01-01 UTC (1677 to 2262; what is set outside is clamped). */
+struct linkfs_stat {
+	uint64_t ino;
+	uint64_t size;   /* bytes; for a symlink the length of its text */
+	uint64_t blocks; /* allocated, in units of 512 bytes */
+	uint32_t mode;   /* type and permissions as in Linux's st_mode */
+	uint32_t nlink;
+	uint32_t uid, gid;
+	uint32_t rdev_major, rdev_minor;
+	uint32_t blksize; /* preferred I/O size, bytes */
+	uint32_t flags;   /* LINKFS_INO_... */
+	int64_t atime_ns, mtime_ns, ctime_ns, btime_ns;
+};
+
+/* ---- volumes ---------------------------------------------------------------------------------------------- */
+
+struct linkfs_volume;
+
+/* Zero the struct, set what matters. */
+struct linkfs_create_options {
+	const char *label;    /* NULL for none; at most 255 bytes */
+	uint32_t root_uid, root_gid;
+	uint32_t root_mode;   /* permissions of the root directory; 0 means 0755 */
+	uint64_t limit_bytes; /* most bytes of file data the volume may hold; 0 for no limit of its own */
+};
+
+/* Makes a volume in directory path, which must be absent or empty (its parent must exist). On failure what
+ * was made is removed. Durable when it returns. Errors: LINKFS_EEXIST (not empty), LINKFS_ENOENT,
+ * LINKFS_EACCES, LINKFS_ENOSPC ... with why filled. */
+LINKFS_API int linkfs_volume_create(const char *path, const struct linkfs_create_options *options,
+				    struct linkfs_message *why);
+
+#define LINKFS_OPEN_READONLY 1u
+#define LINKFS_OPEN_NOATIME 2u    /* reads never change atime (otherwise relatime) */
+#define LINKFS_OPEN_STRICTATIME 4u
+
+/* Zero the struct, set what matters. */
+struct linkfs_open_options {
+	uint32_t flags;              /* LINKFS_OPEN_... */
+	uint32_t commit_interval_ms; /* 0 means 5000 */
+	const char *mount_point;     /* told to others in the lock file; may be NULL */
+	const char *control_socket;  /* likewise */
+};
+
+/* Opens the volume in directory path and becomes its owner; finishes what a crash left undone (orphans, intents).
+ * *out is freed by linkfs_volume_close(). Errors: LINKFS_ENOENT, LINKFS_ENOTVOLUME, LINKFS_ENEWER,
+ * LINKFS_ELOCKED (why names host, pid and mount point of the owner), LINKFS_ESCHEMA, LINKFS_ECORRUPT ... */
+LINKFS_API int linkfs_volume_open(const char *path, const struct linkfs_open_options *options,
+				  struct linkfs_volume **out, struct linkfs_message *why);
+
+/* Commits, releases the volume and frees it, whatever it returns. NULL is allowed. The caller has closed every
+ * file and directory handle and no call is in flight. Returns the result of the last commit. */
+LINKFS_API int linkfs_volume_close(struct linkfs_volume *volume);
+
+/* Makes everything done so far durable. LINKFS_EPOISONED after any failed sync, until the volume is reopened. */
+LINKFS_API int linkfs_volume_sync(struct linkfs_volume *volume);
+
+/* Who owns the volume at path, read from its lock file without opening it. */
+struct linkfs_owner {
+	uint32_t pid;
+	int local;               /* whether the owner runs on this host */
+	char host[256];
+	char mount_point[4096];  /* "" when not mounted */
+	char control_socket[512]; /* "" when it has none */
+};
+/* LINKFS_ENOENT when nobody owns it, LINKFS_ENOTVOLUME when path is no volume. */
+LINKFS_API int linkfs_volume_owner(const char *path, struct linkfs_owner *out);
+
+/* Rewrites the owner's line in the lock file (after mounting, before unmounting). NULL for none. */
+LINKFS_API int linkfs_volume_set_owner(struct linkfs_volume *volume, const char *mount_point, const char *control_socket);
+
+struct linkfs_statfs {
+	uint64_t block_size;            /* bytes; the unit of the next three */
+	uint64_t blocks, blocks_free, blocks_available;
+	uint64_t inodes, inodes_free;   /* files in use plus a generous bound */
+	uint64_t name_max;
+};
+LINKFS_API int linkfs_volume_statfs(struct linkfs_volume *volume, struct linkfs_statfs *out);
+
+struct linkfs_info {
+	uint8_t uuid[16];
+	char label[256];
+	char path[4096];          /* absolute path of the volume's directory */
+	uint32_t format_version;
+	uint32_t read_only;       /* opened so, or poisoned */
+	uint32_t poisoned;
+	uint32_t block_size;
+	uint64_t features_compat, features_ro_compat, features_incompat;
+	int64_t created_ns;
+	uint64_t inodes;          /* files, directories, symlinks ... now */
+	uint64_t next_ino;
+	uint64_t epoch;
+	uint64_t data_blocks_used; /* of block_size bytes */
+	uint64_t meta_bytes;      /* database and its WAL on the host */
+	uint64_t limit_bytes;
+	uint64_t commits;         /* since opened */
+};
+LINKFS_API int linkfs_volume_info(struct linkfs_volume *volume, struct linkfs_info *out);
+
+/* What changed beside the kernel's back (calls whose credential lacks LINKFS_CRED_KERNEL). */
+enum linkfs_event_kind {
+	LINKFS_EVENT_ATTR,  /* attributes or xattrs of ino */
+	LINKFS_EVENT_DATA,  /* content (or symlink text) of ino, and its attributes */
+	LINKFS_EVENT_ENTRY, /* name in directory ino came, went or changed */
+};
+struct linkfs_event {
+	enum linkfs_event_kind kind;
+	uint64_t ino;
+	const char *name; /* LINKFS_EVENT_ENTRY only; valid during the call */
+	size_t name_len;
+};
+/* Sets the one observer of a volume (NULL: none). It is called after the change is visible and before the call
+ * that made it returns, in that call's thread, with no lock held; it may block. Not while calls are in flight. */
+typedef void linkfs_observer(void *arg, const struct linkfs_event *events, size_t count);
+LINKFS_API void linkfs_volume_observe(struct linkfs_volume *volume, linkfs_observer *observer, void *arg);
+
+/* ---- node-level calls: by inode number, as a mount or an NFS server needs them ------------------------------- */
+
+/* An inode number is never used again. A number that is gone gives LINKFS_ESTALE.
+ *
+ * Holds. An unlinked file lives while it has holds (or open handles). Calls that return an inode take
+ * LINKFS_HOLD to add one hold in the same step. Holds do not survive the process. */
+#define LINKFS_HOLD 1u
+
+LINKFS_API int linkfs_node_hold(struct linkfs_volume *volume, uint64_t ino);
+/* Gives up count holds; the last one of an unlinked file frees it. Never fails for a held node. */
+LINKFS_API void linkfs_node_release(struct linkfs_volume *volume, uint64_t ino, uint64_t count);
+
+/* The entry name in directory dir. "." and ".." work (".." of the root is the root). Checks search permission. */
+LINKFS_API int linkfs_node_lookup(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+				  const char *name, size_t name_len, uint32_t flags, struct linkfs_stat *out);
+LINKFS_API int linkfs_node_getattr(struct linkfs_volume *volume, uint64_t ino, struct linkfs_stat *out);
+
+#define LINKFS_SET_MODE 1u
+#define LINKFS_SET_UID 2u
+#define LINKFS_SET_GID 4u
+#define LINKFS_SET_SIZE 8u
+#define LINKFS_SET_ATIME 16u
+#define LINKFS_SET_MTIME 32u
+#define LINKFS_SET_ATIME_NOW 64u
+#define LINKFS_SET_MTIME_NOW 128u
+#define LINKFS_SET_CTIME 256u      /* the kernel's own; only with LINKFS_CRED_KERNEL */
+#define LINKFS_SET_KILL_SUIDGID 512u /* the kernel asks to drop setuid and setgid bits with this change */
+struct linkfs_setattr {
+	uint32_t valid; /* LINKFS_SET_... */
+	uint32_t mode, uid, gid;
+	uint64_t size;
+	int64_t atime_ns, mtime_ns, ctime_ns;
+};
+/* Changes attributes, all or none, under POSIX's rules for the credential (owner, group, setuid and setgid
+ * dropped on chown, ACL mask kept with the mode). out may be NULL. */
+LINKFS_API int linkfs_node_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				   const struct linkfs_setattr *change, struct linkfs_stat *out);
+
+/* 0 when the credential may do all of mask (4 read, 2 write, 1 execute or search; 0 exists), else LINKFS_EACCES
+ * (LINKFS_EROFS for writing to a read-only volume). */
+LINKFS_API int linkfs_node_access(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint32_t mask);
+
+/* The text of a symlink, not NUL-terminated, cut at size; *len_out is what was written. LINKFS_EINVAL if not a symlink. */
+LINKFS_API int linkfs_node_readlink(struct linkfs_volume *volume, uint64_t ino, char *buf, size_t size, size_t *len_out);
+
+/* Makes a file of the type in mode (regular, directory, FIFO, socket, character or block device; a mode without
+ * type is a regular file). Owner is the credential's uid; group its gid, or the directory's when that is setgid. The
+ * directory's default ACL or else the credential's umask is applied, once. out may be NULL. LINKFS_EEXIST ... */
+struct linkfs_make {
+	uint32_t mode;
+	uint32_t rdev_major, rdev_minor;
+};
+LINKFS_API int linkfs_node_make(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+				const char *name, size_t name_len, const struct linkfs_make *how, uint32_t flags,
+				struct linkfs_stat *out);
+/* A regular file without a name (O_TMPFILE): nlink 0, always held (LINKFS_HOLD is implied), gone with its last hold
+ * unless linkfs_node_link() gave it a name. */
+LINKFS_API int linkfs_node_tmpfile(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+				   uint32_t mode, struct linkfs_stat *out);
+LINKFS_API int linkfs_node_symlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+				   const char *name, size_t name_len, const char *target, size_t target_len,
+				   uint32_t flags, struct linkfs_stat *out);
+/* Another name for a file of any type but directory (LINKFS_EPERM). LINKFS_EMLINK at LINKFS_LINK_MAX. */
+LINKFS_API int linkfs_node_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint64_t dir,
+				const char *name, size_t name_len, uint32_t flags, struct linkfs_stat *out);
+LINKFS_API int linkfs_node_unlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+				  const char *name, size_t name_len);
+LINKFS_API int linkfs_node_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+				 const char *name, size_t name_len);
+
+#define LINKFS_RENAME_NOREPLACE 1u
+#define LINKFS_RENAME_EXCHANGE 2u
+#define LINKFS_RENAME_WHITEOUT 4u /* refused: LINKFS_EINVAL */
+LINKFS_API int linkfs_node_rename(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_dir,
+				  const char *old_name, size_t old_len, uint64_t new_dir, const char *new_name,
+				  size_t new_len, uint32_t flags);
+
+/* One directory entry. cookie is the position after it: pass it to go on. Cookies are stable: they survive
+ * changes to the directory, remounts and restarts; 0 is the start; they are below 2^63. */
+struct linkfs_entry {
+	const char *name; /* valid during the callback */
+	size_t name_len;
+	uint64_t ino;
+	uint64_t cookie;
+	uint32_t type; /* S_IFMT bits of the mode */
+	const struct linkfs_stat *stat; /* with LINKFS_READDIR_STAT, else NULL; NULL for "." and ".." too */
+};
+/* Nonzero stops; the entry then counts as not read. */
+typedef int linkfs_entry_fn(void *arg, const struct linkfs_entry *entry);
+#define LINKFS_READDIR_STAT 2u /* beside LINKFS_HOLD, which holds every entry the callback accepted but . and .. */
+/* Lists directory dir from cookie on, "." and ".." first. Ends at the end, or when fn stops it: both return 0.
+ * A call may also return 0 after a bounded number of entries; the end is reached when fn was never called. */
+LINKFS_API int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+				   uint64_t cookie, uint32_t flags, linkfs_entry_fn *fn, void *arg);
+
+/* Content. Reads past the end give 0 bytes. Permissions are the opener's business: these check none. */
+LINKFS_API int linkfs_node_read(struct linkfs_volume *volume, uint64_t ino, uint64_t offset, void *buf, size_t size,
+				size_t *done_out);
+#define LINKFS_WRITE_APPEND 1u       /* at the end, whatever offset says; *offset_out tells where */
+#define LINKFS_WRITE_KILL_SUIDGID 2u /* drop setuid, setgid and file capabilities, as Linux does on write */
+#define LINKFS_WRITE_SYNC 4u         /* durable when it returns (O_SYNC) */
+/* Writes all of it or fails with nothing written (LINKFS_ENOSPC, LINKFS_EFBIG, LINKFS_EROFS ...). A write that crosses
+ * LINKFS_FILE_SIZE_MAX is cut there; *done_out tells (may be NULL, as may offset_out). */
+LINKFS_API int linkfs_node_write(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				 uint64_t offset, const void *buf, size_t size, uint32_t flags, size_t *done_out,
+				 uint64_t *offset_out);
+/* Makes content and attributes of ino durable, and every operation before (group commit). */
+LINKFS_API int linkfs_node_fsync(struct linkfs_volume *volume, uint64_t ino, int data_only);
+
+/* Modes are Linux's FALLOC_FL_ numbers. Any other combination is LINKFS_EOPNOTSUPP. */
+#define LINKFS_ALLOC_KEEP_SIZE 1u
+#define LINKFS_ALLOC_PUNCH 2u    /* with KEEP_SIZE */
+#define LINKFS_ALLOC_COLLAPSE 8u /* alone; offset and length multiples of the block size */
+#define LINKFS_ALLOC_ZERO 16u    /* with or without KEEP_SIZE */
+#define LINKFS_ALLOC_INSERT 32u  /* alone; offset and length multiples of the block size */
+LINKFS_API int linkfs_node_allocate(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				    uint32_t mode, uint64_t offset, uint64_t length);
+
+#define LINKFS_SEEK_DATA 3
+#define LINKFS_SEEK_HOLE 4
+/* LINKFS_ENXIO past the end, or when no data follows. */
+LINKFS_API int linkfs_node_seek(struct linkfs_volume *volume, uint64_t ino, uint64_t offset, int whence, uint64_t *out);
+/* Copies a range; whole blocks are shared, not copied. The ranges must not overlap in one file (LINKFS_EINVAL).
+ * Stops at the source's end; *done_out tells. */
+LINKFS_API int linkfs_node_copy_range(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t from,
+				      uint64_t from_offset, uint64_t to, uint64_t to_offset, uint64_t length,
+				      uint64_t *done_out);
+
+/* Extended attributes under Linux's rules (user.*, trusted.*, security.*, system.posix_acl_access and _default in the
+ * kernel's xattr format). size 0 asks for the length; too small a buffer is LINKFS_ERANGE; none is LINKFS_ENODATA.
+ * The list is NUL-terminated names, those the credential may see. */
+#define LINKFS_XATTR_CREATE 1u
+#define LINKFS_XATTR_REPLACE 2u
+#define LINKFS_XATTR_KILL_SGID 4u /* with an ACL: the kernel asks to drop setgid */
+LINKFS_API int linkfs_node_getxattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				    const char *name, void *buf, size_t size, size_t *len_out);
+LINKFS_API int linkfs_node_setxattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				    const char *name, const void *value, size_t size, uint32_t flags);
+LINKFS_API int linkfs_node_listxattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				     char *buf, size_t size, size_t *len_out);
+LINKFS_API int linkfs_node_removexattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				       const char *name);
+
+/* ---- path-level calls: for programs that embed a file tree ------------------------------------------------------ */
+
+/* A path that starts with '/' is walked from the volume's root, else from directory at (LINKFS_ROOT_INO, or any
+ * directory's number). Absolute symlink targets start at the volume's root. Walks as Linux does: search permission in
+ * each directory, at most LINKFS_SYMLOOP_MAX expansions, trailing slashes follow and demand a directory. */
+#define LINKFS_NOFOLLOW 4u /* do not follow a symlink that is the last component */
+LINKFS_API int linkfs_path_stat(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+				uint32_t flags, struct linkfs_stat *out);
+/* The directory of the last component and its name, for calls that make or remove it. *name_out points into path
+ * (or to "." for a path of only slashes); trailing slashes are not part of the name; *slash_out (may be NULL) tells if
+ * there were any. The last component is not looked at. */
+LINKFS_API int linkfs_path_parent(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+				  uint64_t *dir_out, const char **name_out, size_t *name_len_out, int *slash_out);
+LINKFS_API int linkfs_path_make(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+				const struct linkfs_make *how, struct linkfs_stat *out);
+LINKFS_API int linkfs_path_symlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *target,
+				   uint64_t at, const char *path, struct linkfs_stat *out);
+/* Puts a symlink at path in place of whatever file or symlink is there, in one step (ln -sfn). A directory there is LINKFS_EISDIR. */
+LINKFS_API int linkfs_path_replace_symlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *target,
+					   uint64_t at, const char *path, struct linkfs_stat *out);
+/* flags LINKFS_FOLLOW: when old_path is a symlink, link its target (AT_SYMLINK_FOLLOW); default links the symlink itself. */
+#define LINKFS_FOLLOW 8u
+LINKFS_API int linkfs_path_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
+				const char *old_path, uint64_t new_at, const char *new_path, uint32_t flags);
+LINKFS_API int linkfs_path_unlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path);
+LINKFS_API int linkfs_path_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path);
+LINKFS_API int linkfs_path_rename(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
+				  const char *old_path, uint64_t new_at, const char *new_path, uint32_t flags);
+LINKFS_API int linkfs_path_readlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+				    char *buf, size_t size, size_t *len_out);
+/* flags: 0 or LINKFS_NOFOLLOW. */
+LINKFS_API int linkfs_path_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+				   uint32_t flags, const struct linkfs_setattr *change);
+
+/* Open files: keep an unlinked file alive and remember what they were opened for. */
+struct linkfs_file;
+#define LINKFS_O_READ 1u
+#define LINKFS_O_WRITE 2u
+#define LINKFS_O_APPEND 4u
+#define LINKFS_O_CREATE 8u     /* make a regular file with mode when there is none */
+#define LINKFS_O_EXCL 16u      /* with CREATE: LINKFS_EEXIST when there is one, a dangling symlink included */
+#define LINKFS_O_TRUNC 32u
+#define LINKFS_O_NOFOLLOW 64u  /* LINKFS_ELOOP when the last component is a symlink */
+#define LINKFS_O_SYNC 128u     /* every write durable when it returns */
+#define LINKFS_O_TMPFILE 256u  /* path names a directory; makes a file without a name in it */
+/* *out is freed by linkfs_file_close(). Directories: LINKFS_EISDIR for writing. */
+LINKFS_API int linkfs_file_open(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+				uint32_t flags, uint32_t mode, struct linkfs_file **out);
+/* Frees the handle (NULL allowed); the last handle of an unlinked file frees the file. Not durable: sync first. */
+LINKFS_API void linkfs_file_close(struct linkfs_file *file);
+LINKFS_API uint64_t linkfs_file_ino(const struct linkfs_file *file);
+/* As linkfs_node_read/write; LINKFS_EBADF when not opened for it. */
+LINKFS_API int linkfs_file_read(struct linkfs_file *file, uint64_t offset, void *buf, size_t size, size_t *done_out);
+LINKFS_API int linkfs_file_write(struct linkfs_file *file, uint64_t offset, const void *buf, size_t size, size_t *done_out);
+LINKFS_API int linkfs_file_truncate(struct linkfs_file *file, uint64_t size);
+LINKFS_API int linkfs_file_stat(struct linkfs_file *file, struct linkfs_stat *out);
+LINKFS_API int linkfs_file_sync(struct linkfs_file *file, int data_only);
+/* Gives an open file (of O_TMPFILE, or unlinked) a name (linkat with AT_EMPTY_PATH). A file that was unlinked, other
+ * than by O_TMPFILE, is LINKFS_ENOENT as on Linux. */
+LINKFS_API int linkfs_file_link(struct linkfs_file *file, const struct linkfs_cred *cred, uint64_t at, const char *path);
+
+/* Open directories. */
+struct linkfs_dir;
+LINKFS_API int linkfs_dir_open(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+			       struct linkfs_dir **out);
+/* The next entry, valid until the next call on this handle; *out is NULL at the end. One thread at a time per handle. */
+LINKFS_API int linkfs_dir_read(struct linkfs_dir *dir, const struct linkfs_entry **out);
+LINKFS_API uint64_t linkfs_dir_tell(const struct linkfs_dir *dir);
+LINKFS_API void linkfs_dir_seek(struct linkfs_dir *dir, uint64_t cookie);
+LINKFS_API uint64_t linkfs_dir_ino(const struct linkfs_dir *dir);
+LINKFS_API void linkfs_dir_close(struct linkfs_dir *dir);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,65 @@
+/*
+ * base.h - what every layer uses: error codes, byte buffers, clocks, small helpers.
+ * Layer: base (the lowest). Depends on include/linkfs.h and libc only.
+ */
+#ifndef LK_BASE_H
+#define LK_BASE_H
+
+#include <linkfs.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LK_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define LK_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define LK_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+/* Bytes that somebody else owns. */
+struct lk_bytes {
+	const void *p;
+	size_t len;
+};
+
+/* A growable buffer. Zero-initialised is empty; lk_buf_done() frees. */
+struct lk_buf {
+	uint8_t *p;
+	size_t len, cap;
+};
+int lk_buf_reserve(struct lk_buf *buf, size_t more); /* LINKFS_ENOMEM */
+int lk_buf_append(struct lk_buf *buf, const void *p, size_t len);
+void lk_buf_done(struct lk_buf *buf);
+
+/* Wall clock, nanoseconds since 1970 UTC, and monotonic clock. */
+int64_t lk_clock_now_ns(void);
+uint64_t lk_clock_monotonic_ns(void);
+
+/* Cryptographically random bytes (getrandom). */
+int lk_random(void *p, size_t len);
+
+/* Fills message->text when message is not NULL; returns error, so that callers can write return lk_fail(...). */
+int lk_fail(struct linkfs_message *message, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* Whole-buffer I/O: retry on EINTR and short counts. Return 0, or a LINKFS code; a short read is LINKFS_EIO,
+ * except that lk_pread_some gives what there is. */
+int lk_pread_all(int fd, void *buf, size_t len, uint64_t offset);
+int lk_pread_some(int fd, void *buf, size_t len, uint64_t offset, size_t *done_out);
+int lk_pwrite_all(int fd, const void *buf, size_t len, uint64_t offset);
+
+/* Little-endian access for records kept in blobs. */
+static inline void lk_put_u64(void *p, uint64_t v)
+{
+	uint8_t *b = p;
+	for (int i = 0; i < 8; i++)
+		b[i] = (uint8_t)(v >> (8 * i));
+}
+static inline uint64_t lk_get_u64(const void *p)
+{
+	const uint8_t *b = p;
+	uint64_t v = 0;
+	for (int i = 0; i < 8; i++)
+		v |= (uint64_t)b[i] << (8 * i);
+	return v;
+}
+
+#endif

@@ -1,0 +1,27 @@
+/*
+ * file.h - the content of regular files: inline, extents, holes.
+ * Layer: core. The functions without an op take the locks of T1 themselves.
+ */
+#ifndef LK_FILE_H
+#define LK_FILE_H
+
+#include "inode.h"
+
+/* Within an op, the node's write lock held (lk_node_lock, before lk_op_begin). Sets size, blocks, times; does not put. */
+int lk_file_resize(struct lk_op *op, struct lk_inode *inode, uint64_t size);
+
+int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size, size_t *done_out);
+int lk_file_write(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,
+		  size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out);
+int lk_file_allocate(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint32_t mode, uint64_t offset,
+		     uint64_t length);
+int lk_file_seek(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, int whence, uint64_t *out);
+int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset, uint64_t to,
+		       uint64_t to_offset, uint64_t length, uint64_t *done_out);
+/* Finishes a long operation that a crash cut off. */
+int lk_file_resume(struct lk_fs *fs, const struct lk_intent *intent);
+
+/* perm.c: drops setuid, setgid (when group-executable) and file capabilities from inode; not put. */
+int lk_perm_kill_privs(struct lk_op *op, struct lk_inode *inode);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * inode.h - inode records: the one door to table inode, and what every change of one shares.
+ * Layer: core.
+ */
+#ifndef LK_INODE_H
+#define LK_INODE_H
+
+#include "txn.h"
+
+#include <sys/stat.h>
+
+/* LINKFS_ESTALE when there is none (LINKFS_ECORRUPT for a record that breaks a rule: mode, counts, sizes). */
+int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out);
+int lk_inode_put(struct lk_op *op, struct lk_inode *inode);
+/* A new record with the next number and times now; mode, uid, gid, rdev, nlink are set by the caller before put. */
+int lk_inode_new(struct lk_op *op, struct lk_inode *out);
+int lk_inode_erase(struct lk_op *op, uint64_t ino);
+
+/* Sets ctime (and mtime) to the op's time. Not put. */
+void lk_inode_touch(struct lk_op *op, struct lk_inode *inode, bool modified);
+/* As touch for directory dir, by number, with get and put: mtime and ctime; nlink changes by subdirs. */
+int lk_inode_touch_dir(struct lk_op *op, uint64_t dir, int64_t subdirs);
+
+void lk_inode_stat(const struct lk_inode *inode, struct linkfs_stat *out);
+
+static inline bool lk_is_dir(const struct lk_inode *i) { return S_ISDIR((mode_t)i->mode); }
+static inline bool lk_is_reg(const struct lk_inode *i) { return S_ISREG((mode_t)i->mode); }
+static inline bool lk_is_lnk(const struct lk_inode *i) { return S_ISLNK((mode_t)i->mode); }
+
+#endif

@@ -1,0 +1,26 @@
+/*
+ * node.h - nodes in memory: who holds an inode, and its write lock.
+ * Layer: core. A node exists while it has holds or somebody waits for its lock. Own locking inside.
+ */
+#ifndef LK_NODE_H
+#define LK_NODE_H
+
+#include "fs.h"
+
+int lk_node_table_new(struct lk_node_table **out);
+void lk_node_table_free(struct lk_node_table *table);
+
+/* Holds keep an unlinked inode alive. With fs->lock held, so that "no name and no hold" is decided in one place. */
+int lk_node_hold(struct lk_fs *fs, uint64_t ino, uint64_t count);
+/* Returns true when the last hold went. LK callers then ask lk_orphan_released(). */
+bool lk_node_unhold(struct lk_fs *fs, uint64_t ino, uint64_t count);
+bool lk_node_held(struct lk_fs *fs, uint64_t ino);
+
+/* T1's write lock of an inode's content: taken before fs->lock, for write, truncate, allocate, copy. The second form
+ * takes two in ascending order (equal numbers once). They fail only with LINKFS_ENOMEM. */
+int lk_node_lock(struct lk_fs *fs, uint64_t ino);
+void lk_node_unlock(struct lk_fs *fs, uint64_t ino);
+int lk_node_lock2(struct lk_fs *fs, uint64_t a, uint64_t b);
+void lk_node_unlock2(struct lk_fs *fs, uint64_t a, uint64_t b);
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * schema.h - the volume's records: every table's columns, key and indexes, described once.
+ * Layer: format. docs/FORMAT.md says the same in words; store/ makes SQL from these descriptors, core/ fills
+ * the structs, check/ and history (X_old) are driven by them.
+ *
+ * Every column is a 64-bit integer or bytes; a record struct has one field per column. A history record is the
+ * live record's struct with an int64_t last after it; in SQL its column stands right after the key.
+ */
+#ifndef LK_SCHEMA_H
+#define LK_SCHEMA_H
+
+#include "base.h"
+
+#define LK_APPLICATION_ID 0x6c6b6673 /* "lkfs" */
+#define LK_FORMAT_VERSION 1
+#define LK_BLOCK_SIZE 4096u
+#define LK_EXTENT_BLOCKS_MAX 64u      /* blocks in an extent row with checksums (64 x 8 bytes stay in the B-tree cell) */
+#define LK_GROUP_BLOCKS 32768u        /* blocks in a group: 128 MiB */
+#define LK_PIECE_BLOCKS 262144u       /* blocks in a data piece: 1 GiB */
+#define LK_INLINE_MAX 2048u           /* content up to this is kept in the inline table */
+#define LK_INO_MAX ((INT64_C(1) << 48) - 1)
+#define LK_DISK_BLOCK_MAX ((INT64_C(1) << 40) - 1)
+
+enum lk_column_type { LK_INT, LK_BYTES };
+
+struct lk_column {
+	const char *name;
+	enum lk_column_type type;
+	uint16_t offset; /* of the int64_t or struct lk_bytes in the record struct */
+};
+
+struct lk_index {
+	const char *name;
+	const uint8_t *columns; /* positions in the table's columns */
+	uint8_t column_count;
+};
+
+enum lk_table_id {
+	LK_T_SUPER,
+	LK_T_COUNTER,
+	LK_T_INODE,
+	LK_T_DIRENT,
+	LK_T_TARGET,
+	LK_T_COMPONENT,
+	LK_T_BIND,
+	LK_T_INLINE,
+	LK_T_EXTENT,
+	LK_T_XATTR,
+	LK_T_ORPHAN,
+	LK_T_INTENT,
+	LK_T_DELETED,
+	LK_T_GROUP,
+	LK_T_SHARED,
+	LK_T_SNAPSHOT,
+	LK_T_LIVE_COUNT,
+	/* The history of each versioned table: same columns, and "last" right after the key. */
+	LK_T_INODE_OLD = LK_T_LIVE_COUNT,
+	LK_T_DIRENT_OLD,
+	LK_T_TARGET_OLD,
+	LK_T_BIND_OLD,
+	LK_T_INLINE_OLD,
+	LK_T_EXTENT_OLD,
+	LK_T_XATTR_OLD,
+	LK_T_COUNT,
+};
+
+struct lk_table {
+	const char *name;
+	enum lk_table_id id;
+	const struct lk_column *columns;
+	uint8_t column_count;
+	uint8_t key_count;      /* the first key_count columns are the key */
+	bool rowid;             /* the key is one integer column: INTEGER PRIMARY KEY */
+	bool versioned;         /* has born, and a history table */
+	uint8_t born_column;    /* versioned only */
+	enum lk_table_id old;   /* versioned only */
+	const struct lk_index *indexes;
+	uint8_t index_count;
+	size_t record_size;
+};
+
+extern const struct lk_table lk_tables[LK_T_COUNT];
+
+/* The largest number of columns and record struct size of any table. */
+#define LK_COLUMNS_MAX 24
+#define LK_RECORD_MAX (LK_COLUMNS_MAX * 16)
+
+/* Fields by descriptor. */
+static inline int64_t *lk_int_at(const struct lk_column *c, void *record)
+{
+	return (int64_t *)(void *)((char *)record + c->offset);
+}
+static inline const int64_t *lk_int_of(const struct lk_column *c, const void *record)
+{
+	return (const int64_t *)(const void *)((const char *)record + c->offset);
+}
+static inline struct lk_bytes *lk_bytes_at(const struct lk_column *c, void *record)
+{
+	return (struct lk_bytes *)(void *)((char *)record + c->offset);
+}
+static inline const struct lk_bytes *lk_bytes_of(const struct lk_column *c, const void *record)
+{
+	return (const struct lk_bytes *)(const void *)((const char *)record + c->offset);
+}
+
+/* ---- live records ------------------------------------------------------------------------------------------ */
+
+struct lk_super { /* one row, id 1 */
+	int64_t id;
+	struct lk_bytes uuid;        /* 16 bytes */
+	struct lk_bytes name_secret; /* 192 bytes: keys the hash of names (K1) */
+	struct lk_bytes label;
+	int64_t features_compat, features_ro_compat, features_incompat;
+	int64_t block_size;
+	int64_t created_ns;
+	int64_t limit_blocks;          /* 0: none */
+	struct lk_bytes properties;    /* "key=value\n"... */
+	struct lk_bytes key_slots;     /* empty: room for encryption (L2) */
+};
+
+enum lk_counter_id { /* the counter table's keys */
+	LK_COUNTER_NEXT_INO = 1,
+	LK_COUNTER_EPOCH = 2,
+	LK_COUNTER_INODES = 3,
+	LK_COUNTER_NEXT_INTENT = 4,
+	LK_COUNTER_DATA_BLOCKS = 5, /* blocks allocated; the sum over groups is the truth */
+};
+struct lk_counter {
+	int64_t id;
+	int64_t value;
+};
+
+/* flags of an inode */
+#define LK_INODE_INLINE 1      /* content is in the inline table (an empty file is inline without a row) */
+#define LK_INODE_KEEP_LINKS 2
+#define LK_INODE_TRACKED 4
+#define LK_INODE_HAS_ACL 8     /* has system.posix_acl_access */
+#define LK_INODE_HAS_DEFAULT_ACL 16
+#define LK_INODE_HAS_CAPS 32   /* has security.capability */
+#define LK_INODE_TMPFILE 64    /* made without a name and never had one: may be linked from nlink 0 */
+
+struct lk_inode {
+	int64_t ino;
+	int64_t mode; /* type and permissions */
+	int64_t uid, gid;
+	int64_t nlink;
+	int64_t size;
+	int64_t blocks; /* allocated blocks of LK_BLOCK_SIZE */
+	int64_t atime_ns, mtime_ns, ctime_ns, btime_ns;
+	int64_t rdev; /* major << 32 | minor */
+	int64_t flags;
+	int64_t xattr_count;
+	int64_t born;
+};
+
+struct lk_dirent {
+	int64_t dir, hash, ord;
+	int64_t ino;
+	int64_t type; /* S_IFMT bits >> 12 */
+	struct lk_bytes name;
+	int64_t born;
+};
+#define LK_DIRENT_BY_INO 0 /* index (ino, dir, hash, ord, name) */
+
+struct lk_target {
+	int64_t ino;
+	struct lk_bytes text;
+	int64_t tracks; /* the target's ino of a tracked link, else 0 */
+	int64_t born;
+};
+
+struct lk_component {
+	int64_t hash;
+	int64_t ino; /* the symlink */
+	int64_t position;
+	int64_t is_last;
+};
+#define LK_COMPONENT_BY_INO 0 /* index (ino) */
+
+struct lk_bind {
+	int64_t dir, hash, ord;
+	int64_t source;
+	int64_t born;
+};
+#define LK_BIND_BY_SOURCE 0
+
+struct lk_inline {
+	int64_t ino;
+	struct lk_bytes content;
+	int64_t born;
+};
+
+enum lk_codec {
+	LK_CODEC_RAW = 0,
+	LK_CODEC_HOLE = 1,      /* disk_block 0, any count, no sums */
+	LK_CODEC_UNWRITTEN = 2, /* allocated, reads as zeros, any count within one group, no sums */
+};
+struct lk_extent {
+	int64_t ino, file_block;
+	int64_t disk_block, count;
+	int64_t codec;
+	int64_t length, offset; /* of compressed data; 0 otherwise */
+	struct lk_bytes sums;   /* count x XXH3 64, little-endian */
+	int64_t born;
+};
+
+struct lk_xattr {
+	int64_t ino;
+	struct lk_bytes name, value;
+	int64_t born;
+};
+
+struct lk_orphan {
+	int64_t ino;
+};
+
+struct lk_intent {
+	int64_t id;
+	int64_t kind;
+	int64_t ino;
+	int64_t from, to; /* meaning by kind */
+};
+
+struct lk_deleted {
+	int64_t ino;
+	int64_t dir;
+	struct lk_bytes name;
+	int64_t time_ns;
+};
+
+struct lk_group {
+	int64_t number;
+	int64_t used;           /* set bits */
+	struct lk_bytes bitmap; /* LK_GROUP_BLOCKS / 8 bytes, bit i of byte i / 8: least significant first */
+};
+
+struct lk_shared {
+	int64_t disk_block; /* start of a range */
+	int64_t count;
+	int64_t refs; /* 2 or more */
+};
+
+struct lk_snapshot {
+	int64_t epoch;
+	struct lk_bytes name;
+	int64_t time_ns;
+	struct lk_bytes note;
+	int64_t next_ino;
+	int64_t deleting;
+};
+
+/* The checksum of a data block, as in an extent's sums. */
+uint64_t lk_block_sum(const void *block, size_t len);
+/* K1: the 55-bit hash of a name, keyed with the volume's secret (192 bytes). */
+int64_t lk_name_hash(const void *secret, const void *name, size_t len);
+
+/* ---- history records: the key, last, then the rest ------------------------------------------------------------ */
+
+/* Copies a live record of table into a record of its history table (byte pointers are shared), and back. */
+void lk_record_to_old(const struct lk_table *table, const void *live, int64_t last, void *old);
+void lk_record_from_old(const struct lk_table *table, const void *old, void *live);
+/* The last epoch of a history record. */
+int64_t lk_record_last(const struct lk_table *old_table, const void *old);
+
+#endif

@@ -1,0 +1,105 @@
+/*
+ * db.h - the metadata engine's contract: typed records by key, ordered scans, transactions. Nothing of SQL shows.
+ * Layer: store. db_sqlite.c implements it; tests wrap it with a fault injector; a server engine comes later (L1).
+ *
+ * Records are the structs of schema.h, addressed by their table's descriptor. A database is used by one thread at a
+ * time (the owner's metadata lock sees to that); lk_db_checkpoint() may run beside it.
+ *
+ * Errors are LINKFS codes: LINKFS_ENOENT (no such row), LINKFS_EEXIST, LINKFS_ENOSPC, LINKFS_EIO, LINKFS_ECORRUPT (a
+ * page's checksum, a row of the wrong type, SQLite's own finding), LINKFS_ENOMEM.
+ */
+#ifndef LK_DB_H
+#define LK_DB_H
+
+#include "schema.h"
+
+struct lk_db;
+
+/* Which rows: those whose first equal columns (in key order, or in the order of the index) equal those in from, and
+ * whose next ranged columns, compared together as one tuple, come after from's (or are equal, unless exclusive).
+ * Ascending; with reverse, descending and "come before". limit 0: all. */
+struct lk_scan {
+	const struct lk_table *table;
+	int index; /* position in table->indexes, or LK_BY_KEY */
+	uint8_t equal, ranged;
+	bool exclusive, reverse;
+	const void *from;
+	uint32_t limit;
+};
+#define LK_BY_KEY (-1)
+
+/* Called for each row; bytes are valid during the call only. It must not use the database. 0 goes on, a positive value
+ * stops the scan (which then returns 0), a negative one stops it and is returned. */
+typedef int lk_row_fn(void *arg, const void *record);
+
+struct lk_db_usage {
+	uint64_t pages, free_pages; /* of the database file */
+	uint32_t page_size;
+	uint64_t wal_bytes;         /* used part of the WAL */
+};
+
+struct lk_db_ops {
+	void (*close)(struct lk_db *db);
+	/* key: a record whose key columns are set. Fills *record; bytes are copied into *bytes (appended to it) and stay
+	 * valid until that buffer is changed. */
+	int (*get)(struct lk_db *db, const struct lk_table *table, const void *key, void *record, struct lk_buf *bytes);
+	int (*put)(struct lk_db *db, const struct lk_table *table, const void *record);    /* insert or replace */
+	int (*insert)(struct lk_db *db, const struct lk_table *table, const void *record); /* LINKFS_EEXIST */
+	int (*erase)(struct lk_db *db, const struct lk_table *table, const void *key);     /* LINKFS_ENOENT */
+	int (*scan)(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
+
+	int (*begin)(struct lk_db *db);
+	int (*commit)(struct lk_db *db);   /* durable when it returns 0 */
+	int (*rollback)(struct lk_db *db);
+	/* One savepoint inside a transaction; they do not nest. */
+	int (*savepoint)(struct lk_db *db);
+	int (*release)(struct lk_db *db);
+	int (*undo)(struct lk_db *db); /* back to the savepoint, which is gone then */
+
+	/* T4: makes sure that the transaction can grow by up to pages more pages and still commit and checkpoint.
+	 * freeing: the operation gives space back and may use the reserve. LINKFS_ENOSPC. */
+	int (*reserve)(struct lk_db *db, uint32_t pages, bool freeing);
+	/* Moves committed pages from the WAL into the database. Any thread; beside the owner's calls where the host
+	 * allows it (T5), else LINKFS_EAGAIN and the owner calls it with its lock held (slice). */
+	int (*checkpoint)(struct lk_db *db, bool slice);
+	int (*usage)(struct lk_db *db, struct lk_db_usage *out);
+};
+
+struct lk_db {
+	const struct lk_db_ops *ops;
+};
+
+#define LK_DB_CREATE 1u   /* make the database with our schema; LINKFS_EEXIST if there is one */
+#define LK_DB_READONLY 2u /* a reader of committed state beside the writer (T5), or of a volume on read-only media */
+/* Opens meta.db in directory path. The schema is compared with ours before anything else runs: LINKFS_ENOTVOLUME,
+ * LINKFS_ENEWER, LINKFS_ESCHEMA with why filled. */
+int lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struct linkfs_message *why);
+
+static inline void lk_db_close(struct lk_db *db)
+{
+	if (db)
+		db->ops->close(db);
+}
+static inline int lk_db_get(struct lk_db *db, const struct lk_table *table, const void *key, void *record,
+			    struct lk_buf *bytes)
+{
+	return db->ops->get(db, table, key, record, bytes);
+}
+static inline int lk_db_put(struct lk_db *db, const struct lk_table *table, const void *record)
+{
+	return db->ops->put(db, table, record);
+}
+static inline int lk_db_insert(struct lk_db *db, const struct lk_table *table, const void *record)
+{
+	return db->ops->insert(db, table, record);
+}
+static inline int lk_db_erase(struct lk_db *db, const struct lk_table *table, const void *key)
+{
+	return db->ops->erase(db, table, key);
+}
+static inline int lk_db_scan(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *fn, void *arg)
+{
+	return db->ops->scan(db, scan, fn, arg);
+}
+
+#endif
