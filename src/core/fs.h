@@ -14,6 +14,7 @@
 
 struct lk_node_table; /* node.h */
 struct lk_batch;      /* txn.c */
+struct lk_inode_cache; /* inode_cache.h */
 
 struct lk_fs {
 	pthread_mutex_t lock; /* T1 */
@@ -22,6 +23,7 @@ struct lk_fs {
 	struct lk_alloc *alloc;
 	struct lk_node_table *nodes;
 	struct lk_batch *batch;
+	struct lk_inode_cache *inodes;
 	char *path; /* absolute, of the volume's directory; constant */
 	uint8_t name_secret[192];
 	uint8_t uuid[16];
@@ -37,5 +39,18 @@ struct lk_fs {
 	linkfs_observer *observer; /* constant while calls are in flight */
 	void *observer_arg;
 };
+
+/* Feature bits that this version knows. */
+#define LK_FEATURES_COMPAT UINT64_C(0)
+#define LK_FEATURES_RO_COMPAT UINT64_C(0)
+#define LK_FEATURES_INCOMPAT UINT64_C(0)
+
+/* Writes a new volume's database and data into directory dir, which is empty; durable when it returns 0. */
+int lk_fs_create(const char *dir, const struct linkfs_create_options *options, struct linkfs_message *why);
+/* Opens it; the caller owns the lock file. Recovers what a crash left unless LINKFS_OPEN_READONLY. */
+int lk_fs_open(const char *dir, uint32_t open_flags, uint32_t commit_interval_ms, struct lk_fs **out,
+	       struct linkfs_message *why);
+/* Commits and frees. NULL is allowed. Returns the result of the commit. */
+int lk_fs_close(struct lk_fs *fs);
 
 #endif

@@ -10,11 +10,15 @@
 int lk_node_table_new(struct lk_node_table **out);
 void lk_node_table_free(struct lk_node_table *table);
 
-/* Holds keep an unlinked inode alive. With fs->lock held, so that "no name and no hold" is decided in one place. */
+/* Holds keep an unlinked inode alive. Hold with fs->lock held, so that "no name and no hold" is decided in one place;
+ * unhold needs no lock. */
 int lk_node_hold(struct lk_fs *fs, uint64_t ino, uint64_t count);
-/* Returns true when the last hold went. LK callers then ask lk_orphan_released(). */
+/* Returns true when the last hold went and the inode may be an orphan: callers then ask lk_orphan_released(). (The mark
+ * is a hint that only grows while the node is held, so an undone op cannot lose it.) */
 bool lk_node_unhold(struct lk_fs *fs, uint64_t ino, uint64_t count);
 bool lk_node_held(struct lk_fs *fs, uint64_t ino);
+/* A held inode lost its last name. False when it is not held. */
+bool lk_node_mark_orphan(struct lk_fs *fs, uint64_t ino);
 
 /* T1's write lock of an inode's content: taken before fs->lock, for write, truncate, allocate, copy. The second form
  * takes two in ascending order (equal numbers once). They fail only with LINKFS_ENOMEM. */
@@ -22,5 +26,8 @@ int lk_node_lock(struct lk_fs *fs, uint64_t ino);
 void lk_node_unlock(struct lk_fs *fs, uint64_t ino);
 int lk_node_lock2(struct lk_fs *fs, uint64_t a, uint64_t b);
 void lk_node_unlock2(struct lk_fs *fs, uint64_t a, uint64_t b);
+
+/* Nodes in the table, and its memory in bytes. */
+void lk_node_usage(struct lk_fs *fs, uint64_t *nodes_out, uint64_t *bytes_out);
 
 #endif

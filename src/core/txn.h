@@ -11,23 +11,43 @@
 
 #define LK_VIEW_LIVE INT64_MAX
 
-#define LK_OP_WRITE 1u  /* opens a savepoint in the batch */
+#define LK_COUNTERS 6 /* slots by lk_counter_id; 0 is unused */
+
+#define LK_OP_WRITE 1u  /* opens a savepoint in the batch at its first write */
 #define LK_OP_FREES 2u  /* gives space back: may use the reserve (T4) */
 #define LK_OP_SILENT 4u /* send the observer nothing (LINKFS_CRED_KERNEL) */
 
+#define LK_OP_ARENA 4096
+#define LK_OP_INODES 16
+
+/* Zeroed by lk_op_begin() but for the arena's first chunk; callers set view, and read fs, view, flags and now_ns. */
 struct lk_op {
 	struct lk_fs *fs;
 	int64_t view; /* LK_VIEW_LIVE or a snapshot's epoch */
 	uint32_t flags;
 	int64_t now_ns;
-	struct lk_buf bytes;      /* arena for the bytes of records read; freed by lk_op_end() */
 	struct lk_alloc_log alloc;
-	struct lk_buf events;     /* txn.c's */
-	struct lk_buf reclaim;    /* inodes (uint64_t) to reclaim once the op stands; see orphan.h */
+	/* The rest is txn's. */
+	uint32_t rows;              /* row writes so far */
+	bool savepoint;             /* the savepoint is open: something was written */
+	bool full;                  /* T4's proof failed: the first write is LINKFS_ENOSPC */
+	bool inodes_lost;           /* more inodes changed than inodes[] holds */
+	uint8_t inode_count;        /* of inodes[]: what the inode cache must forget when the op is undone */
+	uint64_t inodes[LK_OP_INODES];
+	int64_t counters[LK_COUNTERS]; /* as they were at begin, as is newest_snapshot */
+	int64_t newest_snapshot;
+	struct linkfs_event *events; /* in the arena */
+	uint32_t event_count, event_cap;
+	uint32_t reclaim_count, reclaim_cap;
+	uint64_t *reclaim;          /* in the arena: inodes to reclaim once the op stands; see orphan.h */
+	struct lk_arena_chunk *chunks;
+	char *arena, *arena_end;    /* what is free in the newest chunk */
+	_Alignas(16) char first_chunk[LK_OP_ARENA];
 };
 
-/* Takes the lock, opens the batch and a savepoint when flags say WRITE (LINKFS_EROFS when the volume is read-only or
- * poisoned, LINKFS_ENOSPC when T4's proof fails). On failure nothing is held. */
+/* Takes the lock and opens the batch. With WRITE: LINKFS_EROFS when the volume is read-only or poisoned; when T4's proof
+ * of space fails, the op's first write is LINKFS_ENOSPC (so that an op that fails for another reason says that one). On
+ * failure nothing is held. */
 int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags);
 /* Ends it: result 0 keeps, anything else takes everything back. Unlocks, then tells the observer and reclaims what
  * op->reclaim names. Returns result, or the error that kept the op from standing. */
@@ -36,9 +56,12 @@ int lk_op_end(struct lk_op *op, int result);
 /* The flags for a credential: LK_OP_WRITE, and SILENT for the kernel's. */
 uint32_t lk_op_flags(const struct linkfs_cred *cred, uint32_t more);
 
+/* len bytes (16-aligned, not zeroed) that live until lk_op_end(); NULL when out of memory. */
+void *lk_op_alloc(struct lk_op *op, size_t len);
+
 /* Records. get and scan read at op->view; put, insert and erase are for the live view. put and insert set the record's
  * born. Scans of a versioned table at a snapshot merge live and history in key order (LK_BY_KEY only). Bytes of a record
- * got live in op->bytes until lk_op_end(): pointers stay valid though the arena grows (it is chained, not moved). */
+ * got live in the op's arena until lk_op_end(): pointers stay valid though it grows (it is chained, not moved). */
 int lk_txn_get(struct lk_op *op, enum lk_table_id table, const void *key, void *record);
 int lk_txn_put(struct lk_op *op, enum lk_table_id table, void *record);
 int lk_txn_insert(struct lk_op *op, enum lk_table_id table, void *record);
@@ -48,8 +71,21 @@ int lk_txn_scan(struct lk_op *op, const struct lk_scan *scan, lk_row_fn *fn, voi
 /* A counter's value after adding delta (lk_counter_id). Kept in memory, written at commit. */
 int lk_txn_count(struct lk_op *op, int64_t counter, int64_t delta, int64_t *out);
 
+/* Once this op stands, lk_orphan_released(ino). */
+int lk_op_reclaim(struct lk_op *op, uint64_t ino);
 /* Events for the observer, sent by lk_op_end() when the op stands. No-ops for LK_OP_SILENT. */
 int lk_op_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len);
+
+/* K3: called in the op that saves a live row to history, or drops one from it, with the live form of the record; the
+ * room that counts references (extents) sets them once, after lk_txn_start(). */
+typedef int lk_history_fn(struct lk_op *op, const void *record);
+void lk_txn_on_history(struct lk_fs *fs, enum lk_table_id table, lk_history_fn *kept, lk_history_fn *dropped);
+
+/* K2's snapshots, as far as rows go. add: the state before this op under s->name; sets s->epoch. mark: not readable any more.
+ * drop: one step of the deletion, at most max_rows history rows; when none is left the snapshot's row goes. */
+int lk_txn_snapshot_add(struct lk_op *op, struct lk_snapshot *s);
+int lk_txn_snapshot_mark(struct lk_op *op, int64_t epoch);
+int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, bool *more_out);
 
 /* Makes everything that stands durable (T2's commit, shared by those who wait at once). No lock held. */
 int lk_txn_commit(struct lk_fs *fs);

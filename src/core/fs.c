@@ -1,0 +1,219 @@
+/*
+ * fs.c - makes, opens and closes the file system in a volume's directory.
+ * Layer: core. The directory itself, its lock file and who owns it are api/'s business.
+ */
+#include "fs.h"
+
+#include "inode.h"
+#include "inode_cache.h"
+#include "node.h"
+#include "orphan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int put_counter(struct lk_db *db, int64_t id, int64_t value)
+{
+	struct lk_counter c = {.id = id, .value = value};
+	return lk_db_insert(db, &lk_tables[LK_T_COUNTER], &c);
+}
+
+static int put_root(struct lk_db *db, const struct linkfs_create_options *o, int64_t now_ns)
+{
+	uint32_t mode = o->root_mode ? o->root_mode & 07777 : 0755;
+	struct lk_inode root = {.ino = LINKFS_ROOT_INO, .mode = (int64_t)(S_IFDIR | mode), .uid = o->root_uid,
+				.gid = o->root_gid, .nlink = 2, .atime_ns = now_ns, .mtime_ns = now_ns,
+				.ctime_ns = now_ns, .btime_ns = now_ns, .born = 1};
+	return lk_db_insert(db, &lk_tables[LK_T_INODE], &root);
+}
+
+static int put_super(struct lk_db *db, const struct linkfs_create_options *o, int64_t now_ns)
+{
+	uint8_t uuid[16], secret[192];
+	int r = lk_random(uuid, sizeof(uuid));
+	if (r == 0)
+		r = lk_random(secret, sizeof(secret));
+	if (r)
+		return r;
+	/* RFC 9562, version 4. */
+	uuid[6] = (uint8_t)((uuid[6] & 0x0f) | 0x40);
+	uuid[8] = (uint8_t)((uuid[8] & 0x3f) | 0x80);
+	struct lk_super super = {
+		.id = 1,
+		.uuid = {uuid, sizeof(uuid)},
+		.name_secret = {secret, sizeof(secret)},
+		.label = {o->label, o->label ? strlen(o->label) : 0},
+		.block_size = LK_BLOCK_SIZE,
+		.created_ns = now_ns,
+		.limit_blocks = (int64_t)(o->limit_bytes / LK_BLOCK_SIZE),
+	};
+	return lk_db_insert(db, &lk_tables[LK_T_SUPER], &super);
+}
+
+int lk_fs_create(const char *dir, const struct linkfs_create_options *options, struct linkfs_message *why)
+{
+	struct linkfs_create_options o = options ? *options : (struct linkfs_create_options){0};
+	if (o.label && strlen(o.label) > 255)
+		return lk_fail(why, LINKFS_EINVAL, "the label is longer than 255 bytes");
+	if (o.limit_bytes && o.limit_bytes / LK_BLOCK_SIZE > (uint64_t)LK_DISK_BLOCK_MAX)
+		return lk_fail(why, LINKFS_EINVAL, "the size limit is larger than a volume can be");
+	if (o.limit_bytes && o.limit_bytes < LK_BLOCK_SIZE)
+		return lk_fail(why, LINKFS_EINVAL, "the size limit is below one block of %u bytes", LK_BLOCK_SIZE);
+	struct lk_db *db;
+	int r = lk_db_open_sqlite(dir, LK_DB_CREATE, &db, why);
+	if (r)
+		return r;
+	int64_t now_ns = lk_clock_now_ns();
+	r = db->ops->begin(db);
+	if (r == 0)
+		r = put_super(db, &o, now_ns);
+	if (r == 0)
+		r = put_root(db, &o, now_ns);
+	if (r == 0)
+		r = put_counter(db, LK_COUNTER_NEXT_INO, LINKFS_ROOT_INO + 1);
+	if (r == 0)
+		r = put_counter(db, LK_COUNTER_EPOCH, 1);
+	if (r == 0)
+		r = put_counter(db, LK_COUNTER_INODES, 1);
+	if (r == 0)
+		r = put_counter(db, LK_COUNTER_NEXT_INTENT, 1);
+	if (r == 0)
+		r = put_counter(db, LK_COUNTER_DATA_BLOCKS, 0);
+	if (r == 0)
+		r = db->ops->commit(db);
+	if (r == 0)
+		r = db->ops->checkpoint(db, true);
+	lk_db_close(db);
+	return r ? lk_fail(why, r, "cannot write the new volume in %s: %s", dir, linkfs_strerror(r)) : 0;
+}
+
+static int take_super(struct lk_fs *fs, const struct lk_super *s, struct linkfs_message *why)
+{
+	if (s->uuid.len != sizeof(fs->uuid) || s->name_secret.len != sizeof(fs->name_secret) ||
+	    s->label.len >= sizeof(fs->label) || s->limit_blocks < 0 || s->limit_blocks > LK_DISK_BLOCK_MAX)
+		return lk_fail(why, LINKFS_ECORRUPT, "the super record of %s is damaged; run `linkfs check %s`", fs->path,
+			       fs->path);
+	if (s->block_size != LK_BLOCK_SIZE)
+		return lk_fail(why, LINKFS_ENEWER, "%s has blocks of %lld bytes, this linkfs (%s) knows %u", fs->path,
+			       (long long)s->block_size, linkfs_version(), LK_BLOCK_SIZE);
+	uint64_t unknown = (uint64_t)s->features_incompat & ~LK_FEATURES_INCOMPAT;
+	if (unknown)
+		return lk_fail(why, LINKFS_ENEWER,
+			       "%s uses features (0x%llx) that this linkfs (%s) does not know; open it with a newer one",
+			       fs->path, (unsigned long long)unknown, linkfs_version());
+	unknown = (uint64_t)s->features_ro_compat & ~LK_FEATURES_RO_COMPAT;
+	if (unknown && !(fs->open_flags & LINKFS_OPEN_READONLY))
+		return lk_fail(why, LINKFS_ENEWER,
+			       "%s uses features (0x%llx) with which this linkfs (%s) can only read it; open it read-only, "
+			       "or with a newer one",
+			       fs->path, (unsigned long long)unknown, linkfs_version());
+	memcpy(fs->uuid, s->uuid.p, sizeof(fs->uuid));
+	memcpy(fs->name_secret, s->name_secret.p, sizeof(fs->name_secret));
+	if (s->label.len)
+		memcpy(fs->label, s->label.p, s->label.len);
+	fs->created_ns = s->created_ns;
+	fs->limit_blocks = (uint64_t)s->limit_blocks;
+	fs->features_compat = (uint64_t)s->features_compat;
+	fs->features_ro_compat = (uint64_t)s->features_ro_compat;
+	fs->features_incompat = (uint64_t)s->features_incompat;
+	return 0;
+}
+
+static int read_super(struct lk_fs *fs, struct linkfs_message *why)
+{
+	struct lk_super s = {.id = 1};
+	struct lk_buf bytes = {0};
+	int r = lk_db_get(fs->db, &lk_tables[LK_T_SUPER], &s, &s, &bytes);
+	if (r == LINKFS_ENOENT)
+		r = lk_fail(why, LINKFS_ECORRUPT, "%s has no super record; if it was just being made, make it again", fs->path);
+	else if (r)
+		r = lk_fail(why, r, "cannot read the super record of %s: %s", fs->path, linkfs_strerror(r));
+	else
+		r = take_super(fs, &s, why);
+	lk_buf_done(&bytes);
+	return r;
+}
+
+static void fs_free(struct lk_fs *fs)
+{
+	lk_inode_cache_free(fs->inodes);
+	lk_node_table_free(fs->nodes);
+	if (fs->alloc)
+		lk_alloc_close(fs->alloc);
+	if (fs->data)
+		lk_data_close(fs->data);
+	lk_db_close(fs->db);
+	(void)pthread_mutex_destroy(&fs->lock);
+	free(fs->path);
+	free(fs);
+}
+
+static int start(struct lk_fs *fs, struct linkfs_message *why)
+{
+	bool read_only = fs->open_flags & LINKFS_OPEN_READONLY;
+	int r = lk_db_open_sqlite(fs->path, read_only ? LK_DB_READONLY : 0, &fs->db, why);
+	if (r == 0)
+		r = read_super(fs, why);
+	if (r == 0)
+		r = lk_data_open(fs->path, read_only, &fs->data, why);
+	if (r)
+		return r;
+	r = lk_alloc_open(fs->db, fs->data, fs->limit_blocks, &fs->alloc);
+	if (r == 0)
+		r = lk_node_table_new(&fs->nodes);
+	if (r == 0)
+		r = lk_inode_cache_new(&fs->inodes);
+	if (r == 0)
+		r = lk_txn_start(fs);
+	if (r == LINKFS_ECORRUPT)
+		return lk_fail(why, r, "the counters or block groups of %s are damaged; run `linkfs check %s`", fs->path,
+			       fs->path);
+	return r ? lk_fail(why, r, "cannot open %s: %s", fs->path, linkfs_strerror(r)) : 0;
+}
+
+int lk_fs_open(const char *dir, uint32_t open_flags, uint32_t commit_interval_ms, struct lk_fs **out,
+	       struct linkfs_message *why)
+{
+	struct lk_fs *fs = calloc(1, sizeof(*fs));
+	if (!fs)
+		return lk_fail(why, LINKFS_ENOMEM, "out of memory");
+	if (pthread_mutex_init(&fs->lock, NULL)) {
+		free(fs);
+		return lk_fail(why, LINKFS_ENOMEM, "out of memory");
+	}
+	fs->path = strdup(dir);
+	fs->open_flags = open_flags;
+	fs->commit_interval_ms = commit_interval_ms ? commit_interval_ms : 5000;
+	int r = fs->path ? start(fs, why) : lk_fail(why, LINKFS_ENOMEM, "out of memory");
+	if (r == 0 && !(open_flags & LINKFS_OPEN_READONLY)) {
+		r = lk_orphan_recover(fs);
+		if (r)
+			(void)lk_fail(why, r, "cannot finish in %s what a crash left: %s; run `linkfs check %s`", dir,
+				      linkfs_strerror(r), dir);
+	}
+	if (r) {
+		(void)lk_txn_stop(fs);
+		fs_free(fs);
+		return r;
+	}
+	*out = fs;
+	return 0;
+}
+
+int lk_fs_close(struct lk_fs *fs)
+{
+	if (!fs)
+		return 0;
+	/* Holds do not survive us: what only they kept goes now, so that a closed volume is clean. */
+	if (!(fs->open_flags & LINKFS_OPEN_READONLY) && !atomic_load(&fs->poisoned)) {
+		struct lk_node_table *empty;
+		if (lk_node_table_new(&empty) == 0) {
+			lk_node_table_free(fs->nodes);
+			fs->nodes = empty;
+			(void)lk_orphan_recover(fs);
+		}
+	}
+	int r = lk_txn_stop(fs);
+	fs_free(fs);
+	return r;
+}

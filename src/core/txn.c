@@ -1,0 +1,264 @@
+/*
+ * txn.c - operations: begin, end, undo, the arena, counters and events (T1, T4).
+ * Layer: core. txn_rows.c writes versioned rows, txn_view.c reads them at a snapshot, txn_commit.c makes them durable.
+ *
+ * Invariants, cited by number in the tests:
+ * I1  An op that ended with 0 stands wholly; any other op left nothing: no row, no counter, no block, no cached record.
+ * I2  Ops stand in the order of their ends; what is durable is always a prefix of them (F1).
+ * I3  Metadata that is durable names only data bytes that are durable: data is synced before COMMIT, under the lock for
+ *     what was written since the first sync.
+ * I4  After a failed sync, COMMIT or undo nothing is written any more (T4); every later sync says so.
+ * I5  With no snapshot (N = 0), a write of a row is one write and no read.
+ * I6  A row visible in an existing snapshot is never lost: it is live with born <= s, or in history (K2).
+ * I7  A counter in memory equals the row plus what the open transaction's ops added; INODES is exact, NEXT_INO may skip.
+ * I8  Nothing to commit means no sync, no write and no wake-up.
+ */
+#include "txn_impl.h"
+
+#include "inode_cache.h"
+#include "orphan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+uint32_t lk_op_flags(const struct linkfs_cred *cred, uint32_t more)
+{
+	bool kernel = cred && (cred->flags & LINKFS_CRED_KERNEL);
+	return LK_OP_WRITE | (kernel ? LK_OP_SILENT : 0) | more;
+}
+
+void *lk_op_alloc(struct lk_op *op, size_t len)
+{
+	len = (len + 15) & ~(size_t)15;
+	if (len <= (size_t)(op->arena_end - op->arena)) {
+		void *p = op->arena;
+		op->arena += len;
+		return p;
+	}
+	if (len > SIZE_MAX / 4)
+		return NULL;
+	size_t size = LK_MAX(len, (size_t)4 * LK_OP_ARENA);
+	struct lk_arena_chunk *chunk = malloc(sizeof(*chunk) + size);
+	if (!chunk)
+		return NULL;
+	chunk->next = op->chunks;
+	op->chunks = chunk;
+	/* A chunk for one large record leaves the rest of the older chunk in use. */
+	if (size - len > (size_t)(op->arena_end - op->arena)) {
+		op->arena = chunk->bytes + len;
+		op->arena_end = chunk->bytes + size;
+	}
+	return chunk->bytes;
+}
+
+static void arena_done(struct lk_op *op)
+{
+	for (struct lk_arena_chunk *c = op->chunks, *next; c; c = next) {
+		next = c->next;
+		free(c);
+	}
+	op->chunks = NULL;
+}
+
+/* T4's proof for one more op. When it fails: everything that stands is made durable and the WAL is emptied, once. */
+static bool prove_space(struct lk_fs *fs, bool frees)
+{
+	int r = fs->db->ops->reserve(fs->db, LK_OP_PAGES, frees);
+	if (r != LINKFS_ENOSPC)
+		return r == 0;
+	if (lk_batch_commit(fs) != 0)
+		return false;
+	(void)fs->db->ops->checkpoint(fs->db, true);
+	return lk_batch_open(fs) == 0 && fs->db->ops->reserve(fs->db, LK_OP_PAGES, frees) == 0;
+}
+
+int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
+{
+	bool write = flags & LK_OP_WRITE;
+	memset(op, 0, offsetof(struct lk_op, first_chunk));
+	op->fs = fs;
+	op->view = LK_VIEW_LIVE;
+	op->flags = flags;
+	op->arena = op->first_chunk;
+	op->arena_end = op->first_chunk + sizeof(op->first_chunk);
+
+	(void)pthread_mutex_lock(&fs->lock);
+	struct lk_batch *batch = fs->batch;
+	int r = 0;
+	if (write && ((fs->open_flags & LINKFS_OPEN_READONLY) || atomic_load(&fs->poisoned)))
+		r = LINKFS_EROFS;
+	else if (!batch->open && !atomic_load(&fs->poisoned))
+		r = lk_batch_open(fs);
+	if (r) {
+		(void)pthread_mutex_unlock(&fs->lock);
+		return r;
+	}
+	op->now_ns = lk_clock_now_ns();
+	if (write) {
+		op->full = !prove_space(fs, flags & LK_OP_FREES);
+		memcpy(op->counters, batch->counters, sizeof(op->counters));
+		op->newest_snapshot = fs->newest_snapshot;
+		op->alloc.entries = batch->spare_log;
+		batch->spare_log = (struct lk_buf){0};
+	}
+	return 0;
+}
+
+int lk_op_writes(struct lk_op *op)
+{
+	if (op->savepoint) {
+		op->rows++;
+		return 0;
+	}
+	if (!(op->flags & LK_OP_WRITE) || op->view != LK_VIEW_LIVE || atomic_load(&op->fs->poisoned))
+		return LINKFS_EROFS;
+	if (op->full)
+		return LINKFS_ENOSPC;
+	int r = op->fs->db->ops->savepoint(op->fs->db);
+	if (r)
+		return r;
+	op->savepoint = true;
+	op->rows++;
+	return 0;
+}
+
+/* I1 for everything outside the rows. */
+static void forget(struct lk_op *op)
+{
+	struct lk_fs *fs = op->fs;
+	struct lk_batch *batch = fs->batch;
+	for (int i = 1; i < LK_COUNTERS; i++) {
+		if (i != LK_COUNTER_NEXT_INO)
+			batch->counters[i] = op->counters[i];
+	}
+	fs->epoch = batch->counters[LK_COUNTER_EPOCH];
+	fs->newest_snapshot = op->newest_snapshot;
+	lk_inode_cache_undo(op);
+	if (fs->alloc)
+		lk_alloc_undo(fs->alloc, &op->alloc);
+}
+
+/* Takes the op's rows back, or poisons when even that fails: then the batch is as of the last commit. */
+static int take_back(struct lk_op *op, int result)
+{
+	struct lk_fs *fs = op->fs;
+	int r = op->savepoint ? fs->db->ops->undo(fs->db) : 0;
+	forget(op);
+	if (r)
+		(void)lk_batch_poison(fs, r, true);
+	return result;
+}
+
+static int finish_write(struct lk_op *op, int result, bool *commit_out)
+{
+	struct lk_fs *fs = op->fs;
+	if (result == 0 && atomic_load(&fs->poisoned))
+		result = LINKFS_EROFS;
+	if (result == 0 && op->savepoint)
+		result = fs->db->ops->release(fs->db);
+	if (result)
+		return take_back(op, result);
+	if (fs->alloc)
+		lk_alloc_keep(fs->alloc, &op->alloc);
+	if (op->savepoint)
+		*commit_out = lk_batch_stands(fs, op);
+	return 0;
+}
+
+int lk_op_end(struct lk_op *op, int result)
+{
+	struct lk_fs *fs = op->fs;
+	struct lk_batch *batch = fs->batch;
+	bool commit = false;
+	if (op->flags & LK_OP_WRITE) {
+		result = finish_write(op, result, &commit);
+		op->alloc.entries.len = 0;
+		if (batch->spare_log.p)
+			lk_buf_done(&op->alloc.entries);
+		else
+			batch->spare_log = op->alloc.entries;
+	}
+	(void)pthread_mutex_unlock(&fs->lock);
+
+	if (result == 0) {
+		if (op->event_count && fs->observer)
+			fs->observer(fs->observer_arg, op->events, op->event_count);
+		/* What could not be reclaimed now stays an orphan and is, with its last hold or at the next open. */
+		for (uint32_t i = 0; i < op->reclaim_count; i++)
+			(void)lk_orphan_released(fs, op->reclaim[i]);
+		/* The op stands whatever this says; a failure has poisoned, and the next sync tells. */
+		if (commit)
+			(void)lk_txn_commit(fs);
+	}
+	arena_done(op);
+	return result;
+}
+
+int lk_txn_count(struct lk_op *op, int64_t counter, int64_t delta, int64_t *out)
+{
+	if (counter <= 0 || counter >= LK_COUNTERS)
+		return LINKFS_EINVAL;
+	struct lk_batch *batch = op->fs->batch;
+	int64_t value = batch->counters[counter];
+	if (delta) {
+		if (!(op->flags & LK_OP_WRITE))
+			return LINKFS_EROFS;
+		if (__builtin_add_overflow(value, delta, &value) || value < 0)
+			return LINKFS_ECORRUPT;
+		batch->counters[counter] = value;
+		batch->counters_dirty |= 1u << counter;
+		if (counter == LK_COUNTER_EPOCH)
+			op->fs->epoch = value;
+	}
+	if (out)
+		*out = value;
+	return 0;
+}
+
+/* Makes room for one more element of a list in the arena. */
+static void *grow(struct lk_op *op, void *list, uint32_t count, uint32_t *cap, size_t size)
+{
+	if (count < *cap)
+		return list;
+	uint32_t want = *cap ? *cap * 2 : 8;
+	void *p = lk_op_alloc(op, want * size);
+	if (!p)
+		return NULL;
+	if (count)
+		memcpy(p, list, count * size);
+	*cap = want;
+	return p;
+}
+
+int lk_op_reclaim(struct lk_op *op, uint64_t ino)
+{
+	uint64_t *list = grow(op, op->reclaim, op->reclaim_count, &op->reclaim_cap, sizeof(*list));
+	if (!list)
+		return LINKFS_ENOMEM;
+	op->reclaim = list;
+	list[op->reclaim_count++] = ino;
+	return 0;
+}
+
+int lk_op_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len)
+{
+	if ((op->flags & LK_OP_SILENT) || !op->fs->observer)
+		return 0;
+	struct linkfs_event *list = grow(op, op->events, op->event_count, &op->event_cap, sizeof(*list));
+	if (!list)
+		return LINKFS_ENOMEM;
+	op->events = list;
+	struct linkfs_event event = {.kind = kind, .ino = ino};
+	if (kind == LINKFS_EVENT_ENTRY) {
+		char *copy = lk_op_alloc(op, name_len + 1);
+		if (!copy)
+			return LINKFS_ENOMEM;
+		if (name_len)
+			memcpy(copy, name, name_len);
+		copy[name_len] = '\0';
+		event.name = copy;
+		event.name_len = name_len;
+	}
+	list[op->event_count++] = event;
+	return 0;
+}

@@ -1,0 +1,350 @@
+/*
+ * txn_commit.c - the batch: commit, group commit, poison, and the keeper thread (T2, T4).
+ * Layer: core. A commit has a leader. It syncs the data pieces without the lock, so that other ops go on and join, then under
+ * the lock syncs what was written since, and COMMITs. Callers that come meanwhile wait; most find their op durable then.
+ */
+#include "txn_impl.h"
+
+#include "inode_cache.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+int lk_batch_open(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	if (batch->open)
+		return 0;
+	int r = fs->db->ops->begin(fs->db);
+	if (r == 0)
+		batch->open = true;
+	return r;
+}
+
+static bool nothing_waits(const struct lk_batch *batch)
+{
+	return batch->standing == batch->durable;
+}
+
+static int counters_write(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	for (int i = 1; i < LK_COUNTERS; i++) {
+		if (!(batch->counters_dirty & (1u << i)))
+			continue;
+		struct lk_counter c = {.id = i, .value = batch->counters[i]};
+		int r = lk_db_put(fs->db, &lk_tables[LK_T_COUNTER], &c);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int counter_row(void *arg, const void *record)
+{
+	struct lk_batch *batch = arg;
+	const struct lk_counter *c = record;
+	if (c->id <= 0 || c->id >= LK_COUNTERS || c->value < 0)
+		return LINKFS_ECORRUPT;
+	batch->counters[c->id] = c->value;
+	return 0;
+}
+
+static int snapshot_row(void *arg, const void *record)
+{
+	struct lk_fs *fs = arg;
+	const struct lk_snapshot *s = record;
+	if (s->epoch <= 0 || s->epoch >= fs->epoch)
+		return LINKFS_ECORRUPT;
+	if (!s->deleting && s->epoch > fs->newest_snapshot)
+		fs->newest_snapshot = s->epoch;
+	return 0;
+}
+
+int lk_counters_load(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	memset(batch->counters, 0, sizeof(batch->counters));
+	batch->counters_dirty = 0;
+	struct lk_scan counters = {.table = &lk_tables[LK_T_COUNTER], .index = LK_BY_KEY};
+	int r = lk_db_scan(fs->db, &counters, counter_row, batch);
+	if (r)
+		return r;
+	int64_t next = batch->counters[LK_COUNTER_NEXT_INO];
+	fs->epoch = batch->counters[LK_COUNTER_EPOCH];
+	if (next <= (int64_t)LINKFS_ROOT_INO || next > LK_INO_MAX + 1 || fs->epoch < 1)
+		return LINKFS_ECORRUPT;
+	fs->newest_snapshot = 0;
+	struct lk_scan snapshots = {.table = &lk_tables[LK_T_SNAPSHOT], .index = LK_BY_KEY};
+	return lk_db_scan(fs->db, &snapshots, snapshot_row, fs);
+}
+
+int lk_batch_poison(struct lk_fs *fs, int error, bool rolled_back)
+{
+	struct lk_batch *batch = fs->batch;
+	atomic_store(&fs->poisoned, true);
+	batch->durable = batch->standing;
+	batch->dirty_since = 0;
+	if (rolled_back) {
+		/* The engine may have rolled back by itself: then this says so and changes nothing. */
+		(void)fs->db->ops->rollback(fs->db);
+		batch->open = false;
+		lk_inode_cache_clear(fs);
+		/* Only for what info and statfs show: nothing is written any more. */
+		(void)lk_counters_load(fs);
+	}
+	(void)pthread_cond_broadcast(&batch->done);
+	return error;
+}
+
+int lk_batch_commit(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	if (atomic_load(&fs->poisoned))
+		return LINKFS_EPOISONED;
+	if (nothing_waits(batch))
+		return 0;
+	int r = lk_data_sync(fs->data);
+	if (r == 0)
+		r = lk_alloc_flush(fs->alloc);
+	if (r == 0)
+		r = counters_write(fs);
+	if (r)
+		return lk_batch_poison(fs, r, false);
+	r = fs->db->ops->commit(fs->db);
+	if (r)
+		return lk_batch_poison(fs, r, true);
+	batch->open = false;
+	batch->durable = batch->standing;
+	batch->counters_dirty = 0;
+	batch->rows = 0;
+	batch->dirty_since = 0;
+	atomic_fetch_add(&batch->commits, 1);
+	lk_alloc_committed(fs->alloc);
+	return 0;
+}
+
+static uint64_t wal_bytes(struct lk_fs *fs)
+{
+	struct lk_db_usage usage = {0};
+	return fs->db->ops->usage(fs->db, &usage) == 0 ? usage.wal_bytes : 0;
+}
+
+static void wake_keeper(struct lk_batch *batch)
+{
+	if (!batch->keeper_idle)
+		return;
+	batch->keeper_idle = false;
+	(void)pthread_cond_signal(&batch->keeper);
+}
+
+/* After a commit, under the lock: a WAL that has grown is moved into the database. */
+static void after_commit(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	uint64_t wal = wal_bytes(fs);
+	if (wal > LK_WAL_HARD) {
+		/* Beside us it cannot be emptied while commits keep coming: the engine needs a moment without us. */
+		(void)fs->db->ops->checkpoint(fs->db, true);
+	} else if (wal > LK_WAL_CHECKPOINT) {
+		batch->checkpoint_due = true;
+		(void)pthread_cond_signal(&batch->keeper);
+	}
+}
+
+int lk_txn_commit(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	int r = 0;
+	bool led = false;
+	(void)pthread_mutex_lock(&fs->lock);
+	uint64_t target = batch->standing;
+	for (;;) {
+		if (atomic_load(&fs->poisoned)) {
+			r = LINKFS_EPOISONED;
+			break;
+		}
+		if (batch->durable >= target)
+			break;
+		if (batch->committing) {
+			batch->waiting++;
+			(void)pthread_cond_wait(&batch->done, &fs->lock);
+			batch->waiting--;
+			continue;
+		}
+		batch->committing = true;
+		(void)pthread_mutex_unlock(&fs->lock);
+		int first = lk_data_sync(fs->data);
+		(void)pthread_mutex_lock(&fs->lock);
+		if (atomic_load(&fs->poisoned))
+			r = LINKFS_EPOISONED;
+		else
+			r = first ? lk_batch_poison(fs, first, false) : lk_batch_commit(fs);
+		batch->committing = false;
+		(void)pthread_cond_broadcast(&batch->done);
+		led = r == 0;
+		if (led)
+			after_commit(fs);
+		break;
+	}
+	(void)pthread_mutex_unlock(&fs->lock);
+	if (led)
+		lk_alloc_discard(fs->alloc);
+	return r;
+}
+
+bool lk_batch_stands(struct lk_fs *fs, const struct lk_op *op)
+{
+	struct lk_batch *batch = fs->batch;
+	batch->standing++;
+	batch->rows += op->rows;
+	uint64_t dirty = lk_data_dirty_bytes(fs->data);
+	if (!batch->dirty_since) {
+		batch->dirty_since = lk_clock_monotonic_ns();
+		wake_keeper(batch);
+	}
+	return batch->rows >= LK_BATCH_ROWS_MAX || dirty >= LK_BATCH_DATA_MAX;
+}
+
+/* Under the lock; sleeps until deadline_ns on the monotonic clock, or for good when it is 0. */
+static void keeper_sleep(struct lk_fs *fs, uint64_t deadline_ns)
+{
+	struct lk_batch *batch = fs->batch;
+	if (!deadline_ns) {
+		batch->keeper_idle = true;
+		(void)pthread_cond_wait(&batch->keeper, &fs->lock);
+		batch->keeper_idle = false;
+		return;
+	}
+	struct timespec at = {.tv_sec = (time_t)(deadline_ns / 1000000000u), .tv_nsec = (long)(deadline_ns % 1000000000u)};
+	(void)pthread_cond_timedwait(&batch->keeper, &fs->lock, &at);
+}
+
+static void keeper_checkpoint(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	batch->checkpoint_due = false;
+	int r = LINKFS_EAGAIN;
+	if (!batch->checkpoint_slice) {
+		(void)pthread_mutex_unlock(&fs->lock);
+		r = fs->db->ops->checkpoint(fs->db, false);
+		(void)pthread_mutex_lock(&fs->lock);
+	}
+	if (r == LINKFS_EAGAIN) {
+		batch->checkpoint_slice = true;
+		/* A slice needs the transaction closed; what is in it was just committed, or is by this. */
+		if (!atomic_load(&fs->poisoned) && lk_batch_commit(fs) == 0)
+			(void)fs->db->ops->checkpoint(fs->db, true);
+	}
+}
+
+static void *keeper_main(void *arg)
+{
+	struct lk_fs *fs = arg;
+	struct lk_batch *batch = fs->batch;
+	uint64_t interval = (uint64_t)fs->commit_interval_ms * 1000000u;
+	(void)pthread_mutex_lock(&fs->lock);
+	while (!batch->stopping) {
+		if (batch->checkpoint_due && !atomic_load(&fs->poisoned)) {
+			keeper_checkpoint(fs);
+			continue;
+		}
+		uint64_t due = batch->dirty_since ? batch->dirty_since + interval : 0;
+		if (due && lk_clock_monotonic_ns() >= due) {
+			(void)pthread_mutex_unlock(&fs->lock);
+			(void)lk_txn_commit(fs);
+			(void)pthread_mutex_lock(&fs->lock);
+			continue;
+		}
+		keeper_sleep(fs, due);
+	}
+	(void)pthread_mutex_unlock(&fs->lock);
+	return NULL;
+}
+
+static int conds_init(struct lk_batch *batch)
+{
+	pthread_condattr_t attr;
+	if (pthread_condattr_init(&attr))
+		return LINKFS_ENOMEM;
+	int r = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	if (r == 0)
+		r = pthread_cond_init(&batch->keeper, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	if (r)
+		return LINKFS_ENOMEM;
+	if (pthread_cond_init(&batch->done, NULL)) {
+		(void)pthread_cond_destroy(&batch->keeper);
+		return LINKFS_ENOMEM;
+	}
+	return 0;
+}
+
+static void batch_free(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	(void)pthread_cond_destroy(&batch->keeper);
+	(void)pthread_cond_destroy(&batch->done);
+	lk_buf_done(&batch->scratch);
+	lk_buf_done(&batch->spare_log);
+	free(batch);
+	fs->batch = NULL;
+}
+
+int lk_txn_start(struct lk_fs *fs)
+{
+	struct lk_batch *batch = calloc(1, sizeof(*batch));
+	if (!batch)
+		return LINKFS_ENOMEM;
+	int r = conds_init(batch);
+	if (r) {
+		free(batch);
+		return r;
+	}
+	fs->batch = batch;
+	r = lk_counters_load(fs);
+	if (r) {
+		batch_free(fs);
+		return r;
+	}
+	if (!(fs->open_flags & LINKFS_OPEN_READONLY)) {
+		if (pthread_create(&batch->keeper_thread, NULL, keeper_main, fs)) {
+			batch_free(fs);
+			return LINKFS_EAGAIN;
+		}
+		batch->keeper_running = true;
+	}
+	return 0;
+}
+
+int lk_txn_stop(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	if (!batch)
+		return 0;
+	if (batch->keeper_running) {
+		(void)pthread_mutex_lock(&fs->lock);
+		batch->stopping = true;
+		(void)pthread_cond_signal(&batch->keeper);
+		(void)pthread_mutex_unlock(&fs->lock);
+		(void)pthread_join(batch->keeper_thread, NULL);
+	}
+	int r = 0;
+	if (!(fs->open_flags & LINKFS_OPEN_READONLY))
+		r = lk_txn_commit(fs);
+	/* Only reads can be left in it: what stood is committed, or lost to the poison. */
+	if (batch->open)
+		(void)fs->db->ops->rollback(fs->db);
+	batch->open = false;
+	if (r == 0 && !(fs->open_flags & LINKFS_OPEN_READONLY))
+		(void)fs->db->ops->checkpoint(fs->db, true);
+	batch_free(fs);
+	return r;
+}
+
+uint64_t lk_txn_commits(const struct lk_fs *fs)
+{
+	return atomic_load(&fs->batch->commits);
+}

@@ -1,0 +1,81 @@
+/*
+ * txn_impl.h - what the txn*.c files share: the open batch, the arena, sets of copied rows.
+ * Layer: core, private to txn*.c. Guarded by fs->lock unless a comment says otherwise.
+ */
+#ifndef LK_TXN_IMPL_H
+#define LK_TXN_IMPL_H
+
+#include "txn.h"
+
+#define LK_OP_PAGES 256u            /* pages one op may dirty at most, that is what T4 proves for it */
+#define LK_BATCH_ROWS_MAX 200000u   /* row writes in a batch: bounds the pages it dirties */
+#define LK_BATCH_DATA_MAX (UINT64_C(256) << 20)
+#define LK_WAL_CHECKPOINT (UINT64_C(8) << 20) /* the keeper checkpoints beside us above this */
+#define LK_WAL_HARD (UINT64_C(64) << 20)      /* and in a slice under the lock above this */
+
+struct lk_arena_chunk {
+	struct lk_arena_chunk *next;
+	_Alignas(16) char bytes[];
+};
+
+struct lk_batch {
+	bool open;            /* a database transaction is open */
+	bool started;         /* counters are loaded */
+	bool stopping;
+	bool committing;      /* a leader is between its first data sync and its COMMIT */
+	bool keeper_running;
+	bool keeper_idle;     /* it sleeps without a deadline */
+	bool checkpoint_due;
+	bool checkpoint_slice; /* the host has no checkpoint beside us (T5) */
+	uint32_t counters_dirty; /* bit per slot */
+	uint32_t waiting;     /* callers waiting for a leader */
+	uint32_t shared;      /* callers that the last commit served beside its leader */
+	uint64_t rows;        /* row writes in the open transaction */
+	uint64_t standing;    /* number of the newest op that stands */
+	uint64_t durable;     /* every op up to this one is durable */
+	uint64_t dirty_since; /* monotonic; 0 when nothing waits for a commit */
+	int64_t counters[LK_COUNTERS];
+	_Atomic uint64_t commits;
+	struct lk_buf scratch;    /* bytes of the row being read */
+	struct lk_buf spare_log;  /* an empty lk_alloc_log's memory, kept from op to op */
+	pthread_cond_t done;      /* a commit ended */
+	pthread_cond_t keeper;    /* wakes the keeper */
+	pthread_t keeper_thread;
+	lk_history_fn *kept[LK_T_LIVE_COUNT];
+	lk_history_fn *dropped[LK_T_LIVE_COUNT];
+};
+
+/* Opens the database transaction when it is not open. */
+int lk_batch_open(struct lk_fs *fs);
+/* T2's commit under the lock, data sync included. 0 when there is nothing to commit. */
+int lk_batch_commit(struct lk_fs *fs);
+/* The op stands: counts it, and wakes the keeper when it must. Returns true when the caller must commit (bounds). */
+bool lk_batch_stands(struct lk_fs *fs, const struct lk_op *op);
+/* T4: read-only from now on. With rolled_back, what is in memory and not in the database is forgotten too. Returns error. */
+int lk_batch_poison(struct lk_fs *fs, int error, bool rolled_back);
+int lk_counters_load(struct lk_fs *fs);
+
+/* Before a row write: EROFS, T4's answer, the savepoint. */
+int lk_op_writes(struct lk_op *op);
+/* Copies a record and its bytes into the op's arena. */
+int lk_record_copy(struct lk_op *op, const struct lk_table *table, const void *record, void *out);
+/* The live row, whatever op->view is. */
+int lk_live_get(struct lk_op *op, const struct lk_table *table, const void *key, void *record);
+int lk_view_get(struct lk_op *op, const struct lk_table *table, const void *key, void *record);
+int lk_view_scan(struct lk_op *op, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
+
+/* Copied rows, for work on them after the scan that found them. Zero-initialised but for table. */
+struct lk_row_set {
+	const struct lk_table *table;
+	struct lk_buf records, bytes;
+	uint32_t count;
+};
+/* A lk_row_fn; arg is the set. */
+int lk_row_set_add(void *set, const void *record);
+/* After the last add: byte pointers become valid. */
+void lk_row_set_ready(struct lk_row_set *set);
+const void *lk_row_set_at(const struct lk_row_set *set, uint32_t i);
+void lk_row_set_clear(struct lk_row_set *set);
+void lk_row_set_done(struct lk_row_set *set);
+
+#endif
