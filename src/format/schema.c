@@ -82,17 +82,17 @@ static const uint8_t last_at_1[] = {1};
 static const uint8_t last_at_2[] = {2};
 static const uint8_t last_at_3[] = {3};
 
-static const struct lk_index component_indexes[] = {{"component_by_ino", component_by_ino, 1}};
-static const struct lk_index dirent_indexes[] = {{"dirent_by_ino", dirent_by_ino, 5}};
-static const struct lk_index bind_indexes[] = {{"bind_by_source", bind_by_source, 1}};
-static const struct lk_index inode_old_indexes[] = {{"inode_old_by_last", last_at_1, 1}};
-static const struct lk_index dirent_old_indexes[] = {{"dirent_old_by_last", last_at_3, 1},
-						     {"dirent_old_by_ino", dirent_old_by_ino, 5}};
-static const struct lk_index target_old_indexes[] = {{"target_old_by_last", last_at_1, 1}};
-static const struct lk_index bind_old_indexes[] = {{"bind_old_by_last", last_at_3, 1}};
-static const struct lk_index inline_old_indexes[] = {{"inline_old_by_last", last_at_1, 1}};
-static const struct lk_index extent_old_indexes[] = {{"extent_old_by_last", last_at_2, 1}};
-static const struct lk_index xattr_old_indexes[] = {{"xattr_old_by_last", last_at_2, 1}};
+static const struct lk_index component_indexes[] = {{"component_by_ino", component_by_ino, 1, false}};
+static const struct lk_index dirent_indexes[] = {{"dirent_by_ino", dirent_by_ino, 5, true}};
+static const struct lk_index bind_indexes[] = {{"bind_by_source", bind_by_source, 1, false}};
+static const struct lk_index inode_old_indexes[] = {{"inode_old_by_last", last_at_1, 1, false}};
+static const struct lk_index dirent_old_indexes[] = {{"dirent_old_by_last", last_at_3, 1, false},
+						     {"dirent_old_by_ino", dirent_old_by_ino, 5, false}};
+static const struct lk_index target_old_indexes[] = {{"target_old_by_last", last_at_1, 1, false}};
+static const struct lk_index bind_old_indexes[] = {{"bind_old_by_last", last_at_3, 1, false}};
+static const struct lk_index inline_old_indexes[] = {{"inline_old_by_last", last_at_1, 1, false}};
+static const struct lk_index extent_old_indexes[] = {{"extent_old_by_last", last_at_2, 1, false}};
+static const struct lk_index xattr_old_indexes[] = {{"xattr_old_by_last", last_at_2, 1, false}};
 
 #define COLUMNS(c) .columns = (c), .column_count = LK_ARRAY_LEN(c)
 #define INDEXES(i) .indexes = (i), .index_count = LK_ARRAY_LEN(i)

@@ -33,6 +33,7 @@ struct lk_index {
 	const char *name;
 	const uint8_t *columns; /* positions in the table's columns */
 	uint8_t column_count;
+	bool covering; /* a scan by it fills only its columns and the key's; the record's others are 0 and empty */
 };
 
 enum lk_table_id {

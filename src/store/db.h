@@ -29,7 +29,8 @@ struct lk_scan {
 #define LK_BY_KEY (-1)
 
 /* Called for each row; bytes are valid during the call only. It must not use the database. 0 goes on, a positive value
- * stops the scan (which then returns 0), a negative one stops it and is returned. */
+ * stops the scan (which then returns 0), a negative one stops it and is returned. Through a covering index the record's
+ * columns that are neither the index's nor the key's are 0 and empty. */
 typedef int lk_row_fn(void *arg, const void *record);
 
 struct lk_db_usage {
@@ -41,13 +42,16 @@ struct lk_db_usage {
 struct lk_db_ops {
 	void (*close)(struct lk_db *db);
 	/* key: a record whose key columns are set. Fills *record; bytes are copied into *bytes (appended to it) and stay
-	 * valid until that buffer is changed. */
+	 * valid until that buffer is changed. bytes NULL: byte columns come back with p NULL and their length. */
 	int (*get)(struct lk_db *db, const struct lk_table *table, const void *key, void *record, struct lk_buf *bytes);
 	int (*put)(struct lk_db *db, const struct lk_table *table, const void *record);    /* insert or replace */
 	int (*insert)(struct lk_db *db, const struct lk_table *table, const void *record); /* LINKFS_EEXIST */
 	int (*erase)(struct lk_db *db, const struct lk_table *table, const void *key);     /* LINKFS_ENOENT */
 	int (*scan)(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
 
+	/* A transaction: reads see one state, writes need one (else LINKFS_EINVAL). After some failures (EIO, ENOMEM, ENOSPC
+	 * of a call in it) it is gone already: every later call but rollback() is then LINKFS_EIO. Likewise a failed commit
+	 * leaves only rollback(), which is harmless without a transaction. */
 	int (*begin)(struct lk_db *db);
 	int (*commit)(struct lk_db *db);   /* durable when it returns 0 */
 	int (*rollback)(struct lk_db *db);

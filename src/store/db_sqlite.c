@@ -1,0 +1,271 @@
+/*
+ * db_sqlite.c - the metadata engine over SQLite: life, transactions, error codes.
+ * Layer: store. The owner's connection is the only writer; it keeps its statements prepared for good.
+ *
+ * SQLite takes a whole transaction back by itself after some errors (a failed write or allocation). lk_sqlite_failed()
+ * notices: the database is then "lost", every call fails, and only rollback() leads on, so that the caller's idea of
+ * what stands and the database's never part.
+ */
+#include "db_sqlite.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <errno.h>
+
+int lk_sqlite_error(int code)
+{
+	switch (code) {
+	case SQLITE_OK:
+	case SQLITE_ROW:
+	case SQLITE_DONE:
+		return 0;
+	case SQLITE_IOERR_NOMEM:
+		return LINKFS_ENOMEM;
+	default:
+		break;
+	}
+	switch (code & 0xff) {
+	case SQLITE_FULL:
+		return LINKFS_ENOSPC;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+	case SQLITE_SCHEMA:
+		return LINKFS_ECORRUPT;
+	case SQLITE_NOMEM:
+		return LINKFS_ENOMEM;
+	case SQLITE_READONLY:
+		return LINKFS_EROFS;
+	case SQLITE_CONSTRAINT:
+		return code == SQLITE_CONSTRAINT_PRIMARYKEY || code == SQLITE_CONSTRAINT_ROWID ? LINKFS_EEXIST :
+											       LINKFS_EINVAL;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return LINKFS_EBUSY;
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		return LINKFS_EACCES;
+	case SQLITE_TOOBIG:
+	case SQLITE_MISUSE:
+	case SQLITE_RANGE:
+	case SQLITE_MISMATCH:
+		return LINKFS_EINVAL;
+	default:
+		return LINKFS_EIO;
+	}
+}
+
+int lk_sqlite_prepare(sqlite3 *handle, const char *sql, sqlite3_stmt **out)
+{
+	return lk_sqlite_error(sqlite3_prepare_v3(handle, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL));
+}
+
+int lk_sqlite_exec(sqlite3 *handle, const char *sql)
+{
+	return lk_sqlite_error(sqlite3_exec(handle, sql, NULL, NULL, NULL));
+}
+
+int lk_sqlite_integer(sqlite3 *handle, const char *sql, int64_t *out)
+{
+	sqlite3_stmt *stmt;
+	int code = sqlite3_prepare_v2(handle, sql, -1, &stmt, NULL);
+	if (code)
+		return lk_sqlite_error(code);
+	code = sqlite3_step(stmt);
+	if (code == SQLITE_ROW)
+		*out = sqlite3_column_int64(stmt, 0);
+	int end = sqlite3_finalize(stmt);
+	if (code == SQLITE_ROW)
+		return 0;
+	return end ? lk_sqlite_error(end) : LINKFS_ECORRUPT;
+}
+
+int lk_sqlite_control(struct lk_sqlite *db, enum lk_control control)
+{
+	static const char *const texts[LK_SQL_CONTROL_COUNT] = {
+		[LK_SQL_BEGIN] = "BEGIN",
+		[LK_SQL_COMMIT] = "COMMIT",
+		[LK_SQL_ROLLBACK] = "ROLLBACK",
+		[LK_SQL_SAVEPOINT] = "SAVEPOINT op",
+		[LK_SQL_RELEASE] = "RELEASE op",
+		[LK_SQL_UNDO] = "ROLLBACK TO op",
+	};
+	if (!db->control[control]) {
+		int r = lk_sqlite_prepare(db->handle, texts[control], &db->control[control]);
+		if (r)
+			return r;
+	}
+	int code = sqlite3_step(db->control[control]);
+	(void)sqlite3_reset(db->control[control]);
+	return code == SQLITE_DONE ? 0 : lk_sqlite_failed(db, code);
+}
+
+int lk_sqlite_failed(struct lk_sqlite *db, int code)
+{
+	if (db->in_transaction && sqlite3_get_autocommit(db->handle))
+		db->lost = true;
+	int r = lk_sqlite_error(code);
+	return r ? r : LINKFS_EIO;
+}
+
+static int begin(struct lk_db *base)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	if (db->in_transaction)
+		return LINKFS_EINVAL;
+	int r = lk_sqlite_control(db, LK_SQL_BEGIN);
+	if (!r)
+		db->in_transaction = true;
+	return r;
+}
+
+static int rollback(struct lk_db *base)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	if (!db->in_transaction)
+		return 0;
+	int r = sqlite3_get_autocommit(db->handle) ? 0 : lk_sqlite_control(db, LK_SQL_ROLLBACK);
+	db->in_transaction = false;
+	db->lost = false;
+	return r;
+}
+
+static int commit(struct lk_db *base)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	if (!db->in_transaction)
+		return LINKFS_EINVAL;
+	if (db->lost)
+		return LINKFS_EIO;
+	int r = lk_sqlite_control(db, LK_SQL_COMMIT);
+	if (!r)
+		db->in_transaction = false;
+	return r;
+}
+
+static int inside(struct lk_db *base, enum lk_control control)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	if (!db->in_transaction)
+		return LINKFS_EINVAL;
+	return db->lost ? LINKFS_EIO : lk_sqlite_control(db, control);
+}
+
+static int savepoint(struct lk_db *base)
+{
+	return inside(base, LK_SQL_SAVEPOINT);
+}
+
+static int release(struct lk_db *base)
+{
+	return inside(base, LK_SQL_RELEASE);
+}
+
+static int undo(struct lk_db *base)
+{
+	int r = inside(base, LK_SQL_UNDO);
+	return r ? r : inside(base, LK_SQL_RELEASE);
+}
+
+static void close_db(struct lk_db *base)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	lk_sqlite_finalize(db);
+	(void)sqlite3_close_v2(db->side);
+	(void)sqlite3_close_v2(db->handle);
+	pthread_mutex_destroy(&db->side_lock);
+	free(db->path);
+	free(db);
+}
+
+static const struct lk_db_ops ops = {
+	.close = close_db,
+	.get = lk_sqlite_get,
+	.put = lk_sqlite_put,
+	.insert = lk_sqlite_insert,
+	.erase = lk_sqlite_erase,
+	.scan = lk_sqlite_scan,
+	.begin = begin,
+	.commit = commit,
+	.rollback = rollback,
+	.savepoint = savepoint,
+	.release = release,
+	.undo = undo,
+	.reserve = lk_sqlite_reserve,
+	.checkpoint = lk_sqlite_checkpoint,
+	.usage = lk_sqlite_usage,
+};
+
+/* The absolute path of meta.db, symlinks resolved: SQLite is told to follow none. */
+static int find_file(const char *dir, bool create, char **out, struct linkfs_message *why)
+{
+	char *real = realpath(dir, NULL);
+	if (!real)
+		return lk_fail(why, linkfs_from_errno(errno), "%s: %s", dir, strerror(errno));
+	char *path = malloc(strlen(real) + sizeof("/" LK_DB_FILE));
+	if (path)
+		(void)sprintf(path, "%s/%s", real, LK_DB_FILE);
+	free(real);
+	if (!path)
+		return LINKFS_ENOMEM;
+	struct stat st;
+	int r = 0;
+	if (lstat(path, &st)) {
+		int error = errno;
+		if (error == ENOENT && !create)
+			r = lk_fail(why, LINKFS_ENOTVOLUME, "%s is not a linkfs volume: it has no %s", dir, LK_DB_FILE);
+		else if (error != ENOENT)
+			r = lk_fail(why, linkfs_from_errno(error), "%s: %s", path, strerror(error));
+	} else if (create) {
+		r = lk_fail(why, LINKFS_EEXIST, "%s is there already", path);
+	} else if (!S_ISREG(st.st_mode)) {
+		r = lk_fail(why, LINKFS_ENOTVOLUME, "%s is not a regular file", path);
+	}
+	if (r)
+		free(path);
+	else
+		*out = path;
+	return r;
+}
+
+static int start(struct lk_sqlite *db, bool create, struct linkfs_message *why)
+{
+	int r = lk_sqlite_connect(db->path, create, db->read_only, &db->handle, why);
+	if (!r && create)
+		r = lk_sqlite_create_schema(db->handle, why);
+	if (!r)
+		r = lk_sqlite_check_header(db->handle, why);
+	if (!r)
+		r = lk_sqlite_check_schema(db->handle, why);
+	if (!r)
+		r = lk_sqlite_tune(db->handle, db->read_only);
+	return r;
+}
+
+int lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struct linkfs_message *why)
+{
+	bool create = flags & LK_DB_CREATE;
+	struct lk_sqlite *db = calloc(1, sizeof(*db));
+	if (!db)
+		return LINKFS_ENOMEM;
+	db->base.ops = &ops;
+	db->read_only = flags & LK_DB_READONLY;
+	if (pthread_mutex_init(&db->side_lock, NULL)) {
+		free(db);
+		return LINKFS_ENOMEM;
+	}
+	if (why)
+		why->text[0] = 0;
+	int r = find_file(dir, create, &db->path, why);
+	if (!r)
+		r = start(db, create, why);
+	if (r) {
+		if (why && !why->text[0])
+			(void)lk_fail(why, r, "%s/%s: %s", dir, LK_DB_FILE, linkfs_strerror(r));
+		close_db(&db->base);
+		return r;
+	}
+	*out = &db->base;
+	return 0;
+}

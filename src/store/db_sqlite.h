@@ -1,0 +1,103 @@
+/*
+ * db_sqlite.h - what the files of the SQLite engine share. Nobody else includes it.
+ * Layer: store. db_sqlite.c holds life and transactions, _open.c settings and the schema's proof, _sql.c the SQL text,
+ * _row.c records in and out, _space.c the reserve and checkpoints; vfs_sum.c is the file layer below SQLite.
+ *
+ * Locks: everything is the caller's (one thread at a time) but side, which is guarded by side_lock.
+ */
+#ifndef LK_DB_SQLITE_H
+#define LK_DB_SQLITE_H
+
+#include "db.h"
+#include "vfs_sum.h"
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#define LK_DB_FILE "meta.db"
+#define LK_DB_CACHE_KIB 65536
+
+enum lk_control {
+	LK_SQL_BEGIN,
+	LK_SQL_COMMIT,
+	LK_SQL_ROLLBACK,
+	LK_SQL_SAVEPOINT,
+	LK_SQL_RELEASE,
+	LK_SQL_UNDO,
+	LK_SQL_CONTROL_COUNT,
+};
+
+enum lk_operation { LK_SQL_GET, LK_SQL_PUT, LK_SQL_INSERT, LK_SQL_ERASE, LK_SQL_OPERATION_COUNT };
+
+/* A prepared scan; the shape is everything that changes the SQL text. */
+struct lk_scan_stmt {
+	uint32_t shape;
+	sqlite3_stmt *stmt;
+	struct lk_scan_stmt *next;
+};
+
+struct lk_sqlite {
+	struct lk_db base;
+	sqlite3 *handle;
+	char *path; /* of meta.db */
+	sqlite3_stmt *control[LK_SQL_CONTROL_COUNT];
+	sqlite3_stmt *operation[LK_T_COUNT][LK_SQL_OPERATION_COUNT];
+	struct lk_scan_stmt *scans[LK_T_COUNT];
+	bool read_only;
+	bool exclusive;      /* the host has no shared memory: one connection only */
+	bool in_transaction; /* between begin and commit or rollback */
+	bool lost;           /* in_transaction, but SQLite has rolled it back by itself */
+
+	pthread_mutex_t side_lock;
+	sqlite3 *side; /* the checkpointer's connection */
+
+	struct lk_space space;
+};
+
+/* _sql.c: SQL text, appended to *out and NUL-terminated. */
+int lk_sql_create_table(struct lk_buf *out, const struct lk_table *table);
+int lk_sql_create_index(struct lk_buf *out, const struct lk_table *table, const struct lk_index *index);
+int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_operation operation);
+int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan);
+/* The scan's columns in its order: those of the index, then the rest of the key. Returns their number. */
+uint8_t lk_sql_order(const struct lk_table *table, int index, uint8_t columns[LK_COLUMNS_MAX]);
+/* Whether a scan by index, or LK_BY_KEY, reads this column (struct lk_index's covering). */
+bool lk_sql_selected(const struct lk_table *table, int index, uint8_t column);
+
+/* _open.c */
+int lk_sqlite_connect(const char *path, bool create, bool read_only, sqlite3 **out, struct linkfs_message *why);
+int lk_sqlite_tune(sqlite3 *handle, bool read_only);
+int lk_sqlite_create_schema(sqlite3 *handle, struct linkfs_message *why);
+int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why);
+int lk_sqlite_check_schema(sqlite3 *handle, struct linkfs_message *why);
+
+/* db_sqlite.c */
+/* The one place where SQLite's codes become ours. */
+int lk_sqlite_error(int code);
+int lk_sqlite_prepare(sqlite3 *handle, const char *sql, sqlite3_stmt **out);
+int lk_sqlite_exec(sqlite3 *handle, const char *sql);
+int lk_sqlite_integer(sqlite3 *handle, const char *sql, int64_t *out);
+int lk_sqlite_control(struct lk_sqlite *db, enum lk_control control);
+/* After a failed call: notices a transaction that SQLite took back, and maps the code. */
+int lk_sqlite_failed(struct lk_sqlite *db, int code);
+
+/* _row.c */
+int lk_sqlite_get(struct lk_db *base, const struct lk_table *table, const void *key, void *record,
+		  struct lk_buf *bytes);
+int lk_sqlite_put(struct lk_db *base, const struct lk_table *table, const void *record);
+int lk_sqlite_insert(struct lk_db *base, const struct lk_table *table, const void *record);
+int lk_sqlite_erase(struct lk_db *base, const struct lk_table *table, const void *key);
+int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
+void lk_sqlite_finalize(struct lk_sqlite *db);
+
+/* _space.c */
+int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing);
+int lk_sqlite_checkpoint(struct lk_db *base, bool slice);
+int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out);
+
+static inline struct lk_sqlite *lk_sqlite_of(struct lk_db *base)
+{
+	return (struct lk_sqlite *)(void *)base; /* base is the first member */
+}
+
+#endif

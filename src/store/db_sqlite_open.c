@@ -1,0 +1,234 @@
+/*
+ * db_sqlite_open.c - connections: defensive settings, and the proof that the database has our schema (V3, F5).
+ * Layer: store. Nothing of the database runs before its header and every row of sqlite_schema have been compared with
+ * what the descriptors say: no trigger, view, table, index or constraint but ours.
+ */
+#include "db_sqlite.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define HEADER_SIZE 100
+
+static const struct {
+	int id, value;
+} limits[] = {
+	{SQLITE_LIMIT_LENGTH, 1 << 20},    {SQLITE_LIMIT_SQL_LENGTH, 1 << 14}, {SQLITE_LIMIT_COLUMN, 2 * LK_COLUMNS_MAX},
+	{SQLITE_LIMIT_EXPR_DEPTH, 32},     {SQLITE_LIMIT_COMPOUND_SELECT, 2},  {SQLITE_LIMIT_VDBE_OP, 100000},
+	{SQLITE_LIMIT_FUNCTION_ARG, 8},    {SQLITE_LIMIT_ATTACHED, 0},	       {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 64},
+	{SQLITE_LIMIT_VARIABLE_NUMBER, 64}, {SQLITE_LIMIT_TRIGGER_DEPTH, 1},   {SQLITE_LIMIT_WORKER_THREADS, 0},
+};
+
+static const struct {
+	int id, on;
+} switches[] = {
+	{SQLITE_DBCONFIG_DEFENSIVE, 1},
+	{SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+	{SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
+	{SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
+	{SQLITE_DBCONFIG_ENABLE_VIEW, 0},
+	{SQLITE_DBCONFIG_ENABLE_FKEY, 0},
+	{SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, 0},
+	{SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0},
+	{SQLITE_DBCONFIG_DQS_DDL, 0},
+	{SQLITE_DBCONFIG_DQS_DML, 0},
+};
+
+int lk_sqlite_connect(const char *path, bool create, bool read_only, sqlite3 **out, struct linkfs_message *why)
+{
+	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
+	flags |= read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+	if (create)
+		flags |= SQLITE_OPEN_CREATE;
+	sqlite3 *handle = NULL;
+	int code = sqlite3_open_v2(path, &handle, flags, NULL);
+	for (size_t i = 0; i < LK_ARRAY_LEN(switches) && !code; i++)
+		code = sqlite3_db_config(handle, switches[i].id, switches[i].on, (int *)NULL);
+	if (!code)
+		code = sqlite3_busy_timeout(handle, 10000);
+	if (code) {
+		int r = lk_fail(why, lk_sqlite_error(code), "%s: %s", path,
+				handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code));
+		(void)sqlite3_close(handle);
+		return r;
+	}
+	for (size_t i = 0; i < LK_ARRAY_LEN(limits); i++)
+		(void)sqlite3_limit(handle, limits[i].id, limits[i].value);
+	int r = lk_sqlite_exec(handle, "PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY");
+	if (r) {
+		(void)sqlite3_close(handle);
+		return r;
+	}
+	*out = handle;
+	return 0;
+}
+
+int lk_sqlite_tune(sqlite3 *handle, bool read_only)
+{
+	char sql[200];
+	(void)snprintf(sql, sizeof(sql), "PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0;"
+					 "PRAGMA cache_spill=OFF; PRAGMA cache_size=-%d; PRAGMA automatic_index=OFF",
+		       LK_DB_CACHE_KIB);
+	int r = lk_sqlite_exec(handle, sql);
+	return !r && read_only ? lk_sqlite_exec(handle, "PRAGMA query_only=ON") : r;
+}
+
+/* What sqlite_schema must hold, in order: each table, then its indexes. fn's name and table are descriptors' own. */
+typedef int schema_fn(void *arg, const char *type, const char *name, const char *table, const char *sql);
+
+static int each_object(schema_fn *fn, void *arg)
+{
+	struct lk_buf sql = {0};
+	int r = 0;
+	for (size_t t = 0; t < LK_T_COUNT && !r; t++) {
+		const struct lk_table *table = &lk_tables[t];
+		sql.len = 0;
+		r = lk_sql_create_table(&sql, table);
+		if (!r)
+			r = fn(arg, "table", table->name, table->name, (const char *)sql.p);
+		for (uint8_t i = 0; i < table->index_count && !r; i++) {
+			sql.len = 0;
+			r = lk_sql_create_index(&sql, table, &table->indexes[i]);
+			if (!r)
+				r = fn(arg, "index", table->indexes[i].name, table->name, (const char *)sql.p);
+		}
+	}
+	lk_buf_done(&sql);
+	return r;
+}
+
+static int make_object(void *arg, const char *type, const char *name, const char *table, const char *sql)
+{
+	(void)type;
+	(void)name;
+	(void)table;
+	return lk_sqlite_exec(arg, sql);
+}
+
+/* In rollback mode, one transaction: meta.db is whole or empty. The change to WAL comes last. */
+int lk_sqlite_create_schema(sqlite3 *handle, struct linkfs_message *why)
+{
+	char sql[200];
+	(void)snprintf(sql, sizeof(sql), "PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE; PRAGMA encoding='UTF-8'; BEGIN;"
+					 "PRAGMA application_id=%d; PRAGMA user_version=%d",
+		       LK_APPLICATION_ID, LK_FORMAT_VERSION);
+	int r = lk_sqlite_exec(handle, sql);
+	if (!r)
+		r = each_object(make_object, handle);
+	if (!r)
+		r = lk_sqlite_exec(handle, "COMMIT; PRAGMA journal_mode=WAL");
+	return r ? lk_fail(why, r, "the database cannot be made: %s", sqlite3_errmsg(handle)) : 0;
+}
+
+static uint32_t get_u32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/* The first 100 bytes of the file, as SQLite's file format lays them out. What is compared here is written once, when
+ * the volume is made. Read through SQLite's own descriptor: closing another one would drop its locks (fcntl). */
+int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why)
+{
+	sqlite3_file *file = NULL;
+	uint8_t header[HEADER_SIZE];
+	int code = sqlite3_file_control(handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+	if (!code)
+		code = file->pMethods->xRead(file, header, HEADER_SIZE, 0);
+	if (code == SQLITE_IOERR_SHORT_READ)
+		return lk_fail(why, LINKFS_ENOTVOLUME, "%s is too short to be a database", LK_DB_FILE);
+	if (code)
+		return lk_sqlite_error(code);
+	if (memcmp(header, "SQLite format 3", 16))
+		return lk_fail(why, LINKFS_ENOTVOLUME, "%s is not an SQLite database", LK_DB_FILE);
+	if (get_u32(header + 68) != LK_APPLICATION_ID)
+		return lk_fail(why, LINKFS_ENOTVOLUME, "%s belongs to another application (application_id 0x%08x)", LK_DB_FILE,
+			       get_u32(header + 68));
+	if (get_u32(header + 60) > LK_FORMAT_VERSION)
+		return lk_fail(why, LINKFS_ENEWER, "the volume has format version %u, and this linkfs knows %d", get_u32(header + 60),
+			       LK_FORMAT_VERSION);
+	if (get_u32(header + 60) != LK_FORMAT_VERSION)
+		return lk_fail(why, LINKFS_ESCHEMA, "the volume's format version %u is unknown", get_u32(header + 60));
+	if (header[16] != 0x10 || header[17] != 0)
+		return lk_fail(why, LINKFS_ESCHEMA, "%s does not have pages of 4096 bytes", LK_DB_FILE);
+	return 0;
+}
+
+#define OBJECTS_MAX 64
+
+struct proof {
+	const char *type, *name, *table, *sql; /* a row of the database */
+	bool name_known, found;
+	uint64_t seen; /* bit per object of ours */
+	unsigned at;
+	char missing[80];
+};
+
+static int compare_object(void *arg, const char *type, const char *name, const char *table, const char *sql)
+{
+	struct proof *p = arg;
+	unsigned at = p->at++;
+	if (strcmp(name, p->name) != 0)
+		return 0;
+	p->name_known = true;
+	if (strcmp(type, p->type) == 0 && strcmp(table, p->table) == 0 && strcmp(sql, p->sql) == 0 && !(p->seen >> at & 1)) {
+		p->seen |= UINT64_C(1) << at;
+		p->found = true;
+	}
+	return 0;
+}
+
+static int find_missing(void *arg, const char *type, const char *name, const char *table, const char *sql)
+{
+	(void)table;
+	(void)sql;
+	struct proof *p = arg;
+	unsigned at = p->at++;
+	if (!(p->seen >> at & 1) && !p->missing[0])
+		(void)snprintf(p->missing, sizeof(p->missing), "%s \"%s\"", type, name);
+	return 0;
+}
+
+static const char *column_text(sqlite3_stmt *stmt, int at)
+{
+	const char *s = (const char *)sqlite3_column_text(stmt, at);
+	return s ? s : "";
+}
+
+int lk_sqlite_check_schema(sqlite3 *handle, struct linkfs_message *why)
+{
+	_Static_assert(LK_T_COUNT * 2 <= OBJECTS_MAX, "seen has a bit for every table and index");
+	struct proof p = {0};
+	sqlite3_stmt *stmt = NULL;
+	int code = sqlite3_prepare_v2(handle, "SELECT type, name, tbl_name, sql FROM sqlite_schema", -1, &stmt, NULL);
+	int r = 0;
+	while (!code && !r) {
+		code = sqlite3_step(stmt);
+		if (code != SQLITE_ROW)
+			break;
+		code = SQLITE_OK;
+		p.type = column_text(stmt, 0);
+		p.name = column_text(stmt, 1);
+		p.table = column_text(stmt, 2);
+		p.sql = column_text(stmt, 3);
+		p.name_known = p.found = false;
+		p.at = 0;
+		r = each_object(compare_object, &p);
+		if (!r && !p.found)
+			r = lk_fail(why, LINKFS_ESCHEMA, p.name_known ? "%s has another definition of %s \"%.100s\"" :
+									 "%s has a %s \"%.100s\" that is not linkfs's",
+				    LK_DB_FILE, strcmp(p.type, "table") == 0 || strcmp(p.type, "index") == 0 ||
+							 strcmp(p.type, "view") == 0 || strcmp(p.type, "trigger") == 0 ?
+						 p.type : "schema entry",
+				    p.name);
+	}
+	if (!r && code != SQLITE_DONE)
+		r = lk_fail(why, lk_sqlite_error(code), "%s: %s", LK_DB_FILE, sqlite3_errmsg(handle));
+	(void)sqlite3_finalize(stmt);
+	if (r)
+		return r;
+	p.at = 0;
+	r = each_object(find_missing, &p);
+	if (!r && p.missing[0])
+		r = lk_fail(why, LINKFS_ESCHEMA, "%s lacks %s", LK_DB_FILE, p.missing);
+	return r;
+}

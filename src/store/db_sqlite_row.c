@@ -1,0 +1,276 @@
+/*
+ * db_sqlite_row.c - records in and out of SQLite: one prepared statement per table and operation, and per shape of scan.
+ * Layer: store. Values are bound from the record and read into it by the descriptor's offsets. What a row holds is
+ * media: every value's type is checked, and a row of the wrong type is LINKFS_ECORRUPT.
+ */
+#include "db_sqlite.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int operation(struct lk_sqlite *db, const struct lk_table *table, enum lk_operation op, sqlite3_stmt **out)
+{
+	sqlite3_stmt **slot = &db->operation[table->id][op];
+	if (!*slot) {
+		struct lk_buf sql = {0};
+		int r = lk_sql_operation(&sql, table, op);
+		if (!r)
+			r = lk_sqlite_prepare(db->handle, (const char *)sql.p, slot);
+		lk_buf_done(&sql);
+		if (r)
+			return r;
+	}
+	*out = *slot;
+	return 0;
+}
+
+/* The record's bytes stay where they are: the statement is reset before the caller goes on. */
+static int bind(sqlite3_stmt *stmt, int at, const struct lk_column *column, const void *record)
+{
+	if (column->type == LK_INT)
+		return sqlite3_bind_int64(stmt, at, *lk_int_of(column, record));
+	const struct lk_bytes *bytes = lk_bytes_of(column, record);
+	return sqlite3_bind_blob64(stmt, at, bytes->len ? bytes->p : "", bytes->len, SQLITE_STATIC);
+}
+
+static int bind_first(sqlite3_stmt *stmt, const struct lk_table *table, uint8_t count, const void *record)
+{
+	for (uint8_t i = 0; i < count; i++) {
+		int code = bind(stmt, i + 1, &table->columns[i], record);
+		if (code)
+			return code;
+	}
+	return SQLITE_OK;
+}
+
+static bool typed(sqlite3_stmt *stmt, int at, const struct lk_column *column)
+{
+	return sqlite3_column_type(stmt, at) == (column->type == LK_INT ? SQLITE_INTEGER : SQLITE_BLOB);
+}
+
+/* A get reads what the caller's key does not say, and bytes of the key, whose owner may move them. */
+static bool got(const struct lk_table *table, uint8_t column)
+{
+	return column >= table->key_count || table->columns[column].type == LK_BYTES;
+}
+
+/* Types first, then room for all bytes (a buffer that grows moves), then the values: nothing is half filled. */
+static int read_got(sqlite3_stmt *stmt, const struct lk_table *table, const void *key, void *record,
+		    struct lk_buf *bytes)
+{
+	size_t total = 0;
+	int at = 0;
+	for (uint8_t i = 0; i < table->column_count; i++) {
+		if (!got(table, i))
+			continue;
+		if (!typed(stmt, at, &table->columns[i]))
+			return LINKFS_ECORRUPT;
+		if (bytes && table->columns[i].type == LK_BYTES)
+			total += (size_t)sqlite3_column_bytes(stmt, at);
+		at++;
+	}
+	if (total) {
+		int r = lk_buf_reserve(bytes, total);
+		if (r)
+			return r;
+	}
+	at = 0;
+	for (uint8_t i = 0; i < table->column_count; i++) {
+		const struct lk_column *column = &table->columns[i];
+		if (!got(table, i)) {
+			*lk_int_at(column, record) = *lk_int_of(column, key);
+			continue;
+		}
+		if (column->type == LK_INT) {
+			*lk_int_at(column, record) = sqlite3_column_int64(stmt, at++);
+			continue;
+		}
+		const void *p = sqlite3_column_blob(stmt, at);
+		size_t len = (size_t)sqlite3_column_bytes(stmt, at++);
+		if (len && !p)
+			return LINKFS_ENOMEM;
+		struct lk_bytes *to = lk_bytes_at(column, record);
+		to->len = len;
+		to->p = bytes ? bytes->p + bytes->len : NULL;
+		if (bytes && len) {
+			memcpy(bytes->p + bytes->len, p, len);
+			bytes->len += len;
+		}
+	}
+	return 0;
+}
+
+int lk_sqlite_get(struct lk_db *base, const struct lk_table *table, const void *key, void *record,
+		  struct lk_buf *bytes)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	sqlite3_stmt *stmt;
+	if (db->lost)
+		return LINKFS_EIO;
+	int r = operation(db, table, LK_SQL_GET, &stmt);
+	if (r)
+		return r;
+	int code = bind_first(stmt, table, table->key_count, key);
+	if (!code)
+		code = sqlite3_step(stmt);
+	if (code == SQLITE_ROW)
+		r = read_got(stmt, table, key, record, bytes);
+	else if (code == SQLITE_DONE)
+		r = LINKFS_ENOENT;
+	(void)sqlite3_reset(stmt);
+	return code == SQLITE_ROW || code == SQLITE_DONE ? r : lk_sqlite_failed(db, code);
+}
+
+static int write_row(struct lk_sqlite *db, const struct lk_table *table, enum lk_operation op, uint8_t columns,
+		     const void *record)
+{
+	sqlite3_stmt *stmt;
+	if (db->lost)
+		return LINKFS_EIO;
+	if (db->read_only)
+		return LINKFS_EROFS;
+	if (!db->in_transaction)
+		return LINKFS_EINVAL;
+	int r = operation(db, table, op, &stmt);
+	if (r)
+		return r;
+	int code = bind_first(stmt, table, columns, record);
+	if (!code)
+		code = sqlite3_step(stmt);
+	(void)sqlite3_reset(stmt);
+	return code == SQLITE_DONE ? 0 : lk_sqlite_failed(db, code);
+}
+
+int lk_sqlite_put(struct lk_db *base, const struct lk_table *table, const void *record)
+{
+	return write_row(lk_sqlite_of(base), table, LK_SQL_PUT, table->column_count, record);
+}
+
+int lk_sqlite_insert(struct lk_db *base, const struct lk_table *table, const void *record)
+{
+	return write_row(lk_sqlite_of(base), table, LK_SQL_INSERT, table->column_count, record);
+}
+
+int lk_sqlite_erase(struct lk_db *base, const struct lk_table *table, const void *key)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	int r = write_row(db, table, LK_SQL_ERASE, table->key_count, key);
+	if (r)
+		return r;
+	return sqlite3_changes64(db->handle) ? 0 : LINKFS_ENOENT;
+}
+
+static int scan_stmt(struct lk_sqlite *db, const struct lk_scan *scan, sqlite3_stmt **out)
+{
+	uint32_t shape = (uint32_t)(scan->index + 1) << 24 | (uint32_t)scan->equal << 16 | (uint32_t)scan->ranged << 8 |
+			 (uint32_t)scan->exclusive << 1 | (uint32_t)scan->reverse;
+	for (struct lk_scan_stmt *s = db->scans[scan->table->id]; s; s = s->next) {
+		if (s->shape == shape) {
+			*out = s->stmt;
+			return 0;
+		}
+	}
+	struct lk_scan_stmt *made = calloc(1, sizeof(*made));
+	if (!made)
+		return LINKFS_ENOMEM;
+	struct lk_buf sql = {0};
+	int r = lk_sql_scan(&sql, scan);
+	if (!r)
+		r = lk_sqlite_prepare(db->handle, (const char *)sql.p, &made->stmt);
+	lk_buf_done(&sql);
+	if (r) {
+		free(made);
+		return r;
+	}
+	made->shape = shape;
+	made->next = db->scans[scan->table->id];
+	db->scans[scan->table->id] = made;
+	*out = made->stmt;
+	return 0;
+}
+
+/* Which columns of the record the scan's rows have, as a bit set. */
+static uint32_t selected(const struct lk_table *table, int index)
+{
+	if (index < 0 || !table->indexes[index].covering)
+		return UINT32_MAX;
+	uint32_t set = 0;
+	for (uint8_t i = 0; i < table->column_count; i++)
+		set |= (uint32_t)lk_sql_selected(table, index, i) << i;
+	return set;
+}
+
+static int read_scanned(sqlite3_stmt *stmt, const struct lk_table *table, uint32_t set, void *record)
+{
+	int at = 0;
+	for (uint8_t i = 0; i < table->column_count; i++) {
+		const struct lk_column *column = &table->columns[i];
+		if (!(set >> i & 1))
+			continue;
+		if (!typed(stmt, at, column))
+			return LINKFS_ECORRUPT;
+		if (column->type == LK_INT) {
+			*lk_int_at(column, record) = sqlite3_column_int64(stmt, at++);
+			continue;
+		}
+		struct lk_bytes *to = lk_bytes_at(column, record);
+		to->p = sqlite3_column_blob(stmt, at);
+		to->len = (size_t)sqlite3_column_bytes(stmt, at++);
+		if (to->len && !to->p)
+			return LINKFS_ENOMEM;
+	}
+	return 0;
+}
+
+int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn, void *arg)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	const struct lk_table *table = scan->table;
+	uint8_t columns[LK_COLUMNS_MAX];
+	if (db->lost)
+		return LINKFS_EIO;
+	if (scan->index < LK_BY_KEY || scan->index >= table->index_count ||
+	    scan->equal + scan->ranged > lk_sql_order(table, scan->index, columns))
+		return LINKFS_EINVAL;
+	sqlite3_stmt *stmt;
+	int r = scan_stmt(db, scan, &stmt);
+	if (r)
+		return r;
+	int code = SQLITE_OK;
+	for (uint8_t i = 0; i < scan->equal + scan->ranged && !code; i++)
+		code = bind(stmt, i + 1, &table->columns[columns[i]], scan->from);
+	uint32_t set = selected(table, scan->index);
+	uint64_t record[LK_RECORD_MAX / 8] = {0};
+	uint32_t rows = 0;
+	while (!r && !code) {
+		code = sqlite3_step(stmt);
+		if (code != SQLITE_ROW)
+			break;
+		code = SQLITE_OK;
+		r = read_scanned(stmt, table, set, record);
+		if (!r)
+			r = fn(arg, record);
+		if (++rows == scan->limit)
+			break;
+	}
+	(void)sqlite3_reset(stmt);
+	if (code && code != SQLITE_DONE)
+		return lk_sqlite_failed(db, code);
+	return r < 0 ? r : 0;
+}
+
+void lk_sqlite_finalize(struct lk_sqlite *db)
+{
+	for (size_t t = 0; t < LK_T_COUNT; t++) {
+		for (size_t o = 0; o < LK_SQL_OPERATION_COUNT; o++)
+			(void)sqlite3_finalize(db->operation[t][o]);
+		while (db->scans[t]) {
+			struct lk_scan_stmt *s = db->scans[t];
+			db->scans[t] = s->next;
+			(void)sqlite3_finalize(s->stmt);
+			free(s);
+		}
+	}
+	for (size_t c = 0; c < LK_SQL_CONTROL_COUNT; c++)
+		(void)sqlite3_finalize(db->control[c]);
+}

@@ -1,0 +1,276 @@
+/*
+ * db_sqlite_sql.c - SQL text made from table descriptors.
+ * Layer: store. Columns are INTEGER or BLOB, never NULL; tables are STRICT. A table whose key is one integer is a
+ * rowid table, every other one is WITHOUT ROWID, so that its rows lie in key order in the B-tree.
+ */
+#include "db_sqlite.h"
+
+#include <string.h>
+
+static int text(struct lk_buf *out, const char *s)
+{
+	return lk_buf_append(out, s, strlen(s));
+}
+
+static int name(struct lk_buf *out, const char *s)
+{
+	int r = text(out, "\"");
+	if (!r)
+		r = text(out, s);
+	return r ? r : text(out, "\"");
+}
+
+static int end(struct lk_buf *out)
+{
+	return lk_buf_append(out, "", 1);
+}
+
+/* "a","b" for the columns at the given positions (NULL: the first count). */
+static int names(struct lk_buf *out, const struct lk_table *table, const uint8_t *columns, uint8_t count)
+{
+	int r = 0;
+	for (uint8_t i = 0; i < count && !r; i++) {
+		if (i)
+			r = text(out, ",");
+		if (!r)
+			r = name(out, table->columns[columns ? columns[i] : i].name);
+	}
+	return r;
+}
+
+/* "a"=? AND "b"=? */
+static int equals(struct lk_buf *out, const struct lk_table *table, const uint8_t *columns, uint8_t count)
+{
+	int r = 0;
+	for (uint8_t i = 0; i < count && !r; i++) {
+		if (i)
+			r = text(out, " AND ");
+		if (!r)
+			r = name(out, table->columns[columns ? columns[i] : i].name);
+		if (!r)
+			r = text(out, "=?");
+	}
+	return r;
+}
+
+static int marks(struct lk_buf *out, uint8_t count)
+{
+	int r = 0;
+	for (uint8_t i = 0; i < count && !r; i++)
+		r = text(out, i ? ",?" : "?");
+	return r;
+}
+
+int lk_sql_create_table(struct lk_buf *out, const struct lk_table *table)
+{
+	int r = text(out, "CREATE TABLE ");
+	if (!r)
+		r = name(out, table->name);
+	for (uint8_t i = 0; i < table->column_count && !r; i++) {
+		r = text(out, i ? ", " : "(");
+		if (!r)
+			r = name(out, table->columns[i].name);
+		if (!r)
+			r = text(out, table->columns[i].type == LK_INT ? " INTEGER" : " BLOB");
+		if (!r)
+			r = text(out, table->rowid && i == 0 ? " PRIMARY KEY NOT NULL" : " NOT NULL");
+	}
+	if (!r && !table->rowid) {
+		r = text(out, ", PRIMARY KEY(");
+		if (!r)
+			r = names(out, table, NULL, table->key_count);
+		if (!r)
+			r = text(out, ")");
+	}
+	if (!r)
+		r = text(out, table->rowid ? ") STRICT" : ") STRICT, WITHOUT ROWID");
+	return r ? r : end(out);
+}
+
+int lk_sql_create_index(struct lk_buf *out, const struct lk_table *table, const struct lk_index *index)
+{
+	int r = text(out, "CREATE INDEX ");
+	if (!r)
+		r = name(out, index->name);
+	if (!r)
+		r = text(out, " ON ");
+	if (!r)
+		r = name(out, table->name);
+	if (!r)
+		r = text(out, "(");
+	if (!r)
+		r = names(out, table, index->columns, index->column_count);
+	if (!r)
+		r = text(out, ")");
+	return r ? r : end(out);
+}
+
+static int get_text(struct lk_buf *out, const struct lk_table *table)
+{
+	int r = text(out, "SELECT ");
+	bool first = true;
+	for (uint8_t i = 0; i < table->column_count && !r; i++) {
+		if (i < table->key_count && table->columns[i].type == LK_INT)
+			continue;
+		if (!first)
+			r = text(out, ",");
+		first = false;
+		if (!r)
+			r = name(out, table->columns[i].name);
+	}
+	if (!r && first)
+		r = text(out, "1");
+	if (!r)
+		r = text(out, " FROM ");
+	if (!r)
+		r = name(out, table->name);
+	if (!r)
+		r = text(out, " WHERE ");
+	return r ? r : equals(out, table, NULL, table->key_count);
+}
+
+static int insert_text(struct lk_buf *out, const struct lk_table *table, const char *verb)
+{
+	int r = text(out, verb);
+	if (!r)
+		r = name(out, table->name);
+	if (!r)
+		r = text(out, " VALUES(");
+	if (!r)
+		r = marks(out, table->column_count);
+	return r ? r : text(out, ")");
+}
+
+static int erase_text(struct lk_buf *out, const struct lk_table *table)
+{
+	int r = text(out, "DELETE FROM ");
+	if (!r)
+		r = name(out, table->name);
+	if (!r)
+		r = text(out, " WHERE ");
+	return r ? r : equals(out, table, NULL, table->key_count);
+}
+
+int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_operation operation)
+{
+	int r = LINKFS_EINVAL;
+	switch (operation) {
+	case LK_SQL_GET:
+		r = get_text(out, table);
+		break;
+	case LK_SQL_PUT:
+		r = insert_text(out, table, "INSERT OR REPLACE INTO ");
+		break;
+	case LK_SQL_INSERT:
+		r = insert_text(out, table, "INSERT INTO ");
+		break;
+	case LK_SQL_ERASE:
+		r = erase_text(out, table);
+		break;
+	case LK_SQL_OPERATION_COUNT:
+		break;
+	}
+	return r ? r : end(out);
+}
+
+uint8_t lk_sql_order(const struct lk_table *table, int index, uint8_t columns[LK_COLUMNS_MAX])
+{
+	uint8_t count = 0;
+	if (index >= 0) {
+		const struct lk_index *by = &table->indexes[index];
+		for (; count < by->column_count; count++)
+			columns[count] = by->columns[count];
+	}
+	for (uint8_t i = 0; i < table->key_count; i++) {
+		bool there = false;
+		for (uint8_t j = 0; j < count; j++)
+			there |= columns[j] == i;
+		if (!there)
+			columns[count++] = i;
+	}
+	return count;
+}
+
+bool lk_sql_selected(const struct lk_table *table, int index, uint8_t column)
+{
+	if (index < 0 || !table->indexes[index].covering)
+		return true;
+	uint8_t columns[LK_COLUMNS_MAX];
+	uint8_t count = lk_sql_order(table, index, columns);
+	for (uint8_t i = 0; i < count; i++) {
+		if (columns[i] == column)
+			return true;
+	}
+	return false;
+}
+
+static int select_text(struct lk_buf *out, const struct lk_scan *scan)
+{
+	const struct lk_table *table = scan->table;
+	int r = text(out, "SELECT ");
+	bool first = true;
+	for (uint8_t i = 0; i < table->column_count && !r; i++) {
+		if (!lk_sql_selected(table, scan->index, i))
+			continue;
+		if (!first)
+			r = text(out, ",");
+		first = false;
+		if (!r)
+			r = name(out, table->columns[i].name);
+	}
+	if (!r)
+		r = text(out, " FROM ");
+	if (!r)
+		r = name(out, table->name);
+	if (!r && scan->index >= 0) {
+		r = text(out, " INDEXED BY ");
+		if (!r)
+			r = name(out, table->indexes[scan->index].name);
+	} else if (!r) {
+		r = text(out, " NOT INDEXED");
+	}
+	return r;
+}
+
+/* ("c","d")>(?,?): SQLite seeks to a row value in one step. */
+static int range_text(struct lk_buf *out, const struct lk_scan *scan, const uint8_t *columns)
+{
+	static const char *const signs[2][2] = {{">=", ">"}, {"<=", "<"}};
+	int r = text(out, "(");
+	if (!r)
+		r = names(out, scan->table, columns + scan->equal, scan->ranged);
+	if (!r)
+		r = text(out, ")");
+	if (!r)
+		r = text(out, signs[scan->reverse][scan->exclusive]);
+	if (!r)
+		r = text(out, "(");
+	if (!r)
+		r = marks(out, scan->ranged);
+	return r ? r : text(out, ")");
+}
+
+int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan)
+{
+	uint8_t columns[LK_COLUMNS_MAX];
+	uint8_t count = lk_sql_order(scan->table, scan->index, columns);
+	int r = select_text(out, scan);
+	if (!r && scan->equal + scan->ranged > 0)
+		r = text(out, " WHERE ");
+	if (!r)
+		r = equals(out, scan->table, columns, scan->equal);
+	if (!r && scan->ranged) {
+		if (scan->equal)
+			r = text(out, " AND ");
+		if (!r)
+			r = range_text(out, scan, columns);
+	}
+	for (uint8_t i = scan->equal; i < count && !r; i++) {
+		r = text(out, i == scan->equal ? " ORDER BY " : ",");
+		if (!r)
+			r = name(out, scan->table->columns[columns[i]].name);
+		if (!r && scan->reverse)
+			r = text(out, " DESC");
+	}
+	return r ? r : end(out);
+}
