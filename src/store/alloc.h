@@ -32,6 +32,8 @@ int lk_alloc_reserve(struct lk_alloc *alloc, uint32_t count, uint64_t hint, stru
 		     uint32_t *run_count_out);
 /* Gives a reservation, or a part of one, back unused. */
 void lk_alloc_unreserve(struct lk_alloc *alloc, const struct lk_run *run);
+/* The host refused a write for space: until the next commit reserve where it has blocks already, low and in any piece. */
+void lk_alloc_tight(struct lk_alloc *alloc);
 /* A reservation (or part) becomes allocated in this operation. */
 int lk_alloc_use(struct lk_alloc *alloc, struct lk_alloc_log *log, const struct lk_run *run);
 /* Allocated blocks become free in this operation. LINKFS_ECORRUPT if they are not allocated. */
@@ -42,7 +44,8 @@ void lk_alloc_undo(struct lk_alloc *alloc, struct lk_alloc_log *log);
 void lk_alloc_keep(struct lk_alloc *alloc, struct lk_alloc_log *log);
 
 /* Commit: write changed groups into the open transaction; then, when it is durable, release what was freed. The
- * discard of released space to the host happens in lk_alloc_discard(), called without the metadata lock. */
+ * discard of released space to the host happens in lk_alloc_discard(), called without the metadata lock, after each commit;
+ * runs worth it are free only after that (or when space is short). */
 int lk_alloc_flush(struct lk_alloc *alloc);
 void lk_alloc_committed(struct lk_alloc *alloc);
 void lk_alloc_discard(struct lk_alloc *alloc);
@@ -52,7 +55,8 @@ void lk_alloc_discard(struct lk_alloc *alloc);
 uint64_t lk_alloc_reader_begin(struct lk_alloc *alloc);
 void lk_alloc_reader_end(struct lk_alloc *alloc, uint64_t ticket);
 
-/* Blocks allocated (reservations included), and those waiting for a commit to become free. */
+/* Blocks that cannot be reserved (allocated, reserved, waiting), and of those the freed ones that wait for a commit, a
+ * reader or a discard. */
 void lk_alloc_usage(struct lk_alloc *alloc, uint64_t *used_out, uint64_t *pending_out);
 
 #endif

@@ -22,7 +22,10 @@ int lk_data_write(struct lk_data *data, uint64_t block, uint32_t count, const vo
 int lk_data_allocate(struct lk_data *data, uint64_t block, uint32_t count);
 /* Gives the range's space back to the host, best effort. Its content is undefined afterwards. */
 void lk_data_discard(struct lk_data *data, uint64_t block, uint32_t count);
-/* fdatasync of every piece written since its last successful sync, and of the directory when a piece was made. */
+/* Whether a discard can still be of use (the host has not refused one). */
+bool lk_data_can_discard(const struct lk_data *data);
+/* fdatasync of every piece written since its last successful sync, and of the directory when a piece was made.
+ * Callers at once wait for each other. */
 int lk_data_sync(struct lk_data *data);
 /* Bytes the host could still give (statvfs of the directory), and in all. */
 int lk_data_space(struct lk_data *data, uint64_t *free_out, uint64_t *total_out);
