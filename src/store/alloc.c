@@ -290,7 +290,7 @@ static int take_round(struct lk_alloc *a, struct request *q, uint32_t want)
 	uint32_t n = a->group_count, first = group_of(a->rotor), from = bit_of(a->rotor);
 	if (first >= n)
 		first = from = 0;
-	for (uint32_t i = 0; i <= n && n && q->left && q->run_count < q->run_max; i++) {
+	for (uint32_t i = 0; i <= n && n && want && q->left && q->run_count < q->run_max; i++) {
 		if (i == n && from == 0)
 			break;
 		int r = take_from(a, q, (first + i) % n, i == 0 ? from : 0, want);
@@ -328,21 +328,37 @@ static int take_at(struct lk_alloc *a, struct request *q, uint64_t hint)
 	return 0;
 }
 
-static int take_all(struct lk_alloc *a, struct request *q, uint64_t hint)
+/* From the groups there are: runs worth having, or when tight any. */
+static int take_old(struct lk_alloc *a, struct request *q, uint64_t hint, bool any)
 {
 	int r = q->run_max ? take_at(a, q, hint) : 0;
 	if (!r)
 		r = take_round(a, q, q->left);
 	if (!r)
 		r = take_round(a, q, RUN_GOOD);
-	if (!r && !a->tight)
-		r = take_new(a, q);
-	if (!r)
+	if (!r && any)
 		r = take_round(a, q, RUN_FAIR);
-	if (!r)
+	if (!r && any)
 		r = take_round(a, q, 1);
-	if (!r && a->tight)
+	return r;
+}
+
+/* Freed blocks that can be had come before a new group, and a new group before crumbs. */
+static int take_all(struct lk_alloc *a, struct request *q, uint64_t hint)
+{
+	int r = take_old(a, q, hint, a->tight);
+	if (!r && q->left && a->waiting) {
+		lk_freed_advance(a, a->tight);
+		r = take_old(a, q, 0, a->tight);
+	}
+	if (!r)
 		r = take_new(a, q);
+	if (!r)
+		r = take_old(a, q, 0, true);
+	if (!r && q->left && a->waiting) {
+		lk_freed_advance(a, true);
+		r = take_old(a, q, 0, true);
+	}
 	return r;
 }
 
@@ -356,10 +372,6 @@ int lk_alloc_reserve(struct lk_alloc *a, uint32_t count, uint64_t hint, struct l
 		return LINKFS_ENOSPC;
 	struct request q = {.left = count, .runs = runs, .run_max = max_runs};
 	int r = take_all(a, &q, hint);
-	if (!r && q.left && a->waiting) {
-		lk_freed_advance(a, true);
-		r = take_all(a, &q, 0);
-	}
 	if (!r && q.left)
 		r = LINKFS_ENOSPC;
 	if (r) {
