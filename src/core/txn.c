@@ -61,15 +61,20 @@ static void arena_done(struct lk_op *op)
 }
 
 /* T4's proof for one more op. When it fails: everything that stands is made durable and the WAL is emptied, once. */
-static bool prove_space(struct lk_fs *fs, bool frees)
+static int prove_space(struct lk_op *op)
 {
+	struct lk_fs *fs = op->fs;
+	bool frees = op->flags & LK_OP_FREES;
 	int r = fs->db->ops->reserve(fs->db, LK_OP_PAGES, frees);
 	if (r != LINKFS_ENOSPC)
-		return r == 0;
-	if (lk_batch_commit(fs) != 0)
-		return false;
+		return r;
+	r = lk_batch_close(fs);
+	if (r)
+		return r;
+	op->discard = true;
 	(void)fs->db->ops->checkpoint(fs->db, true);
-	return lk_batch_open(fs) == 0 && fs->db->ops->reserve(fs->db, LK_OP_PAGES, frees) == 0;
+	r = lk_batch_open(fs);
+	return r ? r : fs->db->ops->reserve(fs->db, LK_OP_PAGES, frees);
 }
 
 int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
@@ -95,7 +100,7 @@ int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
 	}
 	op->now_ns = lk_clock_now_ns();
 	if (write) {
-		op->full = !prove_space(fs, flags & LK_OP_FREES);
+		op->refused = prove_space(op);
 		memcpy(op->counters, batch->counters, sizeof(op->counters));
 		op->newest_snapshot = fs->newest_snapshot;
 		op->alloc.entries = batch->spare_log;
@@ -112,8 +117,8 @@ int lk_op_writes(struct lk_op *op)
 	}
 	if (!(op->flags & LK_OP_WRITE) || op->view != LK_VIEW_LIVE || atomic_load(&op->fs->poisoned))
 		return LINKFS_EROFS;
-	if (op->full)
-		return LINKFS_ENOSPC;
+	if (op->refused)
+		return op->refused;
 	int r = op->fs->db->ops->savepoint(op->fs->db);
 	if (r)
 		return r;
@@ -138,15 +143,20 @@ static void forget(struct lk_op *op)
 		lk_alloc_undo(fs->alloc, &op->alloc);
 }
 
-/* Takes the op's rows back, or poisons when even that fails: then the batch is as of the last commit. */
-static int take_back(struct lk_op *op, int result)
+/* Whether an error is one after which the engine may have rolled back the whole batch by itself. */
+static bool may_lose(int error)
+{
+	return error == LINKFS_EIO || error == LINKFS_ENOMEM || error == LINKFS_ENOSPC || error == LINKFS_ECORRUPT;
+}
+
+/* Takes back what the op did. */
+static void take_back(struct lk_op *op)
 {
 	struct lk_fs *fs = op->fs;
 	int r = op->savepoint ? fs->db->ops->undo(fs->db) : 0;
 	forget(op);
 	if (r)
-		(void)lk_batch_poison(fs, r, true);
-	return result;
+		lk_batch_lost(fs, r);
 }
 
 static int finish_write(struct lk_op *op, int result, bool *commit_out)
@@ -156,8 +166,10 @@ static int finish_write(struct lk_op *op, int result, bool *commit_out)
 		result = LINKFS_EROFS;
 	if (result == 0 && op->savepoint)
 		result = fs->db->ops->release(fs->db);
-	if (result)
-		return take_back(op, result);
+	if (result) {
+		take_back(op);
+		return result;
+	}
 	if (fs->alloc)
 		lk_alloc_keep(fs->alloc, &op->alloc);
 	if (op->savepoint)
@@ -178,8 +190,12 @@ int lk_op_end(struct lk_op *op, int result)
 		else
 			batch->spare_log = op->alloc.entries;
 	}
+	if (may_lose(result))
+		lk_batch_check(fs);
 	(void)pthread_mutex_unlock(&fs->lock);
 
+	if (op->discard)
+		lk_alloc_discard(fs->alloc);
 	if (result == 0) {
 		if (op->event_count && fs->observer)
 			fs->observer(fs->observer_arg, op->events, op->event_count);

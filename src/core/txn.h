@@ -30,7 +30,8 @@ struct lk_op {
 	/* The rest is txn's. */
 	uint32_t rows;              /* row writes so far */
 	bool savepoint;             /* the savepoint is open: something was written */
-	bool full;                  /* T4's proof failed: the first write is LINKFS_ENOSPC */
+	bool discard;               /* a commit within begin: the discard that belongs to it is due */
+	int refused;                /* why the first write must fail: T4's proof */
 	bool inodes_lost;           /* more inodes changed than inodes[] holds */
 	uint8_t inode_count;        /* of inodes[]: what the inode cache must forget when the op is undone */
 	uint64_t inodes[LK_OP_INODES];

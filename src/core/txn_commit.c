@@ -99,6 +99,42 @@ int lk_batch_poison(struct lk_fs *fs, int error, bool rolled_back)
 	return error;
 }
 
+void lk_batch_lost(struct lk_fs *fs, int error)
+{
+	struct lk_batch *batch = fs->batch;
+	if (atomic_load(&fs->poisoned))
+		return;
+	/* With nothing in it but an op that failed anyway, a new transaction is as good. */
+	if (nothing_waits(batch) && fs->db->ops->rollback(fs->db) == 0) {
+		batch->open = false;
+		batch->rows = 0;
+		lk_inode_cache_clear(fs);
+		return;
+	}
+	(void)lk_batch_poison(fs, error, true);
+}
+
+void lk_batch_check(struct lk_fs *fs)
+{
+	/* A reserve of nothing fails only when there is no transaction any more to reserve it in. */
+	if (fs->batch->open && !(fs->open_flags & LINKFS_OPEN_READONLY) && !atomic_load(&fs->poisoned) &&
+	    fs->db->ops->reserve(fs->db, 0, true) == LINKFS_EIO)
+		lk_batch_lost(fs, LINKFS_EIO);
+}
+
+int lk_batch_close(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	int r = lk_batch_commit(fs);
+	/* Only reads are left in it. */
+	if (r == 0 && batch->open) {
+		r = fs->db->ops->rollback(fs->db);
+		if (r == 0)
+			batch->open = false;
+	}
+	return r;
+}
+
 int lk_batch_commit(struct lk_fs *fs)
 {
 	struct lk_batch *batch = fs->batch;
@@ -234,8 +270,7 @@ static void keeper_checkpoint(struct lk_fs *fs)
 	}
 	if (r == LINKFS_EAGAIN) {
 		batch->checkpoint_slice = true;
-		/* A slice needs the transaction closed; what is in it was just committed, or is by this. */
-		if (!atomic_load(&fs->poisoned) && lk_batch_commit(fs) == 0)
+		if (!atomic_load(&fs->poisoned) && lk_batch_close(fs) == 0)
 			(void)fs->db->ops->checkpoint(fs->db, true);
 	}
 }

@@ -49,6 +49,12 @@ struct lk_batch {
 int lk_batch_open(struct lk_fs *fs);
 /* T2's commit under the lock, data sync included. 0 when there is nothing to commit. */
 int lk_batch_commit(struct lk_fs *fs);
+/* As commit, and the database transaction is closed then. */
+int lk_batch_close(struct lk_fs *fs);
+/* The engine has lost the batch (it rolled back by itself, or cannot undo): poison when ops are lost with it. */
+void lk_batch_lost(struct lk_fs *fs, int error);
+/* After an error that may have done that: finds out. */
+void lk_batch_check(struct lk_fs *fs);
 /* The op stands: counts it, and wakes the keeper when it must. Returns true when the caller must commit (bounds). */
 bool lk_batch_stands(struct lk_fs *fs, const struct lk_op *op);
 /* T4: read-only from now on. With rolled_back, what is in memory and not in the database is forgotten too. Returns error. */
