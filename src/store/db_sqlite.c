@@ -8,11 +8,11 @@
  */
 #include "db_sqlite.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <errno.h>
 
 int lk_sqlite_error(int code)
 {
@@ -23,6 +23,8 @@ int lk_sqlite_error(int code)
 		return 0;
 	case SQLITE_IOERR_NOMEM:
 		return LINKFS_ENOMEM;
+	case LK_SQLITE_BAD_READ:
+		return LINKFS_EIO;
 	default:
 		break;
 	}

@@ -41,7 +41,8 @@ int lk_sqlite_connect(const char *path, bool create, bool read_only, sqlite3 **o
 	if (create)
 		flags |= SQLITE_OPEN_CREATE;
 	sqlite3 *handle = NULL;
-	int code = sqlite3_open_v2(path, &handle, flags, NULL);
+	const char *layer = lk_vfs_sum();
+	int code = layer ? sqlite3_open_v2(path, &handle, flags, layer) : SQLITE_ERROR;
 	for (size_t i = 0; i < LK_ARRAY_LEN(switches) && !code; i++)
 		code = sqlite3_db_config(handle, switches[i].id, switches[i].on, (int *)NULL);
 	if (!code)
@@ -112,7 +113,10 @@ int lk_sqlite_create_schema(sqlite3 *handle, struct linkfs_message *why)
 	(void)snprintf(sql, sizeof(sql), "PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE; PRAGMA encoding='UTF-8'; BEGIN;"
 					 "PRAGMA application_id=%d; PRAGMA user_version=%d",
 		       LK_APPLICATION_ID, LK_FORMAT_VERSION);
-	int r = lk_sqlite_exec(handle, sql);
+	int reserved = LK_PAGE_RESERVED;
+	int r = lk_sqlite_error(sqlite3_file_control(handle, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved));
+	if (!r)
+		r = lk_sqlite_exec(handle, sql);
 	if (!r)
 		r = each_object(make_object, handle);
 	if (!r)
@@ -148,8 +152,11 @@ int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why)
 			       LK_FORMAT_VERSION);
 	if (get_u32(header + 60) != LK_FORMAT_VERSION)
 		return lk_fail(why, LINKFS_ESCHEMA, "the volume's format version %u is unknown", get_u32(header + 60));
-	if (header[16] != 0x10 || header[17] != 0)
-		return lk_fail(why, LINKFS_ESCHEMA, "%s does not have pages of 4096 bytes", LK_DB_FILE);
+	if (header[16] != LK_PAGE_SIZE >> 8 || header[17] != 0 || header[20] != LK_PAGE_RESERVED)
+		return lk_fail(why, LINKFS_ESCHEMA, "%s does not have pages of %d bytes with %d for the checksum", LK_DB_FILE,
+			       LK_PAGE_SIZE, LK_PAGE_RESERVED);
+	if (header[18] != 2 || header[19] != 2)
+		return lk_fail(why, LINKFS_ESCHEMA, "%s is not in WAL mode", LK_DB_FILE);
 	return 0;
 }
 
