@@ -12,6 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+#define VERSION TEXT(LINKFS_VERSION_MAJOR) "." TEXT(LINKFS_VERSION_MINOR) "." TEXT(LINKFS_VERSION_PATCH)
+
 static int put_counter(struct lk_db *db, int64_t id, int64_t value)
 {
 	struct lk_counter c = {.id = id, .value = value};
@@ -95,18 +99,18 @@ static int take_super(struct lk_fs *fs, const struct lk_super *s, struct linkfs_
 			       fs->path);
 	if (s->block_size != LK_BLOCK_SIZE)
 		return lk_fail(why, LINKFS_ENEWER, "%s has blocks of %lld bytes, this linkfs (%s) knows %u", fs->path,
-			       (long long)s->block_size, linkfs_version(), LK_BLOCK_SIZE);
+			       (long long)s->block_size, VERSION, LK_BLOCK_SIZE);
 	uint64_t unknown = (uint64_t)s->features_incompat & ~LK_FEATURES_INCOMPAT;
 	if (unknown)
 		return lk_fail(why, LINKFS_ENEWER,
 			       "%s uses features (0x%llx) that this linkfs (%s) does not know; open it with a newer one",
-			       fs->path, (unsigned long long)unknown, linkfs_version());
+			       fs->path, (unsigned long long)unknown, VERSION);
 	unknown = (uint64_t)s->features_ro_compat & ~LK_FEATURES_RO_COMPAT;
 	if (unknown && !(fs->open_flags & LINKFS_OPEN_READONLY))
 		return lk_fail(why, LINKFS_ENEWER,
 			       "%s uses features (0x%llx) with which this linkfs (%s) can only read it; open it read-only, "
 			       "or with a newer one",
-			       fs->path, (unsigned long long)unknown, linkfs_version());
+			       fs->path, (unsigned long long)unknown, VERSION);
 	memcpy(fs->uuid, s->uuid.p, sizeof(fs->uuid));
 	memcpy(fs->name_secret, s->name_secret.p, sizeof(fs->name_secret));
 	if (s->label.len)
