@@ -106,7 +106,10 @@ static void file_io_is_whole_or_an_error(void **state)
 	char got[32];
 	memset(got, 'z', sizeof(got));
 	assert_int_equal(lk_pread_all(fd, got, 15, 0), 0);
-	assert_memory_equal(got, "\0\0\0\0\0" "0123456789", 15);
+	assert_memory_equal(got,
+			    "\0\0\0\0\0"
+			    "0123456789",
+			    15);
 	assert_int_equal(got[15], 'z');
 	/* One byte too many: an error for the whole read, a short count for the other. */
 	assert_int_equal(lk_pread_all(fd, got, 16, 0), LINKFS_EIO);

@@ -243,11 +243,11 @@ static void hashes_are_golden(void **state)
 	char long_name[255];
 	memset(long_name, 'x', sizeof(long_name));
 	uint8_t block[LK_BLOCK_SIZE] = {0};
-#define GOLDEN(got, want)                                                                                          \
-	do {                                                                                                       \
-		uint64_t value_ = (uint64_t)(got);                                                                 \
-		if (value_ != (want))                                                                              \
-			fail_msg("%s is 0x%016llx", #got, (unsigned long long)value_);                             \
+#define GOLDEN(got, want)                                                                                              \
+	do {                                                                                                           \
+		uint64_t value_ = (uint64_t)(got);                                                                     \
+		if (value_ != (want))                                                                                  \
+			fail_msg("%s is 0x%016llx", #got, (unsigned long long)value_);                                 \
 	} while (0)
 	GOLDEN(lk_name_hash(secret, "a", 1), UINT64_C(0x004b4ec0ebc5c1d0));
 	GOLDEN(lk_name_hash(secret, "passwd", 6), UINT64_C(0x005a4e2e74a53997));
