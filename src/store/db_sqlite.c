@@ -83,7 +83,7 @@ int lk_sqlite_integer(sqlite3 *handle, const char *sql, int64_t *out)
 	return end ? lk_sqlite_error(end) : LINKFS_ECORRUPT;
 }
 
-int lk_sqlite_control(struct lk_sqlite *db, enum lk_control control)
+int lk_sqlite_control_stmt(struct lk_sqlite *db, enum lk_control control, sqlite3_stmt **out)
 {
 	static const char *const texts[LK_SQL_CONTROL_COUNT] = {
 		[LK_SQL_BEGIN] = "BEGIN",
@@ -92,14 +92,26 @@ int lk_sqlite_control(struct lk_sqlite *db, enum lk_control control)
 		[LK_SQL_SAVEPOINT] = "SAVEPOINT op",
 		[LK_SQL_RELEASE] = "RELEASE op",
 		[LK_SQL_UNDO] = "ROLLBACK TO op",
+		[LK_SQL_PAGE_COUNT] = "PRAGMA page_count",
+		[LK_SQL_FREE_COUNT] = "PRAGMA freelist_count",
 	};
 	if (!db->control[control]) {
 		int r = lk_sqlite_prepare(db->handle, texts[control], &db->control[control]);
 		if (r)
 			return r;
 	}
-	int code = sqlite3_step(db->control[control]);
-	(void)sqlite3_reset(db->control[control]);
+	*out = db->control[control];
+	return 0;
+}
+
+int lk_sqlite_control(struct lk_sqlite *db, enum lk_control control)
+{
+	sqlite3_stmt *stmt;
+	int r = lk_sqlite_control_stmt(db, control, &stmt);
+	if (r)
+		return r;
+	int code = sqlite3_step(stmt);
+	(void)sqlite3_reset(stmt);
 	return code == SQLITE_DONE ? 0 : lk_sqlite_failed(db, code);
 }
 
@@ -130,6 +142,8 @@ static int rollback(struct lk_db *base)
 	int r = sqlite3_get_autocommit(db->handle) ? 0 : lk_sqlite_control(db, LK_SQL_ROLLBACK);
 	db->in_transaction = false;
 	db->lost = false;
+	db->dirty = 0;
+	db->db_room = 0;
 	return r;
 }
 
@@ -141,8 +155,10 @@ static int commit(struct lk_db *base)
 	if (db->lost)
 		return LINKFS_EIO;
 	int r = lk_sqlite_control(db, LK_SQL_COMMIT);
-	if (!r)
+	if (!r) {
 		db->in_transaction = false;
+		db->dirty = 0;
+	}
 	return r;
 }
 
@@ -173,9 +189,15 @@ static int undo(struct lk_db *base)
 static void close_db(struct lk_db *base)
 {
 	struct lk_sqlite *db = lk_sqlite_of(base);
+	struct lk_db_usage usage = {0};
+	if (db->handle && db->space.db_fd >= 0) {
+		(void)rollback(base);
+		(void)lk_sqlite_usage(base, &usage);
+	}
 	lk_sqlite_finalize(db);
 	(void)sqlite3_close_v2(db->side);
 	(void)sqlite3_close_v2(db->handle);
+	lk_sqlite_space_close(db, usage.pages);
 	pthread_mutex_destroy(&db->side_lock);
 	free(db->path);
 	free(db);
@@ -231,10 +253,10 @@ static int find_file(const char *dir, bool create, char **out, struct linkfs_mes
 	return r;
 }
 
-static int start(struct lk_sqlite *db, bool create, struct linkfs_message *why)
+static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *why)
 {
-	int r = lk_sqlite_connect(db->path, create, db->read_only, &db->handle, why);
-	if (!r && create)
+	int r = lk_sqlite_connect(db->path, flags, db->read_only ? NULL : &db->space, &db->handle, why);
+	if (!r && flags & LK_DB_CREATE)
 		r = lk_sqlite_create_schema(db->handle, why);
 	if (!r)
 		r = lk_sqlite_check_header(db->handle, why);
@@ -242,7 +264,11 @@ static int start(struct lk_sqlite *db, bool create, struct linkfs_message *why)
 		r = lk_sqlite_check_schema(db->handle, why);
 	if (!r)
 		r = lk_sqlite_tune(db->handle, db->read_only);
-	return r;
+	if (r || db->read_only)
+		return r;
+	/* What a crash left in the WAL; an error is met again where it matters. */
+	(void)lk_sqlite_empty_wal(db);
+	return lk_sqlite_space_open(db);
 }
 
 int lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struct linkfs_message *why)
@@ -252,6 +278,7 @@ int lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struc
 	if (!db)
 		return LINKFS_ENOMEM;
 	db->base.ops = &ops;
+	db->space.wal_fd = db->space.db_fd = -1;
 	db->read_only = flags & LK_DB_READONLY;
 	if (pthread_mutex_init(&db->side_lock, NULL)) {
 		free(db);
@@ -261,7 +288,7 @@ int lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struc
 		why->text[0] = 0;
 	int r = find_file(dir, create, &db->path, why);
 	if (!r)
-		r = start(db, create, why);
+		r = start(db, flags, why);
 	if (r) {
 		if (why && !why->text[0])
 			(void)lk_fail(why, r, "%s/%s: %s", dir, LK_DB_FILE, linkfs_strerror(r));

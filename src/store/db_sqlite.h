@@ -16,6 +16,8 @@
 
 #define LK_DB_FILE "meta.db"
 #define LK_DB_CACHE_KIB 65536
+#define LK_DB_BUSY_MS 10000
+#define LK_RESERVE_PAGES 320 /* T4: what only operations that free may use, in the WAL and in the database */
 
 enum lk_control {
 	LK_SQL_BEGIN,
@@ -24,6 +26,8 @@ enum lk_control {
 	LK_SQL_SAVEPOINT,
 	LK_SQL_RELEASE,
 	LK_SQL_UNDO,
+	LK_SQL_PAGE_COUNT,
+	LK_SQL_FREE_COUNT,
 	LK_SQL_CONTROL_COUNT,
 };
 
@@ -52,6 +56,9 @@ struct lk_sqlite {
 	sqlite3 *side; /* the checkpointer's connection */
 
 	struct lk_space space;
+	uint64_t dirty;   /* bound of the pages this transaction has changed */
+	uint64_t db_room; /* pages the database can take at least before its counts must be looked at again */
+	int shm_regions;  /* of the WAL index, allocated */
 };
 
 /* _sql.c: SQL text, appended to *out and NUL-terminated. */
@@ -65,7 +72,9 @@ uint8_t lk_sql_order(const struct lk_table *table, int index, uint8_t columns[LK
 bool lk_sql_selected(const struct lk_table *table, int index, uint8_t column);
 
 /* _open.c */
-int lk_sqlite_connect(const char *path, bool create, bool read_only, sqlite3 **out, struct linkfs_message *why);
+/* flags: LK_DB_... */
+int lk_sqlite_connect(const char *path, uint32_t flags, struct lk_space *space, sqlite3 **out,
+		      struct linkfs_message *why);
 int lk_sqlite_tune(sqlite3 *handle, bool read_only);
 int lk_sqlite_create_schema(sqlite3 *handle, struct linkfs_message *why);
 int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why);
@@ -77,6 +86,7 @@ int lk_sqlite_error(int code);
 int lk_sqlite_prepare(sqlite3 *handle, const char *sql, sqlite3_stmt **out);
 int lk_sqlite_exec(sqlite3 *handle, const char *sql);
 int lk_sqlite_integer(sqlite3 *handle, const char *sql, int64_t *out);
+int lk_sqlite_control_stmt(struct lk_sqlite *db, enum lk_control control, sqlite3_stmt **out);
 int lk_sqlite_control(struct lk_sqlite *db, enum lk_control control);
 /* After a failed call: notices a transaction that SQLite took back, and maps the code. */
 int lk_sqlite_failed(struct lk_sqlite *db, int code);
@@ -94,6 +104,9 @@ void lk_sqlite_finalize(struct lk_sqlite *db);
 int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing);
 int lk_sqlite_checkpoint(struct lk_db *base, bool slice);
 int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out);
+int lk_sqlite_empty_wal(struct lk_sqlite *db);
+int lk_sqlite_space_open(struct lk_sqlite *db);
+void lk_sqlite_space_close(struct lk_sqlite *db, uint64_t pages);
 
 static inline struct lk_sqlite *lk_sqlite_of(struct lk_db *base)
 {

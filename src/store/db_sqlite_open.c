@@ -34,11 +34,12 @@ static const struct {
 	{SQLITE_DBCONFIG_DQS_DML, 0},
 };
 
-int lk_sqlite_connect(const char *path, bool create, bool read_only, sqlite3 **out, struct linkfs_message *why)
+int lk_sqlite_connect(const char *path, uint32_t how, struct lk_space *space, sqlite3 **out,
+		      struct linkfs_message *why)
 {
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
-	flags |= read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
-	if (create)
+	flags |= how & LK_DB_READONLY ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+	if (how & LK_DB_CREATE)
 		flags |= SQLITE_OPEN_CREATE;
 	sqlite3 *handle = NULL;
 	const char *layer = lk_vfs_sum();
@@ -46,7 +47,9 @@ int lk_sqlite_connect(const char *path, bool create, bool read_only, sqlite3 **o
 	for (size_t i = 0; i < LK_ARRAY_LEN(switches) && !code; i++)
 		code = sqlite3_db_config(handle, switches[i].id, switches[i].on, (int *)NULL);
 	if (!code)
-		code = sqlite3_busy_timeout(handle, 10000);
+		code = sqlite3_busy_timeout(handle, LK_DB_BUSY_MS);
+	if (!code && space)
+		code = sqlite3_file_control(handle, "main", LK_FCNTL_SPACE, space);
 	if (code) {
 		int r = lk_fail(why, lk_sqlite_error(code), "%s: %s", path,
 				handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code));

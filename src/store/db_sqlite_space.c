@@ -1,21 +1,211 @@
 /*
- * db_sqlite_space.c - the reserve of T4, and checkpoints.
+ * db_sqlite_space.c - T4's reserve, checkpoints, and what a closed volume keeps.
  * Layer: store.
+ *
+ * The proof. COMMIT writes one frame per dirty page at the WAL's end, and a checkpoint writes each page to its place in
+ * the database. Both cannot lack space when
+ *   wal_used + (dirty + pages) frames  fit what is allocated to the WAL, and
+ *   page count - free pages + pages    fit what is allocated to the database (free pages are used first).
+ * How many pages are dirty SQLite does not tell; it is at most the pages in its cache (none is spilled before COMMIT),
+ * and at most the sum of what was reserved in this transaction. LK_RESERVE_PAGES more stay for operations that free.
+ * The WAL's index in shared memory is a file too: it is grown with the WAL.
  */
 #include "db_sqlite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STEP_MIN (256u * 1024)
+#define STEP_MAX (16u * 1024 * 1024)
+#define SHM_REGION 32768
+#define SHM_REGION_FRAMES 4096
+
+static int host_error(int error)
+{
+	return error == EDQUOT || error == EFBIG ? LINKFS_ENOSPC : linkfs_from_errno(error);
+}
+
+/* For hosts without fallocate: the file is grown by writing zeros behind its end. */
+static int write_zeros(int fd, uint64_t to)
+{
+	static const uint8_t zeros[65536];
+	off_t end = lseek(fd, 0, SEEK_END);
+	if (end < 0)
+		return host_error(errno);
+	for (uint64_t at = (uint64_t)end; at < to;) {
+		size_t n = (size_t)LK_MIN(to - at, (uint64_t)sizeof(zeros));
+		int r = lk_pwrite_all(fd, zeros, n, at);
+		if (r)
+			return r;
+		at += n;
+	}
+	return 0;
+}
+
+static int allocate(struct lk_space *space, int fd, uint64_t from, uint64_t to)
+{
+	if (!space->no_fallocate) {
+		while (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from))) {
+			if (errno == EINTR)
+				continue;
+			if (errno != EOPNOTSUPP && errno != ENOSYS)
+				return host_error(errno);
+			space->no_fallocate = true;
+			break;
+		}
+		if (!space->no_fallocate)
+			return 0;
+	}
+	return write_zeros(fd, to);
+}
+
+/* Grows *allocated to at least need bytes: doubling up to STEP_MAX, or, when the host has not that much, just need. */
+static int grow(struct lk_space *space, int fd, uint64_t *allocated, uint64_t need)
+{
+	if (need <= *allocated)
+		return 0;
+	if (fd < 0)
+		return LINKFS_ENOSPC;
+	uint64_t step = LK_MIN(LK_MAX(*allocated, (uint64_t)STEP_MIN), (uint64_t)STEP_MAX);
+	uint64_t to = LK_MAX(need, *allocated + step);
+	int r = allocate(space, fd, *allocated, to);
+	if (r == LINKFS_ENOSPC && to > need) {
+		to = need;
+		r = allocate(space, fd, *allocated, to);
+	}
+	if (!r)
+		*allocated = to;
+	return r;
+}
+
+/* The WAL index covers what is allocated to the WAL. */
+static int grow_shm(struct lk_sqlite *db)
+{
+	sqlite3_file *file = NULL;
+	if (db->exclusive)
+		return 0;
+	int code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+	uint64_t frames = db->space.wal_allocated / LK_FRAME_SIZE + 64; /* the first region holds the header too */
+	int regions = (int)(frames / SHM_REGION_FRAMES) + 1;
+	for (; !code && db->shm_regions < regions; db->shm_regions++) {
+		void volatile *region = NULL;
+		code = file->pMethods->xShmMap(file, db->shm_regions, SHM_REGION, 1, &region);
+	}
+	if (code)
+		return code == SQLITE_IOERR_SHMSIZE ? LINKFS_ENOSPC : lk_sqlite_error(code);
+	return 0;
+}
+
+static int reserve_wal(struct lk_sqlite *db, uint64_t dirty, uint32_t keep)
+{
+	uint64_t need = db->space.wal_used + LK_WAL_HEADER + (dirty + keep) * LK_FRAME_SIZE;
+	if (need <= db->space.wal_allocated)
+		return 0;
+	int r = grow(&db->space, db->space.wal_fd, &db->space.wal_allocated, need);
+	return r ? r : grow_shm(db);
+}
+
+static int pragma_value(struct lk_sqlite *db, enum lk_control control, uint64_t *out)
+{
+	sqlite3_stmt *stmt;
+	int r = lk_sqlite_control_stmt(db, control, &stmt);
+	if (r)
+		return r;
+	int code = sqlite3_step(stmt);
+	sqlite3_int64 value = code == SQLITE_ROW ? sqlite3_column_int64(stmt, 0) : -1;
+	(void)sqlite3_reset(stmt);
+	if (code != SQLITE_ROW)
+		return lk_sqlite_failed(db, code);
+	if (value < 0)
+		return LINKFS_ECORRUPT;
+	*out = (uint64_t)value;
+	return 0;
+}
+
+static int reserve_db(struct lk_sqlite *db, uint32_t pages, uint32_t keep)
+{
+	uint64_t count = 0, free_pages = 0;
+	int r = pragma_value(db, LK_SQL_PAGE_COUNT, &count);
+	if (!r)
+		r = pragma_value(db, LK_SQL_FREE_COUNT, &free_pages);
+	if (r)
+		return r;
+	/* The file reaches to count whatever is free in it; what it grows by beyond that is what free pages do not give. */
+	uint64_t more = (uint64_t)pages + keep;
+	uint64_t need = (count + more - LK_MIN(more, free_pages)) * LK_PAGE_SIZE;
+	r = grow(&db->space, db->space.db_fd, &db->space.db_allocated, need);
+	if (r)
+		return r;
+	/* Until this is used up no look at the counts is needed. */
+	db->db_room = db->space.db_allocated / LK_PAGE_SIZE + free_pages - count;
+	return 0;
+}
 
 int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing)
 {
 	struct lk_sqlite *db = lk_sqlite_of(base);
-	(void)pages;
-	(void)freeing;
-	return db->lost ? LINKFS_EIO : db->read_only ? LINKFS_EROFS : 0;
+	if (db->lost)
+		return LINKFS_EIO;
+	if (db->read_only)
+		return LINKFS_EROFS;
+	uint32_t keep = freeing ? 0 : LK_RESERVE_PAGES;
+	uint64_t dirty = db->dirty + pages;
+	uint64_t need = db->space.wal_used + LK_WAL_HEADER + (dirty + keep) * LK_FRAME_SIZE;
+	if (need > db->space.wal_allocated) {
+		int cached = 0, highest = 0;
+		if (!sqlite3_db_status(db->handle, SQLITE_DBSTATUS_CACHE_USED, &cached, &highest, 0) && cached >= 0)
+			dirty = LK_MIN(dirty, (uint64_t)cached / LK_PAGE_SIZE + pages);
+		int r = reserve_wal(db, dirty, keep);
+		if (r)
+			return r;
+	}
+	if (db->db_room < (uint64_t)pages + keep) {
+		int r = reserve_db(db, pages, keep);
+		if (r)
+			return r;
+	}
+	db->dirty = dirty;
+	db->db_room -= LK_MIN(db->db_room, pages);
+	return 0;
 }
 
-static int checkpoint_on(sqlite3 *handle)
+/* ---- checkpoints ------------------------------------------------------------------------------------------------------ */
+
+static int checkpoint_on(sqlite3 *handle, int mode, int *frames_out)
 {
-	int code = sqlite3_wal_checkpoint_v2(handle, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	int done = 0;
+	*frames_out = -1;
+	int code = sqlite3_wal_checkpoint_v2(handle, "main", mode, frames_out, &done);
+	/* Busy: a reader holds the WAL's tail; the rest is done. */
 	return code == SQLITE_BUSY ? 0 : lk_sqlite_error(code);
+}
+
+/* TRUNCATE begins the WAL anew (our file layer keeps the file's length). Readers are not waited for. */
+int lk_sqlite_empty_wal(struct lk_sqlite *db)
+{
+	int frames = -1;
+	(void)sqlite3_busy_timeout(db->handle, 0);
+	int r = checkpoint_on(db->handle, SQLITE_CHECKPOINT_TRUNCATE, &frames);
+	(void)sqlite3_busy_timeout(db->handle, LK_DB_BUSY_MS);
+	if (!r && frames >= 0)
+		db->space.wal_used = frames ? LK_WAL_HEADER + (uint64_t)frames * LK_FRAME_SIZE : 0;
+	return r;
+}
+
+static int side_open(struct lk_sqlite *db)
+{
+	int r = lk_sqlite_connect(db->path, 0, &db->space, &db->side, NULL);
+	if (r)
+		return r;
+	r = lk_sqlite_exec(db->side, "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-256");
+	if (r) {
+		(void)sqlite3_close(db->side);
+		db->side = NULL;
+	}
+	return r;
 }
 
 int lk_sqlite_checkpoint(struct lk_db *base, bool slice)
@@ -24,19 +214,15 @@ int lk_sqlite_checkpoint(struct lk_db *base, bool slice)
 	if (db->read_only)
 		return LINKFS_EROFS;
 	if (slice)
-		return db->in_transaction ? LINKFS_EINVAL : checkpoint_on(db->handle);
+		return db->in_transaction ? LINKFS_EINVAL : lk_sqlite_empty_wal(db);
 	if (db->exclusive)
 		return LINKFS_EAGAIN;
 	if (pthread_mutex_lock(&db->side_lock))
 		return LINKFS_EIO;
-	int r = 0;
-	if (!db->side) {
-		r = lk_sqlite_connect(db->path, false, false, &db->side, NULL);
-		if (!r)
-			r = lk_sqlite_exec(db->side, "PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-256");
-	}
+	int frames = -1;
+	int r = db->side ? 0 : side_open(db);
 	if (!r)
-		r = checkpoint_on(db->side);
+		r = checkpoint_on(db->side, SQLITE_CHECKPOINT_PASSIVE, &frames);
 	(void)pthread_mutex_unlock(&db->side_lock);
 	return r;
 }
@@ -44,12 +230,72 @@ int lk_sqlite_checkpoint(struct lk_db *base, bool slice)
 int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out)
 {
 	struct lk_sqlite *db = lk_sqlite_of(base);
-	int64_t pages = 0, free_pages = 0;
-	int r = lk_sqlite_integer(db->handle, "PRAGMA page_count", &pages);
+	struct lk_db_usage usage = {.page_size = LK_PAGE_SIZE, .wal_bytes = db->space.wal_used};
+	int r = db->lost ? LINKFS_EIO : pragma_value(db, LK_SQL_PAGE_COUNT, &usage.pages);
 	if (!r)
-		r = lk_sqlite_integer(db->handle, "PRAGMA freelist_count", &free_pages);
-	if (r)
-		return r;
-	*out = (struct lk_db_usage){.pages = (uint64_t)pages, .free_pages = (uint64_t)free_pages, .page_size = 4096};
-	return 0;
+		r = pragma_value(db, LK_SQL_FREE_COUNT, &usage.free_pages);
+	if (!r)
+		*out = usage;
+	return r;
+}
+
+/* ---- open and close ----------------------------------------------------------------------------------------------------- */
+
+/* The owner's files for preallocation. A full host is no reason not to open: reading works, and deleting works within
+ * what the last owner kept. */
+int lk_sqlite_space_open(struct lk_sqlite *db)
+{
+	size_t len = strlen(db->path);
+	char *wal = malloc(len + sizeof("-wal"));
+	if (!wal)
+		return LINKFS_ENOMEM;
+	memcpy(wal, db->path, len);
+	memcpy(wal + len, "-wal", sizeof("-wal"));
+	db->space.db_fd = open(db->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	db->space.wal_fd = open(wal, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	int error = errno;
+	free(wal);
+	if (db->space.db_fd < 0 || db->space.wal_fd < 0)
+		return linkfs_from_errno(error);
+	int r = lk_sqlite_reserve(&db->base, 0, false);
+	if (r == LINKFS_ENOSPC)
+		r = lk_sqlite_reserve(&db->base, 0, true);
+	db->dirty = 0;
+	return r == LINKFS_ENOSPC ? 0 : r;
+}
+
+static void shrink_wal(struct lk_space *space)
+{
+	uint8_t magic[4];
+	off_t kept = LK_WAL_HEADER + (off_t)LK_RESERVE_PAGES * LK_FRAME_SIZE;
+	/* Only a WAL that was retired (vfs_sum.c): another connection may still use it. */
+	if (lk_pread_all(space->wal_fd, magic, sizeof(magic), 0) || memcmp(magic, "\0\0\0\0", 4) != 0)
+		return;
+	(void)!ftruncate(space->wal_fd, kept);
+	space->wal_used = 0;
+}
+
+static void shrink_db(struct lk_space *space, uint64_t pages)
+{
+	uint64_t end = pages * LK_PAGE_SIZE, kept = (uint64_t)LK_RESERVE_PAGES * LK_PAGE_SIZE;
+	off_t size = lseek(space->db_fd, 0, SEEK_END);
+	if (!pages || size < 0 || space->db_allocated <= end + 2 * kept)
+		return;
+	/* Drops what is allocated behind the end, and zeros written there where there is no fallocate. */
+	if (ftruncate(space->db_fd, LK_MIN(size, (off_t)end)) == 0)
+		(void)allocate(space, space->db_fd, end, end + kept);
+}
+
+/* After the connections are closed: SQLite's file locks would go with any descriptor of meta.db that is closed earlier. */
+void lk_sqlite_space_close(struct lk_sqlite *db, uint64_t pages)
+{
+	if (db->space.wal_fd >= 0 && db->space.db_fd >= 0) {
+		shrink_wal(&db->space);
+		if (db->space.wal_used == 0)
+			shrink_db(&db->space, pages);
+	}
+	if (db->space.wal_fd >= 0)
+		(void)close(db->space.wal_fd);
+	if (db->space.db_fd >= 0)
+		(void)close(db->space.db_fd);
 }

@@ -370,11 +370,7 @@ static int retire_wal(const char *name)
 	if (fd < 0)
 		return errno == ENOENT ? SQLITE_OK : SQLITE_IOERR_DELETE;
 	off_t size = lseek(fd, 0, SEEK_END);
-	int r = 0;
-	if (size > 0)
-		r = lk_pwrite_all(fd, zeros, sizeof(zeros), 0);
-	if (!r && size > LK_WAL_KEPT && ftruncate(fd, LK_WAL_KEPT))
-		r = LINKFS_EIO;
+	int r = size > 0 ? lk_pwrite_all(fd, zeros, sizeof(zeros), 0) : 0;
 	if (close(fd))
 		r = LINKFS_EIO;
 	return r ? SQLITE_IOERR_DELETE : SQLITE_OK;

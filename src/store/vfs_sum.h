@@ -19,7 +19,6 @@
 #define LK_PAGE_SUMMED (LK_PAGE_SIZE - LK_PAGE_RESERVED)
 #define LK_WAL_HEADER 32
 #define LK_FRAME_HEADER 24
-#define LK_WAL_KEPT (64 * 1024) /* bytes of the WAL that stay when it is retired */
 #define LK_FRAME_SIZE (LK_FRAME_HEADER + LK_PAGE_SIZE)
 
 /* Codes of xRead. They are kinds of SQLITE_CORRUPT on purpose: after an IOERR SQLite would take the whole transaction
