@@ -1,0 +1,19 @@
+/*
+ * message.c - filling in the sentence beside an error code.
+ * Layer: fuse.
+ */
+#include "session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int lk_fuse_say(struct linkfs_message *why, int error, const char *format, ...)
+{
+	va_list args;
+	if (!why)
+		return error;
+	va_start(args, format);
+	vsnprintf(why->text, sizeof(why->text), format, args);
+	va_end(args);
+	return error;
+}

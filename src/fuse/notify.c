@@ -1,0 +1,182 @@
+/*
+ * notify.c - telling the kernel what changed beside it (design M6). One thread that holds no lock writes every
+ * notification: writing one may wait for the kernel's lock on an inode, whose holder may be waiting for a worker's
+ * answer. Callers wait until theirs are written, so that a live command's change is seen by whoever acts on its return.
+ *
+ *   attributes  INVAL_INODE with offset -1: attributes and ACLs, not the pages
+ *   content     INVAL_INODE from 0 on: pages too (also a symlink's text)
+ *   a name      INVAL_INODE of the directory (its times, count and cached listing), then INVAL_ENTRY that only expires
+ *               the name. Without EXPIRE_ONLY it would detach a directory from its processes' cwd and unmount what is
+ *               mounted inside, so on kernels before 6.2 names of directories are left to their timeout... which is
+ *               never: there the name is expired only when it is no directory.
+ * Layer: fuse.
+ */
+#include "session.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct job {
+	const struct linkfs_event *events;
+	size_t count;
+	bool done;
+	struct job *next;
+};
+
+struct lk_fuse_notifier {
+	pthread_mutex_t lock;
+	pthread_cond_t work, finished;
+	struct job *first, **last;
+	bool ending;
+	pthread_t thread;
+};
+
+static void send(struct linkfs_mount *mount, int32_t code, struct iovec *iov, int count)
+{
+	struct fuse_out_header header = {.error = code};
+	size_t len = sizeof(header);
+	iov[0].iov_base = &header;
+	iov[0].iov_len = sizeof(header);
+	for (int i = 1; i < count; i++)
+		len += iov[i].iov_len;
+	header.len = (uint32_t)len;
+	/* ENOENT: the kernel does not know it, which is as good. Anything else means that the mount is going. */
+	ssize_t n;
+	do {
+		n = writev(mount->fd, iov, count);
+	} while (n < 0 && errno == EINTR);
+}
+
+static void inval_inode(struct linkfs_mount *mount, uint64_t ino, int64_t off)
+{
+	struct fuse_notify_inval_inode_out out = {.ino = ino, .off = off, .len = 0};
+	struct iovec iov[2] = {{0}, {.iov_base = &out, .iov_len = sizeof(out)}};
+	send(mount, FUSE_NOTIFY_INVAL_INODE, iov, 2);
+}
+
+static bool is_directory(struct linkfs_mount *mount, uint64_t dir, const char *name, size_t len)
+{
+	const struct linkfs_cred cred = {.flags = LINKFS_CRED_KERNEL};
+	struct linkfs_stat st;
+	return linkfs_node_lookup(mount->volume, &cred, dir, name, len, 0, &st) == 0 && S_ISDIR(st.mode);
+}
+
+static void expire_entry(struct linkfs_mount *mount, uint64_t dir, const char *name, size_t len)
+{
+	struct fuse_notify_inval_entry_out out = {.parent = dir, .namelen = (uint32_t)len};
+	char copy[LINKFS_NAME_MAX + 1];
+	if (len > LINKFS_NAME_MAX)
+		return;
+	memcpy(copy, name, len);
+	copy[len] = 0;
+	if (mount->conn.offered & FUSE_HAS_EXPIRE_ONLY)
+		out.flags = FUSE_EXPIRE_ONLY;
+	else if (is_directory(mount, dir, name, len))
+		return;
+	struct iovec iov[3] = {{0}, {.iov_base = &out, .iov_len = sizeof(out)}, {.iov_base = copy, .iov_len = len + 1}};
+	send(mount, FUSE_NOTIFY_INVAL_ENTRY, iov, 3);
+}
+
+static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
+{
+	uint64_t dir = 0; /* the last one whose listing was dropped */
+	for (size_t i = 0; i < count; i++) {
+		const struct linkfs_event *event = &events[i];
+		switch (event->kind) {
+		case LINKFS_EVENT_ATTR:
+			inval_inode(mount, event->ino, -1);
+			break;
+		case LINKFS_EVENT_DATA:
+			inval_inode(mount, event->ino, 0);
+			break;
+		case LINKFS_EVENT_ENTRY:
+			if (event->ino != dir)
+				inval_inode(mount, event->ino, 0);
+			dir = event->ino;
+			expire_entry(mount, event->ino, event->name, event->name_len);
+			break;
+		}
+	}
+}
+
+static void *notifier_main(void *arg)
+{
+	struct linkfs_mount *mount = arg;
+	struct lk_fuse_notifier *notifier = mount->notifier;
+	pthread_mutex_lock(&notifier->lock);
+	for (;;) {
+		while (!notifier->first && !notifier->ending)
+			pthread_cond_wait(&notifier->work, &notifier->lock);
+		struct job *job = notifier->first;
+		if (!job)
+			break;
+		notifier->first = job->next;
+		if (!notifier->first)
+			notifier->last = &notifier->first;
+		pthread_mutex_unlock(&notifier->lock);
+		tell(mount, job->events, job->count);
+		pthread_mutex_lock(&notifier->lock);
+		job->done = true;
+		pthread_cond_broadcast(&notifier->finished);
+	}
+	pthread_mutex_unlock(&notifier->lock);
+	return NULL;
+}
+
+void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
+{
+	struct lk_fuse_notifier *notifier = mount->notifier;
+	struct job job = {.events = events, .count = count};
+	if (!count || atomic_load(&mount->gone))
+		return;
+	pthread_mutex_lock(&notifier->lock);
+	*notifier->last = &job;
+	notifier->last = &job.next;
+	pthread_cond_signal(&notifier->work);
+	while (!job.done)
+		pthread_cond_wait(&notifier->finished, &notifier->lock);
+	pthread_mutex_unlock(&notifier->lock);
+}
+
+int lk_fuse_notifier_start(struct linkfs_mount *mount)
+{
+	struct lk_fuse_notifier *notifier = calloc(1, sizeof(*notifier));
+	sigset_t all, old;
+	if (!notifier)
+		return LINKFS_ENOMEM;
+	pthread_mutex_init(&notifier->lock, NULL);
+	pthread_cond_init(&notifier->work, NULL);
+	pthread_cond_init(&notifier->finished, NULL);
+	notifier->last = &notifier->first;
+	mount->notifier = notifier;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	int e = pthread_create(&notifier->thread, NULL, notifier_main, mount);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (e) {
+		mount->notifier = NULL;
+		free(notifier);
+		return linkfs_from_errno(e);
+	}
+	return 0;
+}
+
+void lk_fuse_notifier_end(struct linkfs_mount *mount)
+{
+	struct lk_fuse_notifier *notifier = mount->notifier;
+	pthread_mutex_lock(&notifier->lock);
+	notifier->ending = true;
+	pthread_cond_signal(&notifier->work);
+	pthread_mutex_unlock(&notifier->lock);
+	pthread_join(notifier->thread, NULL);
+	pthread_cond_destroy(&notifier->work);
+	pthread_cond_destroy(&notifier->finished);
+	pthread_mutex_destroy(&notifier->lock);
+	free(notifier);
+	mount->notifier = NULL;
+}

@@ -1,0 +1,188 @@
+/*
+ * session.h - what the files of the mount share: the session (struct linkfs_mount), one request on its way through
+ * dispatch, and the functions across files. How a request travels:
+ *
+ *   loop.c reads bytes -> dispatch.c checks the header and the table row -> ops_*.c unpacks, calls linkfs_node_*,
+ *   packs (pack.c) -> dispatch.c writes the reply's header -> loop.c writes the bytes.
+ *
+ * Everything between the two ends is a function of bytes to bytes and runs without a kernel in tests/fuse/.
+ * Node id: the kernel's name of an inode; see lk_fuse_ino(). Layer: fuse; includes the public headers only.
+ */
+#ifndef LK_FUSE_SESSION_H
+#define LK_FUSE_SESSION_H
+
+#include "protocol.h"
+#include <linkfs.h>
+#include <linkfs_mount.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define LK_FUSE_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Longest content of one request or reply (M2: 256 pages), and the room beside it for headers. */
+#define LK_FUSE_CONTENT_MAX 1048576u
+#define LK_FUSE_PAGES_MAX 256u
+#define LK_FUSE_BUFFER_SIZE (LK_FUSE_CONTENT_MAX + 8192u)
+
+/* Forever, in seconds: the kernel clamps it to the longest time it can count. */
+#define LK_FUSE_FOREVER (1ull << 40)
+
+/* What INIT agreed on. Written before the first other request is served. */
+struct lk_fuse_conn {
+	uint32_t minor;
+	uint64_t offered, agreed; /* FUSE_... flags, flags2 in the upper half */
+	uint32_t generation;      /* of every inode but the root: ties file handles to this volume */
+	bool ready;
+	bool no_open; /* OPEN is answered with ENOSYS */
+	bool writeback;
+};
+
+struct lk_fuse_counts {
+	_Atomic uint64_t requests, errors, nanoseconds;
+};
+
+struct lk_fuse_pool;
+struct lk_fuse_notifier;
+
+struct linkfs_mount {
+	struct linkfs_volume *volume;
+	struct lk_fuse_conn conn;
+	struct lk_fuse_counts counts[LK_FUSE_OPCODES];
+	_Atomic uint32_t slow_ns[LK_FUSE_OPCODES]; /* moving average of the time to serve one (loop.c) */
+	int fd;                                    /* the connection */
+	int stop_fd;                               /* eventfd: linkfs_mount_stop(), or a worker saw the connection go */
+	_Atomic bool stopping;                     /* asked to stop */
+	_Atomic bool gone;                         /* the kernel's side is closed */
+	bool privileged;                           /* made by mount(2), not by fusermount3 */
+	bool mounted;
+	uint32_t threads, poll_us;
+	uint64_t mount_id;  /* of /proc/self/mountinfo; 0: not found there */
+	uint32_t dev_minor; /* of st_dev; its major is 0 */
+	char *point;        /* absolute, without symlinks */
+	struct lk_fuse_pool *pool;
+	struct lk_fuse_notifier *notifier;
+};
+
+/* ---- one request ------------------------------------------------------------------------------------------ */
+
+struct lk_fuse_request {
+	struct linkfs_mount *mount;
+	const struct fuse_in_header *in;
+	const void *arg; /* what follows the header, 8-byte aligned */
+	size_t arg_len;
+	void *out; /* room for the reply's content, 8-byte aligned */
+	size_t out_cap, out_len;
+	struct linkfs_cred cred; /* umask is set by the operations that have one */
+	uint64_t ino;            /* of the header's node id */
+	uint64_t held;           /* the inode the reply gives the kernel a hold on; 0: none */
+	bool held_entries;       /* the reply is READDIRPLUS records, each with a hold */
+};
+
+/* Handlers return 0 with out_len set, or a negative LINKFS_E... code. */
+typedef int lk_fuse_handler(struct lk_fuse_request *rq);
+
+#define LK_FUSE_SILENT 1u  /* has no reply */
+#define LK_FUSE_NO_NODE 2u /* the header's node id means nothing */
+#define LK_FUSE_SLOW 4u    /* may wait for the disk or move much: never served by the only thread that listens */
+
+struct lk_fuse_op {
+	const char *name;
+	lk_fuse_handler *run; /* NULL: answered with error */
+	uint16_t min_arg;     /* least bytes after the header */
+	uint8_t flags;
+	int error; /* a host errno; 0 with run NULL: no such operation */
+};
+extern const struct lk_fuse_op lk_fuse_ops[LK_FUSE_OPCODES];
+
+/* Serves one request of len bytes at in (aligned); the reply goes to out, at most out_cap bytes (at least
+ * LK_FUSE_BUFFER_SIZE in service). Returns the reply's length, 0 when there is none. rq is filled for
+ * lk_fuse_undo(). */
+size_t lk_fuse_dispatch(struct linkfs_mount *mount, const void *in, size_t len, void *out, size_t out_cap,
+			struct lk_fuse_request *rq);
+/* The kernel did not take the reply: gives back the holds it would have learned of. */
+void lk_fuse_undo(struct lk_fuse_request *rq, const void *out, size_t out_len);
+/* The table row of a request, NULL when there is none. in has at least a header. */
+const struct lk_fuse_op *lk_fuse_op_find(const void *in);
+
+/* The inode of a node id, LINKFS_ESTALE for one that names none. Ids are inode numbers of 48 bits; the 16 bits above
+ * are the slot of a snapshot or a place (M4, K5) and 0 for the live tree. */
+int lk_fuse_ino(uint64_t nodeid, uint64_t *ino_out);
+#define LK_FUSE_INO_BITS 48u
+
+/* ---- unpacking and packing (pack.c) ----------------------------------------------------------------------- */
+
+/* Takes the next NUL-terminated name at *pos of the arguments and moves *pos behind it. LINKFS_EINVAL when it does not
+ * end inside them or is empty or holds a slash, LINKFS_ENAMETOOLONG beyond LINKFS_NAME_MAX. */
+int lk_fuse_take_name(const struct lk_fuse_request *rq, size_t *pos, const char **name_out, size_t *len_out);
+/* As above for bytes that may be any text: a symlink's target. */
+int lk_fuse_take_text(const struct lk_fuse_request *rq, size_t *pos, const char **text_out, size_t *len_out);
+/* Room for a reply of size zeroed bytes; NULL when it does not fit. Sets out_len. */
+void *lk_fuse_reply(struct lk_fuse_request *rq, size_t size);
+
+void lk_fuse_pack_attr(struct fuse_attr *out, const struct linkfs_stat *st);
+void lk_fuse_pack_entry(const struct linkfs_mount *mount, struct fuse_entry_out *out, const struct linkfs_stat *st);
+/* Nanoseconds since the epoch of the protocol's seconds and nanoseconds, clamped to what 64 bits hold. */
+int64_t lk_fuse_unpack_time(uint64_t sec, uint32_t nsec);
+
+/* ---- operations ------------------------------------------------------------------------------------------- */
+
+lk_fuse_handler lk_fuse_init;                                                                   /* init.c */
+lk_fuse_handler lk_fuse_lookup, lk_fuse_forget, lk_fuse_batch_forget;                           /* ops_nodes.c */
+lk_fuse_handler lk_fuse_mknod, lk_fuse_mkdir, lk_fuse_symlink, lk_fuse_create, lk_fuse_tmpfile; /* ops_names.c */
+lk_fuse_handler lk_fuse_link, lk_fuse_unlink, lk_fuse_rmdir, lk_fuse_rename, lk_fuse_rename2, lk_fuse_readlink;
+lk_fuse_handler lk_fuse_getattr, lk_fuse_setattr, lk_fuse_statx_get, lk_fuse_statfs;       /* ops_attr.c */
+lk_fuse_handler lk_fuse_open, lk_fuse_release, lk_fuse_read, lk_fuse_write, lk_fuse_fsync; /* ops_content.c */
+lk_fuse_handler lk_fuse_syncfs, lk_fuse_fallocate, lk_fuse_lseek, lk_fuse_copy, lk_fuse_copy_64;
+lk_fuse_handler lk_fuse_setxattr, lk_fuse_getxattr, lk_fuse_listxattr, lk_fuse_removexattr; /* ops_xattr.c */
+lk_fuse_handler lk_fuse_readdir, lk_fuse_readdirplus;                                       /* ops_dirs.c */
+lk_fuse_handler lk_fuse_done; /* an operation that only needs a reply */
+
+/* Drops every hold of the READDIRPLUS records in a reply's content. */
+void lk_fuse_release_entries(struct linkfs_mount *mount, const void *records, size_t len);
+
+/* ---- the rest --------------------------------------------------------------------------------------------- */
+
+void lk_fuse_count(struct linkfs_mount *mount, uint32_t opcode, bool failed, uint64_t nanoseconds); /* counters.c */
+
+/* loop.c: serves with up to mount->threads threads until the connection is gone or lk_fuse_pool_end(). */
+int lk_fuse_pool_start(struct linkfs_mount *mount);
+void lk_fuse_pool_end(struct linkfs_mount *mount); /* tells and waits for all workers */
+/* Serves the first request, which must be INIT, within timeout_ms. */
+int lk_fuse_serve_init(struct linkfs_mount *mount, int timeout_ms);
+uint64_t lk_fuse_clock_ns(void);
+
+/* notify.c */
+int lk_fuse_notifier_start(struct linkfs_mount *mount);
+void lk_fuse_notifier_end(struct linkfs_mount *mount);
+/* Sends what an observer's events call for and returns when the kernel has taken it. The caller holds no lock. */
+void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count);
+
+/* attach.c: making and removing the mount itself. */
+int lk_fuse_attach(struct linkfs_mount *mount, const char *point, const struct linkfs_mount_options *options,
+		   struct linkfs_message *why);
+void lk_fuse_raise_readahead(const struct linkfs_mount *mount);
+/* Unmounts if it is still there; lazily when it is in use. */
+void lk_fuse_detach(struct linkfs_mount *mount);
+int lk_fuse_unmount_at(const char *point, bool lazy, struct linkfs_message *why);
+
+/* fusermount.c: the mount helper for ordinary users. */
+int lk_fuse_helper_mount(const char *point, const char *options, int *fd_out, struct linkfs_message *why);
+int lk_fuse_helper_unmount(const char *point, bool lazy, struct linkfs_message *why);
+
+/* mountinfo.c */
+struct lk_fuse_mountinfo {
+	uint64_t id;
+	uint32_t dev_minor;
+	char type[64];
+	char source[512];
+};
+/* The topmost mount at an absolute path without symlinks; LINKFS_ENOENT when nothing is mounted there. */
+int lk_fuse_mountinfo_at(const char *point, struct lk_fuse_mountinfo *out);
+/* Where the mount with this id is now (point_out of size bytes); LINKFS_ENOENT when it is gone. */
+int lk_fuse_mountinfo_point(uint64_t id, char *point_out, size_t size);
+
+/* message.c */
+int lk_fuse_say(struct linkfs_message *why, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif
