@@ -1,0 +1,34 @@
+/*
+ * call.h - what the public calls share: beginning and ending an operation, holds that come with a result.
+ * Layer: api, private.
+ */
+#ifndef LK_CALL_H
+#define LK_CALL_H
+
+#include "link.h"
+#include "node.h"
+#include "orphan.h"
+#include "volume.h"
+
+/* A writing op for cred; on a read-only volume a reading one, in which core says LINKFS_EROFS at the point where Linux
+ * does (lk_perm_writable()). more: LK_OP_FREES or 0. */
+static inline int lk_call_begin(struct linkfs_volume *volume, struct lk_op *op, const struct linkfs_cred *cred,
+				uint32_t more)
+{
+	int rc = lk_op_begin(lk_volume_fs(volume), op, lk_op_flags(cred, more));
+
+	return rc == LINKFS_EROFS ? lk_op_begin(lk_volume_fs(volume), op, 0) : rc;
+}
+
+/* Ends op with the result rc of a call that found or made *inode: with LINKFS_HOLD in flags, holds it in the same step.
+ * out may be NULL. */
+int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t flags, struct linkfs_stat *out);
+
+/* linkfs_node_setattr(); opened: see lk_attr_set(). */
+int lk_call_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+		    const struct linkfs_setattr *change, bool opened, struct linkfs_stat *out);
+
+/* Gives up one hold taken by a call that did not stand after all. No lock held. */
+void lk_call_unhold(struct lk_fs *fs, uint64_t ino);
+
+#endif

@@ -1,0 +1,140 @@
+/*
+ * node_dir.c - listing a directory by inode number.
+ * Layer: api. One scan gathers a bounded batch in the op's arena; then the callback sees it, still under the lock, so that
+ * entries, attributes and holds are of one moment.
+ */
+#include "call.h"
+
+#include <string.h>
+
+#define BATCH_ENTRIES 512u
+
+
+struct batch {
+	struct lk_op *op;
+	struct linkfs_entry *entries;
+	uint32_t count;
+};
+
+static int gather(void *arg, const void *record)
+{
+	const struct lk_dirent *d = record;
+	struct batch *b = arg;
+	char *name = lk_op_alloc(b->op, d->name.len + 1);
+
+	if (!name)
+		return LINKFS_ENOMEM;
+	memcpy(name, d->name.p, d->name.len);
+	name[d->name.len] = 0;
+	b->entries[b->count++] = (struct linkfs_entry){
+		.name = name,
+		.name_len = d->name.len,
+		.ino = (uint64_t)d->ino,
+		.cookie = lk_dirent_cookie(d),
+		.type = lk_dirent_type(d),
+	};
+	return 0;
+}
+
+/* "." and "..", as far as they come after cookie. Returns nonzero when fn stopped. */
+static int dots(struct lk_op *op, const struct lk_place *dir, uint64_t cookie, linkfs_entry_fn *fn, void *arg,
+		bool *stopped_out)
+{
+	struct linkfs_entry e = {.name = ".", .name_len = 1, .ino = (uint64_t)dir->inode.ino, .cookie = LK_COOKIE_DOT,
+				 .type = S_IFDIR};
+	uint64_t parent;
+	int rc;
+
+	if (cookie < LK_COOKIE_DOT && fn(arg, &e)) {
+		*stopped_out = true;
+		return 0;
+	}
+	if (cookie >= LK_COOKIE_DOTDOT)
+		return 0;
+	rc = lk_dirent_parent(op, (uint64_t)dir->inode.ino, &parent);
+	if (rc)
+		return rc;
+	e = (struct linkfs_entry){.name = "..", .name_len = 2, .ino = parent, .cookie = LK_COOKIE_DOTDOT, .type = S_IFDIR};
+	*stopped_out = fn(arg, &e) != 0;
+	return 0;
+}
+
+/* Hands the batch to fn. *held_out counts the entries whose nodes were held. */
+static int hand_out(struct lk_op *op, const struct batch *b, uint32_t flags, linkfs_entry_fn *fn, void *arg,
+		    uint32_t *held_out)
+{
+	struct linkfs_stat stat;
+	struct lk_inode inode;
+	int rc;
+
+	for (uint32_t i = 0; i < b->count; i++) {
+		struct linkfs_entry *e = &b->entries[i];
+
+		if (flags & LINKFS_READDIR_STAT) {
+			rc = lk_inode_get(op, e->ino, &inode);
+			if (rc)
+				return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
+			lk_inode_stat(&inode, &stat);
+			e->stat = &stat;
+		}
+		if (flags & LINKFS_HOLD) {
+			rc = lk_node_hold(op->fs, e->ino, 1);
+			if (rc)
+				return rc;
+			*held_out = i + 1;
+		}
+		if (fn(arg, e)) {
+			/* Nothing was unlinked meanwhile: the lock is held. */
+			if (flags & LINKFS_HOLD) {
+				(void)lk_node_unhold(op->fs, e->ino, 1);
+				*held_out = i;
+			}
+			return 0;
+		}
+	}
+	return 0;
+}
+
+int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir, uint64_t cookie,
+			uint32_t flags, linkfs_entry_fn *fn, void *arg)
+{
+	struct lk_fs *fs = lk_volume_fs(volume);
+	struct lk_place place;
+	struct batch b = {0};
+	uint32_t held = 0;
+	bool stopped = false, due = false;
+	struct lk_op op;
+	int rc;
+
+	if (flags & ~(LINKFS_HOLD | LINKFS_READDIR_STAT))
+		return LINKFS_EINVAL;
+	rc = lk_op_begin(fs, &op, 0);
+	if (rc)
+		return rc;
+	b.op = &op;
+	place.id = dir;
+	rc = lk_inode_get(&op, dir, &place.inode);
+	if (rc == 0 && !lk_is_dir(&place.inode))
+		rc = LINKFS_ENOTDIR;
+	if (rc == 0)
+		rc = lk_perm_check(&op, lk_cred(cred), &place.inode, LK_MAY_READ);
+	if (rc == 0 && place.inode.nlink == 0)
+		rc = LINKFS_ENOENT;
+	if (rc == 0) {
+		due = lk_atime_due(fs, &place.inode, op.now_ns);
+		rc = dots(&op, &place, cookie, fn, arg, &stopped);
+	}
+	if (rc == 0 && !stopped) {
+		b.entries = lk_op_alloc(&op, BATCH_ENTRIES * sizeof(*b.entries));
+		rc = b.entries ? lk_dirent_scan(&op, dir, cookie, BATCH_ENTRIES, gather, &b) : LINKFS_ENOMEM;
+		if (rc == 0)
+			rc = hand_out(&op, &b, flags, fn, arg, &held);
+	}
+	/* What the caller was told about before an error is not his: he is told the error only. */
+	for (uint32_t i = 0; rc && i < held; i++)
+		(void)lk_node_unhold(fs, b.entries[i].ino, 1);
+	rc = lk_op_end(&op, rc);
+	if (rc == 0 && due)
+		lk_atime_touch(fs, dir);
+	return rc;
+}

@@ -1,0 +1,224 @@
+/*
+ * dirents.c - directory entries (K1): buckets of equal hashes, the reverse index, readdir order.
+ * Layer: core.
+ *
+ * A bucket is the rows of one (dir, hash). Insertion takes its lowest free ordinal and removal drops one row and moves
+ * none, so that a cookie, which is hash and ordinal, means one entry for as long as that entry lives.
+ */
+#include "dirents.h"
+
+#include <string.h>
+
+static const struct lk_table *table(void)
+{
+	return &lk_tables[LK_T_DIRENT];
+}
+
+int lk_name_check(const char *name, size_t len)
+{
+	if (len == 0 || memchr(name, '/', len) || memchr(name, 0, len))
+		return LINKFS_EINVAL;
+	return 0;
+}
+
+static bool type_valid(int64_t type)
+{
+	switch ((uint32_t)type << 12) {
+	case S_IFREG:
+	case S_IFDIR:
+	case S_IFLNK:
+	case S_IFIFO:
+	case S_IFSOCK:
+	case S_IFCHR:
+	case S_IFBLK:
+		return type >= 0 && type <= 15;
+	default:
+		return false;
+	}
+}
+
+/* What a row must be before anything relies on it (F5). The reverse index does not hold the type. */
+static int verify(const struct lk_dirent *d, bool with_type)
+{
+	const char *name = d->name.p;
+	size_t len = d->name.len;
+
+	if (len == 0 || len > LINKFS_NAME_MAX || memchr(name, '/', len) || memchr(name, 0, len) ||
+	    (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'))))
+		return LINKFS_ECORRUPT;
+	if (d->ino < 1 || d->ino > LK_INO_MAX || d->dir < 1 || d->dir > LK_INO_MAX ||
+	    (with_type && !type_valid(d->type)) || d->ord < 0 || d->ord > LK_ORD_MAX || d->hash < 16 || d->hash >> 55)
+		return LINKFS_ECORRUPT;
+	return 0;
+}
+
+struct find {
+	struct lk_slot *slot;
+	const char *name;
+	size_t len;
+	int64_t free_ord;
+};
+
+static int find_row(void *arg, const void *record)
+{
+	struct find *f = arg;
+	const struct lk_dirent *d = record;
+	int rc = verify(d, true);
+
+	if (rc)
+		return rc;
+	if (d->ord == f->free_ord)
+		f->free_ord++;
+	if (d->name.len != f->len || memcmp(d->name.p, f->name, f->len) != 0)
+		return 0;
+	f->slot->ord = d->ord;
+	f->slot->ino = (uint64_t)d->ino;
+	f->slot->type = lk_dirent_type(d);
+	return 1;
+}
+
+int lk_dirent_find(struct lk_op *op, uint64_t dir, const char *name, size_t len, struct lk_slot *slot)
+{
+	struct find f = {.slot = slot, .name = name, .len = len};
+	struct lk_dirent key;
+	struct lk_scan scan = {.table = table(), .index = LK_BY_KEY, .equal = 2, .from = &key};
+	int rc;
+
+	if (len > LINKFS_NAME_MAX)
+		return LINKFS_ENAMETOOLONG;
+	slot->dir = dir;
+	slot->hash = lk_name_hash(op->fs->name_secret, name, len);
+	slot->ino = 0;
+	slot->type = 0;
+	key.dir = (int64_t)dir;
+	key.hash = slot->hash;
+	key.ord = 0;
+	rc = lk_txn_scan(op, &scan, find_row, &f);
+	if (rc)
+		return rc;
+	if (slot->ino == 0)
+		slot->ord = f.free_ord;
+	return 0;
+}
+
+static void fill(struct lk_dirent *d, const struct lk_slot *slot, const char *name, size_t len)
+{
+	memset(d, 0, sizeof(*d));
+	d->dir = (int64_t)slot->dir;
+	d->hash = slot->hash;
+	d->ord = slot->ord;
+	d->ino = (int64_t)slot->ino;
+	d->type = (int64_t)(slot->type >> 12);
+	d->name.p = name;
+	d->name.len = len;
+}
+
+int lk_dirent_insert(struct lk_op *op, struct lk_slot *slot, const char *name, size_t len, uint64_t ino, uint32_t mode)
+{
+	struct lk_dirent d;
+	int rc;
+
+	if (slot->ord > LK_ORD_MAX)
+		return LINKFS_ENOSPC;
+	slot->ino = ino;
+	slot->type = mode & S_IFMT;
+	fill(&d, slot, name, len);
+	rc = lk_txn_insert(op, LK_T_DIRENT, &d);
+	if (rc == LINKFS_EEXIST) /* the bucket was just read: the ordinal was free */
+		return LINKFS_ECORRUPT;
+	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ENTRY, slot->dir, name, len);
+}
+
+int lk_dirent_replace(struct lk_op *op, struct lk_slot *slot, const char *name, size_t len, uint64_t ino, uint32_t mode)
+{
+	struct lk_dirent d;
+	int rc;
+
+	slot->ino = ino;
+	slot->type = mode & S_IFMT;
+	fill(&d, slot, name, len);
+	rc = lk_txn_put(op, LK_T_DIRENT, &d);
+	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ENTRY, slot->dir, name, len);
+}
+
+int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *name, size_t len)
+{
+	struct lk_dirent d;
+	int rc;
+
+	fill(&d, slot, name, len);
+	rc = lk_txn_erase(op, LK_T_DIRENT, &d);
+	if (rc == LINKFS_ENOENT) /* it was just read */
+		return LINKFS_ECORRUPT;
+	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ENTRY, slot->dir, name, len);
+}
+
+/* Passes verified rows on. */
+struct pass {
+	lk_row_fn *fn;
+	void *arg;
+	bool with_type;
+};
+
+static int pass_row(void *arg, const void *record)
+{
+	struct pass *p = arg;
+	int rc = verify(record, p->with_type);
+
+	return rc ? rc : p->fn(p->arg, record);
+}
+
+int lk_dirent_scan(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn, void *arg)
+{
+	struct pass p = {fn, arg, true};
+	struct lk_dirent key = {.dir = (int64_t)dir, .hash = (int64_t)(cookie >> 8), .ord = (int64_t)(cookie & 255)};
+	struct lk_scan scan = {.table = table(), .index = LK_BY_KEY, .equal = 1, .ranged = 2, .exclusive = true,
+			       .from = &key, .limit = limit};
+
+	return lk_txn_scan(op, &scan, pass_row, &p);
+}
+
+int lk_dirent_names(struct lk_op *op, uint64_t ino, uint32_t limit, lk_row_fn *fn, void *arg)
+{
+	struct pass p = {fn, arg, false};
+	struct lk_dirent key = {.ino = (int64_t)ino};
+	struct lk_scan scan = {.table = table(), .index = LK_DIRENT_BY_INO, .equal = 1, .from = &key, .limit = limit};
+
+	return lk_txn_scan(op, &scan, pass_row, &p);
+}
+
+static int one_row(void *arg, const void *record)
+{
+	const struct lk_dirent *d = record;
+
+	*(uint64_t *)arg = (uint64_t)d->dir;
+	return 1;
+}
+
+int lk_dirent_empty(struct lk_op *op, uint64_t dir, bool *out)
+{
+	uint64_t found = 0;
+	int rc = lk_dirent_scan(op, dir, 0, 1, one_row, &found);
+
+	if (rc == 0)
+		*out = found == 0;
+	return rc;
+}
+
+int lk_dirent_parent(struct lk_op *op, uint64_t ino, uint64_t *out)
+{
+	uint64_t found = 0;
+	int rc;
+
+	if (ino == LINKFS_ROOT_INO) {
+		*out = ino;
+		return 0;
+	}
+	rc = lk_dirent_names(op, ino, 1, one_row, &found);
+	if (rc)
+		return rc;
+	if (found == 0)
+		return LINKFS_ENOENT;
+	*out = found;
+	return 0;
+}

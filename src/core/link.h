@@ -1,0 +1,44 @@
+/*
+ * link.h - names come, go and move: make, link, unlink, rmdir, symlink, rename (A1-A6, B1).
+ * Layer: core. Each function is one whole call: checks in Linux's order, every record changed, events queued. Where
+ * says the name; its directory may be searched (resolve.h). Records in *where are kept up to date.
+ */
+#ifndef LK_LINK_H
+#define LK_LINK_H
+
+#include "resolve.h"
+
+int lk_link_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const struct linkfs_make *how,
+		 struct lk_inode *out);
+/* As make of a regular file for a name that was looked for and is absent (open with O_CREAT). */
+int lk_link_make_at(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, struct lk_slot *slot,
+		    const struct linkfs_make *how, struct lk_inode *out);
+/* The caller took a hold of *out before the op ends; linkable: LK_INODE_TMPFILE. See lk_link_tmpfile() in link.c. */
+int lk_link_tmpfile(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *dir, uint32_t mode, bool linkable,
+		    struct lk_inode *out);
+int lk_link_add(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, struct lk_where *where);
+int lk_link_unlink(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where);
+int lk_link_rmdir(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where);
+/* LINKFS_EINVAL for flags that rename does not take; Linux looks at them before the paths. */
+int lk_rename_flags(uint32_t flags);
+int lk_rename(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *from, struct lk_where *to, uint32_t flags);
+
+/* symlink.c */
+int lk_symlink_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const char *target,
+		    size_t len, struct lk_inode *out);
+/* Puts a symlink in place of a file or symlink of that name, or makes it (B5). LINKFS_EISDIR. */
+int lk_symlink_replace(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const char *target,
+		       size_t len, struct lk_inode *out);
+/* The text of a symlink, in the op's arena, NUL after it. LINKFS_EINVAL for another type. */
+int lk_symlink_text(struct lk_op *op, const struct lk_inode *inode, const char **text_out, size_t *len_out);
+
+/* Shared by the above. A new inode of cred in dir (inode_init_owner(9)'s rules), with what dir hands on; not put. */
+int lk_link_new_inode(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir, uint32_t mode,
+		      struct lk_inode *out);
+/* The name's last component is one, absent, and may come: LINKFS_EEXIST, LINKFS_ENOENT, LINKFS_EROFS, LINKFS_EACCES. */
+int lk_link_prepare(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, bool want_dir,
+		    struct lk_slot *slot);
+/* inode lost a name (a directory: its only one): counts, puts, makes an orphan of it when that was the last. */
+int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode);
+
+#endif

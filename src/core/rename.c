@@ -1,0 +1,241 @@
+/*
+ * rename.c - names move (A2, A7): rename(2) with NOREPLACE and EXCHANGE.
+ * Layer: core. The order of checks is that of Linux 6.18's do_renameat2() and vfs_rename(), then ext4's. ".." needs no
+ * record of its own: it is read from the entry that names the directory.
+ */
+#include "link.h"
+#include "orphan.h"
+
+/* One side of a rename: the name, its entry, what it names now. */
+struct side {
+	struct lk_where *where;
+	struct lk_inode *dir; /* both sides share one record when the directory is the same */
+	struct lk_slot slot;
+	struct lk_place node;
+	bool exists;
+};
+
+static int look(struct lk_op *op, struct side *s)
+{
+	int rc = lk_walk_look(op, s->where, &s->slot, &s->node);
+
+	s->exists = rc == 0;
+	return rc;
+}
+
+static bool is_dir(const struct side *s)
+{
+	return s->exists && lk_is_dir(&s->node.inode);
+}
+
+/* Whether directory node is from, or lies above it: *child_out is node's entry on the way down, 0 when it is not. The
+ * depth of a tree is bounded by what a hostile volume can loop: more steps than the volume has numbers cannot be, and a
+ * parent chain that meets itself is found by Brent's method. */
+static int is_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out)
+{
+	uint64_t at = from, mark = from, steps = 0, power = 2;
+	int rc;
+
+	for (;;) {
+		if (at == node) {
+			*out = true;
+			return 0;
+		}
+		if (at == LINKFS_ROOT_INO) {
+			*out = false;
+			return 0;
+		}
+		rc = lk_dirent_parent(op, at, &at);
+		if (rc == LINKFS_ENOENT) { /* a removed directory is below nothing */
+			*out = false;
+			return 0;
+		}
+		if (rc)
+			return rc;
+		if (at == mark)
+			return LINKFS_ECORRUPT;
+		if (++steps == power) {
+			mark = at;
+			power *= 2;
+		}
+	}
+}
+
+/* What do_renameat2() asks before any permission. */
+static int check_shape(struct lk_op *op, struct side *from, struct side *to, uint32_t flags)
+{
+	bool exchange = flags & LINKFS_RENAME_EXCHANGE, above;
+	int rc = lk_perm_writable(op);
+
+	if (rc)
+		return rc;
+	rc = look(op, from);
+	if (rc)
+		return rc;
+	rc = look(op, to);
+	if (rc == LINKFS_ENOENT && !exchange && to->dir->nlink)
+		rc = 0;
+	if (rc)
+		return rc;
+	if (to->exists && (flags & LINKFS_RENAME_NOREPLACE))
+		return LINKFS_EEXIST;
+	if (exchange && !is_dir(to) && to->where->slash)
+		return LINKFS_ENOTDIR;
+	if (!is_dir(from) && (from->where->slash || (!exchange && to->where->slash)))
+		return LINKFS_ENOTDIR;
+	if (from->dir->ino == to->dir->ino)
+		return 0;
+	if (is_dir(from)) {
+		rc = is_above(op, from->slot.ino, (uint64_t)to->dir->ino, &above);
+		if (rc || above)
+			return rc ? rc : LINKFS_EINVAL;
+	}
+	if (is_dir(to)) {
+		rc = is_above(op, to->slot.ino, (uint64_t)from->dir->ino, &above);
+		if (rc || above)
+			return rc ? rc : exchange ? LINKFS_EINVAL : LINKFS_ENOTEMPTY;
+	}
+	return 0;
+}
+
+/* What vfs_rename() asks. */
+static int check_rights(struct lk_op *op, const struct linkfs_cred *cred, struct side *from, struct side *to,
+			uint32_t flags)
+{
+	bool exchange = flags & LINKFS_RENAME_EXCHANGE;
+	int rc = lk_perm_delete(op, cred, from->dir, &from->node.inode, is_dir(from));
+
+	if (rc)
+		return rc;
+	if (!to->exists)
+		rc = lk_perm_create(op, cred, to->dir);
+	else
+		rc = lk_perm_delete(op, cred, to->dir, &to->node.inode, exchange ? is_dir(to) : is_dir(from));
+	if (rc || from->dir == to->dir)
+		return rc;
+	/* A directory that changes its parent is written to: its ".." changes. */
+	if (is_dir(from))
+		rc = lk_perm_check(op, cred, &from->node.inode, LK_MAY_WRITE);
+	if (rc == 0 && exchange && is_dir(to))
+		rc = lk_perm_check(op, cred, &to->node.inode, LK_MAY_WRITE);
+	return rc;
+}
+
+/* What ext4 asks: an empty target, room for the links of directories. */
+static int check_room(struct lk_op *op, struct side *from, struct side *to, uint32_t flags)
+{
+	bool exchange = flags & LINKFS_RENAME_EXCHANGE, empty;
+	int rc;
+
+	if (!exchange && is_dir(to)) {
+		rc = lk_dirent_empty(op, to->slot.ino, &empty);
+		if (rc || !empty)
+			return rc ? rc : LINKFS_ENOTEMPTY;
+	}
+	if (from->dir == to->dir)
+		return 0;
+	if (is_dir(from) && !is_dir(to) && to->dir->nlink >= (int64_t)LINKFS_LINK_MAX)
+		return LINKFS_EMLINK;
+	if (exchange && is_dir(to) && !is_dir(from) && from->dir->nlink >= (int64_t)LINKFS_LINK_MAX)
+		return LINKFS_EMLINK;
+	return 0;
+}
+
+/* The moved file's ctime changes. */
+static int touch_moved(struct lk_op *op, struct side *s)
+{
+	int rc;
+
+	lk_inode_touch(op, &s->node.inode, false);
+	rc = lk_inode_put(op, &s->node.inode);
+	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)s->node.inode.ino, NULL, 0);
+}
+
+static int exchange_names(struct lk_op *op, struct side *from, struct side *to)
+{
+	uint64_t from_ino = from->slot.ino, to_ino = to->slot.ino;
+	uint32_t from_type = from->slot.type, to_type = to->slot.type;
+	int rc;
+
+	rc = lk_dirent_replace(op, &from->slot, from->where->name, from->where->len, to_ino, to_type);
+	if (rc == 0)
+		rc = lk_dirent_replace(op, &to->slot, to->where->name, to->where->len, from_ino, from_type);
+	if (rc == 0)
+		rc = touch_moved(op, from);
+	if (rc == 0)
+		rc = touch_moved(op, to);
+	if (is_dir(from) != is_dir(to)) {
+		from->dir->nlink += is_dir(from) ? -1 : 1;
+		to->dir->nlink += is_dir(from) ? 1 : -1;
+	}
+	return rc;
+}
+
+static int move_name(struct lk_op *op, struct side *from, struct side *to)
+{
+	int rc = lk_dirent_remove(op, &from->slot, from->where->name, from->where->len);
+	uint64_t ino = from->slot.ino;
+	uint32_t type = from->slot.type;
+
+	if (rc)
+		return rc;
+	if (to->exists)
+		rc = lk_dirent_replace(op, &to->slot, to->where->name, to->where->len, ino, type);
+	else
+		rc = lk_dirent_insert(op, &to->slot, to->where->name, to->where->len, ino, type);
+	if (rc == 0)
+		rc = touch_moved(op, from);
+	if (rc == 0 && to->exists)
+		rc = lk_link_drop_name(op, &to->node.inode);
+	if (is_dir(from)) {
+		from->dir->nlink--;
+		to->dir->nlink += is_dir(to) ? 0 : 1;
+	}
+	return rc;
+}
+
+int lk_rename_flags(uint32_t flags)
+{
+	if (flags & ~(LINKFS_RENAME_NOREPLACE | LINKFS_RENAME_EXCHANGE))
+		return LINKFS_EINVAL;
+	if ((flags & LINKFS_RENAME_NOREPLACE) && (flags & LINKFS_RENAME_EXCHANGE))
+		return LINKFS_EINVAL;
+	return 0;
+}
+
+int lk_rename(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *from, struct lk_where *to, uint32_t flags)
+{
+	struct side f = {.where = from, .dir = &from->dir.inode};
+	struct side t = {.where = to, .dir = from->dir.inode.ino == to->dir.inode.ino ? f.dir : &to->dir.inode};
+	int rc;
+
+	rc = lk_rename_flags(flags);
+	if (rc)
+		return rc;
+	if (from->last != LK_LAST_NAME)
+		return LINKFS_EBUSY;
+	if (to->last != LK_LAST_NAME)
+		return flags & LINKFS_RENAME_NOREPLACE ? LINKFS_EEXIST : LINKFS_EBUSY;
+	rc = check_shape(op, &f, &t, flags);
+	if (rc)
+		return rc;
+	/* Two names of one file: nothing to do (POSIX). */
+	if (t.exists && f.slot.ino == t.slot.ino)
+		return 0;
+	rc = check_rights(op, cred, &f, &t, flags);
+	if (rc == 0)
+		rc = check_room(op, &f, &t, flags);
+	if (rc == 0)
+		rc = flags & LINKFS_RENAME_EXCHANGE ? exchange_names(op, &f, &t) : move_name(op, &f, &t);
+	if (rc)
+		return rc;
+	/* A directory counts at least itself and its name; less is damage, found before it is written. */
+	if (f.dir->nlink < 2 || t.dir->nlink < 2)
+		return LINKFS_ECORRUPT;
+	lk_inode_touch(op, f.dir, true);
+	rc = lk_inode_put(op, f.dir);
+	if (rc || t.dir == f.dir)
+		return rc;
+	lk_inode_touch(op, t.dir, true);
+	return lk_inode_put(op, t.dir);
+}

@@ -1,0 +1,235 @@
+/*
+ * resolve.c - the path walker (B2, B4). Linux's rules (fs/namei.c, path_resolution(7)): each directory is asked for
+ * search permission before the name in it is; a symlink in the middle puts its text before the rest of the path; the
+ * text of the 41st is not looked at.
+ * Layer: core. The texts walked lie in the caller's path and in the op's arena; nothing is copied.
+ */
+#include "resolve.h"
+#include "link.h"
+
+#include <string.h>
+
+static enum lk_last last_of(const char *name, size_t len)
+{
+	if (name[0] != '.' || len > 2)
+		return LK_LAST_NAME;
+	if (len == 1)
+		return LK_LAST_DOT;
+	return name[1] == '.' ? LK_LAST_DOTDOT : LK_LAST_NAME;
+}
+
+static int place_of(struct lk_op *op, uint64_t ino, struct lk_place *out)
+{
+	out->id = ino;
+	return lk_inode_get(op, ino, &out->inode);
+}
+
+/* An entry or index row names ino, so it exists. */
+static int place_named(struct lk_op *op, uint64_t ino, struct lk_place *out)
+{
+	int rc = place_of(op, ino, out);
+
+	return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
+}
+
+int lk_place_parent(struct lk_op *op, const struct lk_place *dir, struct lk_place *out)
+{
+	uint64_t parent;
+	int rc = lk_dirent_parent(op, (uint64_t)dir->inode.ino, &parent);
+
+	if (rc)
+		return rc;
+	rc = place_named(op, parent, out);
+	if (rc == 0 && !lk_is_dir(&out->inode))
+		rc = LINKFS_ECORRUPT;
+	return rc;
+}
+
+/* dir may be walked through. */
+static int may_search(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir)
+{
+	if (!lk_is_dir(dir))
+		return LINKFS_ENOTDIR;
+	return lk_perm_check(op, cred, dir, LK_MAY_EXEC);
+}
+
+int lk_where_at(struct lk_op *op, const struct linkfs_cred *cred, uint64_t dir, const char *name, size_t len,
+		struct lk_where *out)
+{
+	int rc = lk_name_check(name, len);
+
+	if (rc == 0)
+		rc = place_of(op, dir, &out->dir);
+	if (rc == 0)
+		rc = may_search(op, cred, &out->dir.inode);
+	if (rc)
+		return rc;
+	out->name = name;
+	out->len = len;
+	out->last = last_of(name, len);
+	out->slash = false;
+	return 0;
+}
+
+/* Puts text before what is still to be walked; a text of nothing but slashes leaves nothing to walk. */
+static void push(struct lk_walk *walk, const char *p, const char *end)
+{
+	while (p < end && *p == '/')
+		p++;
+	if (p == end)
+		return;
+	walk->rest[walk->depth].p = p;
+	walk->rest[walk->depth].end = end;
+	walk->depth++;
+}
+
+int lk_walk_begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path)
+{
+	size_t len = strnlen(path, LINKFS_PATH_MAX);
+
+	if (len == 0)
+		return LINKFS_ENOENT;
+	if (len == LINKFS_PATH_MAX)
+		return LINKFS_ENAMETOOLONG;
+	walk->op = op;
+	walk->cred = cred;
+	walk->expansions = 0;
+	walk->need_dir = false;
+	walk->depth = 0;
+	push(walk, path, path + len);
+	return place_of(op, path[0] == '/' ? LINKFS_ROOT_INO : at, &walk->where.dir);
+}
+
+/* Counts an expansion of link, whose directory the walk stands in, and puts its text before the rest. */
+static int expand(struct lk_walk *walk, const struct lk_inode *link)
+{
+	const char *text;
+	size_t len;
+	int rc;
+
+	if (walk->expansions++ >= LINKFS_SYMLOOP_MAX)
+		return LINKFS_ELOOP;
+	rc = lk_symlink_text(walk->op, link, &text, &len);
+	if (rc == 0 && text[0] == '/')
+		rc = place_named(walk->op, LINKFS_ROOT_INO, &walk->where.dir);
+	if (rc == 0)
+		push(walk, text, text + len);
+	return rc;
+}
+
+/* Takes the next component off the texts. False when there is none. */
+static bool next(struct lk_walk *walk, bool *final_out)
+{
+	struct lk_where *w = &walk->where;
+	const char *p, *end, *stop;
+
+	if (walk->depth == 0) {
+		w->last = LK_LAST_ROOT;
+		w->name = ".";
+		w->len = 1;
+		w->slash = true;
+		return false;
+	}
+	p = walk->rest[walk->depth - 1].p;
+	end = walk->rest[walk->depth - 1].end;
+	stop = memchr(p, '/', (size_t)(end - p));
+	if (!stop)
+		stop = end;
+	w->name = p;
+	w->len = (size_t)(stop - p);
+	w->last = last_of(p, w->len);
+	w->slash = stop < end;
+	walk->depth--;
+	push(walk, stop, end);
+	*final_out = walk->depth == 0;
+	return true;
+}
+
+int lk_walk_look(struct lk_op *op, const struct lk_where *where, struct lk_slot *slot, struct lk_place *out)
+{
+	int rc;
+
+	switch (where->last) {
+	case LK_LAST_ROOT:
+	case LK_LAST_DOT:
+		*out = where->dir;
+		return 0;
+	case LK_LAST_DOTDOT:
+		return lk_place_parent(op, &where->dir, out);
+	case LK_LAST_NAME:
+		break;
+	}
+	rc = lk_dirent_find(op, (uint64_t)where->dir.inode.ino, where->name, where->len, slot);
+	if (rc)
+		return rc;
+	if (slot->ino == 0)
+		return LINKFS_ENOENT;
+	rc = place_named(op, slot->ino, out);
+	if (rc == 0 && (out->inode.mode & S_IFMT) != slot->type)
+		rc = LINKFS_ECORRUPT;
+	return rc;
+}
+
+int lk_walk_parent(struct lk_walk *walk)
+{
+	struct lk_place found;
+	struct lk_slot slot;
+	bool final;
+	int rc;
+
+	while (next(walk, &final)) {
+		rc = may_search(walk->op, walk->cred, &walk->where.dir.inode);
+		if (rc || final)
+			return rc;
+		if (walk->where.last == LK_LAST_DOT)
+			continue;
+		rc = lk_walk_look(walk->op, &walk->where, &slot, &found);
+		if (rc)
+			return rc;
+		if (lk_is_lnk(&found.inode)) {
+			rc = expand(walk, &found.inode);
+			if (rc)
+				return rc;
+		} else if (lk_is_dir(&found.inode)) {
+			walk->where.dir = found;
+		} else {
+			return LINKFS_ENOTDIR;
+		}
+	}
+	return lk_is_dir(&walk->where.dir.inode) ? 0 : LINKFS_ENOTDIR;
+}
+
+int lk_walk_follow(struct lk_walk *walk, const struct lk_inode *link)
+{
+	int rc;
+
+	walk->need_dir |= walk->where.slash;
+	rc = expand(walk, link);
+	return rc ? rc : lk_walk_parent(walk);
+}
+
+int lk_resolve(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path, bool follow,
+	       struct lk_place *out)
+{
+	struct lk_walk walk;
+	struct lk_place found;
+	struct lk_slot slot;
+	int rc = lk_walk_begin(&walk, op, cred, at, path);
+
+	if (rc == 0)
+		rc = lk_walk_parent(&walk);
+	for (;;) {
+		if (rc)
+			return rc;
+		rc = lk_walk_look(op, &walk.where, &slot, &found);
+		if (rc)
+			return rc;
+		if (!lk_is_lnk(&found.inode) || !(follow || walk.where.slash || walk.need_dir))
+			break;
+		rc = lk_walk_follow(&walk, &found.inode);
+	}
+	if ((walk.where.slash || walk.need_dir) && !lk_is_dir(&found.inode))
+		return LINKFS_ENOTDIR;
+	*out = found;
+	return 0;
+}

@@ -1,0 +1,189 @@
+/*
+ * symlink.c - symbolic links: the text, byte for byte (B1), and the index of its components.
+ * Layer: core. Table component holds a row per component of a text, but "." and empty ones: the hash of its name, the
+ * symlink, its position among those kept, and whether it is the last. "Who may point here" asks it by name and proves each
+ * candidate by walking. Rows may outlive the live text while a snapshot keeps it (section 3 of DESIGN.md).
+ */
+#include "link.h"
+#include "orphan.h"
+
+#include <string.h>
+
+typedef int component_fn(void *arg, const struct lk_component *c);
+
+/* Calls fn for each row that text gives. */
+static int each_component(const struct lk_fs *fs, uint64_t ino, const char *text, size_t len, component_fn *fn, void *arg)
+{
+	const char *p = text, *end = text + len, *name = NULL;
+	size_t name_len = 0;
+	struct lk_component c = {.ino = (int64_t)ino};
+	int rc;
+
+	/* One behind, so that the last is known when it is written. */
+	for (;;) {
+		const char *stop;
+
+		while (p < end && *p == '/')
+			p++;
+		stop = p < end ? memchr(p, '/', (size_t)(end - p)) : NULL;
+		if (!stop)
+			stop = end;
+		if (stop - p == 1 && *p == '.') {
+			p = stop;
+			continue;
+		}
+		if (name) {
+			c.hash = lk_name_hash(fs->name_secret, name, name_len);
+			c.is_last = p == end;
+			rc = fn(arg, &c);
+			if (rc || p == end)
+				return rc;
+			c.position++;
+		} else if (p == end) {
+			return 0;
+		}
+		name = p;
+		name_len = (size_t)(stop - p);
+		p = stop;
+	}
+}
+
+static int insert_component(void *arg, const struct lk_component *c)
+{
+	struct lk_component row = *c;
+
+	return lk_txn_insert(arg, LK_T_COMPONENT, &row);
+}
+
+static int erase_component(void *arg, const struct lk_component *c)
+{
+	int rc = lk_txn_erase(arg, LK_T_COMPONENT, c);
+
+	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+}
+
+static int get_target(struct lk_op *op, const struct lk_inode *inode, struct lk_target *out)
+{
+	struct lk_target key = {.ino = inode->ino};
+	int rc = lk_txn_get(op, LK_T_TARGET, &key, out);
+
+	if (rc == LINKFS_ENOENT || (rc == 0 && (out->text.len == 0 || out->text.len > LINKFS_SYMLINK_MAX ||
+						memchr(out->text.p, 0, out->text.len))))
+		return LINKFS_ECORRUPT;
+	return rc;
+}
+
+int lk_symlink_text(struct lk_op *op, const struct lk_inode *inode, const char **text_out, size_t *len_out)
+{
+	struct lk_target target;
+	int rc;
+
+	if (!lk_is_lnk(inode))
+		return LINKFS_EINVAL;
+	rc = get_target(op, inode, &target);
+	if (rc)
+		return rc;
+	*text_out = target.text.p;
+	*len_out = target.text.len;
+	return 0;
+}
+
+/* Called for an inode that goes. The rows of its components stay while history keeps the text. */
+int lk_symlink_drop(struct lk_op *op, struct lk_inode *inode)
+{
+	struct lk_target target;
+	int rc = get_target(op, inode, &target);
+
+	if (rc)
+		return rc;
+	if (target.born > op->fs->newest_snapshot)
+		rc = each_component(op->fs, (uint64_t)inode->ino, target.text.p, target.text.len, erase_component, op);
+	return rc ? rc : lk_txn_erase(op, LK_T_TARGET, &target);
+}
+
+static int check_target(const char *target, size_t len)
+{
+	if (len == 0)
+		return LINKFS_ENOENT;
+	if (len > LINKFS_SYMLINK_MAX)
+		return LINKFS_ENAMETOOLONG;
+	return memchr(target, 0, len) ? LINKFS_EINVAL : 0;
+}
+
+/* A new symlink without a name; the caller gives it one and touches the directory. Put. */
+static int new_symlink(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir, const char *target,
+		       size_t len, struct lk_inode *out)
+{
+	struct lk_target row = {.text = {target, len}};
+	int rc = lk_link_new_inode(op, cred, dir, S_IFLNK | 0777, out);
+
+	if (rc)
+		return rc;
+	row.ino = out->ino;
+	out->nlink = 1;
+	out->size = (int64_t)len;
+	rc = lk_inode_put(op, out);
+	if (rc == 0)
+		rc = lk_txn_insert(op, LK_T_TARGET, &row);
+	if (rc == 0)
+		rc = each_component(op->fs, (uint64_t)out->ino, target, len, insert_component, op);
+	return rc;
+}
+
+int lk_symlink_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const char *target,
+		    size_t len, struct lk_inode *out)
+{
+	struct lk_inode inode;
+	struct lk_slot slot;
+	int rc = check_target(target, len);
+
+	if (rc == 0)
+		rc = lk_link_prepare(op, cred, where, false, &slot);
+	if (rc == 0)
+		rc = new_symlink(op, cred, &where->dir.inode, target, len, &inode);
+	if (rc == 0)
+		rc = lk_dirent_insert(op, &slot, where->name, where->len, (uint64_t)inode.ino, S_IFLNK);
+	if (rc == 0) {
+		lk_inode_touch(op, &where->dir.inode, true);
+		rc = lk_inode_put(op, &where->dir.inode);
+	}
+	if (rc == 0)
+		*out = inode;
+	return rc;
+}
+
+int lk_symlink_replace(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const char *target,
+		       size_t len, struct lk_inode *out)
+{
+	struct lk_inode inode;
+	struct lk_place old;
+	struct lk_slot slot;
+	int rc = check_target(target, len);
+
+	if (rc)
+		return rc;
+	if (where->last != LK_LAST_NAME)
+		return LINKFS_EISDIR;
+	rc = lk_walk_look(op, where, &slot, &old);
+	if (rc == LINKFS_ENOENT)
+		return lk_symlink_make(op, cred, where, target, len, out);
+	if (rc == 0)
+		rc = lk_perm_writable(op);
+	if (rc == 0)
+		rc = lk_perm_delete(op, cred, &where->dir.inode, &old.inode, false);
+	if (rc == 0 && where->slash)
+		rc = LINKFS_ENOTDIR;
+	if (rc == 0)
+		rc = new_symlink(op, cred, &where->dir.inode, target, len, &inode);
+	if (rc == 0)
+		rc = lk_dirent_replace(op, &slot, where->name, where->len, (uint64_t)inode.ino, S_IFLNK);
+	if (rc == 0)
+		rc = lk_link_drop_name(op, &old.inode);
+	if (rc == 0) {
+		lk_inode_touch(op, &where->dir.inode, true);
+		rc = lk_inode_put(op, &where->dir.inode);
+	}
+	if (rc == 0)
+		*out = inode;
+	return rc;
+}
