@@ -8,7 +8,7 @@
 
 #define KNOWN_FLAGS                                                                                                  \
 	(LK_INODE_INLINE | LK_INODE_KEEP_LINKS | LK_INODE_TRACKED | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL |    \
-	 LK_INODE_HAS_CAPS | LK_INODE_TMPFILE)
+	 LK_INODE_HAS_CAPS | LK_INODE_TMPFILE | LK_INODE_TRIM)
 
 static bool known_type(int64_t mode)
 {

@@ -1,7 +1,7 @@
 /*
- * node.c - the table of nodes in memory: 24 bytes for each held inode, and a lock only while somebody has it or waits.
+ * node.c - the table of nodes in memory: 16 bytes for each held inode, and a lock only while somebody has it or waits.
  * Layer: core. Split into shards, each with its mutex and its open-addressed table, so that growing one among
- * millions stalls nobody for long. A lock lives outside the table, because entries move.
+ * millions stalls nobody for long. The few locks in use are a list beside the table.
  */
 #include "node.h"
 
@@ -13,24 +13,24 @@
 #define SPARE_LOCKS 8u
 #define ORPHAN_MARK (UINT64_C(1) << 63)
 
-struct lk_node_lock {
+struct node_lock {
 	pthread_cond_t free;
+	uint64_t ino;
 	bool held;
 	uint32_t users; /* the one who has it and those who wait */
-	struct lk_node_lock *next_spare;
+	struct node_lock *next;
 };
 
 struct entry {
 	uint64_t ino; /* 0: empty */
-	uint64_t holds; /* with ORPHAN_MARK */
-	struct lk_node_lock *lock;
+	uint64_t holds; /* at least 1, with ORPHAN_MARK */
 };
 
 struct shard {
 	pthread_mutex_t mutex;
 	struct entry *entries;
 	uint32_t cap, count; /* cap is a power of two, or 0 */
-	struct lk_node_lock *spares;
+	struct node_lock *locks, *spares;
 	uint32_t spare_count;
 };
 
@@ -91,8 +91,8 @@ static int find_or_add(struct shard *s, uint64_t ino, struct entry **out)
 {
 	struct entry *e = find(s, ino);
 	if (!e) {
-		/* At most three quarters full. */
-		if ((uint64_t)(s->count + 1) * 4 > (uint64_t)s->cap * 3) {
+		/* At most 13/16 full. */
+		if ((uint64_t)(s->count + 1) * 16 > (uint64_t)s->cap * 13) {
 			int r = s->cap >= UINT32_C(1) << 30 ? LINKFS_ENOMEM : resize(s, s->cap ? s->cap * 2 : FIRST_CAP);
 			if (r)
 				return r;
@@ -108,11 +108,9 @@ static int find_or_add(struct shard *s, uint64_t ino, struct entry **out)
 	return 0;
 }
 
-/* Removes an entry that nobody holds or locks: those after it in its run move up. */
-static void remove_if_idle(struct shard *s, struct entry *e)
+/* Those after it in its run move up. */
+static void remove_entry(struct shard *s, struct entry *e)
 {
-	if ((e->holds & ~ORPHAN_MARK) || e->lock)
-		return;
 	uint32_t mask = s->cap - 1, hole = (uint32_t)(e - s->entries);
 	for (uint32_t i = (hole + 1) & mask; s->entries[i].ino; i = (i + 1) & mask) {
 		uint32_t from_home = (i - home(s, s->entries[i].ino)) & mask;
@@ -145,8 +143,8 @@ void lk_node_table_free(struct lk_node_table *table)
 		return;
 	for (uint32_t i = 0; i < SHARDS; i++) {
 		struct shard *s = &table->shards[i];
-		for (struct lk_node_lock *l = s->spares, *next; l; l = next) {
-			next = l->next_spare;
+		for (struct node_lock *l = s->spares, *next; l; l = next) {
+			next = l->next;
 			(void)pthread_cond_destroy(&l->free);
 			free(l);
 		}
@@ -181,8 +179,10 @@ bool lk_node_unhold(struct lk_fs *fs, uint64_t ino, uint64_t count)
 		/* More than there are (a confused caller) gives up all. */
 		holds -= LK_MIN(holds, count);
 		last = !holds && (e->holds & ORPHAN_MARK);
-		e->holds = holds ? holds | (e->holds & ORPHAN_MARK) : 0;
-		remove_if_idle(s, e);
+		if (holds)
+			e->holds = holds | (e->holds & ORPHAN_MARK);
+		else
+			remove_entry(s, e);
 	}
 	(void)pthread_mutex_unlock(&s->mutex);
 	return last;
@@ -193,9 +193,8 @@ bool lk_node_held(struct lk_fs *fs, uint64_t ino)
 	struct shard *s = shard_of(fs, ino);
 	(void)pthread_mutex_lock(&s->mutex);
 	struct entry *e = find(s, ino);
-	bool held = e && (e->holds & ~ORPHAN_MARK);
 	(void)pthread_mutex_unlock(&s->mutex);
-	return held;
+	return e;
 }
 
 bool lk_node_mark_orphan(struct lk_fs *fs, uint64_t ino)
@@ -203,18 +202,17 @@ bool lk_node_mark_orphan(struct lk_fs *fs, uint64_t ino)
 	struct shard *s = shard_of(fs, ino);
 	(void)pthread_mutex_lock(&s->mutex);
 	struct entry *e = find(s, ino);
-	bool held = e && (e->holds & ~ORPHAN_MARK);
-	if (held)
+	if (e)
 		e->holds |= ORPHAN_MARK;
 	(void)pthread_mutex_unlock(&s->mutex);
-	return held;
+	return e;
 }
 
-static struct lk_node_lock *lock_new(struct shard *s)
+static struct node_lock *lock_new(struct shard *s, uint64_t ino)
 {
-	struct lk_node_lock *l = s->spares;
+	struct node_lock *l = s->spares;
 	if (l) {
-		s->spares = l->next_spare;
+		s->spares = l->next;
 		s->spare_count--;
 	} else {
 		l = malloc(sizeof(*l));
@@ -222,15 +220,20 @@ static struct lk_node_lock *lock_new(struct shard *s)
 			return NULL;
 		(void)pthread_cond_init(&l->free, NULL);
 	}
+	l->ino = ino;
 	l->held = false;
 	l->users = 0;
+	l->next = s->locks;
+	s->locks = l;
 	return l;
 }
 
-static void lock_free(struct shard *s, struct lk_node_lock *l)
+static void lock_free(struct shard *s, struct node_lock **link)
 {
+	struct node_lock *l = *link;
+	*link = l->next;
 	if (s->spare_count < SPARE_LOCKS) {
-		l->next_spare = s->spares;
+		l->next = s->spares;
 		s->spares = l;
 		s->spare_count++;
 		return;
@@ -239,46 +242,43 @@ static void lock_free(struct shard *s, struct lk_node_lock *l)
 	free(l);
 }
 
+/* Where the lock of ino hangs, or would. */
+static struct node_lock **lock_of(struct shard *s, uint64_t ino)
+{
+	struct node_lock **link = &s->locks;
+	while (*link && (*link)->ino != ino)
+		link = &(*link)->next;
+	return link;
+}
+
 int lk_node_lock(struct lk_fs *fs, uint64_t ino)
 {
 	struct shard *s = shard_of(fs, ino);
-	struct entry *e;
 	(void)pthread_mutex_lock(&s->mutex);
-	int r = find_or_add(s, ino, &e);
-	if (r == 0 && !e->lock) {
-		e->lock = lock_new(s);
-		if (!e->lock) {
-			remove_if_idle(s, e);
-			r = LINKFS_ENOMEM;
-		}
-	}
-	if (r == 0) {
-		/* The entry may move while we wait; the lock does not, and lives while it has users. */
-		struct lk_node_lock *l = e->lock;
+	struct node_lock *l = *lock_of(s, ino);
+	if (!l)
+		l = lock_new(s, ino);
+	if (l) {
 		l->users++;
 		while (l->held)
 			(void)pthread_cond_wait(&l->free, &s->mutex);
 		l->held = true;
 	}
 	(void)pthread_mutex_unlock(&s->mutex);
-	return r;
+	return l ? 0 : LINKFS_ENOMEM;
 }
 
 void lk_node_unlock(struct lk_fs *fs, uint64_t ino)
 {
 	struct shard *s = shard_of(fs, ino);
 	(void)pthread_mutex_lock(&s->mutex);
-	struct entry *e = find(s, ino);
-	if (e && e->lock) {
-		struct lk_node_lock *l = e->lock;
+	struct node_lock **link = lock_of(s, ino), *l = *link;
+	if (l) {
 		l->held = false;
-		if (--l->users) {
+		if (--l->users)
 			(void)pthread_cond_signal(&l->free);
-		} else {
-			e->lock = NULL;
-			lock_free(s, l);
-			remove_if_idle(s, e);
-		}
+		else
+			lock_free(s, link);
 	}
 	(void)pthread_mutex_unlock(&s->mutex);
 }

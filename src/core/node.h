@@ -1,6 +1,6 @@
 /*
  * node.h - nodes in memory: who holds an inode, and its write lock.
- * Layer: core. A node exists while it has holds or somebody waits for its lock. Own locking inside.
+ * Layer: core. A node exists while it has holds. Own locking inside.
  */
 #ifndef LK_NODE_H
 #define LK_NODE_H

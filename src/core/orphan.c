@@ -61,11 +61,11 @@ static int step(struct lk_op *op, uint64_t ino, bool *more_out)
 	bool more = false;
 	*more_out = false;
 	int r = lk_txn_get(op, LK_T_ORPHAN, &row, &row);
-	if (r)
-		return r == LINKFS_ENOENT ? 0 : r;
+	if (r) /* no orphan: a file whose truncation needs more steps */
+		return r == LINKFS_ENOENT ? lk_file_trim_step(op, ino, more_out) : r;
 	/* Held again between the last hold's end and now: that hold's end comes here again, so it must find the mark. */
 	if (lk_node_mark_orphan(op->fs, ino))
-		return 0;
+		return lk_file_trim_step(op, ino, more_out);
 	r = lk_inode_get(op, ino, &inode);
 	/* A row for a file that has names, or for none, is wrong: the row goes, the file stays. */
 	if (r == 0 && inode.nlink == 0)

@@ -34,3 +34,11 @@ __attribute__((weak)) int lk_file_resume(struct lk_fs *fs, const struct lk_inten
 	(void)intent;
 	return 0;
 }
+
+__attribute__((weak)) int lk_file_trim_step(struct lk_op *op, uint64_t ino, bool *more_out)
+{
+	(void)op;
+	(void)ino;
+	*more_out = false;
+	return 0;
+}
