@@ -102,7 +102,7 @@ static void see_id(void *arg, const struct line *line)
 	if (line->id != search->id || strlen(line->point) >= search->size)
 		return;
 	search->found = true;
-	strcpy(search->point_out, line->point);
+	memcpy(search->point_out, line->point, strlen(line->point) + 1);
 }
 
 int lk_fuse_mountinfo_at(const char *point, struct lk_fuse_mountinfo *out)

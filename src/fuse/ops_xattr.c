@@ -43,6 +43,8 @@ int lk_fuse_setxattr(struct lk_fuse_request *rq)
 static int reply_bytes(struct lk_fuse_request *rq, size_t asked, size_t len)
 {
 	if (asked) {
+		if (len > rq->out_cap)
+			return LINKFS_ERANGE;
 		rq->out_len = len;
 		return 0;
 	}
