@@ -43,7 +43,7 @@ cc=${CC:-cc}
 # shellcheck disable=SC2046
 $cc -o "$TMPDIR/shared" "$user" $(flags --cflags --libs) 2>"$TMPDIR/log" &&
   LD_LIBRARY_PATH=$libdir "$TMPDIR/shared" "$TMPDIR/v1" 2>>"$TMPDIR/log"
-ok $? "a program uses the shared library" 
+ok $? "a program uses the shared library"
 # shellcheck disable=SC2046
 $cc -o "$TMPDIR/static" "$user" $(flags --cflags) "$libdir/liblinkfs.a" $(pkg-config --libs sqlite3 libxxhash) -pthread 2>>"$TMPDIR/log" &&
   "$TMPDIR/static" "$TMPDIR/v2" 2>>"$TMPDIR/log"
