@@ -139,6 +139,7 @@ struct lk_counter {
 #define LK_INODE_HAS_DEFAULT_ACL 16
 #define LK_INODE_HAS_CAPS 32   /* has security.capability */
 #define LK_INODE_TMPFILE 64    /* made without a name and never had one: may be linked from nlink 0 */
+#define LK_INODE_TRIM 128      /* extent rows past the size hold old content: an intent is to cut them off */
 
 struct lk_inode {
 	int64_t ino;
@@ -215,8 +216,12 @@ struct lk_orphan {
 	int64_t ino;
 };
 
+/* kinds of an intent */
+#define LK_INTENT_TRIM 1  /* cut the rows past the size off (LK_INODE_TRIM is set) */
+#define LK_INTENT_PUNCH 2 /* make a hole of the file blocks from .. to - 1 */
+#define LK_INTENT_ID(kind, ino) ((int64_t)(kind) << 48 | (int64_t)(ino)) /* one of a kind for each inode */
 struct lk_intent {
-	int64_t id;
+	int64_t id; /* LK_INTENT_ID() */
 	int64_t kind;
 	int64_t ino;
 	int64_t from, to; /* meaning by kind */

@@ -365,7 +365,7 @@ static int take_all(struct lk_alloc *a, struct request *q, uint64_t hint)
 int lk_alloc_reserve(struct lk_alloc *a, uint32_t count, uint64_t hint, struct lk_run *runs, uint32_t max_runs,
 		     uint32_t *run_count_out)
 {
-	if (a->drain_blocks > LK_DRAIN_BLOCKS_MAX || atomic_load_explicit(&a->any_punched, memory_order_relaxed))
+	if (a->drain_blocks || atomic_load_explicit(&a->any_punched, memory_order_relaxed))
 		lk_freed_advance(a, false);
 	uint64_t held = a->busy - a->waiting;
 	if (held > a->limit_blocks || count > a->limit_blocks - held)

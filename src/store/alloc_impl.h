@@ -25,7 +25,6 @@
 #define LK_GROUPS_MAX ((uint32_t)((LK_DISK_BLOCK_MAX + 1) / LK_GROUP_BLOCKS))
 #define LK_GROUPS_LOADED_MAX 1024u /* bitmaps kept in memory beyond those in use: 12 MiB */
 #define LK_PUNCH_BLOCKS_MIN 16u
-#define LK_DRAIN_BLOCKS_MAX 2048u /* blocks freed within their own batch that wait before a reservation looks at them */
 
 struct lk_group_bits {
 	uint64_t allocated[LK_GROUP_WORDS];

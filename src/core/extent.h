@@ -1,0 +1,72 @@
+/*
+ * extent.h - the extent rows of a file that is not inline: which disk blocks hold its content.
+ * Layer: core. Rows tile [0, E) without gap or overlap, E at least the size in blocks; rows past the size are holes and
+ * unwritten blocks only (but while LK_INODE_TRIM says that a truncation is still at work). Every row read is checked (F5).
+ */
+#ifndef LK_EXTENT_H
+#define LK_EXTENT_H
+
+#include "inode.h"
+#include "share.h"
+
+#define LK_FILE_BLOCKS_MAX ((LINKFS_FILE_SIZE_MAX + LK_BLOCK_SIZE - 1) / LK_BLOCK_SIZE)
+#define LK_MAP_BLOCKS 256u
+
+/* A stretch of file blocks that one row maps, or shall map. */
+struct lk_ext {
+	uint64_t at;   /* first file block */
+	uint64_t count;
+	uint64_t disk; /* first disk block; 0 for a hole */
+	uint32_t codec;
+};
+
+/* What rows say of a short range of file blocks. */
+struct lk_map {
+	uint64_t first;
+	uint32_t count; /* asked for; at most LK_MAP_BLOCKS */
+	uint32_t pieces;
+	uint64_t end;      /* of the last row that begins at or before the range's last block: E if that is less than the range's end */
+	uint64_t disk_end; /* the disk block after that row's last; 0 for a hole */
+	struct lk_ext piece[LK_MAP_BLOCKS]; /* clipped to the range, ascending */
+	uint64_t sums[LK_MAP_BLOCKS];       /* by block of the range, where the codec is RAW */
+};
+
+/* LINKFS_ECORRUPT when rows leave a gap or overlap. What lies at or after map->end no row covers. */
+int lk_extent_map(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count, struct lk_map *map);
+/* The row that covers block, without its sums; LINKFS_ECORRUPT when none does. */
+int lk_extent_find(struct lk_op *op, uint64_t ino, uint64_t block, struct lk_ext *out);
+/* E: where the rows end. */
+int lk_extent_end(struct lk_op *op, uint64_t ino, uint64_t *end_out);
+/* How many blocks from first on, at most count, at most max_rows rows cover. first lies below E. */
+int lk_extent_span(struct lk_op *op, uint64_t ino, uint64_t first, uint64_t count, uint32_t max_rows, uint64_t *span_out);
+
+/* A part of a new mapping. */
+struct lk_seg {
+	uint64_t count;
+	uint64_t disk;
+	uint32_t codec;
+	bool kept;            /* the row that is replaced names the same disk blocks: they are not given up */
+	const uint8_t *sums; /* RAW: 8 bytes a block, as in the row */
+};
+/* Replaces the mapping of the file blocks from first on by segs; fills with a hole when first lies past E. Blocks no
+ * longer named lose a reference; the new ones have theirs already. Keeps inode->blocks; does not put. */
+int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, const struct lk_seg *segs, uint32_t seg_count);
+/* Cuts the rows from block from on away, from the end backwards, at most max_rows; says if more are left. */
+int lk_extent_trim(struct lk_op *op, struct lk_inode *inode, uint64_t from, uint32_t max_rows, bool *more_out);
+/* Moves the rows from block from on (a row begins there, or none is left) by delta blocks; downwards over a gap made by erasing. */
+int lk_extent_shift(struct lk_op *op, uint64_t ino, uint64_t from, int64_t delta);
+/* Erases the rows of [first, first + count) whole, which begin and end there. Leaves a gap for lk_extent_shift(). */
+int lk_extent_remove(struct lk_op *op, struct lk_inode *inode, uint64_t first, uint64_t count);
+/* Fills a gap that lk_extent_shift() left. */
+int lk_extent_put_hole(struct lk_op *op, uint64_t ino, uint64_t at, uint64_t count);
+/* Makes a row begin at block. */
+int lk_extent_split(struct lk_op *op, uint64_t ino, uint64_t block);
+/* After lk_txn_start(): history rows count as references (K3). */
+void lk_extent_start(struct lk_fs *fs);
+
+static inline bool lk_ext_allocated(uint32_t codec)
+{
+	return codec != LK_CODEC_HOLE;
+}
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * file_copy.c - copy_file_range: whole blocks are shared (K3), the rest is copied.
+ * Layer: core. Both nodes stay locked; each op does a bounded part, so a failure after the first gives a short count.
+ */
+#include "file_impl.h"
+
+#include <stdlib.h>
+
+#define COPY_BYTES ((size_t)256 << 10)
+
+struct copy {
+	struct lk_fs *fs;
+	const struct linkfs_cred *cred;
+	uint64_t from, from_offset, to, to_offset, length;
+	uint8_t *buf;
+};
+
+/* Linux's generic_copy_file_checks(). *length_out: what there is to copy. */
+static int check(struct copy *c, bool *settle)
+{
+	struct lk_op op;
+	struct lk_inode from, to;
+	int r = lk_op_begin(c->fs, &op, lk_op_flags(c->cred, 0));
+	if (r)
+		return r;
+	r = lk_inode_get(&op, c->from, &from);
+	if (r == 0)
+		r = lk_inode_get(&op, c->to, &to);
+	if (r == 0)
+		r = lk_file_check_type(&from);
+	if (r == 0)
+		r = lk_file_check_type(&to);
+	if (r == 0 && (c->from_offset > INT64_MAX - c->length || c->to_offset > INT64_MAX - c->length))
+		r = LINKFS_EOVERFLOW;
+	if (r == 0) {
+		uint64_t size = (uint64_t)from.size;
+		c->length = c->from_offset < size ? LK_MIN(c->length, size - c->from_offset) : 0;
+		if (c->length && c->to_offset >= LINKFS_FILE_SIZE_MAX)
+			r = LINKFS_EFBIG;
+		else
+			c->length = LK_MIN(c->length, LINKFS_FILE_SIZE_MAX - LK_MIN(c->to_offset, LINKFS_FILE_SIZE_MAX));
+		if (r == 0 && c->from == c->to && c->to_offset < c->from_offset + c->length &&
+		    c->from_offset < c->to_offset + c->length)
+			r = LINKFS_EINVAL;
+		*settle = to.flags & LK_INODE_TRIM;
+	}
+	return lk_op_end(&op, r);
+}
+
+/* What the source's rows become in the copy: the same blocks once more, holes for what reads as zeros. */
+static int share_map(struct lk_op *op, const struct lk_map *map, struct lk_seg *segs, uint8_t *sums)
+{
+	for (uint32_t i = 0; i < map->pieces; i++) {
+		const struct lk_ext *p = &map->piece[i];
+		bool raw = p->codec == LK_CODEC_RAW;
+		segs[i] = (struct lk_seg){.count = p->count, .disk = raw ? p->disk : 0,
+					  .codec = raw ? LK_CODEC_RAW : LK_CODEC_HOLE,
+					  .sums = sums + (p->at - map->first) * 8};
+		int r = raw ? lk_share_add(op, p->disk, p->count) : 0;
+		if (r)
+			return r;
+	}
+	for (uint32_t i = 0; i < map->count; i++)
+		lk_put_u64(sums + (size_t)i * 8, map->sums[i]);
+	return 0;
+}
+
+static int share_op(struct lk_op *op, struct copy *c, uint32_t blocks)
+{
+	struct lk_map map = {0};
+	struct lk_seg segs[LK_MAP_BLOCKS];
+	uint8_t sums[LK_MAP_BLOCKS * 8];
+	struct lk_inode inode;
+	uint64_t first = lk_block_of(c->to_offset), end = c->to_offset + (uint64_t)blocks * LK_BLOCK_SIZE;
+	int r = lk_inode_get(op, c->to, &inode);
+	if (r == 0)
+		r = lk_extent_map(op, c->from, lk_block_of(c->from_offset), blocks, &map);
+	if (r == 0 && map.end < map.first + blocks)
+		r = LINKFS_ECORRUPT;
+	if (r == 0)
+		r = share_map(op, &map, segs, sums);
+	if (r == 0 && (inode.flags & LK_INODE_INLINE))
+		r = lk_file_to_extents(op, &inode);
+	if (r == 0 && c->to_offset > (uint64_t)inode.size)
+		r = lk_file_clean_tail(op, &inode);
+	if (r == 0)
+		r = lk_extent_replace(op, &inode, first, segs, map.pieces);
+	if (r)
+		return r;
+	inode.size = (int64_t)LK_MAX((uint64_t)inode.size, end);
+	return lk_file_changed(op, c->cred, &inode, false);
+}
+
+static int share_some(struct copy *c, uint64_t *done_out)
+{
+	struct lk_op op;
+	uint32_t blocks = (uint32_t)LK_MIN(lk_block_of(c->length), (uint64_t)LK_MAP_BLOCKS);
+	int r = lk_op_begin(c->fs, &op, lk_op_flags(c->cred, 0));
+	if (r)
+		return r;
+	r = lk_op_end(&op, share_op(&op, c, blocks));
+	if (r == 0)
+		*done_out = (uint64_t)blocks * LK_BLOCK_SIZE;
+	return r;
+}
+
+static int copy_bytes(struct copy *c, uint64_t want, uint64_t *done_out)
+{
+	size_t n = (size_t)LK_MIN(want, (uint64_t)COPY_BYTES), got = 0, done = 0;
+	if (!c->buf)
+		c->buf = malloc(COPY_BYTES);
+	if (!c->buf)
+		return LINKFS_ENOMEM;
+	int r = lk_file_read(c->fs, LK_VIEW_LIVE, c->from, c->from_offset, c->buf, n, &got);
+	if (r == 0 && got)
+		r = lk_file_write_locked(c->fs, c->cred, c->to, c->to_offset, c->buf, got, 0, &done, NULL);
+	if (r == 0)
+		*done_out = done;
+	return r;
+}
+
+static int copy_some(struct copy *c, uint64_t *done_out)
+{
+	uint64_t part = c->from_offset % LK_BLOCK_SIZE;
+	if (part != c->to_offset % LK_BLOCK_SIZE)
+		return copy_bytes(c, c->length, done_out);
+	if (part)
+		return copy_bytes(c, LK_MIN(c->length, LK_BLOCK_SIZE - part), done_out);
+	return c->length >= LK_BLOCK_SIZE ? share_some(c, done_out) : copy_bytes(c, c->length, done_out);
+}
+
+static int copy_locked(struct copy *c, uint64_t *done_out)
+{
+	bool settle = false;
+	unsigned tries = 0;
+	uint64_t done = 0;
+	int r = check(c, &settle);
+	if (r == 0 && settle)
+		r = lk_file_settle(c->fs, c->to);
+	while (r == 0 && c->length) {
+		uint64_t n = 0;
+		r = copy_some(c, &n);
+		if (lk_file_again(c->fs, r, false, &tries)) {
+			r = 0;
+			continue;
+		}
+		if (r || n == 0)
+			break;
+		done += n;
+		c->from_offset += n;
+		c->to_offset += n;
+		c->length -= n;
+	}
+	if (r && done == 0)
+		return r;
+	*done_out = done;
+	return 0;
+}
+
+int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset, uint64_t to,
+		       uint64_t to_offset, uint64_t length, uint64_t *done_out)
+{
+	struct copy c = {fs, cred, from, from_offset, to, to_offset, LK_MIN(length, (uint64_t)INT64_MAX), NULL};
+	int r = lk_node_lock2(fs, from, to);
+	if (r)
+		return r;
+	r = copy_locked(&c, done_out);
+	lk_node_unlock2(fs, from, to);
+	free(c.buf);
+	return r;
+}

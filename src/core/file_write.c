@@ -1,0 +1,461 @@
+/*
+ * file_write.c - writing (T1, K3): look, write new blocks, swap rows.
+ * Layer: core.
+ *
+ * Three steps under the node's lock. Look (op one): the inode, the rows under the range, a reservation; a file small enough
+ * to stay inline is done right there. Write (no metadata lock): read and verify what partial blocks keep, checksum,
+ * pwrite. Swap (op two): the inode once more (it may be gone), blocks from reserved to allocated, rows, times.
+ *
+ * Blocks of an unwritten row are written in place: no row, durable or not, calls their content valid, so a crash or a
+ * failure leaves zeros. This holds only while no other row names them; then they are replaced like any other.
+ */
+#include "file_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SIZE_MAX_ONE ((size_t)0x7ffff000) /* as Linux: more is written in part */
+#define INLINE_RUNS 16u
+
+/* A block at the edge of the range of which old bytes are kept. */
+struct edge {
+	bool partial;      /* some bytes of the block are not in the range */
+	bool read;         /* and must be read: from disk, with sum */
+	uint32_t from, to; /* bytes in the range */
+	uint32_t valid;    /* bytes of old content: up to the old size */
+	uint64_t disk, sum;
+	uint8_t block[LK_BLOCK_SIZE];
+};
+
+struct writing {
+	struct lk_fs *fs;
+	const struct linkfs_cred *cred;
+	uint64_t ino, offset;
+	const uint8_t *buf;
+	size_t size;
+	uint32_t flags;
+	bool host_full; /* the host refused a write */
+	bool settle;    /* a truncation must be finished first */
+
+	uint64_t first;
+	uint32_t blocks, fresh; /* in the range; of them to be reserved */
+	struct lk_buf want, segs; /* struct lk_seg: stretches as found, then with disk blocks */
+	struct lk_run few[INLINE_RUNS], *runs;
+	uint32_t run_count, used; /* runs before used are the op's business */
+	uint8_t few_sums[(LK_MAP_BLOCKS + 1) * 8], *sums;
+	uint64_t ticket;
+	bool reader;
+	struct edge head, tail;
+};
+
+static void plan_done(struct writing *w)
+{
+	lk_buf_done(&w->want);
+	lk_buf_done(&w->segs);
+	if (w->runs != w->few)
+		free(w->runs);
+	if (w->sums != w->few_sums)
+		free(w->sums);
+}
+
+/* The metadata lock is held. */
+static void give_back(struct writing *w)
+{
+	for (uint32_t i = w->used; i < w->run_count; i++)
+		lk_alloc_unreserve(w->fs->alloc, &w->runs[i]);
+	w->run_count = w->used = 0;
+}
+
+/* ---- look ---------------------------------------------------------------------------------------------------------- */
+
+static int write_inline(struct lk_op *op, struct writing *w, struct lk_inode *inode)
+{
+	size_t end = (size_t)w->offset + w->size, size = LK_MAX(end, (size_t)inode->size);
+	uint8_t *content;
+	int r = lk_file_inline_get(op, inode, size, &content);
+	if (r)
+		return r;
+	memcpy(content + w->offset, w->buf, w->size);
+	r = lk_file_inline_put(op, inode, content, size);
+	return r ? r : lk_file_changed(op, w->cred, inode, w->flags & LINKFS_WRITE_KILL_SUIDGID);
+}
+
+static void edge_init(struct edge *e, uint64_t block, uint64_t offset, uint64_t end, uint64_t old_size)
+{
+	uint64_t begin = block * LK_BLOCK_SIZE;
+	e->from = offset > begin ? (uint32_t)(offset - begin) : 0;
+	e->to = end < begin + LK_BLOCK_SIZE ? (uint32_t)(end - begin) : LK_BLOCK_SIZE;
+	e->valid = old_size > begin ? (uint32_t)LK_MIN(old_size - begin, (uint64_t)LK_BLOCK_SIZE) : 0;
+	e->partial = e->from > 0 || e->to < LK_BLOCK_SIZE;
+	e->read = false;
+	if (e->partial)
+		memset(e->block, 0, sizeof(e->block));
+}
+
+static void edge_look(struct edge *e, uint64_t block, const struct lk_map *map, const struct lk_ext *p)
+{
+	bool keeps = e->partial && ((e->from > 0 && e->valid > 0) || e->valid > e->to);
+	if (!keeps || p->codec != LK_CODEC_RAW || block < p->at || block >= p->at + p->count)
+		return;
+	e->read = true;
+	e->disk = p->disk + (block - p->at);
+	e->sum = map->sums[block - map->first];
+}
+
+static int want_add(struct writing *w, uint64_t count, uint64_t disk, bool kept)
+{
+	struct lk_seg *last = w->want.len ? (struct lk_seg *)(void *)(w->want.p + w->want.len) - 1 : NULL;
+	if (!kept)
+		w->fresh += (uint32_t)count;
+	if (last && !kept && !last->kept) {
+		last->count += count;
+		return 0;
+	}
+	struct lk_seg seg = {.count = count, .disk = disk, .codec = LK_CODEC_RAW, .kept = kept};
+	return lk_buf_append(&w->want, &seg, sizeof(seg));
+}
+
+/* One part of the range, of at most LK_MAP_BLOCKS blocks. */
+static int look_part(struct lk_op *op, struct writing *w, const struct lk_inode *inode, uint64_t at, uint32_t count,
+		     uint64_t *hint)
+{
+	struct lk_map map;
+	int r = lk_extent_map(op, w->ino, at, count, &map);
+	if (r)
+		return r;
+	if (map.end < at + count && map.end < lk_blocks_up((uint64_t)inode->size))
+		return LINKFS_ECORRUPT;
+	if (!*hint && map.end <= at + count)
+		*hint = map.disk_end;
+	uint64_t covered = at;
+	for (uint32_t i = 0; r == 0 && i < map.pieces; i++) {
+		const struct lk_ext *p = &map.piece[i];
+		bool shared = true;
+		if (p->codec == LK_CODEC_UNWRITTEN)
+			r = lk_share_any(op, p->disk, p->count, &shared);
+		if (r == 0)
+			r = want_add(w, p->count, p->disk, !shared);
+		edge_look(&w->head, w->first, &map, p);
+		edge_look(&w->tail, w->first + w->blocks - 1, &map, p);
+		covered += p->count;
+	}
+	if (r == 0 && covered < at + count)
+		r = want_add(w, at + count - covered, 0, false);
+	return r;
+}
+
+static int reserve(struct writing *w, uint64_t hint)
+{
+	uint32_t n = 0;
+	int r = lk_alloc_reserve(w->fs->alloc, w->fresh, hint, w->few, INLINE_RUNS, &n);
+	if (r == LINKFS_ENOSPC && w->fresh > INLINE_RUNS) {
+		/* Room there may be, but in pieces. */
+		w->runs = malloc(w->fresh * sizeof(*w->runs));
+		if (!w->runs) {
+			w->runs = w->few;
+			return LINKFS_ENOMEM;
+		}
+		r = lk_alloc_reserve(w->fs->alloc, w->fresh, hint, w->runs, w->fresh, &n);
+	}
+	if (r == 0)
+		w->run_count = n;
+	return r;
+}
+
+/* Gives every stretch its disk blocks. */
+static int assign(struct writing *w)
+{
+	const struct lk_seg *want = (void *)w->want.p;
+	const uint8_t *sums = w->sums;
+	uint32_t run = 0, taken = 0;
+	for (size_t i = 0; i < w->want.len / sizeof(*want); i++) {
+		struct lk_seg seg = want[i];
+		uint64_t left = seg.count;
+		while (left) {
+			if (!seg.kept) {
+				seg.disk = w->runs[run].block + taken;
+				seg.count = LK_MIN(left, (uint64_t)w->runs[run].count - taken);
+				taken += (uint32_t)seg.count;
+				if (taken == w->runs[run].count) {
+					run++;
+					taken = 0;
+				}
+			}
+			seg.sums = sums;
+			sums += seg.count * 8;
+			left -= seg.count;
+			int r = lk_buf_append(&w->segs, &seg, sizeof(seg));
+			if (r)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int look_extents(struct lk_op *op, struct writing *w, const struct lk_inode *inode)
+{
+	uint64_t end = w->offset + w->size, old_size = (uint64_t)inode->size;
+	uint64_t last = lk_block_of(end - 1), hint = 0;
+	w->first = lk_block_of(w->offset);
+	w->blocks = (uint32_t)(last - w->first + 1);
+	edge_init(&w->head, w->first, w->offset, end, old_size);
+	if (w->blocks > 1)
+		edge_init(&w->tail, last, w->offset, end, old_size);
+	if (w->blocks > LK_MAP_BLOCKS + 1) {
+		w->sums = malloc((size_t)w->blocks * 8);
+		if (!w->sums) {
+			w->sums = w->few_sums;
+			return LINKFS_ENOMEM;
+		}
+	}
+	int r = 0;
+	if (inode->flags & LK_INODE_INLINE) {
+		/* Its bytes are the head's, or become block 0 when the rows are put. */
+		uint8_t *content;
+		r = lk_file_inline_get(op, inode, 0, &content);
+		if (r == 0 && w->first == 0 && w->head.partial)
+			memcpy(w->head.block, content, (size_t)old_size);
+		if (r == 0)
+			r = want_add(w, w->blocks, 0, false);
+	}
+	for (uint64_t at = w->first; r == 0 && !(inode->flags & LK_INODE_INLINE) && at <= last; at += LK_MAP_BLOCKS)
+		r = look_part(op, w, inode, at, (uint32_t)LK_MIN(last + 1 - at, (uint64_t)LK_MAP_BLOCKS), &hint);
+	if (r == 0)
+		r = reserve(w, hint);
+	if (r == 0)
+		r = assign(w);
+	if (r) {
+		give_back(w);
+		return r;
+	}
+	if (w->head.read || w->tail.read) {
+		w->ticket = lk_alloc_reader_begin(w->fs->alloc);
+		w->reader = true;
+	}
+	return 0;
+}
+
+/* *done: nothing is left to do. */
+static int look(struct writing *w, bool *done)
+{
+	struct lk_op op;
+	struct lk_inode inode;
+	int r = lk_op_begin(w->fs, &op, lk_op_flags(w->cred, 0));
+	if (r)
+		return r;
+	r = lk_inode_get(&op, w->ino, &inode);
+	if (r == 0)
+		r = lk_file_check_type(&inode);
+	if (r == 0 && (w->flags & LINKFS_WRITE_APPEND))
+		w->offset = (uint64_t)inode.size;
+	if (r == 0 && w->offset >= LINKFS_FILE_SIZE_MAX)
+		r = LINKFS_EFBIG;
+	if (r == 0) {
+		w->size = (size_t)LK_MIN((uint64_t)w->size, LINKFS_FILE_SIZE_MAX - w->offset);
+		w->settle = inode.flags & LK_INODE_TRIM;
+		if (w->settle)
+			;
+		else if ((inode.flags & LK_INODE_INLINE) && w->offset + w->size <= LK_INLINE_MAX) {
+			r = write_inline(&op, w, &inode);
+			*done = true;
+		} else {
+			r = look_extents(&op, w, &inode);
+		}
+	}
+	int end = lk_op_end(&op, r);
+	if (r == 0 && end) {
+		(void)pthread_mutex_lock(&w->fs->lock);
+		give_back(w);
+		(void)pthread_mutex_unlock(&w->fs->lock);
+	}
+	return end;
+}
+
+/* ---- write --------------------------------------------------------------------------------------------------------- */
+
+static int edge_fill(struct writing *w, struct edge *e, const uint8_t *from)
+{
+	if (!e->partial)
+		return 0;
+	if (e->read) {
+		int r = lk_file_block_read(w->fs, e->disk, e->sum, e->block);
+		if (r)
+			return r;
+		memset(e->block + e->valid, 0, LK_BLOCK_SIZE - e->valid);
+	}
+	memcpy(e->block + e->from, from, e->to - e->from);
+	return 0;
+}
+
+/* Blocks [rel, rel + count) of the range, which lie on disk from disk on. */
+static int put_blocks(struct writing *w, uint32_t rel, uint32_t count, uint64_t disk, uint8_t *sums)
+{
+	while (count) {
+		const uint8_t *from;
+		uint32_t n = 1;
+		if (rel == 0 && w->head.partial) {
+			from = w->head.block;
+		} else if (rel && rel == w->blocks - 1 && w->tail.partial) {
+			from = w->tail.block;
+		} else {
+			from = w->buf + ((w->first + rel) * LK_BLOCK_SIZE - w->offset);
+			n = w->tail.partial ? LK_MIN(count, w->blocks - 1 - rel) : count;
+		}
+		for (uint32_t i = 0; i < n; i++)
+			lk_put_u64(sums + (size_t)i * 8, lk_block_sum(from + (size_t)i * LK_BLOCK_SIZE, LK_BLOCK_SIZE));
+		int r = lk_data_write(w->fs->data, disk, n, from);
+		if (r) {
+			w->host_full = r == LINKFS_ENOSPC;
+			return r;
+		}
+		rel += n;
+		count -= n;
+		disk += n;
+		sums += (size_t)n * 8;
+	}
+	return 0;
+}
+
+static int put_all(struct writing *w)
+{
+	const struct lk_seg *segs = (void *)w->segs.p;
+	uint32_t rel = 0;
+	int r = edge_fill(w, &w->head, w->buf);
+	if (r == 0 && w->blocks > 1)
+		r = edge_fill(w, &w->tail, w->buf + ((w->first + w->blocks - 1) * LK_BLOCK_SIZE - w->offset));
+	for (size_t i = 0; r == 0 && i < w->segs.len / sizeof(*segs); i++) {
+		r = put_blocks(w, rel, (uint32_t)segs[i].count, segs[i].disk, w->sums + (size_t)rel * 8);
+		rel += (uint32_t)segs[i].count;
+	}
+	return r;
+}
+
+/* ---- swap ---------------------------------------------------------------------------------------------------------- */
+
+static int put_rows(struct lk_op *op, struct writing *w)
+{
+	struct lk_inode inode;
+	int r = lk_inode_get(op, w->ino, &inode);
+	if (r)
+		return r;
+	for (; r == 0 && w->used < w->run_count; w->used += r == 0)
+		r = lk_alloc_use(w->fs->alloc, &op->alloc, &w->runs[w->used]);
+	if (r == 0 && (inode.flags & LK_INODE_INLINE)) {
+		if (w->first == 0) {
+			int64_t size = inode.size;
+			r = lk_file_inline_put(op, &inode, NULL, 0);
+			inode.size = size;
+			inode.flags &= ~(int64_t)LK_INODE_INLINE;
+		} else {
+			r = lk_file_to_extents(op, &inode);
+		}
+	}
+	/* The old last block is rewritten when it is in the range; else its rest shows from now on. */
+	if (r == 0 && w->offset > (uint64_t)inode.size && lk_block_of((uint64_t)inode.size) < w->first)
+		r = lk_file_clean_tail(op, &inode);
+	if (r == 0)
+		r = lk_extent_replace(op, &inode, w->first, (void *)w->segs.p, (uint32_t)(w->segs.len / sizeof(struct lk_seg)));
+	if (r == 0)
+		inode.size = (int64_t)LK_MAX((uint64_t)inode.size, w->offset + w->size);
+	return r ? r : lk_file_changed(op, w->cred, &inode, w->flags & LINKFS_WRITE_KILL_SUIDGID);
+}
+
+static int swap(struct writing *w)
+{
+	struct lk_op op;
+	int r = lk_op_begin(w->fs, &op, lk_op_flags(w->cred, 0));
+	if (r) {
+		(void)pthread_mutex_lock(&w->fs->lock);
+		give_back(w);
+		(void)pthread_mutex_unlock(&w->fs->lock);
+		return r;
+	}
+	r = put_rows(&op, w);
+	if (r)
+		give_back(w);
+	return lk_op_end(&op, r);
+}
+
+static int write_once(struct writing *w)
+{
+	bool done = false;
+	w->runs = w->few;
+	w->sums = w->few_sums;
+	int r = look(w, &done);
+	if (r == 0 && !done && !w->settle) {
+		r = put_all(w);
+		if (w->reader)
+			lk_alloc_reader_end(w->fs->alloc, w->ticket);
+		if (r) {
+			(void)pthread_mutex_lock(&w->fs->lock);
+			give_back(w);
+			(void)pthread_mutex_unlock(&w->fs->lock);
+		} else {
+			r = swap(w);
+		}
+	} else if (w->reader) {
+		lk_alloc_reader_end(w->fs->alloc, w->ticket);
+	}
+	plan_done(w);
+	return r;
+}
+
+int lk_file_write_locked(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,
+			 size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out)
+{
+	struct writing w;
+	unsigned tries = 0;
+	int r;
+	do {
+		/* All but the edges' bytes, which edge_init() clears. */
+		memset(&w, 0, offsetof(struct writing, few));
+		w.run_count = w.used = 0;
+		w.reader = false;
+		w.head.partial = w.head.read = w.tail.partial = w.tail.read = false;
+		w.fs = fs;
+		w.cred = cred;
+		w.ino = ino;
+		w.offset = offset;
+		w.buf = buf;
+		w.size = LK_MIN(size, SIZE_MAX_ONE);
+		w.flags = flags;
+		r = write_once(&w);
+		if (r == 0 && w.settle)
+			r = lk_file_settle(fs, ino);
+	} while ((r == 0 && w.settle) || lk_file_again(fs, r, w.host_full, &tries));
+	if (r == 0) {
+		if (done_out)
+			*done_out = w.size;
+		if (offset_out)
+			*offset_out = w.offset;
+	}
+	return r;
+}
+
+int lk_file_write(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,
+		  size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out)
+{
+	if (size == 0) {
+		if (done_out)
+			*done_out = 0;
+		if (offset_out)
+			*offset_out = offset;
+		return 0;
+	}
+	int r = lk_node_lock(fs, ino);
+	if (r)
+		return r;
+	size_t done = 0;
+	uint64_t at = 0;
+	r = lk_file_write_locked(fs, cred, ino, offset, buf, size, flags, &done, &at);
+	lk_node_unlock(fs, ino);
+	if (r == 0 && (flags & LINKFS_WRITE_SYNC))
+		r = lk_txn_commit(fs);
+	if (r)
+		return r;
+	if (done_out)
+		*done_out = done;
+	if (offset_out)
+		*offset_out = at;
+	return 0;
+}
