@@ -4,6 +4,7 @@
  */
 #include "fs.h"
 
+#include "extent.h"
 #include "inode.h"
 #include "inode_cache.h"
 #include "node.h"
@@ -154,12 +155,9 @@ static void fs_free(struct lk_fs *fs)
 
 static int start(struct lk_fs *fs, struct linkfs_message *why)
 {
-	bool read_only = fs->open_flags & LINKFS_OPEN_READONLY;
-	int r = lk_db_open_sqlite(fs->path, read_only ? LK_DB_READONLY : 0, &fs->db, why);
+	int r = read_super(fs, why);
 	if (r == 0)
-		r = read_super(fs, why);
-	if (r == 0)
-		r = lk_data_open(fs->path, read_only, &fs->data, why);
+		r = lk_data_open(fs->path, fs->open_flags & LINKFS_OPEN_READONLY, &fs->data, why);
 	if (r)
 		return r;
 	r = lk_alloc_open(fs->db, fs->data, fs->limit_blocks, &fs->alloc);
@@ -169,22 +167,24 @@ static int start(struct lk_fs *fs, struct linkfs_message *why)
 		r = lk_inode_cache_new(&fs->inodes);
 	if (r == 0)
 		r = lk_txn_start(fs);
+	if (r == 0)
+		lk_extent_start(fs);
 	if (r == LINKFS_ECORRUPT)
 		return lk_fail(why, r, "the counters or block groups of %s are damaged; run `linkfs check %s`", fs->path,
 			       fs->path);
 	return r ? lk_fail(why, r, "cannot open %s: %s", fs->path, linkfs_strerror(r)) : 0;
 }
 
-int lk_fs_open(const char *dir, uint32_t open_flags, uint32_t commit_interval_ms, struct lk_fs **out,
-	       struct linkfs_message *why)
+int lk_fs_open_on(struct lk_db *db, const char *dir, uint32_t open_flags, uint32_t commit_interval_ms, struct lk_fs **out,
+		  struct linkfs_message *why)
 {
 	struct lk_fs *fs = calloc(1, sizeof(*fs));
-	if (!fs)
-		return lk_fail(why, LINKFS_ENOMEM, "out of memory");
-	if (pthread_mutex_init(&fs->lock, NULL)) {
+	if (!fs || pthread_mutex_init(&fs->lock, NULL)) {
 		free(fs);
+		lk_db_close(db);
 		return lk_fail(why, LINKFS_ENOMEM, "out of memory");
 	}
+	fs->db = db;
 	fs->path = strdup(dir);
 	fs->open_flags = open_flags;
 	fs->commit_interval_ms = commit_interval_ms ? commit_interval_ms : 5000;
@@ -202,6 +202,14 @@ int lk_fs_open(const char *dir, uint32_t open_flags, uint32_t commit_interval_ms
 	}
 	*out = fs;
 	return 0;
+}
+
+int lk_fs_open(const char *dir, uint32_t open_flags, uint32_t commit_interval_ms, struct lk_fs **out,
+	       struct linkfs_message *why)
+{
+	struct lk_db *db;
+	int r = lk_db_open_sqlite(dir, open_flags & LINKFS_OPEN_READONLY ? LK_DB_READONLY : 0, &db, why);
+	return r ? r : lk_fs_open_on(db, dir, open_flags, commit_interval_ms, out, why);
 }
 
 int lk_fs_close(struct lk_fs *fs)

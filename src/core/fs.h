@@ -50,6 +50,9 @@ int lk_fs_create(const char *dir, const struct linkfs_create_options *options, s
 /* Opens it; the caller owns the lock file. Recovers what a crash left unless LINKFS_OPEN_READONLY. */
 int lk_fs_open(const char *dir, uint32_t open_flags, uint32_t commit_interval_ms, struct lk_fs **out,
 	       struct linkfs_message *why);
+/* The same over a database that is open already; it is closed with the file system, or by a failure here. */
+int lk_fs_open_on(struct lk_db *db, const char *dir, uint32_t open_flags, uint32_t commit_interval_ms, struct lk_fs **out,
+		  struct linkfs_message *why);
 /* Commits and frees. NULL is allowed. Returns the result of the commit. */
 int lk_fs_close(struct lk_fs *fs);
 

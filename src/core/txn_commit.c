@@ -143,13 +143,14 @@ int lk_batch_commit(struct lk_fs *fs)
 	if (nothing_waits(batch))
 		return 0;
 	int r = lk_data_sync(fs->data);
-	if (r == 0)
-		r = lk_alloc_flush(fs->alloc);
-	if (r == 0)
-		r = counters_write(fs);
 	if (r)
 		return lk_batch_poison(fs, r, false);
-	r = fs->db->ops->commit(fs->db);
+	r = lk_alloc_flush(fs->alloc);
+	if (r == 0)
+		r = counters_write(fs);
+	if (r == 0)
+		r = fs->db->ops->commit(fs->db);
+	/* The engine may have rolled back by itself: what it shows from now on is the last commit, surely. */
 	if (r)
 		return lk_batch_poison(fs, r, true);
 	batch->open = false;

@@ -1,0 +1,285 @@
+/*
+ * test_fault.c - the n-th failure of every database call during a set of ops (P3): each op leaves the old state or the new one,
+ * in rows, counters and cached inodes alike (I1, I7); a poisoned volume is as of its last commit (I2, I4).
+ */
+#include "test.h"
+
+#include "fault_db.h"
+#include "inode.h"
+#include "node.h"
+#include "orphan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define OPS 14
+#define INOS 24
+
+struct world {
+	char *dir;
+	struct lk_fs *fs;
+	struct fault_db fault;
+	uint64_t made[INOS];
+};
+
+/* Everything that matters but times and numbers skipped: rows of inode, dirent, orphan and snapshot, the counters, what lk_inode_get says. */
+struct digest {
+	uint64_t sum;
+	int64_t counters[LK_COUNTERS];
+	int64_t epoch, newest;
+};
+
+static int digest_row(void *arg, const void *record)
+{
+	/* Called for one table at a time; arg is {table, digest}. */
+	void **args = arg;
+	const struct lk_table *table = args[0];
+	struct digest *d = args[1];
+	uint64_t h = 1469598103934665603u + table->id;
+	for (uint8_t i = 0; i < table->column_count; i++) {
+		const struct lk_column *c = &table->columns[i];
+		if (strstr(c->name, "time_ns") || strstr(c->name, "next_ino"))
+			continue;
+		uint64_t v = c->type == LK_INT ? (uint64_t)*lk_int_of(c, record)
+					       : lk_block_sum(lk_bytes_of(c, record)->p, lk_bytes_of(c, record)->len);
+		h = (h ^ v) * 1099511628211u;
+	}
+	d->sum += h; /* rows in any order */
+	return 0;
+}
+
+static struct digest digest(struct world *w)
+{
+	static const enum lk_table_id tables[] = {LK_T_INODE, LK_T_DIRENT, LK_T_ORPHAN, LK_T_SNAPSHOT, LK_T_INODE_OLD,
+						  LK_T_DIRENT_OLD};
+	struct digest d = {0};
+	struct lk_op op;
+	long fail_at = w->fault.fail_at, calls = w->fault.calls;
+	w->fault.fail_at = 0;
+	assert_int_equal(lk_op_begin(w->fs, &op, 0), 0);
+	for (size_t i = 0; i < LK_ARRAY_LEN(tables); i++) {
+		void *args[] = {(void *)(uintptr_t)&lk_tables[tables[i]], &d};
+		struct lk_scan scan = {.table = args[0], .index = LK_BY_KEY};
+		assert_int_equal(lk_txn_scan(&op, &scan, digest_row, args), 0);
+	}
+	for (int i = 1; i < LK_COUNTERS; i++) {
+		if (i != LK_COUNTER_NEXT_INO)
+			assert_int_equal(lk_txn_count(&op, i, 0, &d.counters[i]), 0);
+	}
+	d.epoch = w->fs->epoch;
+	d.newest = w->fs->newest_snapshot;
+	/* The cache says what the table says. */
+	for (uint64_t ino = 1; ino < INOS; ino++) {
+		struct lk_inode cached = {0}, row = {.ino = (int64_t)ino};
+		int a = lk_inode_get(&op, ino, &cached), b = lk_txn_get(&op, LK_T_INODE, &row, &row);
+		assert_int_equal(a, b == LINKFS_ENOENT ? LINKFS_ESTALE : b);
+		if (a == 0)
+			assert_memory_equal(&cached, &row, sizeof(row));
+	}
+	assert_int_equal(lk_op_end(&op, 0), 0);
+	w->fault.fail_at = fail_at;
+	w->fault.calls = calls;
+	return d;
+}
+
+static int make_file(struct world *w, struct lk_op *op, int slot)
+{
+	struct lk_inode inode;
+	int r = lk_inode_new(op, &inode);
+	if (r)
+		return r;
+	/* Numbers may be skipped by a failed op; the digest wants the same ones. */
+	inode.ino = slot + 2;
+	inode.mode = S_IFREG | 0644;
+	inode.nlink = 1;
+	r = lk_inode_put(op, &inode);
+	struct lk_dirent entry = {.dir = 1, .hash = 100 + slot, .ino = inode.ino, .type = 8, .name = {"name", 4}};
+	if (r == 0)
+		r = lk_txn_insert(op, LK_T_DIRENT, &entry);
+	if (r == 0)
+		r = lk_inode_touch_dir(op, 1, 0);
+	w->made[slot] = (uint64_t)inode.ino;
+	return r;
+}
+
+static int remove_file(struct world *w, struct lk_op *op, int slot)
+{
+	struct lk_inode inode;
+	struct lk_dirent entry = {.dir = 1, .hash = 100 + slot};
+	int r = lk_txn_erase(op, LK_T_DIRENT, &entry);
+	if (r == 0)
+		r = lk_inode_get(op, w->made[slot], &inode);
+	if (r)
+		return r;
+	inode.nlink = 0;
+	r = lk_inode_put(op, &inode);
+	if (r == 0)
+		r = lk_orphan_add(op, &inode);
+	return r;
+}
+
+/* One of the ops of the script; number 5 and 10 are commits. */
+static int run(struct world *w, int number)
+{
+	struct lk_op op;
+	if (number == 5 || number == 10)
+		return lk_txn_commit(w->fs);
+	int r = lk_op_begin(w->fs, &op, LK_OP_WRITE);
+	if (r)
+		return r;
+	struct lk_snapshot s = {.name = {"s", 1}};
+	struct lk_inode inode;
+	switch (number) {
+	case 2:
+		r = remove_file(w, &op, 0);
+		break;
+	case 3:
+		r = lk_txn_snapshot_add(&op, &s);
+		break;
+	case 6: /* held: becomes an orphan */
+		r = remove_file(w, &op, 1);
+		break;
+	case 7:
+		r = lk_inode_get(&op, 1, &inode);
+		inode.uid = 7;
+		if (r == 0)
+			r = lk_inode_put(&op, &inode);
+		break;
+	case 8: /* more inodes than an op can note */
+		for (int slot = 4; r == 0 && slot < 4 + (int)LK_OP_INODES + 2; slot++)
+			r = make_file(w, &op, slot);
+		break;
+	case 11:
+	case 13:
+		r = remove_file(w, &op, number - 7);
+		break;
+	default: {
+		static const int slots[OPS] = {[0] = 0, [1] = 1, [4] = 2, [9] = 3, [12] = 0};
+		r = make_file(w, &op, slots[number]);
+	}
+	}
+	return lk_op_end(&op, r);
+}
+
+static void open_world(struct world *w)
+{
+	struct lk_db *real;
+	assert_int_equal(lk_db_open_sqlite(w->dir, 0, &real, NULL), 0);
+	fault_db_init(&w->fault, real);
+	assert_int_equal(lk_fs_open_on(&w->fault.base, w->dir, 0, 600000, &w->fs, NULL), 0);
+}
+
+static void close_world(struct world *w, int expected)
+{
+	assert_int_equal(lk_fs_close(w->fs), expected);
+	w->fs = NULL;
+}
+
+static bool same(const struct digest *a, const struct digest *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+/* Runs the script with the fail_at-th call failing. golden holds the digests after each op of the run without failures; with
+ * fill they are taken. Returns false when nothing failed. */
+static bool script(long fail_at, int error, bool lose, struct digest *golden, bool fill)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	assert_non_null(w);
+	w->dir = lk_test_mkdir();
+	assert_int_equal(lk_fs_create(w->dir, NULL, NULL), 0);
+	open_world(w);
+	assert_int_equal(lk_node_hold(w->fs, 3, 1), 0);
+	struct digest before = digest(w), committed = before;
+	w->fault.calls = 0;
+	w->fault.error = error;
+	w->fault.lose = lose;
+	w->fault.fail_at = fail_at;
+	for (int i = 0; i < OPS; i++) {
+		int r = run(w, i);
+		bool poisoned = atomic_load(&w->fs->poisoned);
+		struct digest now = digest(w);
+		if (r && !poisoned) {
+			if (!same(&now, &before))
+				fail_msg("op %d failed in %s (call %ld) and left something", i, w->fault.tripped_in, fail_at);
+			if (!w->fault.tripped)
+				fail_msg("op %d failed by itself: %s", i, linkfs_error_name(r));
+			/* Only once: the second time it works. */
+			assert_int_equal(run(w, i), 0);
+			now = digest(w);
+		}
+		if (poisoned) {
+			assert_true(w->fault.tripped);
+			if (!same(&now, &committed) && !same(&now, &before) && !same(&now, &golden[i]))
+				fail_msg("poisoned in op %d, %s (call %ld): neither state", i, w->fault.tripped_in, fail_at);
+			assert_int_equal(run(w, 5), LINKFS_EPOISONED);
+			struct lk_op op;
+			assert_int_equal(lk_op_begin(w->fs, &op, LK_OP_WRITE), LINKFS_EROFS);
+			break;
+		}
+		if (fill)
+			golden[i] = now;
+		else if (!same(&now, &golden[i]))
+			fail_msg("after op %d (call %ld failed in %s) the state is not the expected one", i, fail_at,
+				 w->fault.tripped_in ? w->fault.tripped_in : "nothing");
+		before = now;
+		if (i == 5 || i == 10)
+			committed = now;
+	}
+	bool tripped = w->fault.tripped, poisoned = atomic_load(&w->fs->poisoned);
+	w->fault.fail_at = 0;
+	struct digest end = poisoned ? committed : before;
+	close_world(w, poisoned ? LINKFS_EPOISONED : 0);
+	open_world(w);
+	/* Orphan 3 was only held: it is gone by now when the op that took its name was durable. */
+	struct digest reopened = digest(w);
+	if (!poisoned) {
+		assert_int_equal(reopened.epoch, end.epoch);
+		assert_int_equal(reopened.newest, end.newest);
+		assert_int_equal(reopened.counters[LK_COUNTER_INODES], end.counters[LK_COUNTER_INODES] - 1);
+	} else if (committed.counters[LK_COUNTER_INODES] != golden[10].counters[LK_COUNTER_INODES]) {
+		if (!same(&reopened, &end))
+			fail_msg("reopened after poison in %s (call %ld): not the last commit", w->fault.tripped_in, fail_at);
+	}
+	close_world(w, 0);
+	lk_test_rmdir(w->dir);
+	free(w);
+	return tripped;
+}
+
+static struct digest golden_states[OPS];
+
+static void every_call(int error, bool lose, long step)
+{
+	assert_false(script(0, 0, false, golden_states, true));
+	long n = 1;
+	while (script(n, error, lose, golden_states, false))
+		n += step;
+	assert_true(n > 100);
+}
+
+static void nth_failure(void **state)
+{
+	(void)state;
+	every_call(LINKFS_EIO, false, 1);
+}
+
+static void nth_failure_for_space(void **state)
+{
+	(void)state;
+	every_call(LINKFS_ENOSPC, false, 5);
+	every_call(LINKFS_ENOMEM, false, 5);
+}
+
+static void nth_failure_loses_the_batch(void **state)
+{
+	(void)state;
+	every_call(LINKFS_EIO, true, 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(nth_failure), cmocka_unit_test(nth_failure_for_space),
+					   cmocka_unit_test(nth_failure_loses_the_batch)};
+	return cmocka_run_group_tests_name("txn-fault", tests, NULL, NULL);
+}
