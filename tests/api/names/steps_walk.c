@@ -1,0 +1,155 @@
+/*
+ * steps_walk.c - how a path is walked (B2-B4; path_resolution(7)): symlinks in each position, slashes, dots, search permission.
+ */
+#include "steps.h"
+
+#include <sys/stat.h>
+
+static const struct step symlink_rows[] = {
+	S(R, MKDIR, "d", .n = 0755),
+	S(R, MKDIR, "d/e", .n = 0755),
+	S(R, MK, "d/f", .n = S_IFREG | 0644),
+	S(R, MK, "f", .n = S_IFREG | 0644),
+	S(R, SYM, "ld", "d"),
+	S(R, SYM, "d/up", ".."),
+	S(R, SYM, "d/lf", "f"),
+	S(R, SYM, "d/here", "."),
+	S(R, SYM, "slashed", "d///"),
+	S(R, SYM, "fslash", "f/"),
+	S(R, SYM, "dl", "nowhere"),
+	S(R, SYM, "self", "self"),
+	S(R, SYM, "a", "b"),
+	S(R, SYM, "b", "a"),
+	S(R, SYM, "deep", "ld/up/ld/here/e"),
+	/* Relative to the directory that holds the link. */
+	S(R, STAT, "d/lf"),
+	S(R, STAT, "ld/lf"),
+	S(R, STAT, "ld/up/f"),
+	S(R, STAT, "d/up/d/up/d/lf"),
+	S(R, STAT, "ld/here/here/f"),
+	S(R, STAT, "deep"),
+	S(R, STAT, "deep/../f"),
+	S(R, LSTAT, "deep/../lf"),
+	S(R, STAT, "slashed"),
+	S(R, STAT, "slashed/f"),
+	S(R, STAT, "slashed/f/", .want = LINKFS_ENOTDIR),
+	S(R, STAT, "fslash", .want = LINKFS_ENOTDIR),
+	S(R, LSTAT, "fslash"),
+	S(R, OPEN, "fslash", .n = LINKFS_O_READ, .want = LINKFS_ENOTDIR),
+	S(R, STAT, "dl", .want = LINKFS_ENOENT),
+	S(R, LSTAT, "dl"),
+	S(R, LSTAT, "dl/", .want = LINKFS_ENOENT),
+	S(R, STAT, "dl/x", .want = LINKFS_ENOENT),
+	S(R, STAT, "self", .want = LINKFS_ELOOP),
+	S(R, LSTAT, "self"),
+	S(R, STAT, "self/x", .want = LINKFS_ELOOP),
+	S(R, LSTAT, "self/", .want = LINKFS_ELOOP),
+	S(R, STAT, "a", .want = LINKFS_ELOOP),
+	S(R, MK, "a/x", .n = S_IFREG | 0644, .want = LINKFS_ELOOP),
+	/* Trailing slashes follow, and want a directory. */
+	S(R, LSTAT, "ld"),
+	S(R, SAME, "ld/", "d"),
+	S(R, SAME, "ld/.", "d"),
+	S(R, SAME, "ld//./", "d"),
+	S(R, STAT, "f/", .want = LINKFS_ENOTDIR),
+	S(R, LSTAT, "f/", .want = LINKFS_ENOTDIR),
+	S(R, STAT, "f/.", .want = LINKFS_ENOTDIR),
+	S(R, STAT, "f/..", .want = LINKFS_ENOTDIR),
+	S(R, STAT, "d/f/../f", .want = LINKFS_ENOTDIR),
+	S(R, STAT, "nope/..", .want = LINKFS_ENOENT),
+	S(R, STAT, "", .want = LINKFS_ENOENT),
+	S(R, STAT, ".//.///d/./e/../e/./"),
+	S(R, SAME, "d/e/..", "d"),
+	S(R, SAME, "ld/..", "."),
+	S(R, SAME, "d/e/../..", "."),
+	/* Creating and removing below links. */
+	S(R, MKDIR, "ld/new", .n = 0755),
+	S(R, STAT, "d/new"),
+	S(R, RMDIR, "slashed/new"),
+	S(R, MKDIR, "dl/new", .n = 0755, .want = LINKFS_ENOENT),
+	S(R, LN, "ld/f", "ld/up/g"),
+	S(R, SAME, "g", "d/f"),
+	S(R, MV, "d/up/g", "ld/g2"),
+	S(R, SAME, "d/g2", "d/f"),
+	/* B2: making the target heals the link; a new file in its place is what the link names then. */
+	S(R, MK, "nowhere", .n = S_IFREG | 0600),
+	S(R, STAT, "dl"),
+	S(R, MK, "other", .n = S_IFREG | 0600),
+	S(R, MV, "other", "nowhere"),
+	S(R, STAT, "dl"),
+	/* B3: a relative link that is moved is broken. */
+	S(R, MV, "d/lf", "x"),
+	S(R, RM, "f"),
+	S(R, STAT, "x", .want = LINKFS_ENOENT),
+	S(R, MV, "x", "d/x"),
+	S(R, STAT, "d/x"),
+	{0}};
+
+/* Absolute texts start at the volume's root, and ".." of the root is the root. */
+static const struct step root_rows[] = {
+	S(R, MKDIR, "/d", .n = 0755),
+	S(R, MK, "/d/f", .n = S_IFREG | 0644),
+	S(R, SYM, "/d/abs", "/d/f"),
+	S(R, SYM, "/d/root", "/"),
+	S(R, SYM, "/d/roots", "///"),
+	S(R, SYM, "/d/above", "../../../../d/f"),
+	S(R, STAT, "d/abs"),
+	S(R, SAME, "/d/root/", "/"),
+	S(R, SAME, "/d/roots/.", "/"),
+	S(R, STAT, "d/root/d/f"),
+	S(R, STAT, "d/roots/d/roots/d/abs"),
+	S(R, STAT, "d/above"),
+	S(R, SAME, "/..", "/"),
+	S(R, SAME, "/../../d", "d"),
+	S(R, SAME, "//d", "d"),
+	S(R, NLINK, "/", .n = 3),
+	{0}};
+
+static const struct step search_rows[] = {
+	S(R, MKDIR, "open", .n = 0755),
+	S(R, MKDIR, "open/shut", .n = 0755),
+	S(R, MKDIR, "open/shut/in", .n = 0777),
+	S(R, MK, "open/shut/f", .n = S_IFREG | 0666),
+	S(R, SYM, "open/l", "shut/f"),
+	S(R, CHMOD, "open/shut", .n = 0700),
+	S(R, CHOWN, "open/shut", .n = 1000, .m = 1000),
+	S(O, STAT, "open/shut/f"),
+	S(R, STAT, "open/shut/f"),
+	S(X, STAT, "open/shut"),
+	S(X, STAT, "open/shut/", .want = 0),
+	S(X, STAT, "open/shut/f", .want = LINKFS_EACCES),
+	S(X, STAT, "open/shut/nope", .want = LINKFS_EACCES),
+	S(X, STAT, "open/shut/.", .want = LINKFS_EACCES),
+	S(X, STAT, "open/shut/..", .want = LINKFS_EACCES),
+	S(X, STAT, "open/shut/in/x", .want = LINKFS_EACCES),
+	S(X, STAT, "open/l", .want = LINKFS_EACCES),
+	S(X, LSTAT, "open/l"),
+	S(X, MKDIR, "open/shut/.", .n = 0755, .want = LINKFS_EACCES),
+	S(X, RMDIR, "open/shut/.", .want = LINKFS_EACCES),
+	S(X, RM, "open/shut/..", .want = LINKFS_EACCES),
+	S(X, RM, "open/shut/f", .want = LINKFS_EACCES),
+	S(X, MKDIR, "open/shut/in/new", .n = 0755, .want = LINKFS_EACCES),
+	S(X, OPEN, "open/shut/f", .n = LINKFS_O_READ, .want = LINKFS_EACCES),
+	S(X, LS, "open/shut", .want = LINKFS_EACCES),
+	/* Search without reading, and reading without search. */
+	S(R, CHMOD, "open/shut", .n = 0711),
+	S(X, STAT, "open/shut/f"),
+	S(X, LS, "open/shut", .want = LINKFS_EACCES),
+	S(R, CHMOD, "open/shut", .n = 0744),
+	S(X, LS, "open/shut"),
+	S(X, STAT, "open/shut/f", .want = LINKFS_EACCES),
+	S(M, STAT, "open/shut/f", .want = LINKFS_EACCES),
+	S(R, CHMOD, "open/shut", .n = 0710),
+	S(M, STAT, "open/shut/f"),
+	{0}};
+
+int main(int argc, char **argv)
+{
+	static const struct scenario scenarios[] = {
+		{"symlinks", symlink_rows, false},
+		{"root", root_rows, true},
+		{"search", search_rows, false},
+	};
+
+	return steps_main(argc, argv, scenarios, sizeof(scenarios) / sizeof(scenarios[0]));
+}
