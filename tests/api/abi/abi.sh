@@ -4,7 +4,7 @@ set -u
 library=$1
 user=$2
 number=0
-echo 1..8
+echo 1..9
 
 ok() { # RESULT TITLE
   number=$((number + 1))
@@ -50,7 +50,10 @@ $cc -o "$TMPDIR/static" "$user" $(flags --cflags) "$libdir/liblinkfs.a" $(pkg-co
 ok $? "a program uses the static library"
 sed 's/^/# /' "$TMPDIR/log"
 
-# 8: what a user finds
+[ "$("$TMPDIR/static" "$TMPDIR/v3" 2>/dev/null)" = "$(flags --modversion) LINKFS_OK" ]
+ok $? "library and pkg-config file name the same version"
+
+# 9: what a user finds
 missing=""
 for f in bin/linkfs include/linkfs.h include/linkfs_mount.h; do
   find "$root" -path "*/$f" | grep -q . || missing="$missing $f"
