@@ -1,0 +1,345 @@
+/*
+ * main.c - options of the differential runner, and the file systems it runs on: ext4 on a loop device as root, in a mount
+ * namespace of this process, so that nothing stays mounted however it ends; an ordinary user's reference is ext4 below
+ * TMPDIR. Exit status: 0 all agree, 1 a difference, 77 skipped, 99 cannot run.
+ */
+#include "diff.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <glob.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct options {
+	uint64_t seed;
+	size_t ops, length;
+	const char *backend, *dir, *reference, *save;
+	unsigned users;
+	int seconds, shrink_seconds;
+	bool verbose, keep_going;
+	uint64_t corrupt;
+};
+
+static char work_dir[256], image_dir[320], subject_dir[320];
+static bool image_mounted, subject_mounted;
+static pid_t main_pid;
+
+static void clean_up(void)
+{
+	if (getpid() != main_pid)
+		return;
+	if (image_mounted)
+		(void)umount2(image_dir, MNT_DETACH);
+	if (subject_mounted)
+		(void)umount2(subject_dir, MNT_DETACH);
+	if (work_dir[0])
+		lk_remove_tree(AT_FDCWD, work_dir);
+}
+
+static _Noreturn void skip(const char *why)
+{
+	printf("# skip: %s\n", why);
+	exit(77);
+}
+
+static int command(const char *const *argv)
+{
+	fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY);
+		(void)dup2(null, STDOUT_FILENO);
+		execvp(argv[0], (char *const *)(uintptr_t)argv);
+		_exit(127);
+	}
+	int status;
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void make_work_dir(void)
+{
+	const char *base = getenv("TMPDIR");
+	(void)snprintf(work_dir, sizeof(work_dir), "%s/linkfs-diff-XXXXXX", base && *base ? base : "/tmp");
+	if (!mkdtemp(work_dir)) {
+		work_dir[0] = '\0';
+		lk_die("mkdtemp: %s", strerror(errno));
+	}
+	(void)snprintf(image_dir, sizeof(image_dir), "%s/reference", work_dir);
+	(void)snprintf(subject_dir, sizeof(subject_dir), "%s/subject", work_dir);
+	if (mkdir(image_dir, 0755) || mkdir(subject_dir, 0755))
+		lk_die("%s: %s", image_dir, strerror(errno));
+}
+
+static void mount_ext4(const char *at, bool noatime)
+{
+	char image[320], options[64];
+	(void)snprintf(image, sizeof(image), "%s/image", work_dir);
+	int fd = open(image, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, INT64_C(6) << 30))
+		lk_die("%s: %s", image, strerror(errno));
+	close(fd);
+	(void)snprintf(options, sizeof(options), "loop,nodev,nosuid,%s", noatime ? "noatime" : "relatime");
+	const char *const make[] = {"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-O", "^has_journal", "-E",
+				    "lazy_itable_init=1", image, NULL};
+	const char *const mount_it[] = {"mount", "-o", options, image, at, NULL};
+	if (command(make))
+		skip("mke2fs cannot make the reference");
+	if (command(mount_it))
+		skip("no loop device for the reference");
+	(void)unlink(image);
+}
+
+static void mount_tmpfs(const char *at, bool noatime)
+{
+	if (mount("tmpfs", at, "tmpfs", MS_NODEV | MS_NOSUID | (noatime ? MS_NOATIME : MS_RELATIME), "mode=0755"))
+		lk_die("tmpfs: %s", strerror(errno));
+}
+
+static void private_mounts(void)
+{
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		skip("no mount namespace");
+}
+
+/* Fills in where the two sides live and how they are looked at. */
+static void set_up(struct options *options, struct run_config *config)
+{
+	bool root = geteuid() == 0, library = strcmp(options->backend, "lib") == 0;
+	bool mounted = strcmp(options->backend, "mount") == 0;
+	struct statvfs vfs = {0};
+	struct statfs fs;
+	make_work_dir();
+	if (mounted && (!options->dir || statvfs(options->dir, &vfs)))
+		lk_die("--backend mount needs --dir DIR on the mount");
+	bool noatime = mounted ? (vfs.f_flag & ST_NOATIME) != 0 : false;
+	if (root)
+		private_mounts();
+	if (options->reference) {
+		config->reference_dir = options->reference;
+	} else if (root) {
+		mount_ext4(image_dir, noatime);
+		image_mounted = true;
+		config->reference_dir = image_dir;
+	} else {
+		if (statfs(image_dir, &fs) || fs.f_type != EXT4_SUPER_MAGIC)
+			skip("an ordinary user's TMPDIR must be on ext4, which is the reference");
+		config->reference_dir = image_dir;
+	}
+	if (mounted && root) {
+		/* Devices are made at random: none may be opened. */
+		if (mount(options->dir, subject_dir, NULL, MS_BIND, NULL) ||
+		    mount(NULL, subject_dir, NULL, MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | (noatime ? MS_NOATIME : 0), NULL))
+			lk_die("bind %s: %s", options->dir, strerror(errno));
+		subject_mounted = true;
+		config->subject_dir = subject_dir;
+	} else if (mounted) {
+		config->subject_dir = options->dir;
+	} else if (library) {
+		config->subject_dir = subject_dir;
+	} else if (strcmp(options->backend, "tmpfs") == 0) {
+		mount_tmpfs(subject_dir, false);
+		subject_mounted = true;
+		config->subject_dir = subject_dir;
+	} else if (strcmp(options->backend, "ext4") == 0) {
+		config->subject_dir = config->reference_dir;
+	} else {
+		lk_die("no back end %s: lib, mount, ext4 or tmpfs", options->backend);
+	}
+	if (options->users > 1 && !root)
+		lk_die("only root can be several users");
+	for (int i = 0; i < 2; i++) {
+		config->sides[i].reference = i == 0;
+		config->sides[i].library = i == 1 && library;
+		config->sides[i].against_lib = library;
+		config->sides[i].many_users = options->users > 1;
+		/* What the kernel reads from its own caches a FUSE server never hears of (design M9). */
+		config->sides[i].atime = !mounted || noatime;
+	}
+	config->sides[1].corrupt = options->corrupt;
+	config->on = library ? OP_ON_LIB : OP_ON_MOUNT;
+	config->tree_every = 400;
+	config->verbose = options->verbose;
+}
+
+static void save_ops(const struct options *options, const struct op_list *ops, const struct run_result *result, uint64_t seed)
+{
+	struct text line = {0};
+	char path[512];
+	(void)snprintf(path, sizeof(path), "%s/%s-%llu.ops", options->save, options->backend, (unsigned long long)seed);
+	FILE *file = fopen(path, "we");
+	if (!file)
+		lk_die("%s: %s", path, strerror(errno));
+	fprintf(file, "# %s, seed %llu\n", result->signature, (unsigned long long)seed);
+	for (size_t i = 0; i < ops->count; i++) {
+		lk_text_clear(&line);
+		lk_op_print(&ops->ops[i], &line);
+		fprintf(file, "%s\n", line.bytes);
+	}
+	fclose(file);
+	lk_text_free(&line);
+	printf("# saved as %s\n", path);
+}
+
+/* One seed after the other until enough operations agree. */
+static int random_runs(const struct options *options, const struct run_config *config)
+{
+	struct op_list ops = {0};
+	struct run_result result;
+	char seen[64][160];
+	size_t done = 0, count = 0, differences = 0;
+	time_t start = time(NULL);
+	uint64_t seed = options->seed;
+	printf("# seed %llu, %zu operations, %s, %u users\n", (unsigned long long)seed, options->ops, options->backend, options->users);
+	fflush(stdout);
+	for (; done < options->ops && time(NULL) - start < options->seconds; seed++) {
+		lk_run_generated(config, seed, options->length, &ops, &result);
+		done += result.done;
+		if (result.differs) {
+			bool known = false;
+			for (size_t i = 0; i < count; i++)
+				known = known || strcmp(seen[i], result.signature) == 0;
+			differences++;
+			if (!known) {
+				if (count < 64)
+					memcpy(seen[count++], result.signature, sizeof(result.signature));
+				printf("# seed %llu differs after %zu operations (%s); shrinking\n", (unsigned long long)seed, ops.count,
+				       result.signature);
+				fflush(stdout);
+				lk_run_shrink(config, &ops, &result, options->shrink_seconds);
+				lk_run_report(&ops, &result);
+				if (options->save)
+					save_ops(options, &ops, &result, seed);
+			}
+		}
+		lk_result_free(&result);
+		if (differences && !options->keep_going)
+			break;
+	}
+	printf("# %zu operations, %zu differences, seeds %llu to %llu, %ld s\n", done, differences, (unsigned long long)options->seed,
+	       (unsigned long long)seed - 1, (long)(time(NULL) - start));
+	free(ops.ops);
+	if (differences)
+		return 1;
+	/* Out of time is no failure of what ran; the count above tells. */
+	return 0;
+}
+
+static int replay_file(const struct options *options, const struct run_config *config, const char *path)
+{
+	struct op_list ops = {0};
+	struct run_result result;
+	char line[1024];
+	FILE *file = fopen(path, "re");
+	if (!file)
+		lk_die("%s: %s", path, strerror(errno));
+	while (fgets(line, sizeof(line), file)) {
+		struct op op;
+		if (line[strspn(line, " \t\n")] == '\0' || line[strspn(line, " \t")] == '#')
+			continue;
+		if (!lk_op_parse(line, &op))
+			lk_die("%s: not an operation: %s", path, line);
+		if (!(lk_op_row(op.kind)->on & config->on) || (op.user && options->users < 2)) {
+			/* Made for another back end, or for several users. */
+			printf("# %s: not for this back end\n", path);
+			fclose(file);
+			free(ops.ops);
+			return 0;
+		}
+		lk_ops_add(&ops, &op);
+	}
+	fclose(file);
+	lk_run_replay(config, &ops, &result);
+	int failed = result.differs;
+	printf("# %s: %s\n", path, failed ? "differs" : "agrees");
+	if (failed)
+		lk_run_report(&ops, &result);
+	lk_result_free(&result);
+	free(ops.ops);
+	return failed;
+}
+
+/* A .ops file, or all of a directory. */
+static int replay(const struct options *options, const struct run_config *config, const char *path)
+{
+	struct stat st;
+	char pattern[512];
+	glob_t found;
+	int failed = 0;
+	if (stat(path, &st))
+		lk_die("%s: %s", path, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return replay_file(options, config, path);
+	(void)snprintf(pattern, sizeof(pattern), "%s/*.ops", path);
+	if (glob(pattern, 0, NULL, &found) == 0) {
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			failed |= replay_file(options, config, found.gl_pathv[i]);
+		globfree(&found);
+	}
+	return failed;
+}
+
+static const char usage[] =
+	"usage: diff [--backend lib|mount|ext4|tmpfs] [--dir DIR] [--reference DIR] [--seed N] [--ops N] [--length N]\n"
+	"            [--users N] [--seconds N] [--shrink-seconds N] [--keep-going] [--save DIR] [--verbose] [--corrupt N]\n"
+	"            [--replay FILE-OR-DIR ...]\n";
+
+int main(int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{"backend", 1, NULL, 'b'}, {"dir", 1, NULL, 'd'},    {"reference", 1, NULL, 'R'},      {"seed", 1, NULL, 's'},
+		{"ops", 1, NULL, 'o'},     {"length", 1, NULL, 'l'}, {"users", 1, NULL, 'u'},          {"seconds", 1, NULL, 't'},
+		{"replay", 1, NULL, 'r'},  {"verbose", 0, NULL, 'v'}, {"keep-going", 0, NULL, 'k'},    {"save", 1, NULL, 'S'},
+		{"corrupt", 1, NULL, 'c'}, {"help", 0, NULL, 'h'},   {"shrink-seconds", 1, NULL, 'T'}, {NULL, 0, NULL, 0},
+	};
+	const char *seed = getenv("LINKFS_SEED");
+	struct options options = {.seed = seed && *seed ? strtoull(seed, NULL, 0) : 1, .ops = 20000, .length = 1500, .backend = "lib",
+				  .users = geteuid() == 0 ? 4 : 1, .seconds = 3600, .shrink_seconds = 60};
+	const char *replays[64];
+	int count = 0, c;
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case 'b': options.backend = optarg; break;
+		case 'd': options.dir = optarg; break;
+		case 'R': options.reference = optarg; break;
+		case 's': options.seed = strtoull(optarg, NULL, 0); break;
+		case 'o': options.ops = strtoull(optarg, NULL, 0); break;
+		case 'l': options.length = strtoull(optarg, NULL, 0); break;
+		case 'u': options.users = (unsigned)atoi(optarg); break;
+		case 't': options.seconds = atoi(optarg); break;
+		case 'T': options.shrink_seconds = atoi(optarg); break;
+		case 'v': options.verbose = true; break;
+		case 'k': options.keep_going = true; break;
+		case 'S': options.save = optarg; break;
+		case 'c': options.corrupt = strtoull(optarg, NULL, 0); break;
+		case 'r':
+			if (count < 64)
+				replays[count++] = optarg;
+			break;
+		default: fputs(usage, stderr); return 99;
+		}
+	}
+	main_pid = getpid();
+	if (atexit(clean_up))
+		return 99;
+	struct run_config config = {0};
+	set_up(&options, &config);
+	if (!count)
+		return random_runs(&options, &config);
+	int failed = 0;
+	for (int i = 0; i < count; i++)
+		failed |= replay(&options, &config, replays[i]);
+	return failed;
+}

@@ -1,0 +1,262 @@
+/*
+ * posix.c - the back end of system calls: the chroot, credentials, time probes and dispatch. It serves ext4 and the
+ * mount. Credentials change with raw system calls, for this thread alone.
+ */
+#include "posix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+bool lk_posix_result(struct text *out, int64_t result)
+{
+	if (result < 0) {
+		lk_answer_error(out, errno);
+		return false;
+	}
+	lk_text_add(out, "ok");
+	return true;
+}
+
+void lk_posix_stat(const struct stat *st, struct answer_stat *out)
+{
+	*out = (struct answer_stat){
+		.mode = st->st_mode, .nlink = st->st_nlink, .size = (uint64_t)st->st_size, .ino = st->st_ino,
+		.rdev_major = major(st->st_rdev), .rdev_minor = minor(st->st_rdev), .uid = st->st_uid, .gid = st->st_gid,
+		.sec = {st->st_atim.tv_sec, st->st_mtim.tv_sec, st->st_ctim.tv_sec},
+		.nsec = {st->st_atim.tv_nsec, st->st_mtim.tv_nsec, st->st_ctim.tv_nsec},
+	};
+}
+
+static void write_file(const char *path, const char *bytes)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, bytes, strlen(bytes)) != (ssize_t)strlen(bytes))
+		lk_die("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+static void drop_capabilities(void)
+{
+	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct none[2] = {{0}};
+	if (syscall(SYS_capset, &head, none))
+		lk_die("capset: %s", strerror(errno));
+}
+
+/* An ordinary user may chroot only as the root of a user namespace, whose capabilities are then given up. */
+static void become_root_of_namespace(void)
+{
+	char map[64];
+	unsigned uid = getuid(), gid = getgid();
+	if (unshare(CLONE_NEWUSER)) {
+		fprintf(stderr, "# skip: no user namespaces for an ordinary user: %s\n", strerror(errno));
+		_exit(77);
+	}
+	write_file("/proc/self/setgroups", "deny");
+	(void)snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+	write_file("/proc/self/uid_map", map);
+	(void)snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+	write_file("/proc/self/gid_map", map);
+}
+
+static void *posix_start(const struct side *side)
+{
+	struct posix *state = calloc(1, sizeof(*state));
+	if (!state)
+		lk_die("out of memory");
+	state->side = side;
+	struct rlimit files;
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &files);
+	}
+	FILE *sysctl = fopen("/proc/sys/fs/protected_hardlinks", "re");
+	if (sysctl) {
+		state->protected_links = fgetc(sysctl) == '1';
+		fclose(sysctl);
+	}
+	bool root = geteuid() == 0;
+	int dir = open(side->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		lk_die("%s: %s", side->dir, strerror(errno));
+	if (!root)
+		become_root_of_namespace();
+	state->proc_fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fchdir(dir) || chroot(".") || chdir("/"))
+		lk_die("chroot %s: %s", side->dir, strerror(errno));
+	close(dir);
+	if (!root)
+		drop_capabilities();
+	state->root_fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < OP_SLOTS; i++)
+		state->slots[i].fd = -1;
+	umask(022);
+	return state;
+}
+
+static void posix_stop(void *arg)
+{
+	free(arg); /* the process ends: descriptors go with it */
+}
+
+static void set_ids(uint32_t uid, uint32_t gid, const uint32_t *groups, unsigned ngroups)
+{
+	/* The saved uid stays 0, so that the way back is open; the real one is what access(2) asks. */
+	if (syscall(SYS_setgroups, ngroups, groups) || syscall(SYS_setresgid, gid, gid, 0) || syscall(SYS_setresuid, uid, uid, 0))
+		lk_die("cannot become uid %u: %s", uid, strerror(errno));
+}
+
+static void become(struct posix *state, const struct op *op, int user)
+{
+	const struct user *who = &lk_users[user];
+	if (!state->side->many_users || user == 0)
+		return;
+	set_ids(who->uid, who->gid, who->groups, who->ngroups);
+	if (op->kind == OP_LINK && state->protected_links && state->side->against_lib) {
+		/* fs.protected_hardlinks is a policy of the host's, above file systems; its rule is lifted by CAP_FOWNER,
+		 * which means nothing else to link(2). */
+		struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+		struct __user_cap_data_struct caps[2];
+		if (syscall(SYS_capget, &head, caps) == 0) {
+			caps[0].effective = 1u << CAP_FOWNER;
+			(void)syscall(SYS_capset, &head, caps);
+		}
+	}
+}
+
+static void become_root(struct posix *state, int user)
+{
+	if (!state->side->many_users || user == 0)
+		return;
+	if (syscall(SYS_setresuid, 0, 0, 0))
+		lk_die("cannot become root again: %s", strerror(errno));
+	uint32_t none = 0;
+	set_ids(0, 0, &none, 0);
+}
+
+/* ---- probes: which times of the objects around an operation changed ---------------------------------------- */
+
+#define PROBES 6
+
+struct probe {
+	int fds[PROBES];
+	struct timespec ctime[PROBES];
+	bool set[PROBES];
+};
+static const char *const probe_names[PROBES] = {"p", "p*", "p/..", "q", "q/..", "slot"};
+static const struct timespec probe_time = {.tv_sec = 1000000007, .tv_nsec = 123456789};
+
+static int open_parent(int at, const char *path)
+{
+	char parent[PATH_ROOM];
+	size_t len = strlen(path);
+	while (len && path[len - 1] == '/')
+		len--;
+	while (len && path[len - 1] != '/')
+		len--;
+	memcpy(parent, path, len);
+	parent[len] = '\0';
+	return openat(at, len ? parent : ".", O_PATH | O_CLOEXEC);
+}
+
+static void probe_begin(struct posix *state, const struct op *op, struct probe *probe)
+{
+	const struct op_row *row = lk_op_row(op->kind);
+	for (int i = 0; i < PROBES; i++)
+		probe->fds[i] = -1;
+	if (row->paths && op->kind != OP_SYMLINK && op->p[0]) {
+		probe->fds[0] = openat(state->at, state->p, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		probe->fds[1] = openat(state->at, state->p, O_PATH | O_CLOEXEC);
+		probe->fds[2] = open_parent(state->at, state->p);
+	}
+	if (row->paths > 1 && op->kind != OP_SETXATTR && op->kind != OP_GETXATTR && op->kind != OP_REMOVEXATTR &&
+	    op->kind != OP_DIRWALK && op->kind != OP_FSETXATTR && op->kind != OP_FGETXATTR) {
+		probe->fds[3] = openat(state->at, state->q, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+		probe->fds[4] = open_parent(state->at, state->q);
+	}
+	if (row->slot >= 0 && state->slots[op->n[row->slot]].fd >= 0)
+		probe->fds[5] = dup(state->slots[op->n[row->slot]].fd);
+	for (int i = 0; i < PROBES; i++) {
+		struct timespec both[2] = {probe_time, probe_time};
+		probe->set[i] = probe->fds[i] >= 0 && utimensat(probe->fds[i], "", both, AT_EMPTY_PATH) == 0;
+	}
+	for (int i = 0; i < PROBES; i++) {
+		struct stat st;
+		if (probe->fds[i] >= 0 && fstatat(probe->fds[i], "", &st, AT_EMPTY_PATH) == 0)
+			probe->ctime[i] = st.st_ctim;
+	}
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+static void probe_end(struct posix *state, struct probe *probe, struct text *out)
+{
+	for (int i = 0; i < PROBES; i++) {
+		struct stat st;
+		if (probe->fds[i] < 0)
+			continue;
+		if (probe->set[i] && fstatat(probe->fds[i], "", &st, AT_EMPTY_PATH) == 0) {
+			lk_text_add(out, " | %s ", probe_names[i]);
+			if (state->side->atime && !same_time(st.st_atim, probe_time))
+				lk_text_add(out, "a");
+			if (!same_time(st.st_mtim, probe_time))
+				lk_text_add(out, "m");
+			if (!same_time(st.st_ctim, probe->ctime[i]))
+				lk_text_add(out, "c");
+		}
+		close(probe->fds[i]);
+	}
+}
+
+/* ---- dispatch ------------------------------------------------------------------------------------------------ */
+
+static void posix_run(void *arg, const struct op *op, struct text *out)
+{
+	struct posix *state = arg;
+	struct probe probe;
+	state->skip = false;
+	state->at = op->at >= 0 && state->dirs[op->at] ? dirfd(state->dirs[op->at]) : AT_FDCWD;
+	(void)lk_pattern_expand(op->p, state->p, sizeof(state->p));
+	(void)lk_pattern_expand(op->q, state->q, sizeof(state->q));
+	int user = op->user;
+	const struct op_row *row = lk_op_row(op->kind);
+	/* The library's handles keep the credential that opened them. */
+	bool content = op->kind == OP_PREAD || op->kind == OP_PWRITE || op->kind == OP_FTRUNCATE || op->kind == OP_FALLOCATE ||
+		       op->kind == OP_COPY;
+	if (content && state->side->against_lib && state->slots[op->n[row->slot]].fd >= 0)
+		user = state->slots[op->n[row->slot]].user;
+	if (op->probe)
+		probe_begin(state, op, &probe);
+	become(state, op, user);
+	if (!lk_posix_file(state, op, out) && !lk_posix_meta(state, op, out))
+		lk_posix_name(state, op, out);
+	become_root(state, user);
+	if (op->probe)
+		probe_end(state, &probe, out);
+	if (state->skip) {
+		struct text marked = {0};
+		lk_text_add(&marked, "~%s", out->bytes);
+		lk_text_free(out);
+		*out = marked;
+	}
+}
+
+static void posix_tree(void *arg, struct text *out)
+{
+	lk_posix_tree(arg, out);
+}
+
+const struct back lk_back_posix = {posix_start, posix_run, posix_tree, posix_stop};
