@@ -9,8 +9,8 @@
 #include "node.h"
 #include "txn_impl.h"
 
-#define ROWS_IN_OP 64u    /* erased within the op that took the last name */
-#define ROWS_IN_STEP 512u /* erased in one step after it */
+#define ROWS_IN_OP 16u    /* erased within the op that took the last name */
+#define ROWS_IN_STEP 256u /* erased in one step after it */
 #define SCAN_ROWS 256u
 
 /* Erases what inode has, at most max_rows rows of content. When more is left, inode is put with what is left. */
@@ -85,7 +85,7 @@ int lk_orphan_released(struct lk_fs *fs, uint64_t ino)
 	int r = 0;
 	while (r == 0 && more) {
 		struct lk_op op;
-		r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_SILENT);
+		r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT);
 		if (r)
 			break;
 		r = lk_op_end(&op, step(&op, ino, &more));

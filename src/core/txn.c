@@ -65,7 +65,8 @@ static int prove_space(struct lk_op *op)
 {
 	struct lk_fs *fs = op->fs;
 	bool frees = op->flags & LK_OP_FREES;
-	int r = fs->db->ops->reserve(fs->db, LK_OP_PAGES, frees);
+	uint32_t pages = op->flags & LK_OP_BULK ? LK_OP_BULK_PAGES : LK_OP_PAGES;
+	int r = fs->db->ops->reserve(fs->db, pages, frees);
 	if (r != LINKFS_ENOSPC)
 		return r;
 	r = lk_batch_close(fs);
@@ -74,7 +75,7 @@ static int prove_space(struct lk_op *op)
 	op->discard = true;
 	(void)fs->db->ops->checkpoint(fs->db, true);
 	r = lk_batch_open(fs);
-	return r ? r : fs->db->ops->reserve(fs->db, LK_OP_PAGES, frees);
+	return r ? r : fs->db->ops->reserve(fs->db, pages, frees);
 }
 
 int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)

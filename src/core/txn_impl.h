@@ -7,7 +7,8 @@
 
 #include "txn.h"
 
-#define LK_OP_PAGES 256u            /* pages one op may dirty at most, that is what T4 proves for it */
+#define LK_OP_PAGES 64u             /* what T4 proves for an op: it may dirty as many pages */
+#define LK_OP_BULK_PAGES 512u       /* and for a step of long work */
 #define LK_BATCH_ROWS_MAX 200000u   /* row writes in a batch: bounds the pages it dirties */
 #define LK_BATCH_DATA_MAX (UINT64_C(256) << 20)
 #define LK_WAL_CHECKPOINT (UINT64_C(8) << 20) /* the keeper checkpoints beside us above this */
