@@ -271,7 +271,7 @@ static int become(int fd, bool read_only, bool beating, const char *mount_point,
 int lk_owner_take(const char *dir, bool read_only, const char *mount_point, const char *control_socket,
 		  struct lk_owner_file **out, struct linkfs_message *why)
 {
-	int fd, r;
+	int fd = -1, r;
 	for (;;) {
 		r = open_lock(dir, read_only, &fd, why);
 		if (r)
