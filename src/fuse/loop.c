@@ -128,16 +128,24 @@ static ssize_t read_request(struct worker *worker)
 	}
 }
 
+static uint32_t opcode_of(const struct worker *worker)
+{
+	uint32_t opcode = ((const struct fuse_in_header *)(const void *)worker->in)->opcode;
+	return opcode < LK_FUSE_OPCODES ? opcode : 0;
+}
+
 /* Returns true when the reply was an error. */
-static bool serve(struct worker *worker, size_t len)
+static bool serve(struct worker *worker, size_t len, uint64_t start)
 {
 	struct linkfs_mount *mount = worker->mount;
 	size_t n = lk_fuse_dispatch(mount, worker->in, len, worker->out, LK_FUSE_BUFFER_SIZE, &worker->rq);
+	bool failed = n && ((const struct fuse_out_header *)(const void *)worker->out)->error;
+	/* Before the reply, so that who has it finds itself counted. */
+	lk_fuse_count(mount, opcode_of(worker), failed, lk_fuse_clock_ns() - start);
 	if (!n)
 		return false;
 	if (n > worker->out_used)
 		worker->out_used = n;
-	bool failed = ((const struct fuse_out_header *)(const void *)worker->out)->error != 0;
 	ssize_t w;
 	do {
 		w = write(mount->fd, worker->out, n);
@@ -145,12 +153,6 @@ static bool serve(struct worker *worker, size_t len)
 	if (w < 0)
 		lk_fuse_undo(&worker->rq, worker->out, n);
 	return failed;
-}
-
-static uint32_t opcode_of(const struct worker *worker)
-{
-	uint32_t opcode = ((const struct fuse_in_header *)(const void *)worker->in)->opcode;
-	return opcode < LK_FUSE_OPCODES ? opcode : 0;
 }
 
 /* ---- leadership ------------------------------------------------------------------------------------------- */
@@ -389,10 +391,9 @@ static void serve_one(struct worker *worker, size_t len)
 		add_leader(worker);
 
 	uint64_t start = lk_fuse_clock_ns();
-	bool failed = serve(worker, len);
+	serve(worker, len, start);
 	worker->last_ns = lk_fuse_clock_ns();
 	uint64_t took = worker->last_ns - start;
-	lk_fuse_count(mount, opcode, failed, took);
 	if (took > 10000000u)
 		took = 10000000u;
 	average = average - average / 8 + (uint32_t)took / 8;
@@ -499,7 +500,7 @@ int lk_fuse_serve_init(struct linkfs_mount *mount, int timeout_ms)
 		struct pollfd wait = {.fd = mount->fd, .events = POLLIN};
 		if (n < 0)
 			r = LINKFS_ENOTCONN;
-		else if (n > 0 && serve(&worker, (size_t)n))
+		else if (n > 0 && serve(&worker, (size_t)n, now))
 			r = LINKFS_EOPNOTSUPP;
 		else if (n == 0 && now >= end)
 			r = LINKFS_EIO;
