@@ -89,11 +89,8 @@ static int apply_size(struct lk_op *op, const struct linkfs_cred *cred, struct l
 	bool bits = (c->valid & LINKFS_SET_KILL_SUIDGID) || lk_perm_drops_bits(cred, inode);
 	int rc = drop_privs(op, cred, inode, bits);
 
-	if (rc == 0)
-		rc = lk_file_resize(op, inode, c->size);
-	if (rc == 0)
-		inode->mtime_ns = op->now_ns; /* ext4: also when the size stays */
-	return rc;
+	/* As on ext4 the times change also when the size stays. */
+	return rc ? rc : lk_file_resize(op, inode, c->size);
 }
 
 static int apply_owner(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode,
@@ -158,8 +155,8 @@ int lk_attr_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inod
 	if (rc)
 		return rc;
 	*inode = changed;
-	return lk_op_event(op, c->valid & LINKFS_SET_SIZE ? LINKFS_EVENT_DATA : LINKFS_EVENT_ATTR, (uint64_t)inode->ino,
-			   NULL, 0);
+	/* A change of size has said so already. */
+	return c->valid & LINKFS_SET_SIZE ? 0 : lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
 }
 
 bool lk_atime_due(const struct lk_fs *fs, const struct lk_inode *inode, int64_t now_ns)
