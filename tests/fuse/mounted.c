@@ -62,8 +62,8 @@ void mounted_end(struct mounted *m)
 
 const char *at(const struct mounted *m, const char *name)
 {
-	static char buffers[8][1024];
-	static unsigned next;
+	static _Thread_local char buffers[8][1024];
+	static _Thread_local unsigned next;
 	char *buffer = buffers[next++ % 8];
 	snprintf(buffer, sizeof(buffers[0]), "%s/%s", m->point, name);
 	return buffer;
