@@ -38,7 +38,7 @@ static int walk_to(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at
 int linkfs_path_parent(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
 		       uint64_t *dir_out, const char **name_out, size_t *name_len_out, int *slash_out)
 {
-	struct lk_where where;
+	struct lk_where where = {0};
 	struct lk_op op;
 	int rc = lk_op_begin(lk_volume_fs(volume), &op, 0);
 
