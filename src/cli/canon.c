@@ -1,0 +1,174 @@
+/*
+ * canon.c - the canonical path of something in a volume: symlinks expanded, "." and ".." gone, from the root on. For
+ * readlink -f and for relative symlinks.
+ */
+#include "cli.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct level {
+	uint64_t ino; /* 0: does not exist */
+	char *name;
+};
+
+struct canon {
+	struct cli *cli;
+	struct linkfs_volume *volume;
+	enum cli_canon how;
+	struct level *levels; /* below the root */
+	size_t len, cap;
+	unsigned expansions;
+};
+
+static uint64_t here(const struct canon *canon)
+{
+	return canon->len ? canon->levels[canon->len - 1].ino : LINKFS_ROOT_INO;
+}
+
+static int push(struct canon *canon, uint64_t ino, const char *name, size_t len)
+{
+	char *copy = strndup(name, len);
+	if (!copy || cli_grow(&canon->levels, &canon->cap, canon->len, sizeof(*canon->levels)) != 0) {
+		free(copy);
+		return LINKFS_ENOMEM;
+	}
+	canon->levels[canon->len++] = (struct level){ino, copy};
+	return 0;
+}
+
+static void pop_to(struct canon *canon, size_t len)
+{
+	while (canon->len > len)
+		free(canon->levels[--canon->len].name);
+}
+
+/* The name of a directory in its parent, by reading the parent. */
+static int find_name(struct canon *canon, uint64_t parent, uint64_t ino, char **name_out)
+{
+	struct cli_list list;
+	int error = cli_list_read(canon->cli, canon->volume, parent, false, false, &list);
+	if (error)
+		return error;
+	error = LINKFS_ENOENT;
+	for (size_t i = 0; i < list.len && error == LINKFS_ENOENT; i++) {
+		if (list.entries[i].ino != ino)
+			continue;
+		*name_out = list.entries[i].name;
+		list.entries[i].name = NULL;
+		error = 0;
+	}
+	cli_list_done(&list);
+	return error;
+}
+
+/* Levels from the root down to directory at, found by climbing. */
+static int start_at(struct canon *canon, uint64_t at)
+{
+	while (at != LINKFS_ROOT_INO) {
+		struct linkfs_stat st;
+		char *name = NULL;
+		int error = linkfs_node_lookup(canon->volume, &canon->cli->cred, at, "..", 2, 0, &st);
+		if (!error)
+			error = find_name(canon, st.ino, at, &name);
+		if (!error)
+			error = cli_grow(&canon->levels, &canon->cap, canon->len, sizeof(*canon->levels));
+		if (error) {
+			free(name);
+			return cli_gone(error);
+		}
+		memmove(canon->levels + 1, canon->levels, canon->len * sizeof(*canon->levels));
+		canon->levels[0] = (struct level){at, name};
+		canon->len++;
+		at = st.ino;
+	}
+	return 0;
+}
+
+static int walk(struct canon *canon, const char *path, bool outer_last);
+
+static int expand(struct canon *canon, uint64_t ino, bool last)
+{
+	char *text = NULL;
+	if (++canon->expansions > LINKFS_SYMLOOP_MAX)
+		return canon->how == CLI_CANON_MISSING ? LINKFS_ENOENT : LINKFS_ELOOP;
+	int error = cli_readlink(canon->volume, ino, &text, NULL);
+	if (!error)
+		error = walk(canon, text, last);
+	free(text);
+	return error;
+}
+
+static int component(struct canon *canon, const char *name, size_t len, bool last)
+{
+	struct linkfs_stat st = {0};
+	if (len == 1 && name[0] == '.')
+		return 0;
+	if (len == 2 && name[0] == '.' && name[1] == '.') {
+		pop_to(canon, canon->len ? canon->len - 1 : 0);
+		return 0;
+	}
+	int error = here(canon) ? linkfs_node_lookup(canon->volume, &canon->cli->cred, here(canon), name, len, 0, &st)
+				: LINKFS_ENOENT;
+	if (!error && S_ISLNK(st.mode))
+		return expand(canon, st.ino, last);
+	if (!error)
+		return !last && !S_ISDIR(st.mode) && canon->how != CLI_CANON_MISSING ? LINKFS_ENOTDIR
+										     : push(canon, st.ino, name, len);
+	bool may =
+		canon->how == CLI_CANON_MISSING || (canon->how == CLI_CANON_PARENT && last && error == LINKFS_ENOENT);
+	return may ? push(canon, 0, name, len) : error;
+}
+
+static int walk(struct canon *canon, const char *path, bool outer_last)
+{
+	if (*path == '/')
+		pop_to(canon, 0);
+	for (;;) {
+		while (*path == '/')
+			path++;
+		if (!*path)
+			return 0;
+		size_t len = strcspn(path, "/");
+		const char *rest = path + len + strspn(path + len, "/");
+		int error = component(canon, path, len, outer_last && !*rest);
+		if (error)
+			return cli_gone(error);
+		path = rest;
+	}
+}
+
+int cli_canonical(struct cli *cli, struct linkfs_volume *volume, uint64_t at, const char *path, enum cli_canon how,
+		  char **out)
+{
+	struct canon canon = {.cli = cli, .volume = volume, .how = how};
+	size_t size = 2, n = 0;
+	int error = *path == '/' ? 0 : start_at(&canon, at);
+	if (!error)
+		error = walk(&canon, path, true);
+	for (size_t i = 0; i < canon.len; i++)
+		size += strlen(canon.levels[i].name) + 1;
+	char *text = error ? NULL : cli_alloc(size);
+	if (!error && !text)
+		error = LINKFS_ENOMEM;
+	for (size_t i = 0; text && i < canon.len; i++)
+		n += (size_t)snprintf(text + n, size - n, "/%s", canon.levels[i].name);
+	if (text && n == 0)
+		text[0] = '/';
+	pop_to(&canon, 0);
+	free(canon.levels);
+	if (!error)
+		*out = text;
+	return error;
+}
+
+char *cli_spell(struct cli *cli, const struct cli_path *like, const char *path)
+{
+	struct linkfs_owner *owner = like->in_mount ? cli_alloc(sizeof(*owner)) : NULL;
+	char *text = NULL;
+	(void)cli;
+	if (owner && linkfs_volume_owner(like->volume, owner) == 0 && owner->mount_point[0])
+		text = cli_join(owner->mount_point, *path == '/' ? path + 1 : path);
+	free(owner);
+	return text ? text : cli_format("%s:%s", like->volume, path);
+}

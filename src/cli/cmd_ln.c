@@ -1,0 +1,264 @@
+/*
+ * cmd_ln.c - linkfs ln: hard and symbolic links. With -f a link takes the place of what is there in one step (row B5).
+ */
+#include "table.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+	OPT_SYMBOLIC = 's',
+	OPT_FORCE = 'f',
+	OPT_NO_DEREF = 'n',
+	OPT_RELATIVE = 'r',
+	OPT_NO_TARGET = 'T',
+	OPT_TARGET = 't',
+	OPT_VERBOSE = 'v',
+	OPT_LOGICAL = 'L',
+	OPT_PHYSICAL = 'P'
+};
+
+struct ln {
+	struct cli *cli;
+	struct linkfs_volume *volume;
+	bool symbolic, force, relative, verbose, logical;
+};
+
+/* Where one link goes. */
+struct place {
+	uint64_t at;
+	char *path, *display;
+};
+
+/* "../" for each directory of dir that target does not share, then the rest of target. Both canonical. */
+static char *relative_text(const char *dir, const char *target)
+{
+	size_t same = 0, i = 0, ups = 0;
+	for (;; i++) {
+		bool dir_ends = dir[i] == '/' || dir[i] == '\0', target_ends = target[i] == '/' || target[i] == '\0';
+		if (dir_ends && target_ends)
+			same = i;
+		if (dir[i] != target[i] || dir[i] == '\0')
+			break;
+	}
+	if (strcmp(dir, "/") == 0)
+		same = 0;
+	for (const char *p = dir + same; *p; p++)
+		ups += *p == '/' && p[1] != '\0';
+	const char *rest = target + same + (target[same] == '/');
+	char *text = cli_alloc(ups * 3 + strlen(rest) + 2), *to = text;
+	if (!text)
+		return NULL;
+	for (size_t k = 0; k < ups; k++)
+		to = stpcpy(to, k + 1 < ups || *rest ? "../" : "..");
+	stpcpy(to, rest);
+	if (!text[0])
+		strcpy(text, ".");
+	return text;
+}
+
+/* The text for -r: from the directory that receives the link to the source. */
+static int relative_target(struct ln *ln, const struct cli_path *source, const struct place *place, char **out)
+{
+	char *target = NULL, *dir = NULL;
+	uint64_t dir_ino;
+	const char *name;
+	size_t len;
+	int error = linkfs_path_parent(ln->volume, &ln->cli->cred, place->at, place->path, &dir_ino, &name, &len, NULL);
+	if (!error)
+		error = cli_canonical(ln->cli, ln->volume, dir_ino, ".", CLI_CANON_ALL, &dir);
+	if (!error)
+		error = cli_canonical(ln->cli, ln->volume, source->at, source->path, CLI_CANON_MISSING, &target);
+	char *text = error ? NULL : relative_text(dir, target);
+	if (!error && !text)
+		error = LINKFS_ENOMEM;
+	free(dir);
+	free(target);
+	if (!error)
+		*out = text;
+	return error;
+}
+
+/* Links under a name that nobody knows, then renames it into place. */
+static int replace_with_link(struct ln *ln, const struct cli_path *source, const struct place *place)
+{
+	const struct linkfs_cred *cred = &ln->cli->cred;
+	struct linkfs_stat from, there;
+	char temp[32];
+	uint64_t dir;
+	const char *name;
+	size_t len;
+	int error =
+		linkfs_path_stat(ln->volume, cred, source->at, source->path, ln->logical ? 0 : LINKFS_NOFOLLOW, &from);
+	if (!error)
+		error = linkfs_path_parent(ln->volume, cred, place->at, place->path, &dir, &name, &len, NULL);
+	if (!error)
+		error = linkfs_node_lookup(ln->volume, cred, dir, name, len, 0, &there);
+	if (error)
+		return error;
+	if (there.ino == from.ino) /* a name of it already: renaming would do nothing and leave the other name */
+		return 0;
+	if (S_ISDIR(there.mode))
+		return LINKFS_EISDIR;
+	cli_temp_name(temp);
+	error = linkfs_node_link(ln->volume, cred, from.ino, dir, temp, strlen(temp), 0, NULL);
+	if (error)
+		return error;
+	error = linkfs_node_rename(ln->volume, cred, dir, temp, strlen(temp), dir, name, len, 0);
+	if (error)
+		linkfs_node_unlink(ln->volume, cred, dir, temp, strlen(temp));
+	return error;
+}
+
+static int make_hard(struct ln *ln, const struct cli_path *source, const struct place *place)
+{
+	int error = linkfs_path_link(ln->volume, &ln->cli->cred, source->at, source->path, place->at, place->path,
+				     ln->logical ? LINKFS_FOLLOW : 0);
+	if (error == LINKFS_EEXIST && ln->force)
+		error = replace_with_link(ln, source, place);
+	return error;
+}
+
+static int make_symbolic(struct ln *ln, const struct cli_path *source, const struct place *place)
+{
+	const struct linkfs_cred *cred = &ln->cli->cred;
+	char *relative = NULL;
+	int error = ln->relative ? relative_target(ln, source, place, &relative) : 0;
+	const char *text = relative ? relative : source->text;
+	if (!error && ln->force)
+		error = linkfs_path_replace_symlink(ln->volume, cred, text, place->at, place->path, NULL);
+	else if (!error)
+		error = linkfs_path_symlink(ln->volume, cred, text, place->at, place->path, NULL);
+	free(relative);
+	return error;
+}
+
+static int find_place(struct ln *ln, const struct cli_targets *targets, const struct cli_path *source,
+		      struct place *out)
+{
+	const struct cli_path *dest = targets->dest;
+	struct linkfs_stat st;
+	if (!targets->into) {
+		*out = (struct place){dest->at, cli_strdup(dest->path), cli_strdup(dest->text)};
+		return out->path && out->display ? 0 : LINKFS_ENOMEM;
+	}
+	int error = cli_path_stat(ln->cli, dest, true, &st);
+	if (error)
+		return error;
+	*out = (struct place){.at = st.ino,
+			      .path = cli_basename(source->kind == CLI_VOLUME ? source->path : source->text)};
+	out->display = out->path ? cli_join(dest->text, out->path) : NULL;
+	return out->display ? 0 : LINKFS_ENOMEM;
+}
+
+static void link_one(struct ln *ln, const struct cli_targets *targets, const struct cli_path *source)
+{
+	struct place place = {0};
+	struct linkfs_volume *other;
+	bool path_source = !ln->symbolic || ln->relative;
+	if (path_source && cli_path_volume(ln->cli, source, &other) != 0)
+		return;
+	if (path_source && other != ln->volume) {
+		cli_failf(ln->cli, source->text, "is in another volume: a hard link cannot lead there (EXDEV)");
+		return;
+	}
+	int error = find_place(ln, targets, source, &place);
+	if (!error)
+		error = ln->symbolic ? make_symbolic(ln, source, &place) : make_hard(ln, source, &place);
+	error = cli_gone(error);
+	if (error == LINKFS_EEXIST && !ln->force)
+		cli_failf(ln->cli, place.display, "exists; -f puts the link in its place");
+	else if (error == LINKFS_EPERM && !ln->symbolic)
+		cli_failf(ln->cli, source->text, "hard link not allowed: a directory, or not yours to link");
+	else if (error)
+		cli_failf(ln->cli, place.display ? place.display : targets->dest->text, "cannot link to '%s': %s",
+			  source->text, linkfs_strerror(error));
+	else if (ln->verbose)
+		fprintf(ln->cli->out, "'%s' %s '%s'\n", place.display, ln->symbolic ? "->" : "=>", source->text);
+	free(place.path);
+	free(place.display);
+}
+
+static int run(struct cli *cli, const struct cli_args *args)
+{
+	struct ln ln = {.cli = cli};
+	struct cli_targets targets;
+	const struct cli_path *target_dir = NULL;
+	bool no_target = false, no_deref = false;
+	for (size_t i = 0; i < args->noptions; i++) {
+		switch (args->options[i].id) {
+		case OPT_SYMBOLIC:
+			ln.symbolic = true;
+			break;
+		case OPT_FORCE:
+			ln.force = true;
+			break;
+		case OPT_NO_DEREF:
+			no_deref = true;
+			break;
+		case OPT_RELATIVE:
+			ln.relative = true;
+			break;
+		case OPT_NO_TARGET:
+			no_target = true;
+			break;
+		case OPT_TARGET:
+			target_dir = args->options[i].path;
+			break;
+		case OPT_LOGICAL:
+			ln.logical = true;
+			break;
+		case OPT_PHYSICAL:
+			ln.logical = false;
+			break;
+		default:
+			ln.verbose = true;
+			break;
+		}
+	}
+	if (ln.relative && !ln.symbolic)
+		return cli_usage(cli, "-r needs -s");
+	int status = cli_targets_find(cli, args, target_dir, no_target, no_deref, &targets);
+	if (status)
+		return status;
+	if (cli_path_volume(cli, targets.dest, &ln.volume) != 0)
+		return cli->status;
+	for (size_t i = 0; i < targets.nsources; i++)
+		link_one(&ln, &targets, &targets.sources[i]);
+	return cli->status;
+}
+
+/* With -s, and without -r, what is linked to is text that is taken as it is. */
+static size_t texts(const struct cli_args *args)
+{
+	if (!cli_args_option(args, OPT_SYMBOLIC) || cli_args_option(args, OPT_RELATIVE))
+		return 0;
+	return cli_args_option(args, OPT_TARGET) || args->noperands < 1 ? args->noperands : args->noperands - 1;
+}
+
+static const struct cli_option options[] = {
+	{OPT_FORCE, "force", NULL, "Put the link in the place of a file or symlink that is there, in one step", 0},
+	{OPT_LOGICAL, "logical", NULL, "Hard links to the targets of symlinks", 0},
+	{OPT_NO_DEREF, "no-dereference", NULL, "A symlink to a directory as destination is a name, not a directory", 0},
+	{OPT_PHYSICAL, "physical", NULL, "Hard links to symlinks themselves; the default", 0},
+	{OPT_RELATIVE, "relative", NULL, "With -s: TARGET is a path; the link's text leads there from its directory",
+	 0},
+	{OPT_SYMBOLIC, "symbolic", NULL, "Symbolic links", 0},
+	{OPT_TARGET, "target-directory", "DIR", "The directory that receives the links", CLI_ARG_PATH},
+	{OPT_NO_TARGET, "no-target-directory", NULL, "The destination is a name, not a directory", 0},
+	{OPT_VERBOSE, "verbose", NULL, "Tell what is linked", 0},
+	CLI_OPTIONS_END,
+};
+
+static const char *const usage[] = {"[OPTION]... [-T] TARGET LINK", "[OPTION]... TARGET... DIRECTORY",
+				    "[OPTION]... -t DIRECTORY TARGET...", NULL};
+
+const struct cli_command cli_cmd_ln = {
+	.name = "ln",
+	.summary = "Make hard and symbolic links",
+	.usage = usage,
+	.options = options,
+	.run = run,
+	.texts = texts,
+	.min = 1,
+};

@@ -1,0 +1,155 @@
+/*
+ * cmd_mv.c - linkfs mv: renames, in one step each.
+ */
+#include "table.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+	OPT_FORCE = 'f',
+	OPT_NO_CLOBBER = 'n',
+	OPT_NO_TARGET = 'T',
+	OPT_TARGET = 't',
+	OPT_VERBOSE = 'v',
+	OPT_UPDATE = 'u',
+	OPT_EXCHANGE = 256
+};
+
+struct mv {
+	struct cli *cli;
+	struct linkfs_volume *volume;
+	uint32_t flags;
+	bool verbose, update;
+};
+
+static int move(struct mv *mv, const struct cli_path *source, uint64_t at, const char *path)
+{
+	const struct linkfs_cred *cred = &mv->cli->cred;
+	struct linkfs_stat from, to;
+	if (mv->update && linkfs_path_stat(mv->volume, cred, source->at, source->path, LINKFS_NOFOLLOW, &from) == 0 &&
+	    linkfs_path_stat(mv->volume, cred, at, path, LINKFS_NOFOLLOW, &to) == 0 && to.mtime_ns >= from.mtime_ns)
+		return 0;
+	/* POSIX's rename leaves two names of one file alone; mv removes the source's. */
+	if (mv->flags == 0 &&
+	    linkfs_path_stat(mv->volume, cred, source->at, source->path, LINKFS_NOFOLLOW, &from) == 0 &&
+	    !S_ISDIR(from.mode) && linkfs_path_stat(mv->volume, cred, at, path, LINKFS_NOFOLLOW, &to) == 0 &&
+	    to.ino == from.ino) {
+		uint64_t dirs[2];
+		const char *names[2];
+		size_t lens[2];
+		if (linkfs_path_parent(mv->volume, cred, source->at, source->path, &dirs[0], &names[0], &lens[0],
+				       NULL) == 0 &&
+		    linkfs_path_parent(mv->volume, cred, at, path, &dirs[1], &names[1], &lens[1], NULL) == 0 &&
+		    (dirs[0] != dirs[1] || lens[0] != lens[1] || memcmp(names[0], names[1], lens[0]) != 0))
+			return linkfs_path_unlink(mv->volume, cred, source->at, source->path);
+	}
+	return linkfs_path_rename(mv->volume, cred, source->at, source->path, at, path, mv->flags);
+}
+
+static void move_one(struct mv *mv, const struct cli_targets *targets, const struct cli_path *source)
+{
+	struct cli *cli = mv->cli;
+	const struct cli_path *dest = targets->dest;
+	struct linkfs_volume *volume;
+	struct linkfs_stat st;
+	char *name = NULL, *display = NULL;
+	uint64_t at = dest->at;
+	if (cli_path_volume(cli, source, &volume) != 0)
+		return;
+	if (volume != mv->volume) {
+		cli_failf(cli, source->text, "is in another volume: copy it with 'linkfs cp -a', then remove it");
+		return;
+	}
+	int error = 0;
+	if (targets->into) {
+		error = cli_path_stat(cli, dest, true, &st);
+		at = st.ino;
+		name = cli_basename(source->path);
+		display = name ? cli_join(dest->text, name) : NULL;
+	} else {
+		name = cli_strdup(dest->path);
+		display = cli_strdup(dest->text);
+	}
+	if (!error && (!name || !display))
+		error = LINKFS_ENOMEM;
+	if (!error)
+		error = cli_gone(move(mv, source, at, name));
+	if (error == LINKFS_EEXIST && (mv->flags & LINKFS_RENAME_NOREPLACE))
+		error = 0;
+	else if (!error && mv->verbose)
+		fprintf(cli->out, "%s '%s' -> '%s'\n", mv->flags & LINKFS_RENAME_EXCHANGE ? "exchanged" : "renamed",
+			source->text, display);
+	if (error)
+		cli_failf(cli, source->text, "cannot move to '%s': %s", display ? display : dest->text,
+			  linkfs_strerror(error));
+	free(name);
+	free(display);
+}
+
+static int run(struct cli *cli, const struct cli_args *args)
+{
+	struct mv mv = {.cli = cli};
+	struct cli_targets targets;
+	const struct cli_path *target_dir = NULL;
+	bool no_target = false;
+	for (size_t i = 0; i < args->noptions; i++) {
+		switch (args->options[i].id) {
+		case OPT_FORCE:
+			mv.flags &= ~LINKFS_RENAME_NOREPLACE;
+			break;
+		case OPT_NO_CLOBBER:
+			mv.flags |= LINKFS_RENAME_NOREPLACE;
+			break;
+		case OPT_EXCHANGE:
+			mv.flags |= LINKFS_RENAME_EXCHANGE;
+			break;
+		case OPT_NO_TARGET:
+			no_target = true;
+			break;
+		case OPT_TARGET:
+			target_dir = args->options[i].path;
+			break;
+		case OPT_UPDATE:
+			mv.update = true;
+			break;
+		default:
+			mv.verbose = true;
+			break;
+		}
+	}
+	if (mv.flags == (LINKFS_RENAME_NOREPLACE | LINKFS_RENAME_EXCHANGE))
+		return cli_usage(cli, "-n and --exchange exclude each other");
+	int status = cli_targets_find(cli, args, target_dir, no_target, false, &targets);
+	if (status)
+		return status;
+	if (cli_path_volume(cli, targets.dest, &mv.volume) != 0)
+		return cli->status;
+	for (size_t i = 0; i < targets.nsources; i++)
+		move_one(&mv, &targets, &targets.sources[i]);
+	return cli->status;
+}
+
+static const struct cli_option options[] = {
+	{OPT_EXCHANGE, "exchange", NULL, "Exchange source and destination", 0},
+	{OPT_FORCE, "force", NULL, "Replace what exists; the default", 0},
+	{OPT_NO_CLOBBER, "no-clobber", NULL, "Leave what exists as it is", 0},
+	{OPT_TARGET, "target-directory", "DIR", "The directory that receives the sources", CLI_ARG_PATH},
+	{OPT_NO_TARGET, "no-target-directory", NULL, "The destination is a name, not a directory that receives sources",
+	 0},
+	{OPT_UPDATE, "update", NULL, "Only where the destination is missing or older", 0},
+	{OPT_VERBOSE, "verbose", NULL, "Tell what is moved", 0},
+	CLI_OPTIONS_END,
+};
+
+static const char *const usage[] = {"[OPTION]... [-T] SOURCE DEST", "[OPTION]... SOURCE... DIRECTORY",
+				    "[OPTION]... -t DIRECTORY SOURCE...", NULL};
+
+const struct cli_command cli_cmd_mv = {
+	.name = "mv",
+	.summary = "Rename and move within a volume",
+	.usage = usage,
+	.options = options,
+	.run = run,
+	.min = 1,
+};

@@ -1,0 +1,248 @@
+/*
+ * context.c - the context of a running command: messages, cancellation, the volumes it has open, and the small
+ * helpers for memory that every command uses.
+ */
+#include "cli.h"
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct cli_volume {
+	struct cli_volume *next;
+	struct linkfs_volume *volume;
+	bool lent;
+	char path[];
+};
+
+void *cli_alloc(size_t size)
+{
+	return calloc(1, size ? size : 1);
+}
+
+char *cli_strdup(const char *s)
+{
+	size_t size = strlen(s) + 1;
+	char *copy = cli_alloc(size);
+	if (copy)
+		memcpy(copy, s, size);
+	return copy;
+}
+
+char *cli_format(const char *format, ...)
+{
+	va_list ap;
+	char *text = NULL;
+	va_start(ap, format);
+	int len = vasprintf(&text, format, ap);
+	va_end(ap);
+	return len < 0 ? NULL : text;
+}
+
+int cli_grow(void *array_ptr, size_t *cap, size_t len, size_t size)
+{
+	if (len < *cap)
+		return 0;
+	size_t want = *cap ? *cap * 2 : 16;
+	void *old;
+	memcpy(&old, array_ptr, sizeof(old));
+	void *grown = reallocarray(old, want, size);
+	if (!grown)
+		return LINKFS_ENOMEM;
+	memcpy(array_ptr, &grown, sizeof(grown));
+	*cap = want;
+	return 0;
+}
+
+const char *cli_show(const char *text, char *buf, size_t size)
+{
+	size_t n = 0;
+	for (const unsigned char *p = (const unsigned char *)text; *p && n + 5 < size; p++) {
+		if (*p < 0x20 || *p == 0x7f)
+			n += (size_t)snprintf(buf + n, size - n, "\\%03o", *p);
+		else
+			buf[n++] = (char)*p;
+	}
+	buf[n] = '\0';
+	return buf;
+}
+
+static void message(struct cli *cli, const char *what)
+{
+	fflush(cli->out);
+	fputs("linkfs: ", cli->err);
+	if (cli->command)
+		fprintf(cli->err, "%s: ", cli->command->name);
+	if (what) {
+		char shown[LINKFS_PATH_MAX * 2];
+		fprintf(cli->err, "%s: ", cli_show(what, shown, sizeof(shown)));
+	}
+}
+
+void cli_fail(struct cli *cli, const char *what, int error)
+{
+	message(cli, what);
+	fprintf(cli->err, "%s\n", linkfs_strerror(error));
+	fflush(cli->err);
+	if (cli->status < CLI_EXIT_SOME)
+		cli->status = CLI_EXIT_SOME;
+}
+
+void cli_failf(struct cli *cli, const char *what, const char *format, ...)
+{
+	va_list ap;
+	message(cli, what);
+	va_start(ap, format);
+	vfprintf(cli->err, format, ap);
+	va_end(ap);
+	fputc('\n', cli->err);
+	fflush(cli->err);
+	if (cli->status < CLI_EXIT_SOME)
+		cli->status = CLI_EXIT_SOME;
+}
+
+int cli_usage(struct cli *cli, const char *format, ...)
+{
+	va_list ap;
+	message(cli, NULL);
+	va_start(ap, format);
+	vfprintf(cli->err, format, ap);
+	va_end(ap);
+	if (cli->command)
+		fprintf(cli->err, "\nTry 'linkfs %s --help' for more information.\n", cli->command->name);
+	else
+		fprintf(cli->err, "\nTry 'linkfs --help' for the list of commands.\n");
+	fflush(cli->err);
+	cli->status = CLI_EXIT_USAGE;
+	return CLI_EXIT_USAGE;
+}
+
+void cli_note(struct cli *cli, const char *format, ...)
+{
+	va_list ap;
+	message(cli, NULL);
+	va_start(ap, format);
+	vfprintf(cli->err, format, ap);
+	va_end(ap);
+	fputc('\n', cli->err);
+	fflush(cli->err);
+}
+
+bool cli_cancelled(struct cli *cli)
+{
+	return cli->cancel && cli->cancel(cli->cancel_arg);
+}
+
+static struct cli_volume *find_volume(struct cli *cli, const char *path)
+{
+	for (struct cli_volume *v = cli->volumes; v; v = v->next) {
+		if (strcmp(v->path, path) == 0)
+			return v;
+	}
+	return NULL;
+}
+
+static int add_volume(struct cli *cli, const char *path, struct linkfs_volume *volume, bool lent)
+{
+	size_t size = strlen(path) + 1;
+	struct cli_volume *v = cli_alloc(sizeof(*v) + size);
+	if (!v)
+		return LINKFS_ENOMEM;
+	memcpy(v->path, path, size);
+	v->volume = volume;
+	v->lent = lent;
+	v->next = cli->volumes;
+	cli->volumes = v;
+	return 0;
+}
+
+int cli_volume_lend(struct cli *cli, const char *path, struct linkfs_volume *volume)
+{
+	return add_volume(cli, path, volume, true);
+}
+
+/* Another command may own the volume for a moment: one without a mount and without a control socket. */
+static bool owner_is_brief(const char *path)
+{
+	struct linkfs_owner *owner = cli_alloc(sizeof(*owner));
+	bool brief = false;
+	if (owner) {
+		int error = linkfs_volume_owner(path, owner);
+		brief = error == LINKFS_ENOENT ||
+			(error == 0 && owner->local && !owner->mount_point[0] && !owner->control_socket[0]);
+	}
+	free(owner);
+	return brief;
+}
+
+#define WAIT_STEPS 100
+#define WAIT_STEP_NS 50000000L
+
+static int open_volume(const char *path, struct linkfs_volume **out, struct linkfs_message *why)
+{
+	struct linkfs_open_options options = {0};
+	int error;
+	for (int step = 0;; step++) {
+		why->text[0] = '\0';
+		error = linkfs_volume_open(path, &options, out, why);
+		if (error != LINKFS_ELOCKED || step >= WAIT_STEPS || !owner_is_brief(path))
+			break;
+		nanosleep(&(struct timespec){.tv_nsec = WAIT_STEP_NS}, NULL);
+	}
+	if (error == LINKFS_EROFS || error == LINKFS_EACCES || error == LINKFS_EPERM) {
+		options.flags = LINKFS_OPEN_READONLY;
+		struct linkfs_message again = {""};
+		if (linkfs_volume_open(path, &options, out, &again) == 0)
+			error = 0;
+	}
+	return error;
+}
+
+int cli_volume_open(struct cli *cli, const char *path, struct linkfs_volume **out)
+{
+	struct cli_volume *v = find_volume(cli, path);
+	if (v) {
+		*out = v->volume;
+		return 0;
+	}
+	struct linkfs_message why = {""};
+	struct linkfs_volume *volume = NULL;
+	int error = open_volume(path, &volume, &why);
+	if (error) {
+		if (why.text[0])
+			cli_failf(cli, NULL, "%s", why.text);
+		else
+			cli_fail(cli, path, error);
+		return error;
+	}
+	error = add_volume(cli, path, volume, false);
+	if (error) {
+		linkfs_volume_close(volume);
+		cli_fail(cli, path, error);
+		return error;
+	}
+	*out = volume;
+	return 0;
+}
+
+int cli_path_volume(struct cli *cli, const struct cli_path *path, struct linkfs_volume **out)
+{
+	if (path->kind != CLI_VOLUME) {
+		cli_not_in_volume(cli, path);
+		return LINKFS_EINVAL;
+	}
+	return cli_volume_open(cli, path->volume, out);
+}
+
+void cli_volumes_close(struct cli *cli)
+{
+	while (cli->volumes) {
+		struct cli_volume *v = cli->volumes;
+		cli->volumes = v->next;
+		int error = v->lent ? 0 : linkfs_volume_close(v->volume);
+		if (error)
+			cli_failf(cli, v->path, "the last changes may not be on disk: %s", linkfs_strerror(error));
+		free(v);
+	}
+}

@@ -1,0 +1,114 @@
+/*
+ * copy.h - the copy engine behind cp, import and export. A side is a volume or the host; both have the same small set of
+ * operations (copy_side.c), all relative to an open directory, none of which follows a symlink unless told to: so
+ * nothing is ever written outside the destination, whatever appears there meanwhile. Directories of the engine's own
+ * mount are never opened by the process that serves it.
+ */
+#ifndef CLI_COPY_H
+#define CLI_COPY_H
+
+#include "cli.h"
+
+struct copy_dir {
+	struct linkfs_volume *volume; /* NULL: the host */
+	uint64_t ino;
+	int fd;
+};
+
+struct copy_stat {
+	struct linkfs_stat st;
+	uint64_t dev;
+};
+
+struct copy_file {
+	struct linkfs_volume *volume;
+	struct linkfs_file *file;
+	uint64_t ino;
+	int fd;
+};
+
+enum copy_existing {
+	COPY_OVERWRITE, /* cp: into the file that is there */
+	COPY_REPLACE,   /* import, export: a new file in its place */
+	COPY_SKIP,      /* -n */
+	COPY_UPDATE,    /* -u: only what is older */
+};
+
+struct copy_map;
+
+struct copy {
+	struct cli *cli;
+	bool recursive, follow, follow_args, force, verbose, one_fs, hard_link;
+	bool keep_mode, keep_owner, keep_times, keep_links, keep_xattr,
+		keep_type; /* keep_type: symlinks, devices as such */
+	enum copy_existing existing;
+	const char *const *excludes;
+	size_t nexcludes;
+	struct copy_map *map;
+	char *buf; /* COPY_BUF bytes */
+	/* host identities that must not be entered */
+	uint64_t *own_devs;
+	size_t nown_devs;
+	uint64_t volume_dev, volume_ino; /* the directory of the destination's volume */
+	/* what was done */
+	uint64_t files, dirs, links, symlinks, others, bytes, errors, skipped;
+	int64_t shown_ns;
+	bool shown;
+};
+#define COPY_BUF 262144u
+#define COPY_TOLD 1 /* instead of an error: the message was given */
+
+/* ---- copy_side.c ---- */
+int copy_stat(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_stat *out);
+int copy_list(struct copy *copy, const struct copy_dir *dir, struct cli_list *out);
+int copy_open_dir(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_dir *out);
+void copy_close_dir(struct copy_dir *dir);
+int copy_readlink(struct copy *copy, const struct copy_dir *dir, const char *name, const struct copy_stat *st,
+		  char **text_out);
+int copy_mkdir(struct copy *copy, const struct copy_dir *dir, const char *name, uint32_t mode);
+/* FIFOs, sockets, devices. */
+int copy_make(struct copy *copy, const struct copy_dir *dir, const char *name, const struct linkfs_stat *st);
+int copy_symlink(struct copy *copy, const struct copy_dir *dir, const char *name, const char *text);
+int copy_unlink(struct copy *copy, const struct copy_dir *dir, const char *name);
+int copy_open_read(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_file *out);
+/* A new file; or with existing the one that is there, cut to nothing. */
+int copy_open_write(struct copy *copy, const struct copy_dir *dir, const char *name, uint32_t mode, bool existing,
+		    struct copy_file *out);
+void copy_close(struct copy_file *file);
+int copy_read(struct copy_file *file, uint64_t offset, void *buf, size_t size, size_t *done_out);
+int copy_write(struct copy *copy, struct copy_file *file, uint64_t offset, const void *buf, size_t size);
+int copy_seek(struct copy_file *file, uint64_t offset, int whence, uint64_t *out);
+/* The directory and name that an operand stands for; "." for a directory as a whole. name_out is allocated. */
+int copy_operand(struct copy *copy, const struct cli_path *path, struct copy_dir *dir_out, char **name_out);
+
+/* ---- copy_meta.c ---- */
+/* Content of an open file; size is what the source's attributes say. */
+int copy_content(struct copy *copy, struct copy_file *from, const struct copy_stat *st, struct copy_file *to);
+/* What of the source's attributes is to be kept, onto what was made. file (may be NULL) is the destination's when open.
+ * merged says that the destination's directory was there before (it may have given ACLs). */
+struct copy_meta {
+	const struct copy_dir *from_dir, *to_dir;
+	const char *from_name, *to_name;
+	const struct copy_stat *from;
+	const struct copy_file *from_file, *to_file;
+	uint64_t to_ino; /* in a volume */
+	bool made, merged;
+};
+int copy_attributes(struct copy *copy, const struct copy_meta *meta);
+
+/* ---- copy.c ---- */
+/* Copies sources as targets says. Messages are given; the summary is in *copy. */
+void copy_run(struct copy *copy, const struct cli_targets *targets);
+
+/* ---- copy_map.c: where the names of files with several went ---- */
+struct copy_place {
+	uint64_t ino, dev; /* the destination's */
+	char *path;        /* host: below the destination's root */
+};
+struct copy_map *copy_map_new(void);
+void copy_map_free(struct copy_map *map);
+const struct copy_place *copy_map_find(const struct copy_map *map, uint64_t dev, uint64_t ino);
+/* Takes path over (may be NULL). */
+int copy_map_add(struct copy_map *map, uint64_t dev, uint64_t ino, const struct copy_place *place);
+
+#endif

@@ -1,0 +1,284 @@
+/*
+ * copy_meta.c - content with its holes, and attributes: owner, extended attributes with ACLs, mode, times. In this order:
+ * a change of owner drops setuid bits and capabilities, and each change moves the times.
+ */
+#include "copy.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static int host_error(void)
+{
+	return linkfs_from_errno(errno);
+}
+
+/* ---- content ---- */
+
+static int copy_bytes(struct copy *copy, struct copy_file *from, struct copy_file *to, uint64_t offset, uint64_t end,
+		      uint64_t *reached)
+{
+	while (offset < end) {
+		size_t want = end - offset < COPY_BUF ? (size_t)(end - offset) : COPY_BUF, done = 0;
+		int error = cli_cancelled(copy->cli) ? LINKFS_EINTR : copy_read(from, offset, copy->buf, want, &done);
+		if (!error && done == 0)
+			break; /* the file shrank */
+		if (!error)
+			error = copy_write(copy, to, offset, copy->buf, done);
+		if (error)
+			return error;
+		offset += done;
+		copy->bytes += done;
+	}
+	*reached = offset;
+	return 0;
+}
+
+static int set_size(struct copy *copy, struct copy_file *to, uint64_t size)
+{
+	struct linkfs_setattr set = {.valid = LINKFS_SET_SIZE, .size = size};
+	if (to->volume)
+		return linkfs_node_setattr(to->volume, &copy->cli->cred, to->ino, &set, NULL);
+	return ftruncate(to->fd, (off_t)size) == 0 ? 0 : host_error();
+}
+
+static int copy_sparse(struct copy *copy, struct copy_file *from, uint64_t size, struct copy_file *to)
+{
+	uint64_t offset = 0, written = 0;
+	int error = 0;
+	while (offset < size) {
+		uint64_t data, hole;
+		error = copy_seek(from, offset, LINKFS_SEEK_DATA, &data);
+		if (error == LINKFS_ENXIO) /* a hole up to the end */
+			break;
+		if (error)
+			return error == LINKFS_EINVAL ? copy_bytes(copy, from, to, 0, size, &written) : error;
+		if (copy_seek(from, data, LINKFS_SEEK_HOLE, &hole) != 0)
+			hole = size;
+		error = copy_bytes(copy, from, to, data, hole < size ? hole : size, &written);
+		if (error)
+			return error;
+		offset = hole;
+	}
+	return written < size ? set_size(copy, to, size) : 0;
+}
+
+int copy_content(struct copy *copy, struct copy_file *from, const struct copy_stat *st, struct copy_file *to)
+{
+	uint64_t size = st->st.size, done = 0;
+	if (size == 0 && from->volume)
+		return 0;
+	if (from->volume && from->volume == to->volume) {
+		/* Whole blocks are shared, so this costs no space. */
+		int error =
+			linkfs_node_copy_range(from->volume, &copy->cli->cred, from->ino, 0, to->ino, 0, size, &done);
+		copy->bytes += done;
+		return error || done >= size ? error : set_size(copy, to, size);
+	}
+	if (st->st.blocks * 512 < size && size > 4096)
+		return copy_sparse(copy, from, size, to);
+	/* Files of /proc and the like have no size: read until nothing comes. */
+	return copy_bytes(copy, from, to, 0, size ? size : UINT64_MAX, &done);
+}
+
+/* ---- extended attributes ---- */
+
+/* What they hang on: an inode of a volume, or a path of the host that either is a descriptor's or must not be followed. */
+struct holder {
+	struct linkfs_volume *volume;
+	uint64_t ino;
+	char path[64 + LINKFS_NAME_MAX];
+	bool link;
+};
+
+static struct holder holder_of(const struct copy_dir *dir, const char *name, const struct copy_file *file, uint64_t ino)
+{
+	struct holder h = {.volume = dir->volume, .ino = file ? file->ino : ino};
+	if (dir->volume)
+		return h;
+	if (file) {
+		snprintf(h.path, sizeof(h.path), "/proc/self/fd/%d", file->fd);
+	} else {
+		snprintf(h.path, sizeof(h.path), "/proc/self/fd/%d/%s", dir->fd, name);
+		h.link = true;
+	}
+	return h;
+}
+
+static int xattr_list(struct copy *copy, const struct holder *h, char *buf, size_t size, size_t *len_out)
+{
+	if (h->volume)
+		return linkfs_node_listxattr(h->volume, &copy->cli->cred, h->ino, buf, size, len_out);
+	ssize_t n = h->link ? llistxattr(h->path, buf, size) : listxattr(h->path, buf, size);
+	if (n < 0)
+		return host_error();
+	*len_out = (size_t)n;
+	return 0;
+}
+
+static int xattr_get(struct copy *copy, const struct holder *h, const char *name, char *buf, size_t size,
+		     size_t *len_out)
+{
+	if (h->volume)
+		return linkfs_node_getxattr(h->volume, &copy->cli->cred, h->ino, name, buf, size, len_out);
+	ssize_t n = h->link ? lgetxattr(h->path, name, buf, size) : getxattr(h->path, name, buf, size);
+	if (n < 0)
+		return host_error();
+	*len_out = (size_t)n;
+	return 0;
+}
+
+static int xattr_set(struct copy *copy, const struct holder *h, const char *name, const char *buf, size_t size)
+{
+	if (h->volume)
+		return linkfs_node_setxattr(h->volume, &copy->cli->cred, h->ino, name, buf, size, 0);
+	int n = h->link ? lsetxattr(h->path, name, buf, size, 0) : setxattr(h->path, name, buf, size, 0);
+	return n == 0 ? 0 : host_error();
+}
+
+static void drop_acl(struct copy *copy, const struct holder *h, const char *name)
+{
+	if (h->volume)
+		linkfs_node_removexattr(h->volume, &copy->cli->cred, h->ino, name);
+	else if (h->link)
+		lremovexattr(h->path, name);
+	else
+		removexattr(h->path, name);
+}
+
+/* Labels that a security module of the host keeps are its own business, and so are those of others' namespaces. */
+static bool is_foreign(const char *name, bool root)
+{
+	if (strncmp(name, "security.", 9) == 0)
+		return !root || strcmp(name, "security.capability") != 0;
+	if (strncmp(name, "trusted.", 8) == 0)
+		return !root;
+	return strncmp(name, "system.", 7) == 0 && strncmp(name, "system.posix_acl_", 17) != 0;
+}
+
+static int copy_xattrs(struct copy *copy, const struct copy_meta *meta)
+{
+	struct holder from = holder_of(meta->from_dir, meta->from_name, meta->from_file, meta->from->st.ino);
+	struct holder to = holder_of(meta->to_dir, meta->to_name, meta->to_file, meta->to_ino);
+	char *names = copy->buf, *value = copy->buf + LINKFS_XATTR_SIZE_MAX * 2;
+	bool root = copy->cli->cred.uid == 0, has_acl = false;
+	size_t len = 0, size = 0;
+	int error = xattr_list(copy, &from, names, LINKFS_XATTR_SIZE_MAX * 2, &len);
+	if (error == LINKFS_EOPNOTSUPP || error == LINKFS_EPERM)
+		return 0;
+	for (size_t i = 0; i < len && !error; i += strlen(names + i) + 1) {
+		const char *name = names + i;
+		if (is_foreign(name, root))
+			continue;
+		has_acl |= strcmp(name, "system.posix_acl_access") == 0;
+		error = xattr_get(copy, &from, name, value, LINKFS_XATTR_SIZE_MAX, &size);
+		if (error == LINKFS_ENODATA) {
+			error = 0;
+			continue;
+		}
+		if (!error)
+			error = xattr_set(copy, &to, name, value, size);
+	}
+	if (!error && meta->merged && !has_acl && !S_ISLNK(meta->from->st.mode))
+		drop_acl(copy, &to, "system.posix_acl_access");
+	return error;
+}
+
+/* ---- owner, mode, times ---- */
+
+static struct timespec spec_of(int64_t ns)
+{
+	int64_t rest = ns % 1000000000;
+	if (rest < 0)
+		rest += 1000000000;
+	return (struct timespec){.tv_sec = (time_t)((ns - rest) / 1000000000), .tv_nsec = (long)rest};
+}
+
+static int host_owner(const struct copy_meta *meta)
+{
+	const struct linkfs_stat *st = &meta->from->st;
+	int n = meta->to_file ? fchown(meta->to_file->fd, st->uid, st->gid)
+			      : fchownat(meta->to_dir->fd, meta->to_name, st->uid, st->gid, AT_SYMLINK_NOFOLLOW);
+	return n == 0 ? 0 : host_error();
+}
+
+static int host_mode(const struct copy_meta *meta, uint32_t mode)
+{
+	int n = meta->to_file ? fchmod(meta->to_file->fd, mode)
+			      : fchmodat(meta->to_dir->fd, meta->to_name, mode, AT_SYMLINK_NOFOLLOW);
+	return n == 0 ? 0 : host_error();
+}
+
+static int host_times(const struct copy_meta *meta)
+{
+	struct timespec times[2] = {spec_of(meta->from->st.atime_ns), spec_of(meta->from->st.mtime_ns)};
+	int n = meta->to_file ? futimens(meta->to_file->fd, times)
+			      : utimensat(meta->to_dir->fd, meta->to_name, times, AT_SYMLINK_NOFOLLOW);
+	return n == 0 ? 0 : host_error();
+}
+
+/* The mode that the copy gets; without -p only what was made gets one. */
+static uint32_t final_mode(const struct copy *copy, const struct copy_meta *meta)
+{
+	uint32_t mode = meta->from->st.mode & 07777;
+	return copy->keep_mode ? mode : mode & 0777 & ~copy->cli->cred.umask;
+}
+
+static int host_attributes(struct copy *copy, const struct copy_meta *meta)
+{
+	bool link = S_ISLNK(meta->from->st.mode);
+	uint32_t mode = final_mode(copy, meta);
+	int error = 0;
+	if (copy->keep_owner && copy->cli->cred.uid == 0)
+		error = host_owner(meta);
+	else if (copy->keep_owner && meta->from->st.uid != copy->cli->cred.uid)
+		mode &= ~(uint32_t)(S_ISUID | S_ISGID); /* they would be somebody else's rights */
+	if (!error && copy->keep_xattr)
+		error = copy_xattrs(copy, meta);
+	if (!error && !link && (copy->keep_mode || meta->made))
+		error = host_mode(meta, mode);
+	if (!error && copy->keep_times)
+		error = host_times(meta);
+	return error;
+}
+
+static int volume_attributes(struct copy *copy, const struct copy_meta *meta)
+{
+	struct linkfs_volume *volume = meta->to_dir->volume;
+	const struct linkfs_cred *cred = &copy->cli->cred;
+	const struct linkfs_stat *st = &meta->from->st;
+	uint64_t ino = meta->to_file ? meta->to_file->ino : meta->to_ino;
+	struct linkfs_setattr set = {.mode = final_mode(copy, meta),
+				     .uid = st->uid,
+				     .gid = st->gid,
+				     .atime_ns = st->atime_ns,
+				     .mtime_ns = st->mtime_ns};
+	int error = 0;
+	if (copy->keep_owner && cred->uid == 0)
+		set.valid |= LINKFS_SET_UID | LINKFS_SET_GID;
+	else if (copy->keep_owner && st->uid != cred->uid)
+		set.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+	/* The owner in a step of its own where it would take bits or attributes away again. */
+	bool special = (set.mode & (S_ISUID | S_ISGID)) || copy->keep_xattr;
+	if (special && (set.valid & LINKFS_SET_UID) && (st->uid != cred->uid || st->gid != cred->gid)) {
+		error = linkfs_node_setattr(volume, cred, ino, &set, NULL);
+		set.valid = 0;
+	}
+	if (!error && copy->keep_xattr)
+		error = copy_xattrs(copy, meta);
+	if (!S_ISLNK(st->mode) && (copy->keep_mode || meta->made))
+		set.valid |= LINKFS_SET_MODE;
+	if (copy->keep_times)
+		set.valid |= LINKFS_SET_ATIME | LINKFS_SET_MTIME;
+	if (!error && set.valid)
+		error = linkfs_node_setattr(volume, cred, ino, &set, NULL);
+	return error;
+}
+
+int copy_attributes(struct copy *copy, const struct copy_meta *meta)
+{
+	return meta->to_dir->volume ? volume_attributes(copy, meta) : host_attributes(copy, meta);
+}

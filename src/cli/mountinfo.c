@@ -1,0 +1,103 @@
+/*
+ * mountinfo.c - the mounts of type fuse.linkfs, from /proc/self/mountinfo. Nothing is stat'ed: a dead mount must not
+ * stop a command that is about another one.
+ */
+#include "cli.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Undoes the octal escapes of space, tab, newline and backslash, in place. */
+static void unescape(char *text)
+{
+	char *to = text;
+	for (const char *p = text; *p; to++) {
+		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] >= '0' && p[2] <= '7' && p[3] >= '0' &&
+		    p[3] <= '7') {
+			*to = (char)((p[1] - '0') * 64 + (p[2] - '0') * 8 + (p[3] - '0'));
+			p += 4;
+		} else {
+			*to = *p++;
+		}
+	}
+	*to = '\0';
+}
+
+/* "36 35 98:0 /root /point options optional... - type source superoptions" (proc(5)). */
+static int parse_line(char *line, struct cli_mount *out)
+{
+	char *save = NULL;
+	char *field[6];
+	for (size_t i = 0; i < CLI_ARRAY_LEN(field); i++) {
+		field[i] = strtok_r(i == 0 ? line : NULL, " ", &save);
+		if (!field[i])
+			return 0;
+	}
+	char *word;
+	do {
+		word = strtok_r(NULL, " ", &save);
+	} while (word && strcmp(word, "-") != 0);
+	char *type = word ? strtok_r(NULL, " ", &save) : NULL;
+	char *source = type ? strtok_r(NULL, " \n", &save) : NULL;
+	if (!source || strcmp(type, "fuse.linkfs") != 0)
+		return 0;
+	*out = (struct cli_mount){.id = (int)strtol(field[0], NULL, 10)};
+	char *colon = NULL;
+	out->major = (unsigned)strtoul(field[2], &colon, 10);
+	out->minor = *colon == ':' ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+	unescape(field[4]);
+	unescape(source);
+	out->point = cli_strdup(field[4]);
+	out->source = cli_strdup(source);
+	out->options = cli_strdup(field[5]);
+	if (out->point && out->source && out->options)
+		return 1;
+	free(out->point);
+	free(out->source);
+	free(out->options);
+	return LINKFS_ENOMEM;
+}
+
+int cli_mounts_read(struct cli_mount **out, size_t *count_out)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	struct cli_mount *mounts = NULL;
+	size_t count = 0, cap = 0, size = 0;
+	char *line = NULL;
+	int error = 0;
+	while (!error && file && getline(&line, &size, file) > 0) {
+		struct cli_mount mount;
+		int found = parse_line(line, &mount);
+		if (found < 0)
+			error = found;
+		if (found <= 0)
+			continue;
+		error = cli_grow(&mounts, &cap, count, sizeof(*mounts));
+		if (error) {
+			free(mount.point);
+			free(mount.source);
+			free(mount.options);
+		} else {
+			mounts[count++] = mount;
+		}
+	}
+	free(line);
+	if (file)
+		fclose(file);
+	if (error) {
+		cli_mounts_free(mounts, count);
+		return error;
+	}
+	*out = mounts;
+	*count_out = count;
+	return 0;
+}
+
+void cli_mounts_free(struct cli_mount *mounts, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		free(mounts[i].point);
+		free(mounts[i].source);
+		free(mounts[i].options);
+	}
+	free(mounts);
+}

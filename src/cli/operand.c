@@ -1,0 +1,188 @@
+/*
+ * operand.c - what an operand names. Always runs in the caller's process: only there do relative paths, and paths
+ * inside mounts, mean what the caller means. The rule (linkfs(1)): "file:PATH" is a host path; a word with ":/" in it,
+ * or a ':' at its end, is VOLUME:/PATH, cut at the first; every other word is a host path. A host path inside a mount
+ * of ours is named by the inode of its directory, taken from the directory's file handle, and its last component.
+ */
+#include "cli.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define HANDLE_INO64_GEN 0x81        /* FILEID_INO64_GEN of the kernel's exportfs.h: ino high, low, generation */
+#define HANDLE_INO64_GEN_PARENT 0x82 /* the same, and the parent's */
+
+struct resolve {
+	struct cli *cli;
+	const struct cli_command *command;
+	struct cli_args *args;
+	struct cli_mount *mounts;
+	size_t nmounts;
+};
+
+static char *absolute(struct cli *cli, const char *path)
+{
+	char *real = realpath(path, NULL);
+	if (real)
+		return real;
+	return path[0] == '/' ? cli_strdup(path) : cli_format("%s/%s", cli->cwd, path);
+}
+
+/* The mount of ours that fd lies in and the inode there; NULL when it lies elsewhere. */
+static const struct cli_mount *mount_of(const struct resolve *resolve, int fd, uint64_t *ino_out)
+{
+	union {
+		struct file_handle handle;
+		char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+	} u = {.handle = {.handle_bytes = MAX_HANDLE_SZ}};
+	int mount_id;
+	if (name_to_handle_at(fd, "", &u.handle, &mount_id, AT_EMPTY_PATH) != 0)
+		return NULL;
+	for (size_t i = 0; i < resolve->nmounts; i++) {
+		uint32_t word[3];
+		if (resolve->mounts[i].id != mount_id)
+			continue;
+		if (u.handle.handle_type != HANDLE_INO64_GEN && u.handle.handle_type != HANDLE_INO64_GEN_PARENT)
+			return NULL;
+		if (u.handle.handle_bytes < sizeof(word))
+			return NULL;
+		memcpy(word, u.handle.f_handle, sizeof(word));
+		*ino_out = (uint64_t)word[0] << 32 | word[1];
+		return &resolve->mounts[i];
+	}
+	return NULL;
+}
+
+static int name_in_mount(struct resolve *resolve, struct cli_path *path, const struct cli_mount *mount, uint64_t at,
+			 const char *name)
+{
+	char *volume = cli_args_keep(resolve->args, absolute(resolve->cli, mount->source));
+	if (!volume)
+		return LINKFS_ENOMEM;
+	path->kind = CLI_VOLUME;
+	path->volume = volume;
+	path->at = at;
+	path->path = name;
+	path->in_mount = true;
+	return 0;
+}
+
+static bool is_dots(const char *name, size_t len)
+{
+	return (len == 1 && name[0] == '.') || (len == 2 && name[0] == '.' && name[1] == '.');
+}
+
+/* 1 when the path lies in a mount of ours and path says where, 0 when not. */
+static int try_mount(struct resolve *resolve, struct cli_path *path)
+{
+	const char *text = path->host;
+	size_t end = strlen(text);
+	const struct cli_mount *mount;
+	uint64_t ino;
+	while (end > 0 && text[end - 1] == '/')
+		end--;
+	size_t start = end;
+	while (start > 0 && text[start - 1] != '/')
+		start--;
+	/* The whole path first: it may be a mount point, or end in "..". */
+	int fd = open(text, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	mount = fd >= 0 ? mount_of(resolve, fd, &ino) : NULL;
+	if (fd >= 0)
+		close(fd);
+	else if (errno == ENOTCONN)
+		return 0;
+	char *dir = start == 0 ? cli_strdup(".") : strndup(text, start);
+	if (!cli_args_keep(resolve->args, dir))
+		return LINKFS_ENOMEM;
+	int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	uint64_t dir_ino = 0;
+	const struct cli_mount *dir_mount = dir_fd >= 0 ? mount_of(resolve, dir_fd, &dir_ino) : NULL;
+	if (dir_fd >= 0)
+		close(dir_fd);
+	int error = 0;
+	if (mount && (mount != dir_mount || is_dots(text + start, end - start)))
+		error = name_in_mount(resolve, path, mount, ino, text[strlen(text) - 1] == '/' ? "./" : ".");
+	else if (dir_mount && (mount == dir_mount || fd < 0))
+		error = name_in_mount(resolve, path, dir_mount, dir_ino, text + start);
+	return error ? error : path->kind == CLI_VOLUME;
+}
+
+static int name_volume(struct resolve *resolve, struct cli_path *path, const char *dir, size_t len, const char *rest)
+{
+	char *volume = cli_args_keep(resolve->args, strndup(dir, len));
+	char *full = volume ? cli_args_keep(resolve->args, absolute(resolve->cli, volume)) : NULL;
+	if (!full)
+		return LINKFS_ENOMEM;
+	path->kind = CLI_VOLUME;
+	path->host = NULL;
+	path->volume = full;
+	path->at = LINKFS_ROOT_INO;
+	path->path = *rest ? rest : "/";
+	return 0;
+}
+
+static bool is_volume(const char *path)
+{
+	struct linkfs_owner *owner = cli_alloc(sizeof(*owner));
+	int error = owner ? linkfs_volume_owner(path, owner) : LINKFS_ENOMEM;
+	free(owner);
+	return error == 0 || error == LINKFS_ENOENT;
+}
+
+static int resolve_one(struct resolve *resolve, struct cli_path *path)
+{
+	const char *text = path->text;
+	const char *colon = strstr(text, ":/");
+	size_t len = strlen(text);
+	int found = 0;
+	if (strncmp(text, "file:", 5) == 0) {
+		path->host = text + 5;
+	} else if (colon && colon > text) {
+		return name_volume(resolve, path, text, (size_t)(colon - text), colon + 1);
+	} else if (len > 1 && text[len - 1] == ':') {
+		return name_volume(resolve, path, text, len - 1, "");
+	}
+	if (!*path->host)
+		return 0;
+	if (resolve->command->takes == CLI_TAKES_VOLUME && access(path->host, F_OK) == 0 && is_volume(path->host))
+		return name_volume(resolve, path, path->host, strlen(path->host), "");
+	if (resolve->nmounts)
+		found = try_mount(resolve, path);
+	return found < 0 ? found : 0;
+}
+
+int cli_args_resolve(struct cli *cli, const struct cli_command *command, struct cli_args *args)
+{
+	struct resolve resolve = {.cli = cli, .command = command, .args = args};
+	int error = cli_mounts_read(&resolve.mounts, &resolve.nmounts);
+	for (size_t i = 0; i < args->npaths && !error; i++)
+		error = args->paths[i]->text ? resolve_one(&resolve, args->paths[i]) : 0;
+	cli_mounts_free(resolve.mounts, resolve.nmounts);
+	if (error) {
+		cli_fail(cli, "operands", error);
+		return CLI_EXIT_SOME;
+	}
+	return 0;
+}
+
+void cli_path_as_host(struct cli_path *path)
+{
+	if (path->kind == CLI_VOLUME && path->in_mount) {
+		path->kind = CLI_HOST;
+		path->in_mount = false;
+	}
+}
+
+void cli_not_in_volume(struct cli *cli, const struct cli_path *path)
+{
+	const char *host = path->host ? path->host : path->text;
+	if (access(host, F_OK) != 0 && errno == ENOTCONN)
+		cli_failf(cli, path->text,
+			  "the mount is dead; detach it with 'linkfs umount', or mount the volume again");
+	else if (is_volume(host))
+		cli_failf(cli, path->text, "this is a volume; name a path in it: %s:/", path->text);
+	else
+		cli_failf(cli, path->text, "not inside a linkfs mount; write VOLUME:/PATH for a path in a volume");
+}

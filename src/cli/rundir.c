@@ -1,0 +1,67 @@
+/*
+ * rundir.c - where control sockets live: /run/linkfs for root, $XDG_RUNTIME_DIR/linkfs for others, and /tmp/linkfs-UID
+ * where neither is usable. The directory must belong to us and be closed to everyone else: in /tmp anyone could have
+ * made it first.
+ */
+#include "proto.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool usable(const char *path)
+{
+	struct stat st;
+	if (mkdir(path, 0700) != 0 && errno != EEXIST)
+		return false;
+	if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+		return false;
+	return (st.st_mode & 077) == 0 || chmod(path, 0700) == 0;
+}
+
+int cli_runtime_dir(char *buf, size_t size, struct linkfs_message *why)
+{
+	const char *base = geteuid() == 0 ? "/run" : getenv("XDG_RUNTIME_DIR");
+	int len = base && base[0] == '/' ? snprintf(buf, size, "%s/linkfs", base) : -1;
+	/* A socket's path has 107 bytes; "/UUID-PID.sock" takes 60. */
+	if (len > 0 && len < 48 && (size_t)len < size && usable(buf))
+		return 0;
+	snprintf(buf, size, "/tmp/linkfs-%u", (unsigned)geteuid());
+	if (usable(buf))
+		return 0;
+	if (why)
+		snprintf(why->text, sizeof(why->text),
+			 "%s: cannot be used for the control socket: it must be a directory of yours with mode 0700",
+			 buf);
+	return LINKFS_EACCES;
+}
+
+/* "UUID-PID.sock": the number, or 0. */
+static pid_t socket_pid(const char *name)
+{
+	const char *dash = strrchr(name, '-');
+	char *end;
+	long pid = dash ? strtol(dash + 1, &end, 10) : 0;
+	return pid > 0 && pid <= INT32_MAX && strcmp(end, ".sock") == 0 ? (pid_t)pid : 0;
+}
+
+void cli_runtime_clean(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+	if (!stream) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	for (struct dirent *e = readdir(stream); e; e = readdir(stream)) {
+		pid_t pid = socket_pid(e->d_name);
+		if (pid && kill(pid, 0) != 0 && errno == ESRCH)
+			unlinkat(fd, e->d_name, 0);
+	}
+	closedir(stream);
+}
