@@ -1,0 +1,39 @@
+/*
+ * world.h - what the tests of file content share: a volume in a temporary directory, files in it, and a checker that
+ * compares every extent row, block group and shared range with each other.
+ */
+#ifndef CONTENT_WORLD_H
+#define CONTENT_WORLD_H
+
+#include "test.h"
+
+#include <linkfs.h>
+#include <volume.h>
+
+struct world {
+	char *dir;    /* temporary; the volume is dir/v */
+	char *volume_path;
+	struct linkfs_volume *volume;
+	uint64_t limit_bytes;
+};
+
+void world_open(struct world *w, uint64_t limit_bytes);
+/* In a directory that is there, for tests that bring their own host. */
+void world_open_in(struct world *w, const char *dir, uint64_t limit_bytes);
+void world_reopen(struct world *w);
+void world_close(struct world *w);
+
+/* A new regular file of root, held. */
+uint64_t world_file(struct world *w, const char *name);
+void world_write(struct world *w, uint64_t ino, uint64_t offset, const void *buf, size_t size);
+void world_truncate(struct world *w, uint64_t ino, uint64_t size);
+uint64_t world_size(struct world *w, uint64_t ino);
+uint64_t world_blocks(struct world *w, uint64_t ino); /* of LK_BLOCK_SIZE */
+/* Reads size bytes, which must all be there. */
+void world_read(struct world *w, uint64_t ino, uint64_t offset, void *buf, size_t size);
+
+/* Commits, then fails the test when records contradict each other: tiling, counts, bitmaps, shared ranges, intents. Returns
+ * the blocks allocated. */
+uint64_t world_check(struct world *w);
+
+#endif
