@@ -62,8 +62,10 @@ int linkfs_path_make(struct linkfs_volume *volume, const struct linkfs_cred *cre
 	struct lk_inode inode = {0};
 	struct lk_where where;
 	struct lk_op op;
-	int rc;
+	int rc = lk_link_how(how, NULL);
 
+	if (rc)
+		return rc;
 	cred = lk_cred(cred);
 	rc = lk_call_begin(volume, &op, cred, 0);
 	if (rc)

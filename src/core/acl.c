@@ -36,6 +36,21 @@ static void put32(uint8_t *p, uint32_t v)
 	put16(p + 2, v >> 16);
 }
 
+static bool known_tag(uint32_t tag)
+{
+	switch (tag) {
+	case LK_ACL_USER_OBJ:
+	case LK_ACL_USER:
+	case LK_ACL_GROUP_OBJ:
+	case LK_ACL_GROUP:
+	case LK_ACL_MASK:
+	case LK_ACL_OTHER:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* Owner, users, group, groups, mask, other: each in its place; a mask where somebody is named. */
 static bool acl_valid(const struct lk_acl_entry *e, uint32_t count)
 {
@@ -64,7 +79,8 @@ static bool acl_valid(const struct lk_acl_entry *e, uint32_t count)
 	return true;
 }
 
-int lk_acl_parse(struct lk_op *op, const void *value, size_t size, struct lk_acl *out)
+/* Reads the format; whether the entries make an ACL is not asked. */
+static int read_entries(struct lk_op *op, const void *value, size_t size, struct lk_acl *out)
 {
 	const uint8_t *p = value;
 	struct lk_acl_entry *entries;
@@ -85,9 +101,9 @@ int lk_acl_parse(struct lk_op *op, const void *value, size_t size, struct lk_acl
 		entries[i].tag = (uint16_t)get16(p);
 		entries[i].perm = (uint16_t)get16(p + 2);
 		entries[i].id = entries[i].tag & (LK_ACL_USER | LK_ACL_GROUP) ? get32(p + 4) : NO_ID;
+		if (!known_tag(entries[i].tag))
+			return LINKFS_EINVAL;
 	}
-	if (count && !acl_valid(entries, count))
-		return LINKFS_EINVAL;
 	out->count = count;
 	out->entries = entries;
 	return 0;
@@ -118,10 +134,10 @@ static int load(struct lk_op *op, const struct lk_inode *inode, const char *name
 	int rc = lk_xattr_load(op, inode, name, &value);
 
 	if (rc == 0)
-		rc = lk_acl_parse(op, value.p, value.len, out);
-	if (rc == LINKFS_ENODATA || rc == LINKFS_EINVAL || rc == LINKFS_EOPNOTSUPP || (rc == 0 && out->count == 0))
+		rc = read_entries(op, value.p, value.len, out);
+	if (rc == LINKFS_ENODATA || rc == LINKFS_EINVAL || rc == LINKFS_EOPNOTSUPP)
 		return LINKFS_ECORRUPT;
-	return rc;
+	return rc == 0 && !acl_valid(out->entries, out->count) ? LINKFS_ECORRUPT : rc;
 }
 
 uint32_t lk_acl_mode(const struct lk_acl *acl, bool *minimal_out)
@@ -257,25 +273,36 @@ int lk_acl_inherit(struct lk_op *op, const struct linkfs_cred *cred, const struc
 	return rc;
 }
 
-int lk_acl_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, const char *name,
-	       const void *value, size_t size, bool kill_sgid)
+/* do_set_acl(), vfs_set_acl() and set_posix_acl() of Linux, in their order. */
+static int may_set(const struct linkfs_cred *cred, const struct lk_inode *inode, bool access, const struct lk_acl *acl,
+		   bool *nothing_out)
 {
-	bool access = strcmp(name, LK_ACL_ACCESS) == 0, minimal = true;
-	struct lk_acl acl = {0};
-	int rc = 0;
-
-	if (size)
-		rc = lk_acl_parse(op, value, size, &acl);
-	if (rc == 0)
-		rc = lk_perm_writable(op);
-	if (rc)
-		return rc;
 	if (lk_is_lnk(inode))
 		return LINKFS_EOPNOTSUPP;
-	if (!access && !lk_is_dir(inode))
-		return acl.count ? LINKFS_EACCES : 0;
+	if (!access && !lk_is_dir(inode)) {
+		*nothing_out = true;
+		return acl->count ? LINKFS_EACCES : 0;
+	}
 	if (!lk_cred_owns(cred, inode))
 		return LINKFS_EPERM;
+	return acl->count && !acl_valid(acl->entries, acl->count) ? LINKFS_EINVAL : 0;
+}
+
+int lk_acl_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, const char *name,
+	       const void *value, size_t size, bool kill_sgid, bool *same_out)
+{
+	bool access = strcmp(name, LK_ACL_ACCESS) == 0, minimal = true, nothing = false;
+	struct lk_acl acl = {0};
+	int rc = lk_perm_writable(op);
+
+	if (rc == 0 && size)
+		rc = read_entries(op, value, size, &acl);
+	if (rc == 0)
+		rc = may_set(cred, inode, access, &acl, &nothing);
+	if (rc || nothing) {
+		*same_out = nothing;
+		return rc;
+	}
 	if (access && acl.count) {
 		inode->mode = (inode->mode & ~INT64_C(0777)) | lk_acl_mode(&acl, &minimal);
 		if (kill_sgid || (!lk_cred_may_all(cred) && !lk_cred_in_group(cred, inode->gid)))
@@ -284,5 +311,8 @@ int lk_acl_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode
 	if (acl.count && !(access && minimal))
 		return store(op, inode, name, &acl);
 	rc = lk_xattr_erase(op, inode, name);
-	return rc == LINKFS_ENODATA ? 0 : rc;
+	if (rc != LINKFS_ENODATA)
+		return rc;
+	*same_out = acl.count == 0;
+	return 0;
 }

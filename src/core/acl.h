@@ -22,8 +22,6 @@ struct lk_acl {
 	const struct lk_acl_entry *entries; /* in the op's arena */
 };
 
-/* LINKFS_EINVAL for what the kernel would not take, LINKFS_EOPNOTSUPP for another version. count may be 0. */
-int lk_acl_parse(struct lk_op *op, const void *value, size_t size, struct lk_acl *out);
 /* The mode's permission bits that acl stands for; *minimal_out: nothing of it is lost by that. */
 uint32_t lk_acl_mode(const struct lk_acl *acl, bool *minimal_out);
 /* 0 or LINKFS_EACCES, for a credential that is not the inode's owner. */
@@ -33,8 +31,9 @@ int lk_acl_chmod(struct lk_op *op, struct lk_inode *inode);
 /* Gives a new inode (not a symlink) what dir hands on: its default ACL, or else cred's umask. The inode's mode is
  * final afterwards; it is not put. */
 int lk_acl_inherit(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir, struct lk_inode *inode);
-/* setxattr of an ACL under its rules: name is one of the two; size 0 removes it. Changes inode, does not put. */
+/* setxattr of an ACL under its rules: name is one of the two; size 0, or a value without entries, removes
+ * it. Changes inode, does not put; *same_out (false before) is set when there was nothing to change. */
 int lk_acl_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, const char *name,
-	       const void *value, size_t size, bool kill_sgid);
+	       const void *value, size_t size, bool kill_sgid, bool *same_out);
 
 #endif

@@ -109,6 +109,15 @@ static int apply_owner(struct lk_op *op, const struct linkfs_cred *cred, struct 
 	return 0;
 }
 
+/* The kernel's order to drop privileges with nothing beside it. It does not tell why: chown(-1, -1), which drops all of
+ * them, or root's write to a file with capabilities, which drops only those. */
+static int apply_kill(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode)
+{
+	if (cred->uid == 0 && (inode->flags & LK_INODE_HAS_CAPS))
+		return lk_perm_kill_caps(op, inode);
+	return lk_perm_kill_privs(op, inode);
+}
+
 static int apply_mode(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, uint32_t mode)
 {
 	inode->mode = (inode->mode & S_IFMT) | (mode & 07777);
@@ -135,7 +144,7 @@ int lk_attr_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inod
 	if (rc == 0 && (c->valid & (LINKFS_SET_UID | LINKFS_SET_GID)))
 		rc = apply_owner(op, cred, &changed, c);
 	else if (rc == 0 && (c->valid & LINKFS_SET_KILL_SUIDGID) && !(c->valid & LINKFS_SET_SIZE))
-		rc = lk_perm_kill_privs(op, &changed);
+		rc = apply_kill(op, cred, &changed);
 	if (rc == 0 && (c->valid & LINKFS_SET_MODE))
 		rc = apply_mode(op, cred, &changed, c->mode);
 	if (rc)

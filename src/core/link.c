@@ -50,10 +50,9 @@ int lk_link_prepare(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 	return rc ? rc : lk_perm_create(op, cred, &where->dir.inode);
 }
 
-/* The type and permissions that how asks for, as mknod(2) and mkdir(2) take them. */
-static int check_how(const struct linkfs_make *how, uint32_t *mode_out)
+int lk_link_how(const struct linkfs_make *how, uint32_t *mode_out)
 {
-	uint32_t type = how->mode & S_IFMT;
+	uint32_t type = how->mode & S_IFMT, bits = 07777;
 
 	switch (type) {
 	case 0:
@@ -66,12 +65,13 @@ static int check_how(const struct linkfs_make *how, uint32_t *mode_out)
 	case S_IFBLK:
 		break;
 	case S_IFDIR: /* mkdir takes no setuid and setgid; the directory above hands setgid on */
-		*mode_out = S_IFDIR | (how->mode & 01777);
-		return 0;
+		bits = 01777;
+		break;
 	default:
 		return LINKFS_EINVAL;
 	}
-	*mode_out = type | (how->mode & 07777);
+	if (mode_out)
+		*mode_out = type | (how->mode & bits);
 	return 0;
 }
 
@@ -80,7 +80,7 @@ int lk_link_make_at(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 {
 	struct lk_inode *dir = &where->dir.inode, inode;
 	uint32_t mode;
-	int rc = check_how(how, &mode);
+	int rc = lk_link_how(how, &mode);
 
 	if (rc)
 		return rc;
@@ -113,7 +113,7 @@ int lk_link_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_whe
 {
 	struct lk_slot slot;
 	uint32_t mode;
-	int rc = check_how(how, &mode);
+	int rc = lk_link_how(how, &mode);
 
 	if (rc == 0)
 		rc = lk_link_prepare(op, cred, where, S_ISDIR(mode), &slot);

@@ -8,6 +8,9 @@
 
 #include "resolve.h"
 
+/* The type and permissions that how asks for, as mknod(2) and mkdir(2) take them (mode_out may be NULL): LINKFS_EINVAL
+ * for a type that cannot be made, which Linux says before it looks at the path. */
+int lk_link_how(const struct linkfs_make *how, uint32_t *mode_out);
 int lk_link_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const struct linkfs_make *how,
 		 struct lk_inode *out);
 /* As make of a regular file for a name that was looked for and is absent (open with O_CREAT). */

@@ -96,6 +96,7 @@ int lk_walk_begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cr
 	walk->expansions = 0;
 	walk->need_dir = false;
 	walk->depth = 0;
+	walk->where = (struct lk_where){.name = ".", .len = 1, .last = LK_LAST_ROOT};
 	push(walk, path, path + len);
 	return place_of(op, path[0] == '/' ? LINKFS_ROOT_INO : at, &walk->where.dir);
 }

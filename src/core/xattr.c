@@ -339,7 +339,7 @@ int lk_xattr_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_ino
 	if (size > LINKFS_XATTR_SIZE_MAX)
 		return LINKFS_E2BIG;
 	if (space_of(name) == SPACE_ACL)
-		rc = lk_acl_set(op, cred, &changed, name, value, size, flags & LINKFS_XATTR_KILL_SGID);
+		rc = lk_acl_set(op, cred, &changed, name, value, size, flags & LINKFS_XATTR_KILL_SGID, &same);
 	else
 		rc = set_plain(op, cred, &changed, name, value, size, flags, &same);
 	return rc || same ? rc : finish(op, inode, &changed);
@@ -363,13 +363,14 @@ int lk_xattr_remove(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 {
 	struct lk_inode changed = *inode;
 	enum space space = space_of(name);
+	bool same = false;
 	int rc = check_name(name);
 
 	if (rc)
 		return rc;
 	if (space == SPACE_ACL) {
-		rc = lk_acl_set(op, cred, &changed, name, NULL, 0, false);
-		return rc ? rc : finish(op, inode, &changed);
+		rc = lk_acl_set(op, cred, &changed, name, NULL, 0, false, &same);
+		return rc || same ? rc : finish(op, inode, &changed);
 	}
 	rc = lk_perm_writable(op);
 	if (rc == 0)

@@ -41,6 +41,7 @@ static const struct step make_rows[] = {
 	S(R, MK, "c", .n = S_IFCHR | 0600),
 	S(R, MK, "b", .n = S_IFBLK | 0600),
 	S(R, MK, "untyped", .n = 0600),
+	S(R, MK, "nope/lnk", .n = S_IFLNK | 0600, .want = LINKFS_EINVAL),
 	S(R, MK, "lnk", .n = S_IFLNK | 0600, .want = LINKFS_EINVAL),
 	S(R, SYM, "l2/", "f", .want = LINKFS_ENOENT),
 	S(R, SYM, "l2", "", .want = LINKFS_ENOENT),
