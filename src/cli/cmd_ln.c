@@ -53,7 +53,7 @@ static char *relative_text(const char *dir, const char *target)
 		to = stpcpy(to, k + 1 < ups || *rest ? "../" : "..");
 	stpcpy(to, rest);
 	if (!text[0])
-		strcpy(text, ".");
+		memcpy(text, ".", 2);
 	return text;
 }
 

@@ -87,7 +87,7 @@ static int set_path(char **path, size_t *len, size_t *cap, size_t keep, const ch
 	}
 	if (keep && (*path)[keep - 1] != '/')
 		(*path)[keep++] = '/';
-	strcpy(*path + keep, name);
+	memcpy(*path + keep, name, strlen(name) + 1);
 	*len = keep + strlen(name);
 	return 0;
 }

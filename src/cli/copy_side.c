@@ -346,7 +346,7 @@ int copy_operand(struct copy *copy, const struct cli_path *path, struct copy_dir
 			return cli_gone(error);
 		}
 		dir = st.ino;
-		strcpy(copy_of_name, ".");
+		memcpy(copy_of_name, ".", 2);
 	}
 	*dir_out = (struct copy_dir){.volume = volume, .ino = dir, .fd = -1};
 	*name_out = copy_of_name;
