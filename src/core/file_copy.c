@@ -30,15 +30,17 @@ static int check(struct copy *c, bool *settle)
 		r = lk_file_check_type(&from);
 	if (r == 0)
 		r = lk_file_check_type(&to);
-	if (r == 0 && (c->from_offset > INT64_MAX - c->length || c->to_offset > INT64_MAX - c->length))
+	if (r == 0 && (c->from_offset > UINT64_MAX - c->length || c->to_offset > UINT64_MAX - c->length))
 		r = LINKFS_EOVERFLOW;
+	else if (r == 0 && (c->from_offset > INT64_MAX || c->to_offset > INT64_MAX))
+		r = LINKFS_EINVAL;
 	if (r == 0) {
 		uint64_t size = (uint64_t)from.size;
 		c->length = c->from_offset < size ? LK_MIN(c->length, size - c->from_offset) : 0;
-		if (c->length && c->to_offset >= LINKFS_FILE_SIZE_MAX)
+		if (c->to_offset >= LINKFS_FILE_SIZE_MAX)
 			r = LINKFS_EFBIG;
 		else
-			c->length = LK_MIN(c->length, LINKFS_FILE_SIZE_MAX - LK_MIN(c->to_offset, LINKFS_FILE_SIZE_MAX));
+			c->length = LK_MIN(c->length, LINKFS_FILE_SIZE_MAX - c->to_offset);
 		if (r == 0 && c->from == c->to && c->to_offset < c->from_offset + c->length &&
 		    c->from_offset < c->to_offset + c->length)
 			r = LINKFS_EINVAL;
@@ -160,7 +162,7 @@ static int copy_locked(struct copy *c, uint64_t *done_out)
 int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset, uint64_t to,
 		       uint64_t to_offset, uint64_t length, uint64_t *done_out)
 {
-	struct copy c = {fs, cred, from, from_offset, to, to_offset, LK_MIN(length, (uint64_t)INT64_MAX), NULL};
+	struct copy c = {fs, cred, from, from_offset, to, to_offset, length, NULL};
 	int r = lk_node_lock2(fs, from, to);
 	if (r)
 		return r;

@@ -27,6 +27,8 @@ int lk_link_new_inode(struct lk_op *op, const struct linkfs_cred *cred, const st
 			mode &= ~(uint32_t)S_ISGID;
 	}
 	out->mode = mode;
+	if (S_ISREG(mode))
+		out->flags |= LK_INODE_INLINE; /* empty: small until it grows */
 	return S_ISLNK(mode) ? 0 : lk_acl_inherit(op, cred, dir, out);
 }
 
