@@ -255,7 +255,9 @@ static int find_file(const char *dir, bool create, char **out, struct linkfs_mes
 
 static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *why)
 {
-	int r = lk_sqlite_connect(db->path, flags, db->read_only ? NULL : &db->space, &db->handle, why);
+	int r = db->read_only ? 0 : lk_sqlite_make_files(db, flags & LK_DB_CREATE);
+	if (!r)
+		r = lk_sqlite_connect(db->path, flags, db->read_only ? NULL : &db->space, &db->handle, why);
 	if (!r && flags & LK_DB_CREATE)
 		r = lk_sqlite_create_schema(db->handle, why);
 	if (!r)
@@ -278,7 +280,8 @@ int lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struc
 	if (!db)
 		return LINKFS_ENOMEM;
 	db->base.ops = &ops;
-	db->space.wal_fd = db->space.db_fd = -1;
+	db->space.wal_fd = db->space.db_fd = db->space.shm_fd = -1;
+	db->side_space = db->space;
 	db->read_only = flags & LK_DB_READONLY;
 	if (pthread_mutex_init(&db->side_lock, NULL)) {
 		free(db);

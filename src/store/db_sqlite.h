@@ -54,11 +54,12 @@ struct lk_sqlite {
 
 	pthread_mutex_t side_lock;
 	sqlite3 *side; /* the checkpointer's connection */
+	struct lk_space side_space;
 
 	struct lk_space space;
 	uint64_t dirty;   /* bound of the pages this transaction has changed */
+	bool tight;       /* a reservation failed: the next empty WAL gives back what it can */
 	uint64_t db_room; /* pages the database can take at least before its counts must be looked at again */
-	int shm_regions;  /* of the WAL index, allocated */
 };
 
 /* _sql.c: SQL text, appended to *out and NUL-terminated. */
@@ -105,6 +106,7 @@ int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing);
 int lk_sqlite_checkpoint(struct lk_db *base, bool slice);
 int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out);
 int lk_sqlite_empty_wal(struct lk_sqlite *db);
+int lk_sqlite_make_files(struct lk_sqlite *db, bool create);
 int lk_sqlite_space_open(struct lk_sqlite *db);
 void lk_sqlite_space_close(struct lk_sqlite *db, uint64_t pages);
 

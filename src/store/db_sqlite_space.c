@@ -14,55 +14,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define STEP_MIN (256u * 1024)
 #define STEP_MAX (16u * 1024 * 1024)
-#define SHM_REGION 32768
 #define SHM_REGION_FRAMES 4096
 
-static int host_error(int error)
-{
-	return error == EDQUOT || error == EFBIG ? LINKFS_ENOSPC : linkfs_from_errno(error);
-}
-
-/* For hosts without fallocate: the file is grown by writing zeros behind its end. */
-static int write_zeros(int fd, uint64_t to)
-{
-	static const uint8_t zeros[65536];
-	off_t end = lseek(fd, 0, SEEK_END);
-	if (end < 0)
-		return host_error(errno);
-	for (uint64_t at = (uint64_t)end; at < to;) {
-		size_t n = (size_t)LK_MIN(to - at, (uint64_t)sizeof(zeros));
-		int r = lk_pwrite_all(fd, zeros, n, at);
-		if (r)
-			return r;
-		at += n;
-	}
-	return 0;
-}
-
-static int allocate(struct lk_space *space, int fd, uint64_t from, uint64_t to)
-{
-	if (!space->no_fallocate) {
-		while (fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from))) {
-			if (errno == EINTR)
-				continue;
-			if (errno != EOPNOTSUPP && errno != ENOSYS)
-				return host_error(errno);
-			space->no_fallocate = true;
-			break;
-		}
-		if (!space->no_fallocate)
-			return 0;
-	}
-	return write_zeros(fd, to);
-}
-
-/* Grows *allocated to at least need bytes: doubling up to STEP_MAX, or, when the host has not that much, just need. */
+/* Grows *allocated to at least need bytes: doubling up to STEP_MAX, or, when the host has not that much, by less. */
 static int grow(struct lk_space *space, int fd, uint64_t *allocated, uint64_t need)
 {
 	if (need <= *allocated)
@@ -70,15 +32,15 @@ static int grow(struct lk_space *space, int fd, uint64_t *allocated, uint64_t ne
 	if (fd < 0)
 		return LINKFS_ENOSPC;
 	uint64_t step = LK_MIN(LK_MAX(*allocated, (uint64_t)STEP_MIN), (uint64_t)STEP_MAX);
-	uint64_t to = LK_MAX(need, *allocated + step);
-	int r = allocate(space, fd, *allocated, to);
-	if (r == LINKFS_ENOSPC && to > need) {
-		to = need;
-		r = allocate(space, fd, *allocated, to);
+	for (;;) {
+		uint64_t to = LK_MAX(need, *allocated + step);
+		int r = lk_space_allocate(space, fd, *allocated, to);
+		if (!r)
+			*allocated = to;
+		if (r != LINKFS_ENOSPC || to == need)
+			return r;
+		step = step / 4;
 	}
-	if (!r)
-		*allocated = to;
-	return r;
 }
 
 /* The WAL index covers what is allocated to the WAL. */
@@ -90,9 +52,9 @@ static int grow_shm(struct lk_sqlite *db)
 	int code = sqlite3_file_control(db->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
 	uint64_t frames = db->space.wal_allocated / LK_FRAME_SIZE + 64; /* the first region holds the header too */
 	int regions = (int)(frames / SHM_REGION_FRAMES) + 1;
-	for (; !code && db->shm_regions < regions; db->shm_regions++) {
+	for (int i = db->space.shm_regions; !code && i < regions; i++) {
 		void volatile *region = NULL;
-		code = file->pMethods->xShmMap(file, db->shm_regions, SHM_REGION, 1, &region);
+		code = file->pMethods->xShmMap(file, i, LK_SHM_REGION, 1, &region);
 	}
 	if (code)
 		return code == SQLITE_IOERR_SHMSIZE ? LINKFS_ENOSPC : lk_sqlite_error(code);
@@ -144,17 +106,10 @@ static int reserve_db(struct lk_sqlite *db, uint32_t pages, uint32_t keep)
 	return 0;
 }
 
-int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing)
+static int reserve(struct lk_sqlite *db, uint32_t pages, uint32_t keep)
 {
-	struct lk_sqlite *db = lk_sqlite_of(base);
-	if (db->lost)
-		return LINKFS_EIO;
-	if (db->read_only)
-		return LINKFS_EROFS;
-	uint32_t keep = freeing ? 0 : LK_RESERVE_PAGES;
 	uint64_t dirty = db->dirty + pages;
-	uint64_t need = db->space.wal_used + LK_WAL_HEADER + (dirty + keep) * LK_FRAME_SIZE;
-	if (need > db->space.wal_allocated) {
+	if (db->space.wal_used + LK_WAL_HEADER + (dirty + keep) * LK_FRAME_SIZE > db->space.wal_allocated) {
 		int cached = 0, highest = 0;
 		if (!sqlite3_db_status(db->handle, SQLITE_DBSTATUS_CACHE_USED, &cached, &highest, 0) && cached >= 0)
 			dirty = LK_MIN(dirty, (uint64_t)cached / LK_PAGE_SIZE + pages);
@@ -172,6 +127,18 @@ int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing)
 	return 0;
 }
 
+int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	if (db->lost)
+		return LINKFS_EIO;
+	if (db->read_only)
+		return LINKFS_EROFS;
+	int r = reserve(db, pages, freeing ? 0 : LK_RESERVE_PAGES);
+	db->tight |= r == LINKFS_ENOSPC;
+	return r;
+}
+
 /* ---- checkpoints ------------------------------------------------------------------------------------------------------ */
 
 static int checkpoint_on(sqlite3 *handle, int mode, int *frames_out)
@@ -183,6 +150,14 @@ static int checkpoint_on(sqlite3 *handle, int mode, int *frames_out)
 	return code == SQLITE_BUSY ? 0 : lk_sqlite_error(code);
 }
 
+/* The host is full: what the WAL does not need goes to the database. The WAL is empty, as SQLite's own TRUNCATE left it. */
+static void give_wal_back(struct lk_space *space)
+{
+	uint64_t kept = LK_WAL_HEADER + (uint64_t)LK_RESERVE_PAGES * 2 * LK_FRAME_SIZE;
+	if (space->wal_fd >= 0 && space->wal_allocated > kept && ftruncate(space->wal_fd, (off_t)kept) == 0)
+		space->wal_allocated = kept;
+}
+
 /* TRUNCATE begins the WAL anew (our file layer keeps the file's length). Readers are not waited for. */
 int lk_sqlite_empty_wal(struct lk_sqlite *db)
 {
@@ -192,12 +167,15 @@ int lk_sqlite_empty_wal(struct lk_sqlite *db)
 	(void)sqlite3_busy_timeout(db->handle, LK_DB_BUSY_MS);
 	if (!r && frames >= 0)
 		db->space.wal_used = frames ? LK_WAL_HEADER + (uint64_t)frames * LK_FRAME_SIZE : 0;
+	if (!r && frames == 0 && db->tight)
+		give_wal_back(&db->space);
+	db->tight = false;
 	return r;
 }
 
 static int side_open(struct lk_sqlite *db)
 {
-	int r = lk_sqlite_connect(db->path, 0, &db->space, &db->side, NULL);
+	int r = lk_sqlite_connect(db->path, 0, &db->side_space, &db->side, NULL);
 	if (r)
 		return r;
 	r = lk_sqlite_exec(db->side, "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA cache_size=-256");
@@ -239,27 +217,66 @@ int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out)
 	return r;
 }
 
-/* ---- open and close ----------------------------------------------------------------------------------------------------- */
+/* ---- create, open and close ----------------------------------------------------------------------------------------------------- */
+
+static int make_file(const char *path, int flags)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0666);
+	if (fd < 0)
+		return linkfs_from_errno(errno);
+	/* On a host that copies on write (btrfs) an overwrite may lack space, whatever was preallocated. Pages have
+	 * checksums of our own. Hosts that know no such flag refuse it, and need none. */
+	int attributes = 0;
+	if (ioctl(fd, FS_IOC_GETFLAGS, &attributes) == 0) {
+		attributes |= FS_NOCOW_FL;
+		(void)ioctl(fd, FS_IOC_SETFLAGS, &attributes);
+	}
+	return close(fd) ? linkfs_from_errno(errno) : 0;
+}
+
+static char *path_with(const struct lk_sqlite *db, const char *suffix)
+{
+	size_t len = strlen(db->path), more = strlen(suffix) + 1;
+	char *path = malloc(len + more);
+	if (path) {
+		memcpy(path, db->path, len);
+		memcpy(path + len, suffix, more);
+	}
+	return path;
+}
+
+/* Before the first connection: the WAL index is made by us too, for the flag; one that is there is somebody's in use. */
+int lk_sqlite_make_files(struct lk_sqlite *db, bool create)
+{
+	char *wal = path_with(db, "-wal"), *shm = path_with(db, "-shm");
+	int r = wal && shm ? 0 : LINKFS_ENOMEM;
+	if (!r && create)
+		r = make_file(db->path, O_EXCL);
+	if (!r)
+		r = make_file(wal, create ? 0 : O_EXCL);
+	if (r == LINKFS_EEXIST && !create)
+		r = 0;
+	if (!r)
+		(void)make_file(shm, O_EXCL);
+	free(wal);
+	free(shm);
+	return r;
+}
 
 /* The owner's files for preallocation. A full host is no reason not to open: reading works, and deleting works within
  * what the last owner kept. */
 int lk_sqlite_space_open(struct lk_sqlite *db)
 {
-	size_t len = strlen(db->path);
-	char *wal = malloc(len + sizeof("-wal"));
+	char *wal = path_with(db, "-wal");
 	if (!wal)
 		return LINKFS_ENOMEM;
-	memcpy(wal, db->path, len);
-	memcpy(wal + len, "-wal", sizeof("-wal"));
 	db->space.db_fd = open(db->path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	db->space.wal_fd = open(wal, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	int error = errno;
 	free(wal);
 	if (db->space.db_fd < 0 || db->space.wal_fd < 0)
 		return linkfs_from_errno(error);
-	int r = lk_sqlite_reserve(&db->base, 0, false);
-	if (r == LINKFS_ENOSPC)
-		r = lk_sqlite_reserve(&db->base, 0, true);
+	int r = reserve(db, 0, LK_RESERVE_PAGES);
 	db->dirty = 0;
 	return r == LINKFS_ENOSPC ? 0 : r;
 }
@@ -283,10 +300,9 @@ static void shrink_db(struct lk_space *space, uint64_t pages)
 		return;
 	/* Drops what is allocated behind the end, and zeros written there where there is no fallocate. */
 	if (ftruncate(space->db_fd, LK_MIN(size, (off_t)end)) == 0)
-		(void)allocate(space, space->db_fd, end, end + kept);
+		(void)lk_space_allocate(space, space->db_fd, end, end + kept);
 }
 
-/* After the connections are closed: SQLite's file locks would go with any descriptor of meta.db that is closed earlier. */
 void lk_sqlite_space_close(struct lk_sqlite *db, uint64_t pages)
 {
 	if (db->space.wal_fd >= 0 && db->space.db_fd >= 0) {
@@ -294,8 +310,6 @@ void lk_sqlite_space_close(struct lk_sqlite *db, uint64_t pages)
 		if (db->space.wal_used == 0)
 			shrink_db(&db->space, pages);
 	}
-	if (db->space.wal_fd >= 0)
-		(void)close(db->space.wal_fd);
-	if (db->space.db_fd >= 0)
-		(void)close(db->space.db_fd);
+	lk_space_close(&db->space);
+	lk_space_close(&db->side_space);
 }

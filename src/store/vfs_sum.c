@@ -11,8 +11,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -24,6 +25,7 @@ struct sum_file {
 	enum kind kind;
 	struct sum_file *db; /* of a WAL: its database */
 	struct lk_space *space;
+	const char *name; /* of a database; SQLite keeps it as long as the file is open */
 	int64_t header_at; /* of a WAL: offset of the frame header kept in header, to be written with its page; or -1 */
 	uint8_t header[LK_FRAME_HEADER];
 	uint8_t order; /* of the words in a WAL's checksums: 0 not known yet, 1 little-endian, 2 big-endian */
@@ -301,8 +303,38 @@ static int file_characteristics(sqlite3_file *file)
 	return real(file)->pMethods->xDeviceCharacteristics(real(file)) | SQLITE_IOCAP_POWERSAFE_OVERWRITE;
 }
 
+/* The WAL index is written through a mapping, where a lack of space is a SIGBUS. SQLite takes one block per 4 KiB of it,
+ * which is not all on a host with smaller blocks. The first call opens it: the unix layer then cuts an old one. */
+static int shm_allocate(sqlite3_file *file, int region, int size)
+{
+	struct lk_space *space = sum_of(file)->space;
+	void volatile *mapped = NULL;
+	int code = real(file)->pMethods->xShmMap(real(file), region, size, 0, &mapped);
+	if (code)
+		return code;
+	if (space->shm_fd < 0) {
+		char name[PATH_MAX];
+		int len = snprintf(name, sizeof(name), "%s-shm", sum_of(file)->name);
+		if (len < 0 || (size_t)len >= sizeof(name))
+			return SQLITE_CANTOPEN;
+		space->shm_fd = open(name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+		if (space->shm_fd < 0)
+			return SQLITE_IOERR_SHMOPEN;
+	}
+	int r = lk_space_allocate(space, space->shm_fd, 0, ((uint64_t)region + 1) * (uint64_t)size);
+	if (!r)
+		space->shm_regions = region + 1;
+	return r ? SQLITE_IOERR_SHMSIZE : SQLITE_OK;
+}
+
 static int shm_map(sqlite3_file *file, int region, int size, int extend, void volatile **out)
 {
+	struct lk_space *space = sum_of(file)->space;
+	if (space && extend && region >= space->shm_regions) {
+		int code = shm_allocate(file, region, size);
+		if (code)
+			return code;
+	}
 	return real(file)->pMethods->xShmMap(real(file), region, size, extend, out);
 }
 
@@ -348,6 +380,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 	memset(f, 0, sizeof(*f));
 	f->kind = flags & SQLITE_OPEN_WAL ? WAL : MAIN_DB;
 	f->header_at = -1;
+	f->name = name;
 	if (f->kind == WAL)
 		f->db = sum_of(sqlite3_database_file_object(name));
 	real(file)->pMethods = NULL;

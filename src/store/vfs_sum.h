@@ -19,6 +19,7 @@
 #define LK_PAGE_SUMMED (LK_PAGE_SIZE - LK_PAGE_RESERVED)
 #define LK_WAL_HEADER 32
 #define LK_FRAME_HEADER 24
+#define LK_SHM_REGION 32768 /* bytes in which SQLite maps the WAL index */
 #define LK_FRAME_SIZE (LK_FRAME_HEADER + LK_PAGE_SIZE)
 
 /* Codes of xRead. They are kinds of SQLITE_CORRUPT on purpose: after an IOERR SQLite would take the whole transaction
@@ -29,6 +30,8 @@
 /* What the owner's connections share with their files. The WAL's numbers are the owner thread's. */
 struct lk_space {
 	int wal_fd, db_fd;      /* for preallocation; -1: none */
+	int shm_fd;             /* of the WAL index, likewise; opened by the file layer */
+	int shm_regions;        /* of it, allocated */
 	uint64_t wal_used;      /* bytes written since the WAL began anew */
 	uint64_t wal_allocated; /* bytes that writes to the WAL cannot lack */
 	uint64_t db_allocated;
@@ -40,6 +43,11 @@ struct lk_space {
 
 /* The name to open with; registers the layer once per process. NULL when it cannot. */
 const char *lk_vfs_sum(void);
+
+/* Allocates bytes from to to of the file: its length may grow where the host has no fallocate. */
+int lk_space_allocate(struct lk_space *space, int fd, uint64_t from, uint64_t to);
+/* After the connections are closed: closing any descriptor of meta.db or its WAL index drops SQLite's locks on it. */
+void lk_space_close(struct lk_space *space);
 
 uint64_t lk_page_sum(const void *page, uint32_t number);
 
