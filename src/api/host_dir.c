@@ -37,7 +37,7 @@ static int absolute(const char *path, char **out, struct linkfs_message *why)
 int lk_host_volume_dir(const char *path, char **dir_out, struct linkfs_message *why)
 {
 	struct stat st;
-	char meta[PATH_MAX], *dir;
+	char meta[PATH_MAX], *dir = NULL;
 	if (stat(path, &st)) {
 		int e = errno;
 		if (e == ENOENT)

@@ -5,6 +5,7 @@
 #include "inode.h"
 
 #include "inode_cache.h"
+#include "txn_impl.h"
 
 #define KNOWN_FLAGS                                                                                                  \
 	(LK_INODE_INLINE | LK_INODE_KEEP_LINKS | LK_INODE_TRACKED | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL |    \
@@ -70,11 +71,9 @@ int lk_inode_put(struct lk_op *op, struct lk_inode *inode)
 	inode->born = op->fs->epoch;
 	if (!valid(inode, (uint64_t)inode->ino, op->fs->epoch))
 		return LINKFS_ECORRUPT;
-	lk_inode_cache_changes(op, (uint64_t)inode->ino);
-	int r = lk_txn_put(op, LK_T_INODE, inode);
-	if (r == 0)
-		lk_inode_cache_set(op->fs, inode);
-	return r;
+	int r = lk_op_changes(op);
+	/* A number that this op's counter gave out has no row yet. */
+	return r ? r : lk_inode_cache_change(op, inode, inode->ino >= op->counters[LK_COUNTER_NEXT_INO]);
 }
 
 int lk_inode_new(struct lk_op *op, struct lk_inode *out)
@@ -98,9 +97,12 @@ int lk_inode_new(struct lk_op *op, struct lk_inode *out)
 int lk_inode_erase(struct lk_op *op, uint64_t ino)
 {
 	struct lk_inode key = {.ino = (int64_t)ino};
-	lk_inode_cache_changes(op, ino);
-	lk_inode_cache_drop(op->fs, ino);
-	int r = lk_txn_erase(op, LK_T_INODE, &key);
+	bool row;
+	int r = lk_op_changes(op);
+	if (r == 0)
+		r = lk_inode_cache_remove(op, ino, &row);
+	if (r == 0 && row)
+		r = lk_txn_erase(op, LK_T_INODE, &key);
 	if (r)
 		return r == LINKFS_ENOENT ? LINKFS_ESTALE : r;
 	return lk_txn_count(op, LK_COUNTER_INODES, -1, NULL);

@@ -1,6 +1,12 @@
 /*
- * inode_cache.h - the live inode records used last, in memory: write-through, so that it never knows more than the database.
- * Layer: core, behind inode.c. Guarded by fs->lock.
+ * inode_cache.h - live inode records in memory: those used last, and those changed since the last flush.
+ * Layer: core, behind inode.c and txn*.c. Guarded by fs->lock.
+ *
+ * J1 A clean record equals the database's row.
+ * J2 A dirty record is newer than its row (or has none yet). Rows of table inode are written by a flush only, which is never
+ *    inside a savepoint; an op erases rows in its savepoint. So what an op did to dirty records is undone from its log,
+ *    and clean ones need no undo.
+ * J3 The flush comes before COMMIT and before a snapshot: what is durable or in history is complete.
  */
 #ifndef LK_INODE_CACHE_H
 #define LK_INODE_CACHE_H
@@ -9,16 +15,26 @@
 
 struct lk_inode_cache;
 
+#define LK_INODES_DIRTY_MAX 2048u
+
 int lk_inode_cache_new(struct lk_inode_cache **out);
 void lk_inode_cache_free(struct lk_inode_cache *cache);
 /* NULL when it is not there. Valid until the next call. */
 const struct lk_inode *lk_inode_cache_find(struct lk_fs *fs, uint64_t ino);
-/* What the database holds now. */
+/* A clean record, as just read. */
 void lk_inode_cache_set(struct lk_fs *fs, const struct lk_inode *inode);
-void lk_inode_cache_drop(struct lk_fs *fs, uint64_t ino);
-/* Notes that op changes ino's record: an undo forgets it. */
-void lk_inode_cache_changes(struct lk_op *op, uint64_t ino);
+/* The op changes a record; fresh: it has no row. LINKFS_ENOMEM changes nothing. */
+int lk_inode_cache_change(struct lk_op *op, const struct lk_inode *inode, bool fresh);
+/* The op removes it from memory. *row_out: there is a row as well. */
+int lk_inode_cache_remove(struct lk_op *op, uint64_t ino, bool *row_out);
 void lk_inode_cache_undo(struct lk_op *op);
+/* Forgets everything: what was not flushed is lost. */
 void lk_inode_cache_clear(struct lk_fs *fs);
+
+/* Writes the dirty records' rows. Outside any savepoint. After a failure they are all still dirty. */
+int lk_inode_cache_flush(struct lk_fs *fs);
+uint32_t lk_inode_cache_dirty(const struct lk_fs *fs);
+/* Pages that a flush may dirty, for T4. */
+uint32_t lk_inode_cache_pages(const struct lk_fs *fs);
 
 #endif

@@ -3,19 +3,21 @@
  * Layer: core. txn_rows.c writes versioned rows, txn_view.c reads them at a snapshot, txn_commit.c makes them durable.
  *
  * Invariants, cited by number in the tests:
- * I1  An op that ended with 0 stands wholly; any other op left nothing: no row, no counter, no block, no cached record.
+ * I1  An op that ended with 0 stands wholly; any other op left nothing: no row, no counter, no block, no inode record (J1-J3 in
+ *     inode_cache.h).
  * I2  Ops stand in the order of their ends; what is durable is always a prefix of them (F1).
  * I3  Metadata that is durable names only data bytes that are durable: data is synced before COMMIT, under the lock for
  *     what was written since the first sync.
  * I4  After a failed sync, COMMIT or undo nothing is written any more (T4); every later sync says so.
  * I5  With no snapshot (N = 0), a write of a row is one write and no read.
  * I6  A row visible in an existing snapshot is never lost: it is live with born <= s, or in history (K2).
- * I7  A counter in memory equals the row plus what the open transaction's ops added; INODES is exact, NEXT_INO may skip.
+ * I7  A counter in memory equals the row plus what the standing ops of the open transaction added.
  * I8  Nothing to commit means no sync, no write and no wake-up.
  */
 #include "txn_impl.h"
 
 #include "inode_cache.h"
+#include "name_cache.h"
 #include "orphan.h"
 
 #include <stdlib.h>
@@ -66,7 +68,9 @@ static int prove_space(struct lk_op *op)
 	struct lk_fs *fs = op->fs;
 	bool frees = op->flags & LK_OP_FREES;
 	uint32_t pages = op->flags & LK_OP_BULK ? LK_OP_BULK_PAGES : LK_OP_PAGES;
-	int r = fs->db->ops->reserve(fs->db, pages, frees);
+	int r = lk_inode_cache_dirty(fs) < LK_INODES_DIRTY_MAX ? 0 : lk_inode_cache_flush(fs);
+	if (r == 0)
+		r = fs->db->ops->reserve(fs->db, pages + lk_inode_cache_pages(fs), frees);
 	if (r != LINKFS_ENOSPC)
 		return r;
 	r = lk_batch_close(fs);
@@ -78,16 +82,31 @@ static int prove_space(struct lk_op *op)
 	return r ? r : fs->db->ops->reserve(fs->db, pages, frees);
 }
 
-int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
+static void op_init(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
 {
-	bool write = flags & LK_OP_WRITE;
 	memset(op, 0, offsetof(struct lk_op, first_chunk));
 	op->fs = fs;
 	op->view = LK_VIEW_LIVE;
 	op->flags = flags;
 	op->arena = op->first_chunk;
 	op->arena_end = op->first_chunk + sizeof(op->first_chunk);
+}
 
+void lk_op_internal(struct lk_fs *fs, struct lk_op *op)
+{
+	op_init(fs, op, LK_OP_WRITE | LK_OP_SILENT);
+	op->changed = op->savepoint = true;
+}
+
+void lk_op_internal_done(struct lk_op *op)
+{
+	arena_done(op);
+}
+
+int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
+{
+	bool write = flags & LK_OP_WRITE;
+	op_init(fs, op, flags);
 	(void)pthread_mutex_lock(&fs->lock);
 	struct lk_batch *batch = fs->batch;
 	int r = 0;
@@ -110,22 +129,27 @@ int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
 	return 0;
 }
 
-int lk_op_writes(struct lk_op *op)
+int lk_op_changes(struct lk_op *op)
 {
-	if (op->savepoint) {
-		op->rows++;
+	op->rows++;
+	if (op->changed)
 		return 0;
-	}
 	if (!(op->flags & LK_OP_WRITE) || op->view != LK_VIEW_LIVE || atomic_load(&op->fs->poisoned))
 		return LINKFS_EROFS;
 	if (op->refused)
 		return op->refused;
-	int r = op->fs->db->ops->savepoint(op->fs->db);
-	if (r)
-		return r;
-	op->savepoint = true;
-	op->rows++;
+	op->changed = true;
 	return 0;
+}
+
+int lk_op_writes(struct lk_op *op)
+{
+	int r = lk_op_changes(op);
+	if (r || op->savepoint)
+		return r;
+	r = op->fs->db->ops->savepoint(op->fs->db);
+	op->savepoint = r == 0;
+	return r;
 }
 
 /* I1 for everything outside the rows. */
@@ -133,13 +157,13 @@ static void forget(struct lk_op *op)
 {
 	struct lk_fs *fs = op->fs;
 	struct lk_batch *batch = fs->batch;
-	for (int i = 1; i < LK_COUNTERS; i++) {
-		if (i != LK_COUNTER_NEXT_INO)
-			batch->counters[i] = op->counters[i];
-	}
+	/* NEXT_INO too: nobody has seen the numbers of an op that failed. */
+	memcpy(batch->counters, op->counters, sizeof(batch->counters));
 	fs->epoch = batch->counters[LK_COUNTER_EPOCH];
 	fs->newest_snapshot = op->newest_snapshot;
 	lk_inode_cache_undo(op);
+	if (op->changed)
+		lk_name_cache_clear(fs);
 	if (fs->alloc)
 		lk_alloc_undo(fs->alloc, &op->alloc);
 }
@@ -155,6 +179,11 @@ static void take_back(struct lk_op *op)
 {
 	struct lk_fs *fs = op->fs;
 	int r = op->savepoint ? fs->db->ops->undo(fs->db) : 0;
+	if (r == 0 && op->first) {
+		_Alignas(8) char row[LK_RECORD_MAX] = {0};
+		memcpy(row, op->first_key, sizeof(op->first_key));
+		r = lk_db_erase(fs->db, &lk_tables[op->first_table], row);
+	}
 	forget(op);
 	if (r)
 		lk_batch_lost(fs, r);
@@ -173,7 +202,7 @@ static int finish_write(struct lk_op *op, int result, bool *commit_out)
 	}
 	if (fs->alloc)
 		lk_alloc_keep(fs->alloc, &op->alloc);
-	if (op->savepoint)
+	if (op->changed)
 		*commit_out = lk_batch_stands(fs, op);
 	return 0;
 }

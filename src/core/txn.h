@@ -19,7 +19,7 @@
 #define LK_OP_BULK 8u   /* a step of long work, with hundreds of rows: T4 proves more for it */
 
 #define LK_OP_ARENA 4096
-#define LK_OP_INODES 16
+#define LK_FIRST_KEY 3
 
 /* Zeroed by lk_op_begin() but for the arena's first chunk; callers set view, and read fs, view, flags and now_ns. */
 struct lk_op {
@@ -30,12 +30,14 @@ struct lk_op {
 	struct lk_alloc_log alloc;
 	/* The rest is txn's. */
 	uint32_t rows;              /* row writes so far */
-	bool savepoint;             /* the savepoint is open: something was written */
+	bool changed;               /* something was written */
+	bool savepoint;             /* the savepoint is open */
+	bool first;                 /* first_key was inserted before a savepoint: its undo is to erase it */
 	bool discard;               /* a commit within begin: the discard that belongs to it is due */
 	int refused;                /* why the first write must fail: T4's proof */
-	bool inodes_lost;           /* more inodes changed than inodes[] holds */
-	uint8_t inode_count;        /* of inodes[]: what the inode cache must forget when the op is undone */
-	uint64_t inodes[LK_OP_INODES];
+	enum lk_table_id first_table;
+	int64_t first_key[LK_FIRST_KEY];
+	struct lk_inode_log *inode_log; /* inode_cache.c's */
 	int64_t counters[LK_COUNTERS]; /* as they were at begin, as is newest_snapshot */
 	int64_t newest_snapshot;
 	struct linkfs_event *events; /* in the arena */
@@ -61,8 +63,8 @@ uint32_t lk_op_flags(const struct linkfs_cred *cred, uint32_t more);
 /* len bytes (16-aligned, not zeroed) that live until lk_op_end(); NULL when out of memory. */
 void *lk_op_alloc(struct lk_op *op, size_t len);
 
-/* Records. get and scan read at op->view; put, insert and erase are for the live view. put and insert set the record's
- * born. Scans of a versioned table at a snapshot merge live and history in key order (LK_BY_KEY only). Bytes of a record
+/* Records. Table inode is inode.h's alone: its live rows may be older than its records until a commit. get and scan read
+ * at op->view; put, insert and erase are for the live view. put and insert set the record's born. Scans of a versioned table at a snapshot merge live and history in key order (LK_BY_KEY only). Bytes of a record
  * got live in the op's arena until lk_op_end(): pointers stay valid though it grows (it is chained, not moved). */
 int lk_txn_get(struct lk_op *op, enum lk_table_id table, const void *key, void *record);
 int lk_txn_put(struct lk_op *op, enum lk_table_id table, void *record);
@@ -83,7 +85,7 @@ int lk_op_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, con
 typedef int lk_history_fn(struct lk_op *op, const void *record);
 void lk_txn_on_history(struct lk_fs *fs, enum lk_table_id table, lk_history_fn *kept, lk_history_fn *dropped);
 
-/* K2's snapshots, as far as rows go. add: the state before this op under s->name; sets s->epoch. mark: not readable any more.
+/* K2's snapshots, as far as rows go. add: the state before this op under s->name; sets s->epoch; the op's first write. mark: not readable any more.
  * drop: one step of the deletion, at most max_rows history rows; when none is left the snapshot's row goes. */
 int lk_txn_snapshot_add(struct lk_op *op, struct lk_snapshot *s);
 int lk_txn_snapshot_mark(struct lk_op *op, int64_t epoch);

@@ -6,6 +6,7 @@
 #include "txn_impl.h"
 
 #include "inode_cache.h"
+#include "name_cache.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -92,6 +93,7 @@ int lk_batch_poison(struct lk_fs *fs, int error, bool rolled_back)
 		(void)fs->db->ops->rollback(fs->db);
 		batch->open = false;
 		lk_inode_cache_clear(fs);
+		lk_name_cache_clear(fs);
 		/* Only for what info and statfs show: nothing is written any more. */
 		(void)lk_counters_load(fs);
 	}
@@ -109,6 +111,7 @@ void lk_batch_lost(struct lk_fs *fs, int error)
 		batch->open = false;
 		batch->rows = 0;
 		lk_inode_cache_clear(fs);
+		lk_name_cache_clear(fs);
 		return;
 	}
 	(void)lk_batch_poison(fs, error, true);
@@ -145,7 +148,9 @@ int lk_batch_commit(struct lk_fs *fs)
 	int r = lk_data_sync(fs->data);
 	if (r)
 		return lk_batch_poison(fs, r, false);
-	r = lk_alloc_flush(fs->alloc);
+	r = lk_inode_cache_flush(fs);
+	if (r == 0)
+		r = lk_alloc_flush(fs->alloc);
 	if (r == 0)
 		r = counters_write(fs);
 	if (r == 0)

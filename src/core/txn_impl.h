@@ -62,8 +62,15 @@ bool lk_batch_stands(struct lk_fs *fs, const struct lk_op *op);
 int lk_batch_poison(struct lk_fs *fs, int error, bool rolled_back);
 int lk_counters_load(struct lk_fs *fs);
 
-/* Before a row write: EROFS, T4's answer, the savepoint. */
+/* Before a change of anything: EROFS, T4's answer. */
+int lk_op_changes(struct lk_op *op);
+/* Before a row write: that, and the savepoint. */
 int lk_op_writes(struct lk_op *op);
+/* An op that is no caller's, for work on rows between ops. */
+void lk_op_internal(struct lk_fs *fs, struct lk_op *op);
+void lk_op_internal_done(struct lk_op *op);
+/* K2's put, without lk_op_writes(). */
+int lk_row_put(struct lk_op *op, const struct lk_table *table, void *record);
 /* Copies a record and its bytes into the op's arena. */
 int lk_record_copy(struct lk_op *op, const struct lk_table *table, const void *record, void *out);
 /* The live row, whatever op->view is. */

@@ -85,32 +85,53 @@ static int keep(struct lk_op *op, const struct lk_table *table, const void *key)
 	return r;
 }
 
-int lk_txn_put(struct lk_op *op, enum lk_table_id id, void *record)
+int lk_row_put(struct lk_op *op, const struct lk_table *table, void *record)
 {
-	const struct lk_table *table = &lk_tables[id];
-	int r = lk_op_writes(op);
-	if (r)
-		return r;
 	if (table->versioned) {
-		if (op->fs->newest_snapshot) {
-			r = keep(op, table, record);
-			if (r && r != LINKFS_ENOENT)
-				return r;
-		}
+		int r = op->fs->newest_snapshot ? keep(op, table, record) : 0;
+		if (r && r != LINKFS_ENOENT)
+			return r;
 		*lk_int_at(&table->columns[table->born_column], record) = op->fs->epoch;
 	}
 	return lk_db_put(op->fs->db, table, record);
 }
 
+int lk_txn_put(struct lk_op *op, enum lk_table_id id, void *record)
+{
+	int r = lk_op_writes(op);
+	return r ? r : lk_row_put(op, &lk_tables[id], record);
+}
+
+/* Whether an insert can be undone by erasing the key, without a savepoint: the op's first row write, with a key of integers that
+ * stand first in the record. */
+static bool is_first(const struct lk_op *op, const struct lk_table *table)
+{
+	if (op->savepoint || op->first || table->key_count > LK_FIRST_KEY)
+		return false;
+	for (uint8_t i = 0; i < table->key_count; i++) {
+		if (table->columns[i].type != LK_INT || table->columns[i].offset != i * sizeof(int64_t))
+			return false;
+	}
+	return true;
+}
+
 int lk_txn_insert(struct lk_op *op, enum lk_table_id id, void *record)
 {
 	const struct lk_table *table = &lk_tables[id];
-	int r = lk_op_writes(op);
+	bool first = is_first(op, table);
+	int r = first ? lk_op_changes(op) : lk_op_writes(op);
 	if (r)
 		return r;
 	if (table->versioned)
 		*lk_int_at(&table->columns[table->born_column], record) = op->fs->epoch;
-	return lk_db_insert(op->fs->db, table, record);
+	r = lk_db_insert(op->fs->db, table, record);
+	if (r == 0 && first) {
+		op->first = true;
+		op->first_table = id;
+		memset(op->first_key, 0, sizeof(op->first_key));
+		memcpy(op->first_key, record, table->key_count * sizeof(int64_t));
+	}
+	return r;
 }
 
 int lk_txn_erase(struct lk_op *op, enum lk_table_id id, const void *key)

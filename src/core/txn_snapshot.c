@@ -4,12 +4,21 @@
  */
 #include "txn_impl.h"
 
+#include "inode_cache.h"
+
 #include <string.h>
 
 int lk_txn_snapshot_add(struct lk_op *op, struct lk_snapshot *s)
 {
 	int64_t epoch = op->fs->epoch, next_ino;
-	int r = lk_txn_count(op, LK_COUNTER_NEXT_INO, 0, &next_ino);
+	/* Inode records must be rows before the epoch ends, and rows they become outside savepoints only. */
+	if (op->changed)
+		return LINKFS_EINVAL;
+	int r = lk_op_changes(op);
+	if (r == 0)
+		r = lk_inode_cache_flush(op->fs);
+	if (r == 0)
+		r = lk_txn_count(op, LK_COUNTER_NEXT_INO, 0, &next_ino);
 	if (r)
 		return r;
 	struct lk_snapshot row = *s;

@@ -356,7 +356,9 @@ static void long_history(void **state)
 			struct lk_target row = {.ino = ino, .text = {"t", 1}, .tracks = i};
 			assert_int_equal(ino == 11 || i < 2 ? lk_txn_put(&op, LK_T_TARGET, &row) : 0, 0);
 		}
+		assert_int_equal(lk_op_end(&op, 0), 0);
 		struct lk_snapshot s = {0};
+		assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE), 0);
 		assert_int_equal(lk_txn_snapshot_add(&op, &s), 0);
 		assert_int_equal(lk_op_end(&op, 0), 0);
 		epochs[i] = s.epoch;
