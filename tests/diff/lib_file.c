@@ -49,14 +49,21 @@ static void open_file(struct lib *state, const struct op *op, struct text *out)
 				  .regular = S_ISREG(st.mode)};
 }
 
+/* A system call's offsets are signed: it refuses what begins or ends beyond them before it looks at the file. */
+static bool is_beyond(int64_t offset, int64_t len)
+{
+	return offset < 0 || len < 0 || offset > INT64_MAX - len;
+}
+
 static void read_file(const struct lib_slot *slot, const struct op *op, struct text *out)
 {
 	size_t done = 0;
 	unsigned char *buf = malloc((size_t)op->n[2] + 1);
 	if (!buf)
 		lk_die("out of memory");
-	/* Only a system call has negative offsets, and only it refuses what ends beyond them. */
-	int result = linkfs_file_read(slot->file, (uint64_t)op->n[1], buf, (size_t)op->n[2], &done);
+	int result = LINKFS_EINVAL;
+	if ((slot->flags & O_ACCMODE) == O_WRONLY || !is_beyond(op->n[1], op->n[2]))
+		result = linkfs_file_read(slot->file, (uint64_t)op->n[1], buf, (size_t)op->n[2], &done);
 	if (lk_lib_result(out, result))
 		lk_answer_bytes(out, buf, done);
 	free(buf);
@@ -69,7 +76,9 @@ static void write_file(const struct lib_slot *slot, const struct op *op, struct 
 	if (!buf)
 		lk_die("out of memory");
 	lk_fill(buf, (size_t)op->n[2], op->n[3], op->n[1]);
-	int result = linkfs_file_write(slot->file, (uint64_t)op->n[1], buf, (size_t)op->n[2], &done);
+	int result = LINKFS_EINVAL;
+	if ((slot->flags & O_ACCMODE) == O_RDONLY || !is_beyond(op->n[1], op->n[2]))
+		result = linkfs_file_write(slot->file, (uint64_t)op->n[1], buf, (size_t)op->n[2], &done);
 	if (lk_lib_result(out, result))
 		lk_text_add(out, " %zu", done);
 	free(buf);
@@ -149,7 +158,7 @@ static void file_status(const struct lib *state, const struct lib_slot *slot, st
 	struct answer_stat answer;
 	if (lk_lib_result(out, linkfs_file_stat(slot->file, &st))) {
 		lk_lib_stat(&st, &answer);
-		lk_answer_stat(out, &answer, state->side->atime);
+		lk_answer_stat(out, &answer, state->side);
 	}
 }
 
@@ -182,6 +191,9 @@ static void set_attr(const struct lib *state, const struct lib_slot *slot, const
 		set.gid = (uint32_t)op->n[2];
 	} else if (!lk_lib_times(op, 1, &set)) {
 		lk_text_add(out, "EINVAL");
+		return;
+	} else if (set.valid == 0) { /* both times left out: Linux does not even look */
+		lk_text_add(out, "ok");
 		return;
 	}
 	lk_lib_result(out, linkfs_node_setattr(state->volume, &state->cred, slot->ino, &set, NULL));

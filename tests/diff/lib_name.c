@@ -90,7 +90,7 @@ static void status(struct lib *state, const struct op *op, struct text *out)
 	if (!lk_lib_result(out, linkfs_path_stat(state->volume, &state->cred, state->at, state->p, op->n[0] ? 0 : LINKFS_NOFOLLOW, &st)))
 		return;
 	lk_lib_stat(&st, &answer);
-	lk_answer_stat(out, &answer, state->side->atime);
+	lk_answer_stat(out, &answer, state->side);
 	lk_text_add(out, " born %s", st.btime_ns > st.ctime_ns - INT64_C(86400000000000) && st.btime_ns <= st.ctime_ns + 1000000000
 					     ? "now"
 					     : "at another time");
@@ -189,8 +189,10 @@ static void set_attr(struct lib *state, const struct op *op, struct text *out)
 		set.size = (uint64_t)op->n[0];
 	} else {
 		flags = op->n[4] ? LINKFS_NOFOLLOW : 0;
-		if (!lk_lib_times(op, 0, &set)) {
-			lk_text_add(out, "EINVAL");
+		if (!lk_lib_times(op, 0, &set)) { /* seconds and nanoseconds are apart in the system call, which walks first */
+			struct linkfs_stat st;
+			int result = linkfs_path_stat(state->volume, &state->cred, state->at, state->p, flags, &st);
+			lk_lib_result(out, result ? result : LINKFS_EINVAL);
 			return;
 		}
 		if (op->n[1] == -2 && op->n[3] == -2) { /* Linux does not even look at the path then */

@@ -27,7 +27,7 @@ struct options {
 	const char *backend, *dir, *reference, *save;
 	unsigned users;
 	int seconds, shrink_seconds;
-	bool verbose, keep_going;
+	bool verbose, keep_going, no_atime;
 	uint64_t corrupt;
 };
 
@@ -166,7 +166,7 @@ static void set_up(struct options *options, struct run_config *config)
 		config->sides[i].against_lib = library;
 		config->sides[i].many_users = options->users > 1;
 		/* What the kernel reads from its own caches a FUSE server never hears of (design M9). */
-		config->sides[i].atime = !mounted || noatime;
+		config->sides[i].atime = (!mounted || noatime) && !options->no_atime;
 	}
 	config->sides[1].corrupt = options->corrupt;
 	config->on = library ? OP_ON_LIB : OP_ON_MOUNT;
@@ -194,27 +194,28 @@ static void save_ops(const struct options *options, const struct op_list *ops, c
 }
 
 /* One seed after the other until enough operations agree. */
-static int random_runs(const struct options *options, const struct run_config *config)
+static int random_runs(const struct options *options, struct run_config *config)
 {
 	struct op_list ops = {0};
 	struct run_result result;
-	char seen[64][160];
-	size_t done = 0, count = 0, differences = 0;
+	static char reported[64][160];
+	size_t done = 0, differences = 0;
 	time_t start = time(NULL);
 	uint64_t seed = options->seed;
 	printf("# seed %llu, %zu operations, %s, %u users\n", (unsigned long long)seed, options->ops, options->backend, options->users);
 	fflush(stdout);
+	config->reported = reported;
 	for (; done < options->ops && time(NULL) - start < options->seconds; seed++) {
 		lk_run_generated(config, seed, options->length, &ops, &result);
 		done += result.done;
 		if (result.differs) {
 			bool known = false;
-			for (size_t i = 0; i < count; i++)
-				known = known || strcmp(seen[i], result.signature) == 0;
+			for (size_t i = 0; i < config->reported_count; i++)
+				known = known || strcmp(reported[i], result.signature) == 0;
 			differences++;
 			if (!known) {
-				if (count < 64)
-					memcpy(seen[count++], result.signature, sizeof(result.signature));
+				if (config->reported_count < 64)
+					memcpy(reported[config->reported_count++], result.signature, sizeof(result.signature));
 				printf("# seed %llu differs after %zu operations (%s); shrinking\n", (unsigned long long)seed, ops.count,
 				       result.signature);
 				fflush(stdout);
@@ -293,7 +294,7 @@ static int replay(const struct options *options, const struct run_config *config
 
 static const char usage[] =
 	"usage: diff [--backend lib|mount|ext4|tmpfs] [--dir DIR] [--reference DIR] [--seed N] [--ops N] [--length N]\n"
-	"            [--users N] [--seconds N] [--shrink-seconds N] [--keep-going] [--save DIR] [--verbose] [--corrupt N]\n"
+	"            [--users N] [--seconds N] [--shrink-seconds N] [--keep-going] [--save DIR] [--verbose] [--corrupt N] [--no-atime]\n"
 	"            [--replay FILE-OR-DIR ...]\n";
 
 int main(int argc, char **argv)
@@ -302,7 +303,7 @@ int main(int argc, char **argv)
 		{"backend", 1, NULL, 'b'}, {"dir", 1, NULL, 'd'},    {"reference", 1, NULL, 'R'},      {"seed", 1, NULL, 's'},
 		{"ops", 1, NULL, 'o'},     {"length", 1, NULL, 'l'}, {"users", 1, NULL, 'u'},          {"seconds", 1, NULL, 't'},
 		{"replay", 1, NULL, 'r'},  {"verbose", 0, NULL, 'v'}, {"keep-going", 0, NULL, 'k'},    {"save", 1, NULL, 'S'},
-		{"corrupt", 1, NULL, 'c'}, {"help", 0, NULL, 'h'},   {"shrink-seconds", 1, NULL, 'T'}, {NULL, 0, NULL, 0},
+		{"corrupt", 1, NULL, 'c'}, {"help", 0, NULL, 'h'},   {"shrink-seconds", 1, NULL, 'T'}, {"no-atime", 0, NULL, 'A'}, {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("LINKFS_SEED");
 	struct options options = {.seed = seed && *seed ? strtoull(seed, NULL, 0) : 1, .ops = 20000, .length = 1500, .backend = "lib",
@@ -322,6 +323,7 @@ int main(int argc, char **argv)
 		case 'T': options.shrink_seconds = atoi(optarg); break;
 		case 'v': options.verbose = true; break;
 		case 'k': options.keep_going = true; break;
+		case 'A': options.no_atime = true; break;
 		case 'S': options.save = optarg; break;
 		case 'c': options.corrupt = strtoull(optarg, NULL, 0); break;
 		case 'r':

@@ -263,7 +263,7 @@ size_t lk_xattr_value(const struct op *op, const char *name, unsigned char *buf,
 {
 	if (strncmp(name, "system.posix_acl_", 17) == 0 && op->n[1] != 0)
 		return lk_acl_blob(op->n[0], buf, room);
-	if (strcmp(name, "security.capability") == 0 && op->n[0] % 4 != 0) {
+	if (strcmp(name, "security.capability") == 0 && (op->n[0] % 4 != 0 || op->n[1] == 0)) {
 		/* struct vfs_cap_data, revision 2, effective: cap_net_raw permitted. */
 		memset(buf, 0, 20);
 		buf[0] = 1;

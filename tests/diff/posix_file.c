@@ -67,7 +67,9 @@ static void open_file(struct posix *state, const struct op *op, struct text *out
 			special = fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 		else
 			special = error == ENXIO || error == ENODEV || error == ENOTTY ||
-				  (fstatat(state->at, state->p, &st, 0) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode));
+				  (fstatat(state->at, state->p, &st, 0) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) ||
+				  (error == EACCES && (flags & O_CREAT) && (flags & O_NOFOLLOW) &&
+				   fstatat(state->at, state->p, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode));
 	}
 	if (special) {
 		state->skip = true;
@@ -221,7 +223,7 @@ static void file_status(const struct posix *state, int fd, struct text *out)
 	struct answer_stat answer;
 	if (lk_posix_result(out, fstat(fd, &st))) {
 		lk_posix_stat(&st, &answer);
-		lk_answer_stat(out, &answer, state->side->atime);
+		lk_answer_stat(out, &answer, state->side);
 	}
 }
 

@@ -102,7 +102,7 @@ static void status(struct posix *state, const struct op *op, struct text *out)
 	if (!lk_posix_result(out, fstatat(state->at, state->p, &st, flags)))
 		return;
 	lk_posix_stat(&st, &answer);
-	lk_answer_stat(out, &answer, state->side->atime);
+	lk_answer_stat(out, &answer, state->side);
 	if (statx(state->at, state->p, flags, STATX_BTIME, &stx) == 0)
 		lk_text_add(out, " born %s", !(stx.stx_mask & STATX_BTIME)                                ? "never"
 					     : stx.stx_btime.tv_sec < st.st_ctim.tv_sec - 86400 ||
@@ -181,25 +181,6 @@ static void set_times(struct posix *state, const struct op *op, struct text *out
 	lk_posix_result(out, utimensat(state->at, state->p, times, op->n[4] ? AT_SYMLINK_NOFOLLOW : 0));
 }
 
-/* xattr calls by path know no directory descriptor: go there for the call. */
-static int enter(const struct posix *state, int *back)
-{
-	*back = -1;
-	if (state->at == AT_FDCWD || state->p[0] == '/')
-		return 0;
-	*back = open(".", O_PATH | O_CLOEXEC);
-	return fchdir(state->at);
-}
-
-static void leave(int back)
-{
-	if (back < 0)
-		return;
-	if (fchdir(back))
-		lk_die("cannot go back: %s", strerror(errno));
-	close(back);
-}
-
 static void answer_value(struct text *out, ssize_t n, const void *value, int64_t room)
 {
 	if (!lk_posix_result(out, n))
@@ -226,12 +207,6 @@ static void answer_list(struct text *out, ssize_t n, const char *names, int64_t 
 static void xattr(struct posix *state, const struct op *op, struct text *out)
 {
 	static unsigned char value[LK_XATTR_ROOM];
-	int back;
-	if (enter(state, &back)) {
-		leave(back);
-		lk_answer_error(out, errno);
-		return;
-	}
 	const char *p = state->p, *q = state->q;
 	if (op->kind == OP_SETXATTR) {
 		size_t len = lk_xattr_value(op, q, value, sizeof(value));
@@ -247,21 +222,14 @@ static void xattr(struct posix *state, const struct op *op, struct text *out)
 	} else {
 		lk_posix_result(out, op->n[0] ? lremovexattr(p, q) : removexattr(p, q));
 	}
-	leave(back);
 }
 
 bool lk_posix_meta(struct posix *state, const struct op *op, struct text *out)
 {
 	switch ((int)op->kind) {
-	case OP_TRUNCATE: {
-		int back;
-		if (enter(state, &back) == 0)
-			lk_posix_result(out, truncate(state->p, op->n[0]));
-		else
-			lk_answer_error(out, errno);
-		leave(back);
+	case OP_TRUNCATE:
+		lk_posix_result(out, truncate(state->p, op->n[0]));
 		return true;
-	}
 	case OP_STAT:
 		status(state, op, out);
 		return true;
@@ -348,18 +316,9 @@ void lk_posix_name(struct posix *state, const struct op *op, struct text *out)
 		state->dirs[op->n[0]] = NULL;
 		lk_text_add(out, "ok");
 		break;
-	case OP_CHDIR: {
-		int back;
-		if (enter(state, &back) == 0 && chdir(p) == 0) {
-			lk_text_add(out, "ok");
-			if (back >= 0)
-				close(back);
-		} else {
-			lk_answer_error(out, errno);
-			leave(back);
-		}
+	case OP_CHDIR:
+		lk_posix_result(out, chdir(p));
 		break;
-	}
 	case OP_GETCWD:
 		current_dir(out);
 		break;

@@ -5,6 +5,10 @@
  * - seek on a file with blocks allocated but not written: ext4 takes "data" or "hole" from what its page cache holds.
  * - seek on a file that copy_file_range wrote to: ext4 fills holes of the source with zeros, linkfs shares its extents.
  * - library only: opening FIFOs, sockets and devices, which a kernel does and a library cannot.
+ * - library only: the access time of symlinks. Its walks read their text from memory and write nothing.
+ * - fallocate that fails: ext4 may have changed the times already.
+ * - library only: fs.protected_hardlinks is the host's policy above file systems (posix.c lifts it), and so is what
+ *   open with O_CREAT and O_NOFOLLOW says of another's symlink in a sticky directory.
  * Not drawn at all: collapse and insert range on the mount (FUSE has none); xattr values that exceed ext4's one block.
  * Never part of an answer: sizes of directories, st_blocks, inode numbers (same or not is), order of directories.
  */
@@ -136,6 +140,19 @@ static void set_signature(struct run_result *result, const struct op *op)
 	}
 }
 
+static bool is_reported(const struct run_config *config, const struct run_result *result)
+{
+	for (int i = 0; i < 2; i++) {
+		if (strncmp(result->answers[i].bytes, "ok", 2) == 0)
+			return false;
+	}
+	for (size_t i = 0; i < config->reported_count; i++) {
+		if (strcmp(config->reported[i], result->signature) == 0)
+			return true;
+	}
+	return false;
+}
+
 static bool compare_trees(struct run *run, struct run_result *result)
 {
 	bool alive = true;
@@ -172,9 +189,11 @@ static bool run_batch(struct run *run, const struct op *ops, size_t count, size_
 		}
 		result->done++;
 		if (!alive[0] || !alive[1] || !agree(&result->answers[0], &result->answers[1])) {
-			result->differs = true;
 			result->index = base + k;
 			set_signature(result, &ops[k]);
+			if (gen && alive[0] && alive[1] && is_reported(run->config, result))
+				continue;
+			result->differs = true;
 			return false;
 		}
 		if (gen)

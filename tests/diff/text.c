@@ -106,7 +106,7 @@ void lk_answer_error(struct text *out, int error)
 	lk_text_add(out, "%s", lk_errno_name(error));
 }
 
-void lk_answer_stat(struct text *out, const struct answer_stat *st, bool atime)
+void lk_answer_stat(struct text *out, const struct answer_stat *st, const struct side *side)
 {
 	static const char letters[] = "amc";
 	lk_text_add(out, " %06o nlink %llu %u:%u", (unsigned)st->mode, (unsigned long long)st->nlink, st->uid, st->gid);
@@ -117,7 +117,7 @@ void lk_answer_stat(struct text *out, const struct answer_stat *st, bool atime)
 	/* A time near the clock is "now"; any other was set by an operation and must be exact. */
 	int64_t now = (int64_t)time(NULL);
 	for (int i = 0; i < 3; i++) {
-		if (i == 0 && !atime)
+		if (i == 0 && (!side->atime || (S_ISLNK(st->mode) && side->against_lib)))
 			continue;
 		if (st->sec[i] > now - 86400 && st->sec[i] < now + 86400)
 			lk_text_add(out, " %c now", letters[i]);

@@ -76,7 +76,7 @@ static void walk_node(struct walk *walk, int64_t dir, const char *name, int64_t 
 			lk_text_add(walk->out, " list: %s", lk_errno_name(error));
 		lk_names_sort(&list);
 	}
-	lk_answer_stat(walk->out, &st, view->atime);
+	lk_answer_stat(walk->out, &st, view->side);
 	if (S_ISREG(st.mode) || S_ISLNK(st.mode)) {
 		uint64_t hash = 0;
 		error = view->content(view->state, dir, name, node, st.mode, &hash);
