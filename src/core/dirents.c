@@ -6,6 +6,7 @@
  * none, so that a cookie, which is hash and ordinal, means one entry for as long as that entry lives.
  */
 #include "dirents.h"
+#include "name_cache.h"
 
 #include <string.h>
 
@@ -57,6 +58,7 @@ struct find {
 	const char *name;
 	size_t len;
 	int64_t free_ord;
+	bool any;
 };
 
 static int find_row(void *arg, const void *record)
@@ -67,6 +69,7 @@ static int find_row(void *arg, const void *record)
 
 	if (rc)
 		return rc;
+	f->any = true;
 	if (d->ord == f->free_ord)
 		f->free_ord++;
 	if (d->name.len != f->len || memcmp(d->name.p, f->name, f->len) != 0)
@@ -90,6 +93,8 @@ int lk_dirent_find(struct lk_op *op, uint64_t dir, const char *name, size_t len,
 	slot->hash = lk_name_hash(op->fs->name_secret, name, len);
 	slot->ino = 0;
 	slot->type = 0;
+	if (op->view == LK_VIEW_LIVE && lk_name_cache_find(op->fs, slot, name, len))
+		return 0;
 	key.dir = (int64_t)dir;
 	key.hash = slot->hash;
 	key.ord = 0;
@@ -98,6 +103,12 @@ int lk_dirent_find(struct lk_op *op, uint64_t dir, const char *name, size_t len,
 		return rc;
 	if (slot->ino == 0)
 		slot->ord = f.free_ord;
+	if (op->view != LK_VIEW_LIVE)
+		return 0;
+	if (slot->ino)
+		lk_name_cache_set(op->fs, slot, name, len);
+	else if (!f.any)
+		lk_name_cache_set_empty(op->fs, slot);
 	return 0;
 }
 
@@ -126,6 +137,8 @@ int lk_dirent_insert(struct lk_op *op, struct lk_slot *slot, const char *name, s
 	rc = lk_txn_insert(op, LK_T_DIRENT, &d);
 	if (rc == LINKFS_EEXIST) /* the bucket was just read: the ordinal was free */
 		return LINKFS_ECORRUPT;
+	if (rc == 0)
+		lk_name_cache_set(op->fs, slot, name, len);
 	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ENTRY, slot->dir, name, len);
 }
 
@@ -138,6 +151,8 @@ int lk_dirent_replace(struct lk_op *op, struct lk_slot *slot, const char *name, 
 	slot->type = mode & S_IFMT;
 	fill(&d, slot, name, len);
 	rc = lk_txn_put(op, LK_T_DIRENT, &d);
+	if (rc == 0)
+		lk_name_cache_set(op->fs, slot, name, len);
 	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ENTRY, slot->dir, name, len);
 }
 
@@ -147,6 +162,7 @@ int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *n
 	int rc;
 
 	fill(&d, slot, name, len);
+	lk_name_cache_drop(op->fs, slot);
 	rc = lk_txn_erase(op, LK_T_DIRENT, &d);
 	if (rc == LINKFS_ENOENT) /* it was just read */
 		return LINKFS_ECORRUPT;

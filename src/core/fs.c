@@ -7,6 +7,7 @@
 #include "extent.h"
 #include "inode.h"
 #include "inode_cache.h"
+#include "name_cache.h"
 #include "node.h"
 #include "orphan.h"
 
@@ -142,6 +143,7 @@ static int read_super(struct lk_fs *fs, struct linkfs_message *why)
 static void fs_free(struct lk_fs *fs)
 {
 	lk_inode_cache_free(fs->inodes);
+	lk_name_cache_free(fs->names);
 	lk_node_table_free(fs->nodes);
 	if (fs->alloc)
 		lk_alloc_close(fs->alloc);
@@ -165,6 +167,8 @@ static int start(struct lk_fs *fs, struct linkfs_message *why)
 		r = lk_node_table_new(&fs->nodes);
 	if (r == 0)
 		r = lk_inode_cache_new(&fs->inodes);
+	if (r == 0)
+		r = lk_name_cache_new(&fs->names);
 	if (r == 0)
 		r = lk_txn_start(fs);
 	if (r == 0)

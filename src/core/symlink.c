@@ -1,7 +1,7 @@
 /*
  * symlink.c - symbolic links: the text, byte for byte (B1), and the index of its components.
  * Layer: core. Table component holds a row per component of a text, but "." and empty ones: the hash of its name, the
- * symlink, its position among those kept, and whether it is the last. "Who may point here" asks it by name and proves each
+ * symlink, its position among those kept, and whether it is the last. A text of nothing else has one row for ".". "Who may point here" asks it by name and proves each
  * candidate by walking. Rows may outlive the live text while a snapshot keeps it (section 3 of DESIGN.md).
  */
 #include "link.h"
@@ -32,6 +32,11 @@ static int each_component(const struct lk_fs *fs, uint64_t ino, const char *text
 			p = stop;
 			continue;
 		}
+		if (!name && p == end) {
+			c.hash = lk_name_hash(fs->name_secret, ".", 1);
+			c.is_last = 1;
+			return fn(arg, &c);
+		}
 		if (name) {
 			c.hash = lk_name_hash(fs->name_secret, name, name_len);
 			c.is_last = p == end;
@@ -39,8 +44,6 @@ static int each_component(const struct lk_fs *fs, uint64_t ino, const char *text
 			if (rc || p == end)
 				return rc;
 			c.position++;
-		} else if (p == end) {
-			return 0;
 		}
 		name = p;
 		name_len = (size_t)(stop - p);

@@ -150,7 +150,7 @@ static int compare_components(const void *a, const void *b)
 /* What the texts give, computed the plain way. */
 static void components_of(const struct fixture *f, const struct text *t, struct rows *out)
 {
-	char copy[4097], *save = NULL, *word, *words[2048];
+	char copy[4097], dot[] = ".", *save = NULL, *word, *words[2048];
 	int64_t n = 0;
 
 	memcpy(copy, t->text, t->len);
@@ -158,6 +158,8 @@ static void components_of(const struct fixture *f, const struct text *t, struct 
 	for (word = strtok_r(copy, "/", &save); word; word = strtok_r(NULL, "/", &save))
 		if (strcmp(word, ".") != 0)
 			words[n++] = word;
+	if (n == 0)
+		words[n++] = dot;
 	for (int64_t i = 0; i < n; i++) {
 		struct component c = {lk_name_hash(f->volume->fs->name_secret, words[i], strlen(words[i])), t->ino, i,
 				      i == n - 1};
@@ -221,6 +223,8 @@ static size_t check_all(struct fixture *f)
 	struct linkfs_info info;
 	size_t entries;
 
+	/* Records of inodes wait in memory for the commit. */
+	assert_int_equal(linkfs_volume_sync(f->volume), 0);
 	scan(f, LK_T_DIRENT, LK_BY_KEY, take_entry, &by_key);
 	scan(f, LK_T_DIRENT, LK_DIRENT_BY_INO, take_entry, &by_ino);
 	scan(f, LK_T_INODE, LK_BY_KEY, take_inode, &inodes);
@@ -418,6 +422,9 @@ static void full_bucket(void **state)
 	assert_int_equal(lk_dirent_insert(&op, &found, "other", 5, st.ino, S_IFREG), LINKFS_ENOSPC);
 	/* Taken back whole: no row of it stands. */
 	assert_int_equal(lk_op_end(&op, LINKFS_ENOSPC), LINKFS_ENOSPC);
+	assert_int_equal(linkfs_node_lookup(f->volume, NULL, 1, "probe", 5, 0, &st), 0);
+	assert_int_equal(linkfs_node_lookup(f->volume, NULL, 1, "n255", 4, 0, &st), LINKFS_ENOENT);
+	assert_int_equal(linkfs_path_make(f->volume, NULL, 1, "n255", &file, &st), 0);
 	check_all(f);
 }
 
