@@ -68,7 +68,7 @@ int lk_file_to_extents(struct lk_op *op, struct lk_inode *inode)
 		return r;
 	inode->flags &= ~(int64_t)LK_INODE_INLINE;
 	inode->size = size;
-	return size ? lk_file_block_put(op, inode, 0, content) : 0;
+	return size ? lk_file_block_put(op, inode, 0, 0, content) : 0;
 }
 
 /* ---- single blocks ---------------------------------------------------------------------------------------------- */
@@ -81,13 +81,13 @@ int lk_file_block_read(struct lk_fs *fs, uint64_t disk, uint64_t sum, void *out)
 	return lk_block_sum(out, LK_BLOCK_SIZE) == sum ? 0 : LINKFS_ECORRUPT;
 }
 
-int lk_file_block_put(struct lk_op *op, struct lk_inode *inode, uint64_t at, const void *block)
+int lk_file_block_put(struct lk_op *op, struct lk_inode *inode, uint64_t at, uint32_t replaced, const void *block)
 {
 	struct lk_fs *fs = op->fs;
 	struct lk_run run;
 	uint32_t runs;
 	uint8_t sum[8];
-	int r = lk_alloc_reserve(fs->alloc, 1, 0, &run, 1, &runs);
+	int r = lk_alloc_reserve_for(fs->alloc, 1, replaced, 0, &run, 1, &runs);
 	if (r)
 		return r;
 	r = lk_data_write(fs->data, run.block, 1, block);
@@ -118,7 +118,7 @@ int lk_file_zero_part(struct lk_op *op, struct lk_inode *inode, uint64_t at, uin
 	if (!any)
 		return 0;
 	memset(block + from, 0, to - from);
-	return lk_file_block_put(op, inode, at, block);
+	return lk_file_block_put(op, inode, at, 1, block);
 }
 
 int lk_file_clean_tail(struct lk_op *op, struct lk_inode *inode)

@@ -35,8 +35,9 @@ int lk_file_to_extents(struct lk_op *op, struct lk_inode *inode);
 
 /* Reads one block of RAW content and verifies it. */
 int lk_file_block_read(struct lk_fs *fs, uint64_t disk, uint64_t sum, void *out);
-/* Writes a new block and puts it in the place of file block at, in this op: for single blocks at the edges. */
-int lk_file_block_put(struct lk_op *op, struct lk_inode *inode, uint64_t at, const void *block);
+/* Writes a new block and puts it in the place of file block at, in this op: for single blocks at the edges. replaced: 1 when
+ * a block goes for it. */
+int lk_file_block_put(struct lk_op *op, struct lk_inode *inode, uint64_t at, uint32_t replaced, const void *block);
 /* Bytes [from, to) of file block at become zeros. */
 int lk_file_zero_part(struct lk_op *op, struct lk_inode *inode, uint64_t at, uint32_t from, uint32_t to);
 /* Before the size grows: what the last block holds past the size becomes zeros. */

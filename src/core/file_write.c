@@ -39,6 +39,7 @@ struct writing {
 
 	uint64_t first;
 	uint32_t blocks, fresh; /* in the range; of them to be reserved */
+	uint32_t replaced;      /* of those, in the place of blocks that nobody else names */
 	struct lk_buf want, segs; /* struct lk_seg: stretches as found, then with disk blocks */
 	struct lk_run few[INLINE_RUNS], *runs;
 	uint32_t run_count, used; /* runs before used are the op's business */
@@ -130,11 +131,14 @@ static int look_part(struct lk_op *op, struct writing *w, const struct lk_inode 
 	uint64_t covered = at;
 	for (uint32_t i = 0; r == 0 && i < map.pieces; i++) {
 		const struct lk_ext *p = &map.piece[i];
-		bool shared = true;
-		if (p->codec == LK_CODEC_UNWRITTEN)
+		bool unwritten = p->codec == LK_CODEC_UNWRITTEN, shared = true;
+		/* Who replaces blocks may do so on a full volume. */
+		if (unwritten || (w->fs->limit_blocks && p->codec == LK_CODEC_RAW))
 			r = lk_share_any(op, p->disk, p->count, &shared);
+		if (!shared && !unwritten)
+			w->replaced += (uint32_t)p->count;
 		if (r == 0)
-			r = want_add(w, p->count, p->disk, !shared);
+			r = want_add(w, p->count, p->disk, unwritten && !shared);
 		edge_look(&w->head, w->first, &map, p);
 		edge_look(&w->tail, w->first + w->blocks - 1, &map, p);
 		covered += p->count;
@@ -147,7 +151,7 @@ static int look_part(struct lk_op *op, struct writing *w, const struct lk_inode 
 static int reserve(struct writing *w, uint64_t hint)
 {
 	uint32_t n = 0;
-	int r = lk_alloc_reserve(w->fs->alloc, w->fresh, hint, w->few, INLINE_RUNS, &n);
+	int r = lk_alloc_reserve_for(w->fs->alloc, w->fresh, w->replaced, hint, w->few, INLINE_RUNS, &n);
 	if (r == LINKFS_ENOSPC && w->fresh > INLINE_RUNS) {
 		/* Room there may be, but in pieces. */
 		w->runs = malloc(w->fresh * sizeof(*w->runs));
@@ -155,7 +159,7 @@ static int reserve(struct writing *w, uint64_t hint)
 			w->runs = w->few;
 			return LINKFS_ENOMEM;
 		}
-		r = lk_alloc_reserve(w->fs->alloc, w->fresh, hint, w->runs, w->fresh, &n);
+		r = lk_alloc_reserve_for(w->fs->alloc, w->fresh, w->replaced, hint, w->runs, w->fresh, &n);
 	}
 	if (r == 0)
 		w->run_count = n;

@@ -365,10 +365,16 @@ static int take_all(struct lk_alloc *a, struct request *q, uint64_t hint)
 int lk_alloc_reserve(struct lk_alloc *a, uint32_t count, uint64_t hint, struct lk_run *runs, uint32_t max_runs,
 		     uint32_t *run_count_out)
 {
+	return lk_alloc_reserve_for(a, count, 0, hint, runs, max_runs, run_count_out);
+}
+
+int lk_alloc_reserve_for(struct lk_alloc *a, uint32_t count, uint32_t replaced, uint64_t hint, struct lk_run *runs,
+			 uint32_t max_runs, uint32_t *run_count_out)
+{
 	if (a->drain_blocks || atomic_load_explicit(&a->any_punched, memory_order_relaxed))
 		lk_freed_advance(a, false);
-	uint64_t held = a->busy - a->waiting;
-	if (held > a->limit_blocks || count > a->limit_blocks - held)
+	uint64_t held = a->busy - a->waiting, room = a->limit_blocks > held ? a->limit_blocks - held : 0;
+	if (count > replaced && count - replaced > room)
 		return LINKFS_ENOSPC;
 	struct request q = {.left = count, .runs = runs, .run_max = max_runs};
 	int r = take_all(a, &q, hint);

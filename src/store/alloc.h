@@ -30,6 +30,9 @@ void lk_alloc_close(struct lk_alloc *alloc);
  * LINKFS_ENOSPC reserves nothing. */
 int lk_alloc_reserve(struct lk_alloc *alloc, uint32_t count, uint64_t hint, struct lk_run *runs, uint32_t max_runs,
 		     uint32_t *run_count_out);
+/* The same for blocks that take the place of replaced others: those do not count against the volume's limit. */
+int lk_alloc_reserve_for(struct lk_alloc *alloc, uint32_t count, uint32_t replaced, uint64_t hint, struct lk_run *runs,
+			 uint32_t max_runs, uint32_t *run_count_out);
 /* Gives a reservation, or a part of one, back unused. */
 void lk_alloc_unreserve(struct lk_alloc *alloc, const struct lk_run *run);
 /* The host refused a write for space: until the next commit reserve where it has blocks already, low and in any piece. */
