@@ -57,8 +57,8 @@ int lk_fuse_write(struct lk_fuse_request *rq)
 		return LINKFS_EINVAL;
 	if (arg->write_flags & FUSE_WRITE_KILL_SUIDGID)
 		flags |= LINKFS_WRITE_KILL_SUIDGID;
-	/* Writes through the page cache are followed by the kernel's own FSYNC, once for all of a call's pieces;
-	 * direct ones are not. */
+	/* The kernel sends an FSYNC after a synchronous write, once for all pieces of a call, but not after an asynchronous
+	 * direct one. */
 	if ((arg->flags & (O_SYNC | O_DSYNC)) && (arg->flags & O_DIRECT))
 		flags |= LINKFS_WRITE_SYNC;
 	int r = linkfs_node_write(rq->mount->volume, &rq->cred, rq->ino, arg->offset, arg + 1, arg->size, flags, &done,

@@ -2,8 +2,8 @@
  * session.h - what the files of the mount share: the session (struct linkfs_mount), one request on its way through
  * dispatch, and the functions across files. How a request travels:
  *
- *   loop.c reads bytes -> dispatch.c checks the header and the table row -> ops_*.c unpacks, calls linkfs_node_*,
- *   packs (pack.c) -> dispatch.c writes the reply's header -> loop.c writes the bytes.
+ *   wait.c reads bytes -> dispatch.c checks the header and the table row -> ops_*.c unpacks, calls linkfs_node_*,
+ *   packs (pack.c) -> dispatch.c writes the reply's header -> wait.c writes the bytes.
  *
  * Everything between the two ends is a function of bytes to bytes and runs without a kernel in tests/fuse/.
  * Node id: the kernel's name of an inode; see lk_fuse_ino(). Layer: fuse; includes the public headers only.
@@ -49,7 +49,7 @@ struct linkfs_mount {
 	struct linkfs_volume *volume;
 	struct lk_fuse_conn conn;
 	struct lk_fuse_counts counts[LK_FUSE_OPCODES];
-	_Atomic uint32_t slow_ns[LK_FUSE_OPCODES]; /* moving average of the time to serve one (loop.c) */
+	_Atomic uint32_t slow_ns[LK_FUSE_OPCODES]; /* moving average of the time to serve one (pool.c) */
 	int fd;                                    /* the connection */
 	int stop_fd;                               /* eventfd: linkfs_mount_stop(), or a worker saw the connection go */
 	_Atomic bool stopping;                     /* asked to stop */
@@ -145,9 +145,10 @@ void lk_fuse_release_entries(struct linkfs_mount *mount, const void *records, si
 
 void lk_fuse_count(struct linkfs_mount *mount, uint32_t opcode, bool failed, uint64_t nanoseconds); /* counters.c */
 
-/* loop.c: serves with up to mount->threads threads until the connection is gone or lk_fuse_pool_end(). */
+/* pool.c: serves with up to mount->threads threads until the connection is gone or lk_fuse_pool_end(). */
 int lk_fuse_pool_start(struct linkfs_mount *mount);
 void lk_fuse_pool_end(struct linkfs_mount *mount); /* tells and waits for all workers */
+/* wait.c */
 /* Serves the first request, which must be INIT, within timeout_ms. */
 int lk_fuse_serve_init(struct linkfs_mount *mount, int timeout_ms);
 uint64_t lk_fuse_clock_ns(void);

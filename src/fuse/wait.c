@@ -1,0 +1,243 @@
+/*
+ * wait.c - one request: waiting for it, reading it, serving it, writing the reply.
+ *
+ * What costs is not our work but the way to us: waking a thread on an idle core takes 20 to 65 us, while our work takes 2
+ * to 6. A leader without work polls for a while that follows the pace of the requests, then sleeps in poll(2). One worker
+ * polls at a time, and only while nobody else wants the core: it yields between two looks, and if it does not get the core
+ * back at once it sleeps and polls no more for a while. An idle mount does nothing at all.
+ * Layer: fuse.
+ */
+#include "pool.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GAP_CAP_NS 400000u  /* longest gap between requests that counts in the average */
+#define GAP_POLL_NS 150000u /* poll while the average gap is below this */
+#define WINDOW_MAX_NS 300000u
+#define LOST_CORE_NS 20000u /* away for longer between two looks: somebody else wanted the core */
+#define BACKOFF_MIN_NS 2000000u
+#define BACKOFF_MAX_NS 128000000u
+
+uint64_t lk_fuse_clock_ns(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- buffers ---------------------------------------------------------------------------------------------- */
+
+int lk_fuse_worker_init(struct lk_fuse_worker *worker, struct linkfs_mount *mount)
+{
+	memset(worker, 0, sizeof(*worker));
+	worker->mount = mount;
+	worker->pool = mount->pool;
+	uint8_t *p = mmap(NULL, 2 * LK_FUSE_BUFFER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED)
+		return LINKFS_ENOMEM;
+	worker->in = p;
+	worker->out = p + LK_FUSE_BUFFER_SIZE;
+	return 0;
+}
+
+void lk_fuse_worker_done(struct lk_fuse_worker *worker)
+{
+	if (worker->in)
+		munmap(worker->in, 2 * LK_FUSE_BUFFER_SIZE);
+}
+
+bool lk_fuse_buffers_large(const struct lk_fuse_worker *worker)
+{
+	return worker->in_used > 16384 || worker->out_used > 16384;
+}
+
+void lk_fuse_buffers_trim(struct lk_fuse_worker *worker)
+{
+	madvise(worker->in, 2 * LK_FUSE_BUFFER_SIZE, MADV_DONTNEED);
+	worker->in_used = worker->out_used = 0;
+}
+
+/* ---- one request ------------------------------------------------------------------------------------------ */
+
+/* Length of the request read into worker->in; 0: none now; -1: the connection is gone. */
+static ssize_t read_request(struct lk_fuse_worker *worker)
+{
+	for (;;) {
+		ssize_t n = read(worker->mount->fd, worker->in, LK_FUSE_BUFFER_SIZE);
+		if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
+			if ((size_t)n > worker->in_used)
+				worker->in_used = (size_t)n;
+			return n;
+		}
+		if (n < 0 && (errno == EINTR || errno == ENOENT))
+			continue; /* ENOENT: the caller gave up while we read */
+		if (n < 0 && errno == EAGAIN)
+			return 0;
+		return -1;
+	}
+}
+
+uint32_t lk_fuse_opcode_of(const struct lk_fuse_worker *worker)
+{
+	uint32_t opcode = ((const struct fuse_in_header *)(const void *)worker->in)->opcode;
+	return opcode < LK_FUSE_OPCODES ? opcode : 0;
+}
+
+/* Returns true when the reply was an error. */
+bool lk_fuse_serve(struct lk_fuse_worker *worker, size_t len, uint64_t start)
+{
+	struct linkfs_mount *mount = worker->mount;
+	size_t n = lk_fuse_dispatch(mount, worker->in, len, worker->out, LK_FUSE_BUFFER_SIZE, &worker->rq);
+	bool failed = n && ((const struct fuse_out_header *)(const void *)worker->out)->error;
+	/* Before the reply, so that who has it finds itself counted. */
+	lk_fuse_count(mount, lk_fuse_opcode_of(worker), failed, lk_fuse_clock_ns() - start);
+	if (!n)
+		return false;
+	if (n > worker->out_used)
+		worker->out_used = n;
+	ssize_t w;
+	do {
+		w = write(mount->fd, worker->out, n);
+	} while (w < 0 && errno == EINTR);
+	if (w < 0)
+		lk_fuse_undo(&worker->rq, worker->out, n);
+	return failed;
+}
+
+/* ---- waiting ---------------------------------------------------------------------------------------------- */
+
+static void gap_note(struct lk_fuse_pool *pool, uint64_t gap_ns)
+{
+	uint64_t old = atomic_load_explicit(&pool->gap_ns, memory_order_relaxed);
+	if (gap_ns > GAP_CAP_NS)
+		gap_ns = GAP_CAP_NS;
+	atomic_store_explicit(&pool->gap_ns, old - old / 8 + gap_ns / 8, memory_order_relaxed);
+}
+
+/* How long to poll; 0: not at all. */
+static uint64_t poll_window(const struct lk_fuse_worker *worker, uint64_t now)
+{
+	struct lk_fuse_pool *pool = worker->pool;
+	uint32_t fixed = worker->mount->poll_us;
+	if (!pool->may_poll)
+		return 0;
+	if (fixed != UINT32_MAX)
+		return (uint64_t)fixed * 1000u;
+	uint64_t gap = atomic_load_explicit(&pool->gap_ns, memory_order_relaxed);
+	if (gap > GAP_POLL_NS || now < atomic_load_explicit(&pool->no_poll_until_ns, memory_order_relaxed))
+		return 0;
+	uint64_t window = 4 * gap + 20000u;
+	return window < WINDOW_MAX_NS ? window : WINDOW_MAX_NS;
+}
+
+static void core_lost(struct lk_fuse_pool *pool, uint64_t now)
+{
+	uint64_t backoff = atomic_load_explicit(&pool->backoff_ns, memory_order_relaxed);
+	backoff = backoff < BACKOFF_MIN_NS ? BACKOFF_MIN_NS : backoff * 2;
+	if (backoff > BACKOFF_MAX_NS)
+		backoff = BACKOFF_MAX_NS;
+	atomic_store_explicit(&pool->backoff_ns, backoff, memory_order_relaxed);
+	atomic_store_explicit(&pool->no_poll_until_ns, now + backoff, memory_order_relaxed);
+}
+
+/* Looks for a request until the window ends or the core is wanted. As read_request(). */
+static ssize_t poll_for_request(struct lk_fuse_worker *worker, uint64_t start, uint64_t window)
+{
+	struct lk_fuse_pool *pool = worker->pool;
+	bool adaptive = worker->mount->poll_us == UINT32_MAX, free_to_poll = false;
+	uint64_t now = start;
+	uint32_t lost = 0;
+	ssize_t n = 0;
+	if (!window || !atomic_compare_exchange_strong(&pool->polling, &free_to_poll, true))
+		return 0;
+	while (now - start < window && !atomic_load_explicit(&pool->ending, memory_order_relaxed)) {
+		sched_yield();
+		n = read_request(worker);
+		if (n)
+			break;
+		uint64_t before = now;
+		now = lk_fuse_clock_ns();
+		if (adaptive && now - before > LOST_CORE_NS && ++lost == 2) {
+			core_lost(pool, now);
+			break;
+		}
+	}
+	atomic_store(&pool->polling, false);
+	if (n > 0 && !lost && atomic_load_explicit(&pool->backoff_ns, memory_order_relaxed))
+		atomic_store_explicit(&pool->backoff_ns, atomic_load(&pool->backoff_ns) / 2, memory_order_relaxed);
+	return n;
+}
+
+/* Sleeps until there is something to read; false when the pool ends. */
+static bool sleep_for_request(struct lk_fuse_worker *worker)
+{
+	struct pollfd wait[2] = {{.fd = worker->mount->fd, .events = POLLIN},
+				 {.fd = worker->pool->end_fd, .events = POLLIN}};
+	int n = poll(wait, 2, lk_fuse_buffers_large(worker) ? LK_FUSE_IDLE_MS : -1);
+	if (n == 0)
+		lk_fuse_buffers_trim(worker);
+	return !atomic_load(&worker->pool->ending);
+}
+
+enum lk_fuse_wait lk_fuse_wait_request(struct lk_fuse_worker *worker, size_t *len_out)
+{
+	struct lk_fuse_pool *pool = worker->pool;
+	uint64_t start = worker->last_ns;
+	bool polled = false;
+	for (;;) {
+		if (atomic_load_explicit(&pool->ending, memory_order_relaxed))
+			return LK_FUSE_WAIT_END;
+		ssize_t n = read_request(worker);
+		if (n == 0) {
+			worker->streak = 0;
+			if (!polled) {
+				uint64_t now = lk_fuse_clock_ns();
+				n = poll_for_request(worker, now, poll_window(worker, now));
+				polled = true;
+			}
+		} else {
+			worker->streak++;
+		}
+		if (n > 0) {
+			gap_note(pool, lk_fuse_clock_ns() - start);
+			*len_out = (size_t)n;
+			return LK_FUSE_WAIT_REQUEST;
+		}
+		if (n < 0) {
+			atomic_store(&worker->mount->gone, true);
+			return LK_FUSE_WAIT_END;
+		}
+		if (lk_fuse_step_down(worker))
+			return LK_FUSE_WAIT_STEP_DOWN;
+		if (!sleep_for_request(worker))
+			return LK_FUSE_WAIT_END;
+	}
+}
+
+int lk_fuse_serve_init(struct linkfs_mount *mount, int timeout_ms)
+{
+	struct lk_fuse_worker worker;
+	uint64_t end = lk_fuse_clock_ns() + (uint64_t)timeout_ms * 1000000u;
+	int r = lk_fuse_worker_init(&worker, mount);
+	while (!r && !mount->conn.ready) {
+		ssize_t n = read_request(&worker);
+		uint64_t now = lk_fuse_clock_ns();
+		struct pollfd wait = {.fd = mount->fd, .events = POLLIN};
+		if (n < 0)
+			r = LINKFS_ENOTCONN;
+		else if (n > 0 && lk_fuse_serve(&worker, (size_t)n, now))
+			r = LINKFS_EOPNOTSUPP;
+		else if (n == 0 && now >= end)
+			r = LINKFS_EIO;
+		else if (n == 0)
+			poll(&wait, 1, (int)((end - now) / 1000000u) + 1);
+	}
+	lk_fuse_worker_done(&worker);
+	return r;
+}
