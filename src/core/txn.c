@@ -129,6 +129,14 @@ int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
 	return 0;
 }
 
+int lk_op_need(struct lk_op *op, uint32_t pages)
+{
+	if (op->changed || op->refused)
+		return op->refused;
+	op->refused = op->fs->db->ops->reserve(op->fs->db, pages, op->flags & LK_OP_FREES);
+	return op->refused;
+}
+
 int lk_op_changes(struct lk_op *op)
 {
 	op->rows++;

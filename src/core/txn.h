@@ -60,6 +60,9 @@ int lk_op_end(struct lk_op *op, int result);
 /* The flags for a credential: LK_OP_WRITE, and SILENT for the kernel's. */
 uint32_t lk_op_flags(const struct linkfs_cred *cred, uint32_t more);
 
+/* T4 for an op that writes more than LK_OP_PAGES pages (see txn_impl.h): before its first write, proves pages more. */
+int lk_op_need(struct lk_op *op, uint32_t pages);
+
 /* len bytes (16-aligned, not zeroed) that live until lk_op_end(); NULL when out of memory. */
 void *lk_op_alloc(struct lk_op *op, size_t len);
 
