@@ -41,8 +41,8 @@ int lk_host_volume_dir(const char *path, char **dir_out, struct linkfs_message *
 	if (stat(path, &st)) {
 		int e = errno;
 		if (e == ENOENT)
-			return lk_fail(why, LINKFS_ENOENT, "there is no directory %s; `linkfs create %s` makes a volume there", path,
-				       path);
+			return lk_fail(why, LINKFS_ENOENT,
+				       "there is no directory %s; `linkfs create %s` makes a volume there", path, path);
 		return lk_fail(why, linkfs_from_errno(e), "cannot look at %s: %s", path, strerror(e));
 	}
 	if (!S_ISDIR(st.st_mode))
@@ -53,11 +53,14 @@ int lk_host_volume_dir(const char *path, char **dir_out, struct linkfs_message *
 	r = join(meta, sizeof(meta), dir, "meta.db");
 	if (r == 0 && lstat(meta, &st)) {
 		int e = errno;
-		r = e == ENOENT ? lk_fail(why, LINKFS_ENOTVOLUME,
-					  "%s is not a linkfs volume (it has no meta.db); `linkfs create DIR` makes one", path)
-				: lk_fail(why, linkfs_from_errno(e), "cannot look at %s: %s", meta, strerror(e));
+		r = e == ENOENT
+			    ? lk_fail(why, LINKFS_ENOTVOLUME,
+				      "%s is not a linkfs volume (it has no meta.db); `linkfs create DIR` makes one",
+				      path)
+			    : lk_fail(why, linkfs_from_errno(e), "cannot look at %s: %s", meta, strerror(e));
 	} else if (r == 0 && !S_ISREG(st.st_mode)) {
-		r = lk_fail(why, LINKFS_ENOTVOLUME, "%s is not a linkfs volume (its meta.db is not a regular file)", path);
+		r = lk_fail(why, LINKFS_ENOTVOLUME, "%s is not a linkfs volume (its meta.db is not a regular file)",
+			    path);
 	}
 	if (r) {
 		free(dir);
@@ -108,8 +111,10 @@ int lk_host_claim_dir(const char *path, char **dir_out, bool *made_out, struct l
 		bool volume = join(meta, sizeof(meta), path, "meta.db") == 0 && lstat(meta, &st) == 0;
 		if (volume)
 			return lk_fail(why, LINKFS_EEXIST, "%s is a linkfs volume already", path);
-		return lk_fail(why, LINKFS_EEXIST,
-			       "%s is not empty; a new volume needs an empty directory, or a name that is not there yet", path);
+		return lk_fail(
+			why, LINKFS_EEXIST,
+			"%s is not empty; a new volume needs an empty directory, or a name that is not there yet",
+			path);
 	}
 	r = absolute(path, dir_out, why);
 	if (r && made)

@@ -124,26 +124,28 @@ static int flock_patiently(int fd, int how)
 static int fail_locked(const char *dir, const struct lk_owner_text *t, struct linkfs_message *why)
 {
 	if (!t->pid || !t->host[0])
-		return lk_fail(why, LINKFS_ELOCKED,
-			       "%s is in use by another process, which does not say who it is; `fuser %s/lock` may find it", dir,
-			       dir);
+		return lk_fail(
+			why, LINKFS_ELOCKED,
+			"%s is in use by another process, which does not say who it is; `fuser %s/lock` may find it",
+			dir, dir);
 	bool local = lk_owner_is_local(t);
 	if (t->mount_point[0])
-		return lk_fail(why, LINKFS_ELOCKED,
-			       "%s is in use by process %llu on host %s, mounted at %s; work there, or unmount it first "
-			       "(`linkfs umount %s`%s%s)",
-			       dir, (unsigned long long)t->pid, t->host, t->mount_point, t->mount_point,
-			       local ? "" : " on ", local ? "" : t->host);
-	return lk_fail(why, LINKFS_ELOCKED, "%s is in use by process %llu on host %s, not mounted; wait until it ends", dir,
-		       (unsigned long long)t->pid, t->host);
+		return lk_fail(
+			why, LINKFS_ELOCKED,
+			"%s is in use by process %llu on host %s, mounted at %s; work there, or unmount it first "
+			"(`linkfs umount %s`%s%s)",
+			dir, (unsigned long long)t->pid, t->host, t->mount_point, t->mount_point, local ? "" : " on ",
+			local ? "" : t->host);
+	return lk_fail(why, LINKFS_ELOCKED, "%s is in use by process %llu on host %s, not mounted; wait until it ends",
+		       dir, (unsigned long long)t->pid, t->host);
 }
 
 static int fail_held(const char *dir, int fd, struct linkfs_message *why)
 {
 	/* Readers share the lock and leave the text alone: it is some former owner's. */
 	if (try_flock(fd, LOCK_SH) == 0)
-		return lk_fail(why, LINKFS_ELOCKED, "%s is being read by another process (opened read-only); wait until it ends",
-			       dir);
+		return lk_fail(why, LINKFS_ELOCKED,
+			       "%s is being read by another process (opened read-only); wait until it ends", dir);
 	struct lk_owner_text text = {0};
 	/* An owner that has just come has not written its text yet. */
 	for (int i = 0; i < TRIES; i++) {
@@ -160,9 +162,10 @@ static int fail_stranger(const char *dir, const struct lk_owner_text *t, struct 
 {
 	char host[sizeof(t->host)];
 	memcpy(host, t->host, sizeof(host));
-	return lk_fail(why, LINKFS_ELOCKED,
-		       "%s was in use by process %llu on host %s a moment ago; if that host is gone, try again in %d seconds",
-		       dir, (unsigned long long)t->pid, host[0] ? host : "(unknown)", BEAT_DEAD_SECONDS);
+	return lk_fail(
+		why, LINKFS_ELOCKED,
+		"%s was in use by process %llu on host %s a moment ago; if that host is gone, try again in %d seconds",
+		dir, (unsigned long long)t->pid, host[0] ? host : "(unknown)", BEAT_DEAD_SECONDS);
 }
 
 static int open_lock(const char *dir, bool read_only, int *fd_out, struct linkfs_message *why)
@@ -181,8 +184,9 @@ static int open_lock(const char *dir, bool read_only, int *fd_out, struct linkfs
 	if (fd < 0) {
 		int e = errno;
 		if (e == EACCES || e == EPERM || e == EROFS)
-			return lk_fail(why, linkfs_from_errno(e), "cannot write to %s (%s); open it read-only, or change its permissions",
-				       path, strerror(e));
+			return lk_fail(why, linkfs_from_errno(e),
+				       "cannot write to %s (%s); open it read-only, or change its permissions", path,
+				       strerror(e));
 		return lk_fail(why, linkfs_from_errno(e), "cannot open %s: %s", path, strerror(e));
 	}
 	struct stat st;

@@ -11,10 +11,10 @@
 #define LK_OWNER_TEXT_MAX 16384
 
 struct lk_owner_text {
-	uint64_t pid;          /* 0: not known */
-	int64_t beat;          /* seconds since 1970 of the last heartbeat; 0: the owner needs none */
+	uint64_t pid; /* 0: not known */
+	int64_t beat; /* seconds since 1970 of the last heartbeat; 0: the owner needs none */
 	char host[256];
-	char boot[64];         /* the kernel's boot id; tells hosts of one name apart, and containers of one host not */
+	char boot[64]; /* the kernel's boot id; tells hosts of one name apart, and containers of one host not */
 	char mount_point[4096];
 	char control_socket[512];
 };

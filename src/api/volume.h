@@ -10,7 +10,7 @@
 struct lk_owner_file; /* volume_lock.c */
 
 struct linkfs_volume {
-	struct lk_fs *fs;           /* constant while the volume is open */
+	struct lk_fs *fs;            /* constant while the volume is open */
 	struct lk_owner_file *owner; /* the lock file we hold */
 };
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct numbers {
-	uint64_t used, pending;   /* data blocks */
+	uint64_t used, pending; /* data blocks */
 	uint64_t inodes, next_ino, epoch;
 	struct lk_db_usage db;
 };

@@ -27,9 +27,16 @@ static int put_counter(struct lk_db *db, int64_t id, int64_t value)
 static int put_root(struct lk_db *db, const struct linkfs_create_options *o, int64_t now_ns)
 {
 	uint32_t mode = o->root_mode ? o->root_mode & 07777 : 0755;
-	struct lk_inode root = {.ino = LINKFS_ROOT_INO, .mode = (int64_t)(S_IFDIR | mode), .uid = o->root_uid,
-				.gid = o->root_gid, .nlink = 2, .atime_ns = now_ns, .mtime_ns = now_ns,
-				.ctime_ns = now_ns, .btime_ns = now_ns, .born = 1};
+	struct lk_inode root = {.ino = LINKFS_ROOT_INO,
+				.mode = (int64_t)(S_IFDIR | mode),
+				.uid = o->root_uid,
+				.gid = o->root_gid,
+				.nlink = 2,
+				.atime_ns = now_ns,
+				.mtime_ns = now_ns,
+				.ctime_ns = now_ns,
+				.btime_ns = now_ns,
+				.born = 1};
 	return lk_db_insert(db, &lk_tables[LK_T_INODE], &root);
 }
 
@@ -97,22 +104,24 @@ static int take_super(struct lk_fs *fs, const struct lk_super *s, struct linkfs_
 {
 	if (s->uuid.len != sizeof(fs->uuid) || s->name_secret.len != sizeof(fs->name_secret) ||
 	    s->label.len >= sizeof(fs->label) || s->limit_blocks < 0 || s->limit_blocks > LK_DISK_BLOCK_MAX)
-		return lk_fail(why, LINKFS_ECORRUPT, "the super record of %s is damaged; run `linkfs check %s`", fs->path,
-			       fs->path);
+		return lk_fail(why, LINKFS_ECORRUPT, "the super record of %s is damaged; run `linkfs check %s`",
+			       fs->path, fs->path);
 	if (s->block_size != LK_BLOCK_SIZE)
 		return lk_fail(why, LINKFS_ENEWER, "%s has blocks of %lld bytes, this linkfs (%s) knows %u", fs->path,
 			       (long long)s->block_size, VERSION, LK_BLOCK_SIZE);
 	uint64_t unknown = (uint64_t)s->features_incompat & ~LK_FEATURES_INCOMPAT;
 	if (unknown)
-		return lk_fail(why, LINKFS_ENEWER,
-			       "%s uses features (0x%llx) that this linkfs (%s) does not know; open it with a newer one",
-			       fs->path, (unsigned long long)unknown, VERSION);
+		return lk_fail(
+			why, LINKFS_ENEWER,
+			"%s uses features (0x%llx) that this linkfs (%s) does not know; open it with a newer one",
+			fs->path, (unsigned long long)unknown, VERSION);
 	unknown = (uint64_t)s->features_ro_compat & ~LK_FEATURES_RO_COMPAT;
 	if (unknown && !(fs->open_flags & LINKFS_OPEN_READONLY))
-		return lk_fail(why, LINKFS_ENEWER,
-			       "%s uses features (0x%llx) with which this linkfs (%s) can only read it; open it read-only, "
-			       "or with a newer one",
-			       fs->path, (unsigned long long)unknown, VERSION);
+		return lk_fail(
+			why, LINKFS_ENEWER,
+			"%s uses features (0x%llx) with which this linkfs (%s) can only read it; open it read-only, "
+			"or with a newer one",
+			fs->path, (unsigned long long)unknown, VERSION);
 	memcpy(fs->uuid, s->uuid.p, sizeof(fs->uuid));
 	memcpy(fs->name_secret, s->name_secret.p, sizeof(fs->name_secret));
 	if (s->label.len)
@@ -131,7 +140,8 @@ static int read_super(struct lk_fs *fs, struct linkfs_message *why)
 	struct lk_buf bytes = {0};
 	int r = lk_db_get(fs->db, &lk_tables[LK_T_SUPER], &s, &s, &bytes);
 	if (r == LINKFS_ENOENT)
-		r = lk_fail(why, LINKFS_ECORRUPT, "%s has no super record; if it was just being made, make it again", fs->path);
+		r = lk_fail(why, LINKFS_ECORRUPT, "%s has no super record; if it was just being made, make it again",
+			    fs->path);
 	else if (r)
 		r = lk_fail(why, r, "cannot read the super record of %s: %s", fs->path, linkfs_strerror(r));
 	else
@@ -174,13 +184,13 @@ static int start(struct lk_fs *fs, struct linkfs_message *why)
 	if (r == 0)
 		lk_extent_start(fs);
 	if (r == LINKFS_ECORRUPT)
-		return lk_fail(why, r, "the counters or block groups of %s are damaged; run `linkfs check %s`", fs->path,
-			       fs->path);
+		return lk_fail(why, r, "the counters or block groups of %s are damaged; run `linkfs check %s`",
+			       fs->path, fs->path);
 	return r ? lk_fail(why, r, "cannot open %s: %s", fs->path, linkfs_strerror(r)) : 0;
 }
 
-int lk_fs_open_on(struct lk_db *db, const char *dir, uint32_t open_flags, uint32_t commit_interval_ms, struct lk_fs **out,
-		  struct linkfs_message *why)
+int lk_fs_open_on(struct lk_db *db, const char *dir, uint32_t open_flags, uint32_t commit_interval_ms,
+		  struct lk_fs **out, struct linkfs_message *why)
 {
 	struct lk_fs *fs = calloc(1, sizeof(*fs));
 	if (!fs || pthread_mutex_init(&fs->lock, NULL)) {

@@ -12,10 +12,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-struct lk_node_table; /* node.h */
-struct lk_batch;      /* txn.c */
+struct lk_node_table;  /* node.h */
+struct lk_batch;       /* txn.c */
 struct lk_inode_cache; /* inode_cache.h */
-struct lk_name_cache; /* name_cache.h */
+struct lk_name_cache;  /* name_cache.h */
 
 struct lk_fs {
 	pthread_mutex_t lock; /* T1 */
@@ -36,8 +36,8 @@ struct lk_fs {
 	uint32_t open_flags; /* LINKFS_OPEN_...; constant */
 	uint32_t commit_interval_ms;
 	int64_t epoch;
-	int64_t newest_snapshot; /* K2's N; 0 if none */
-	atomic_bool poisoned;    /* T4; any thread may look */
+	int64_t newest_snapshot;   /* K2's N; 0 if none */
+	atomic_bool poisoned;      /* T4; any thread may look */
 	linkfs_observer *observer; /* constant while calls are in flight */
 	void *observer_arg;
 };
@@ -53,8 +53,8 @@ int lk_fs_create(const char *dir, const struct linkfs_create_options *options, s
 int lk_fs_open(const char *dir, uint32_t open_flags, uint32_t commit_interval_ms, struct lk_fs **out,
 	       struct linkfs_message *why);
 /* The same over a database that is open already; it is closed with the file system, or by a failure here. */
-int lk_fs_open_on(struct lk_db *db, const char *dir, uint32_t open_flags, uint32_t commit_interval_ms, struct lk_fs **out,
-		  struct linkfs_message *why);
+int lk_fs_open_on(struct lk_db *db, const char *dir, uint32_t open_flags, uint32_t commit_interval_ms,
+		  struct lk_fs **out, struct linkfs_message *why);
 /* Commits and frees. NULL is allowed. Returns the result of the commit. */
 int lk_fs_close(struct lk_fs *fs);
 

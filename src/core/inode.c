@@ -7,8 +7,8 @@
 #include "inode_cache.h"
 #include "txn_impl.h"
 
-#define KNOWN_FLAGS                                                                                                  \
-	(LK_INODE_INLINE | LK_INODE_KEEP_LINKS | LK_INODE_TRACKED | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL |    \
+#define KNOWN_FLAGS                                                                                                    \
+	(LK_INODE_INLINE | LK_INODE_KEEP_LINKS | LK_INODE_TRACKED | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL |      \
 	 LK_INODE_HAS_CAPS | LK_INODE_TMPFILE | LK_INODE_TRIM)
 
 static bool known_type(int64_t mode)
@@ -36,10 +36,11 @@ static bool within(int64_t value, int64_t max)
 static bool valid(const struct lk_inode *i, uint64_t ino, int64_t epoch)
 {
 	int64_t size_max = (i->mode & S_IFMT) == S_IFLNK ? LINKFS_SYMLINK_MAX : (int64_t)LINKFS_FILE_SIZE_MAX;
-	return (uint64_t)i->ino == ino && within(i->mode, 0177777) && known_type(i->mode) && within(i->uid, UINT32_MAX) &&
-	       within(i->gid, UINT32_MAX) && within(i->nlink, LINKFS_LINK_MAX) && within(i->size, size_max) &&
-	       within(i->blocks, LK_DISK_BLOCK_MAX) && i->rdev >= 0 && (i->flags & ~(int64_t)KNOWN_FLAGS) == 0 &&
-	       within(i->xattr_count, INT32_MAX) && i->born >= 1 && i->born <= epoch;
+	return (uint64_t)i->ino == ino && within(i->mode, 0177777) && known_type(i->mode) &&
+	       within(i->uid, UINT32_MAX) && within(i->gid, UINT32_MAX) && within(i->nlink, LINKFS_LINK_MAX) &&
+	       within(i->size, size_max) && within(i->blocks, LK_DISK_BLOCK_MAX) && i->rdev >= 0 &&
+	       (i->flags & ~(int64_t)KNOWN_FLAGS) == 0 && within(i->xattr_count, INT32_MAX) && i->born >= 1 &&
+	       i->born <= epoch;
 }
 
 int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out)
@@ -89,7 +90,10 @@ int lk_inode_new(struct lk_op *op, struct lk_inode *out)
 		r = lk_txn_count(op, LK_COUNTER_INODES, 1, NULL);
 	if (r)
 		return r;
-	*out = (struct lk_inode){.ino = next, .atime_ns = op->now_ns, .mtime_ns = op->now_ns, .ctime_ns = op->now_ns,
+	*out = (struct lk_inode){.ino = next,
+				 .atime_ns = op->now_ns,
+				 .mtime_ns = op->now_ns,
+				 .ctime_ns = op->now_ns,
 				 .btime_ns = op->now_ns};
 	return 0;
 }

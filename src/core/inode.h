@@ -23,8 +23,17 @@ int lk_inode_touch_dir(struct lk_op *op, uint64_t dir, int64_t subdirs);
 
 void lk_inode_stat(const struct lk_inode *inode, struct linkfs_stat *out);
 
-static inline bool lk_is_dir(const struct lk_inode *i) { return S_ISDIR((mode_t)i->mode); }
-static inline bool lk_is_reg(const struct lk_inode *i) { return S_ISREG((mode_t)i->mode); }
-static inline bool lk_is_lnk(const struct lk_inode *i) { return S_ISLNK((mode_t)i->mode); }
+static inline bool lk_is_dir(const struct lk_inode *i)
+{
+	return S_ISDIR((mode_t)i->mode);
+}
+static inline bool lk_is_reg(const struct lk_inode *i)
+{
+	return S_ISREG((mode_t)i->mode);
+}
+static inline bool lk_is_lnk(const struct lk_inode *i)
+{
+	return S_ISLNK((mode_t)i->mode);
+}
 
 #endif

@@ -28,8 +28,8 @@ struct lk_inode_log {
 
 struct lk_inode_cache {
 	uint32_t stamp;
-	uint32_t dirty_count, dirty_rows; /* dirty_rows: of those, with a row */
-	uint32_t slot[4 * LK_INODES_DIRTY_MAX]; /* by hash: position in dirty + 1, 0 is empty; linear probing */
+	uint32_t dirty_count, dirty_rows;            /* dirty_rows: of those, with a row */
+	uint32_t slot[4 * LK_INODES_DIRTY_MAX];      /* by hash: position in dirty + 1, 0 is empty; linear probing */
 	struct dirty dirty[2 * LK_INODES_DIRTY_MAX]; /* dense, in no order */
 	uint32_t used[SETS][WAYS];
 	struct lk_inode inode[SETS][WAYS]; /* clean; ino 0: empty */

@@ -22,7 +22,7 @@ struct node_lock {
 };
 
 struct entry {
-	uint64_t ino; /* 0: empty */
+	uint64_t ino;   /* 0: empty */
 	uint64_t holds; /* at least 1, with ORPHAN_MARK */
 };
 
@@ -93,7 +93,8 @@ static int find_or_add(struct shard *s, uint64_t ino, struct entry **out)
 	if (!e) {
 		/* At most 13/16 full. */
 		if ((uint64_t)(s->count + 1) * 16 > (uint64_t)s->cap * 13) {
-			int r = s->cap >= UINT32_C(1) << 30 ? LINKFS_ENOMEM : resize(s, s->cap ? s->cap * 2 : FIRST_CAP);
+			int r = s->cap >= UINT32_C(1) << 30 ? LINKFS_ENOMEM
+							    : resize(s, s->cap ? s->cap * 2 : FIRST_CAP);
 			if (r)
 				return r;
 		}

@@ -100,7 +100,11 @@ static int next_rows(struct lk_fs *fs, enum lk_table_id table, struct lk_row_set
 	*lk_int_at(&lk_tables[table].columns[0], key) = *from;
 	set->table = &lk_tables[table];
 	lk_row_set_clear(set);
-	struct lk_scan scan = {.table = set->table, .index = LK_BY_KEY, .ranged = 1, .exclusive = true, .from = key,
+	struct lk_scan scan = {.table = set->table,
+			       .index = LK_BY_KEY,
+			       .ranged = 1,
+			       .exclusive = true,
+			       .from = key,
 			       .limit = SCAN_ROWS};
 	struct lk_op op;
 	int r = lk_op_begin(fs, &op, 0);

@@ -18,8 +18,8 @@ int lk_orphan_released(struct lk_fs *fs, uint64_t ino);
 int lk_orphan_recover(struct lk_fs *fs);
 
 /* What erasing an inode needs from the rooms that keep its parts. Each erases at most max_rows rows, says if more are left. */
-int lk_file_drop(struct lk_op *op, struct lk_inode *inode, uint32_t max_rows, bool *more_out);    /* file.c */
-int lk_xattr_drop(struct lk_op *op, struct lk_inode *inode);                                      /* xattr.c */
-int lk_symlink_drop(struct lk_op *op, struct lk_inode *inode);                                    /* symlink.c */
+int lk_file_drop(struct lk_op *op, struct lk_inode *inode, uint32_t max_rows, bool *more_out); /* file.c */
+int lk_xattr_drop(struct lk_op *op, struct lk_inode *inode);                                   /* xattr.c */
+int lk_symlink_drop(struct lk_op *op, struct lk_inode *inode);                                 /* symlink.c */
 
 #endif

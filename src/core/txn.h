@@ -29,23 +29,23 @@ struct lk_op {
 	int64_t now_ns;
 	struct lk_alloc_log alloc;
 	/* The rest is txn's. */
-	uint32_t rows;              /* row writes so far */
-	bool changed;               /* something was written */
-	bool savepoint;             /* the savepoint is open */
-	bool first;                 /* first_key was inserted before a savepoint: its undo is to erase it */
-	bool discard;               /* a commit within begin: the discard that belongs to it is due */
-	int refused;                /* why the first write must fail: T4's proof */
+	uint32_t rows;  /* row writes so far */
+	bool changed;   /* something was written */
+	bool savepoint; /* the savepoint is open */
+	bool first;     /* first_key was inserted before a savepoint: its undo is to erase it */
+	bool discard;   /* a commit within begin: the discard that belongs to it is due */
+	int refused;    /* why the first write must fail: T4's proof */
 	enum lk_table_id first_table;
 	int64_t first_key[LK_FIRST_KEY];
 	struct lk_inode_log *inode_log; /* inode_cache.c's */
-	int64_t counters[LK_COUNTERS]; /* as they were at begin, as is newest_snapshot */
+	int64_t counters[LK_COUNTERS];  /* as they were at begin, as is newest_snapshot */
 	int64_t newest_snapshot;
 	struct linkfs_event *events; /* in the arena */
 	uint32_t event_count, event_cap;
 	uint32_t reclaim_count, reclaim_cap;
-	uint64_t *reclaim;          /* in the arena: inodes to reclaim once the op stands; see orphan.h */
+	uint64_t *reclaim; /* in the arena: inodes to reclaim once the op stands; see orphan.h */
 	struct lk_arena_chunk *chunks;
-	char *arena, *arena_end;    /* what is free in the newest chunk */
+	char *arena, *arena_end; /* what is free in the newest chunk */
 	_Alignas(16) char first_chunk[LK_OP_ARENA];
 };
 

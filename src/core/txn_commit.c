@@ -260,7 +260,8 @@ static void keeper_sleep(struct lk_fs *fs, uint64_t deadline_ns)
 		batch->keeper_idle = false;
 		return;
 	}
-	struct timespec at = {.tv_sec = (time_t)(deadline_ns / 1000000000u), .tv_nsec = (long)(deadline_ns % 1000000000u)};
+	struct timespec at = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
+			      .tv_nsec = (long)(deadline_ns % 1000000000u)};
 	(void)pthread_cond_timedwait(&batch->keeper, &fs->lock, &at);
 }
 

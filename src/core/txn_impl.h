@@ -7,9 +7,9 @@
 
 #include "txn.h"
 
-#define LK_OP_PAGES 64u             /* what T4 proves for an op: it may dirty as many pages */
-#define LK_OP_BULK_PAGES 512u       /* and for a step of long work */
-#define LK_BATCH_ROWS_MAX 200000u   /* row writes in a batch: bounds the pages it dirties */
+#define LK_OP_PAGES 64u           /* what T4 proves for an op: it may dirty as many pages */
+#define LK_OP_BULK_PAGES 512u     /* and for a step of long work */
+#define LK_BATCH_ROWS_MAX 200000u /* row writes in a batch: bounds the pages it dirties */
 #define LK_BATCH_DATA_MAX (UINT64_C(256) << 20)
 #define LK_WAL_CHECKPOINT (UINT64_C(8) << 20) /* the keeper checkpoints beside us above this */
 #define LK_WAL_HARD (UINT64_C(64) << 20)      /* and in a slice under the lock above this */
@@ -20,27 +20,27 @@ struct lk_arena_chunk {
 };
 
 struct lk_batch {
-	bool open;            /* a database transaction is open */
-	bool started;         /* counters are loaded */
+	bool open;    /* a database transaction is open */
+	bool started; /* counters are loaded */
 	bool stopping;
-	bool committing;      /* a leader is between its first data sync and its COMMIT */
+	bool committing; /* a leader is between its first data sync and its COMMIT */
 	bool keeper_running;
-	bool keeper_idle;     /* it sleeps without a deadline */
+	bool keeper_idle; /* it sleeps without a deadline */
 	bool checkpoint_due;
-	bool checkpoint_slice; /* the host has no checkpoint beside us (T5) */
+	bool checkpoint_slice;   /* the host has no checkpoint beside us (T5) */
 	uint32_t counters_dirty; /* bit per slot */
-	uint32_t waiting;     /* callers waiting for a leader */
-	uint32_t shared;      /* callers that the last commit served beside its leader */
-	uint64_t rows;        /* row writes in the open transaction */
-	uint64_t standing;    /* number of the newest op that stands */
-	uint64_t durable;     /* every op up to this one is durable */
-	uint64_t dirty_since; /* monotonic; 0 when nothing waits for a commit */
+	uint32_t waiting;        /* callers waiting for a leader */
+	uint32_t shared;         /* callers that the last commit served beside its leader */
+	uint64_t rows;           /* row writes in the open transaction */
+	uint64_t standing;       /* number of the newest op that stands */
+	uint64_t durable;        /* every op up to this one is durable */
+	uint64_t dirty_since;    /* monotonic; 0 when nothing waits for a commit */
 	int64_t counters[LK_COUNTERS];
 	_Atomic uint64_t commits;
-	struct lk_buf scratch;    /* bytes of the row being read */
-	struct lk_buf spare_log;  /* an empty lk_alloc_log's memory, kept from op to op */
-	pthread_cond_t done;      /* a commit ended */
-	pthread_cond_t keeper;    /* wakes the keeper */
+	struct lk_buf scratch;   /* bytes of the row being read */
+	struct lk_buf spare_log; /* an empty lk_alloc_log's memory, kept from op to op */
+	pthread_cond_t done;     /* a commit ended */
+	pthread_cond_t keeper;   /* wakes the keeper */
 	pthread_t keeper_thread;
 	lk_history_fn *kept[LK_T_LIVE_COUNT];
 	lk_history_fn *dropped[LK_T_LIVE_COUNT];

@@ -90,8 +90,12 @@ int lk_view_get(struct lk_op *op, const struct lk_table *table, const void *key,
 	_Alignas(8) char from[LK_RECORD_MAX + 8], row[LK_RECORD_MAX + 8];
 	lk_record_to_old(table, key, op->view, from);
 	struct first_row first = {.op = op, .table = old_table, .out = row};
-	struct lk_scan scan = {.table = old_table, .index = LK_BY_KEY, .equal = table->key_count, .ranged = 1,
-			       .from = from, .limit = 1};
+	struct lk_scan scan = {.table = old_table,
+			       .index = LK_BY_KEY,
+			       .equal = table->key_count,
+			       .ranged = 1,
+			       .from = from,
+			       .limit = 1};
 	int r = lk_db_scan(op->fs->db, &scan, take_first, &first);
 	if (r == 0 && !first.found)
 		r = lk_live_get(op, table, key, row);
@@ -133,9 +137,9 @@ struct merge {
 	int64_t view;
 	struct lk_row_set live, old, position;
 	uint32_t chunk;
-	uint32_t i, j;     /* next row of live, of old */
+	uint32_t i, j; /* next row of live, of old */
 	uint32_t delivered;
-	const void *last;  /* the newest key decided in this chunk */
+	const void *last; /* the newest key decided in this chunk */
 };
 
 static int fill(struct lk_db *db, struct merge *m, const struct lk_scan *scan)

@@ -47,7 +47,8 @@ static int teardown(void **state)
 
 static int try_open(uint32_t flags, const char *mount_point, struct linkfs_volume **out, struct linkfs_message *why)
 {
-	struct linkfs_open_options o = {.flags = flags, .mount_point = mount_point, .control_socket = "/run/x y%\n.sock"};
+	struct linkfs_open_options o = {
+		.flags = flags, .mount_point = mount_point, .control_socket = "/run/x y%\n.sock"};
 	return linkfs_volume_open(path, &o, out, why);
 }
 
@@ -168,7 +169,8 @@ static void stranger(void **state)
 	struct linkfs_message why;
 	struct linkfs_owner owner;
 	char text[512];
-	int n = snprintf(text, sizeof(text), "linkfs 1\npid 4711\nhost faraway\nboot 123\nbeat %lld\n", (long long)time(NULL));
+	int n = snprintf(text, sizeof(text), "linkfs 1\npid 4711\nhost faraway\nboot 123\nbeat %lld\n",
+			 (long long)time(NULL));
 	put_lock_text(text, (size_t)n);
 	assert_int_equal(try_open(0, NULL, &v, &why), LINKFS_ELOCKED);
 	assert_non_null(strstr(why.text, "faraway"));
@@ -198,7 +200,8 @@ static void damaged_lock_file(void **state)
 		size_t len = lk_test_below(&random, i % 10 ? 400 : sizeof(text));
 		for (size_t n = 0; n < len; n++)
 			text[n] = (char)lk_test_next(&random);
-		static const char *const keys[] = {"pid ", "host ", "boot ", "mount ", "socket ", "\n", "%", "%0", "linkfs 1\n"};
+		static const char *const keys[] = {"pid ", "host ", "boot ", "mount ",    "socket ",
+						   "\n",   "%",     "%0",    "linkfs 1\n"};
 		for (int k = 0; k < 20 && len > 20; k++) {
 			const char *key = keys[lk_test_below(&random, LK_ARRAY_LEN(keys))];
 			memcpy(text + lk_test_below(&random, len - 10), key, strlen(key));
@@ -339,7 +342,8 @@ static void poison(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		UNIT(owner_is_told), UNIT(other_process), UNIT(stranger), UNIT(damaged_lock_file), UNIT(crash), UNIT(poison),
+		UNIT(owner_is_told),     UNIT(other_process), UNIT(stranger),
+		UNIT(damaged_lock_file), UNIT(crash),         UNIT(poison),
 	};
 	return cmocka_run_group_tests_name("api-owner", tests, NULL, NULL);
 }

@@ -59,7 +59,8 @@ static void write_file(struct linkfs_volume *v, const char *name, size_t size)
 	size_t done = 0;
 	assert_non_null(bytes);
 	memset(bytes, 'a', size);
-	assert_int_equal(linkfs_file_open(v, NULL, LINKFS_ROOT_INO, name, LINKFS_O_WRITE | LINKFS_O_CREATE, 0644, &file), 0);
+	assert_int_equal(
+		linkfs_file_open(v, NULL, LINKFS_ROOT_INO, name, LINKFS_O_WRITE | LINKFS_O_CREATE, 0644, &file), 0);
 	assert_int_equal(linkfs_file_write(file, 0, bytes, size, &done), 0);
 	assert_int_equal(done, size);
 	linkfs_file_close(file);
@@ -85,8 +86,8 @@ static void put_text(const char *file, const char *text)
 static void create_and_info(void **state)
 {
 	(void)state;
-	struct linkfs_create_options o = {.label = "my files", .root_uid = 12, .root_gid = 13, .root_mode = 01770,
-					  .limit_bytes = 1 << 30};
+	struct linkfs_create_options o = {
+		.label = "my files", .root_uid = 12, .root_gid = 13, .root_mode = 01770, .limit_bytes = 1 << 30};
 	struct linkfs_message why;
 	assert_int_equal(linkfs_volume_create(path, &o, &why), 0);
 	struct stat st;
@@ -305,7 +306,8 @@ static void read_only_without_permission(void **state)
 			print_message("# read-only: %s\n", why.text);
 			_exit(12);
 		}
-		if (linkfs_path_stat(v, NULL, LINKFS_ROOT_INO, "f", 0, &st) || st.size != 5000 || linkfs_volume_close(v))
+		if (linkfs_path_stat(v, NULL, LINKFS_ROOT_INO, "f", 0, &st) || st.size != 5000 ||
+		    linkfs_volume_close(v))
 			_exit(13);
 		_exit(0);
 	}
@@ -409,8 +411,9 @@ static void closes_clean(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		UNIT(create_and_info), UNIT(create_refused), UNIT(open_refused), UNIT(newer_formats), UNIT(read_only),
-		UNIT(read_only_without_permission), UNIT(space_returns), UNIT(closes_clean),
+		UNIT(create_and_info), UNIT(create_refused), UNIT(open_refused),
+		UNIT(newer_formats),   UNIT(read_only),      UNIT(read_only_without_permission),
+		UNIT(space_returns),   UNIT(closes_clean),
 	};
 	return cmocka_run_group_tests_name("api-volume", tests, NULL, NULL);
 }

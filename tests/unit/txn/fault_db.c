@@ -25,25 +25,25 @@ static int trip(struct fault_db *f, const char *where)
 	return f->error;
 }
 
-#define FORWARD(name, parameters, arguments)                                                                        \
-	static int fault_##name parameters                                                                           \
-	{                                                                                                            \
-		struct fault_db *f = of(db);                                                                         \
-		int r = trip(f, #name);                                                                              \
-		db = f->real;                                                                                        \
-		return r ? r : db->ops->name arguments;                                                              \
+#define FORWARD(name, parameters, arguments)                                                                           \
+	static int fault_##name parameters                                                                             \
+	{                                                                                                              \
+		struct fault_db *f = of(db);                                                                           \
+		int r = trip(f, #name);                                                                                \
+		db = f->real;                                                                                          \
+		return r ? r : db->ops->name arguments;                                                                \
 	}
-FORWARD(get, (struct lk_db *db, const struct lk_table *t, const void *key, void *record, struct lk_buf *bytes),
+FORWARD(get, (struct lk_db * db, const struct lk_table *t, const void *key, void *record, struct lk_buf *bytes),
 	(db, t, key, record, bytes))
-FORWARD(put, (struct lk_db *db, const struct lk_table *t, const void *record), (db, t, record))
-FORWARD(insert, (struct lk_db *db, const struct lk_table *t, const void *record), (db, t, record))
-FORWARD(erase, (struct lk_db *db, const struct lk_table *t, const void *key), (db, t, key))
-FORWARD(scan, (struct lk_db *db, const struct lk_scan *scan, lk_row_fn *fn, void *arg), (db, scan, fn, arg))
-FORWARD(savepoint, (struct lk_db *db), (db))
-FORWARD(release, (struct lk_db *db), (db))
-FORWARD(undo, (struct lk_db *db), (db))
-FORWARD(reserve, (struct lk_db *db, uint32_t pages, bool freeing), (db, pages, freeing))
-FORWARD(usage, (struct lk_db *db, struct lk_db_usage *out), (db, out))
+FORWARD(put, (struct lk_db * db, const struct lk_table *t, const void *record), (db, t, record))
+FORWARD(insert, (struct lk_db * db, const struct lk_table *t, const void *record), (db, t, record))
+FORWARD(erase, (struct lk_db * db, const struct lk_table *t, const void *key), (db, t, key))
+FORWARD(scan, (struct lk_db * db, const struct lk_scan *scan, lk_row_fn *fn, void *arg), (db, scan, fn, arg))
+FORWARD(savepoint, (struct lk_db * db), (db))
+FORWARD(release, (struct lk_db * db), (db))
+FORWARD(undo, (struct lk_db * db), (db))
+FORWARD(reserve, (struct lk_db * db, uint32_t pages, bool freeing), (db, pages, freeing))
+FORWARD(usage, (struct lk_db * db, struct lk_db_usage *out), (db, out))
 
 static int fault_begin(struct lk_db *db)
 {

@@ -9,14 +9,14 @@
 struct fault_db {
 	struct lk_db base;
 	struct lk_db *real;
-	long calls;    /* so far; the checkpointer's own are not counted */
-	long fail_at;  /* this call, not done at all, gives error; 0: none */
+	long calls;   /* so far; the checkpointer's own are not counted */
+	long fail_at; /* this call, not done at all, gives error; 0: none */
 	int error;
-	bool lose;     /* the failure rolls the transaction back, as SQLite may do by itself: until rollback() all is LINKFS_EIO */
+	bool lose; /* the failure rolls the transaction back, as SQLite may do by itself: until rollback() all is LINKFS_EIO */
 	bool open, lost;
 	bool tripped;
 	const char *tripped_in;
-	long commits;  /* that succeeded */
+	long commits; /* that succeeded */
 	long begins;
 };
 

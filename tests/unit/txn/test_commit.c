@@ -375,8 +375,15 @@ static void arena(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		UNIT(order), UNIT(nothing_to_commit), UNIT(interval), UNIT(group), UNIT(poison_by_data_sync),
-		UNIT(poison_by_commit), UNIT(no_space), UNIT(events), UNIT(arena),
+		UNIT(order),
+		UNIT(nothing_to_commit),
+		UNIT(interval),
+		UNIT(group),
+		UNIT(poison_by_data_sync),
+		UNIT(poison_by_commit),
+		UNIT(no_space),
+		UNIT(events),
+		UNIT(arena),
 	};
 	return cmocka_run_group_tests_name("txn-commit", tests, NULL, NULL);
 }

@@ -203,7 +203,8 @@ static bool script(long fail_at, int error, bool lose, struct digest *golden, bo
 		struct digest now = digest(w, r == 0 && (i == 5 || i == 10));
 		if (r && !poisoned) {
 			if (!same(&now, &before))
-				fail_msg("op %d failed in %s (call %ld) and left something", i, w->fault.tripped_in, fail_at);
+				fail_msg("op %d failed in %s (call %ld) and left something", i, w->fault.tripped_in,
+					 fail_at);
 			if (!w->fault.tripped)
 				fail_msg("op %d failed by itself: %s", i, linkfs_error_name(r));
 			/* Only once: the second time it works. */
@@ -213,7 +214,8 @@ static bool script(long fail_at, int error, bool lose, struct digest *golden, bo
 		if (poisoned) {
 			assert_true(w->fault.tripped);
 			if (!same(&now, &committed) && !same(&now, &before) && !same(&now, &golden[i]))
-				fail_msg("poisoned in op %d, %s (call %ld): neither state", i, w->fault.tripped_in, fail_at);
+				fail_msg("poisoned in op %d, %s (call %ld): neither state", i, w->fault.tripped_in,
+					 fail_at);
 			assert_int_equal(run(w, 5), LINKFS_EPOISONED);
 			struct lk_op op;
 			assert_int_equal(lk_op_begin(w->fs, &op, LK_OP_WRITE), LINKFS_EROFS);
@@ -241,7 +243,8 @@ static bool script(long fail_at, int error, bool lose, struct digest *golden, bo
 		assert_int_equal(reopened.counters[LK_COUNTER_INODES], end.counters[LK_COUNTER_INODES] - 1);
 	} else if (committed.counters[LK_COUNTER_INODES] != golden[10].counters[LK_COUNTER_INODES]) {
 		if (!same(&reopened, &end))
-			fail_msg("reopened after poison in %s (call %ld): not the last commit", w->fault.tripped_in, fail_at);
+			fail_msg("reopened after poison in %s (call %ld): not the last commit", w->fault.tripped_in,
+				 fail_at);
 	}
 	close_world(w, 0);
 	lk_test_rmdir(w->dir);

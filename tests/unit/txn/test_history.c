@@ -78,8 +78,12 @@ static void make(const struct world *w, int shape, int k, int64_t value, union r
 	if (shapes[shape] == LK_T_INLINE) {
 		row->content = (struct lk_inline){.ino = w->base + k, .content = bytes};
 	} else if (shapes[shape] == LK_T_DIRENT) {
-		row->dirent = (struct lk_dirent){.dir = w->base + k / 3, .hash = k % 3 / 2, .ord = k % 3, .ino = value,
-						 .type = 8, .name = bytes};
+		row->dirent = (struct lk_dirent){.dir = w->base + k / 3,
+						 .hash = k % 3 / 2,
+						 .ord = k % 3,
+						 .ino = value,
+						 .type = 8,
+						 .name = bytes};
 	} else {
 		row->xattr = (struct lk_xattr){.ino = w->base, .name = {names[k], strlen(names[k])}, .value = bytes};
 	}
@@ -106,7 +110,8 @@ static int key_of(const struct world *w, int shape, const union row *row)
 	if (shapes[shape] == LK_T_DIRENT)
 		return (int)((row->dirent.dir - w->base) * 3 + row->dirent.ord);
 	for (int k = 0; k < KEYS; k++) {
-		if (row->xattr.name.len == strlen(names[k]) && !memcmp(row->xattr.name.p, names[k], row->xattr.name.len))
+		if (row->xattr.name.len == strlen(names[k]) &&
+		    !memcmp(row->xattr.name.p, names[k], row->xattr.name.len))
 			return k;
 	}
 	fail_msg("a row nobody wrote");
@@ -147,9 +152,14 @@ static void check_scan(struct world *w, struct lk_op *op, int shape, const struc
 	make(w, shape, from, 1, &row, text);
 	struct seen seen = {.w = w, .shape = shape, .limit = limit};
 	bool xattr = shapes[shape] == LK_T_XATTR;
-	struct lk_scan scan = {.table = &lk_tables[shapes[shape]], .index = LK_BY_KEY, .equal = xattr ? 1 : 0,
-			       .ranged = (uint8_t)(lk_tables[shapes[shape]].key_count - (xattr ? 1 : 0)), .from = &row,
-			       .reverse = reverse, .exclusive = exclusive, .limit = (uint32_t)limit};
+	struct lk_scan scan = {.table = &lk_tables[shapes[shape]],
+			       .index = LK_BY_KEY,
+			       .equal = xattr ? 1 : 0,
+			       .ranged = (uint8_t)(lk_tables[shapes[shape]].key_count - (xattr ? 1 : 0)),
+			       .from = &row,
+			       .reverse = reverse,
+			       .exclusive = exclusive,
+			       .limit = (uint32_t)limit};
 	assert_int_equal(lk_txn_scan(op, &scan, see, &seen), 0);
 	int n = 0;
 	for (int k = from; k >= 0 && k < KEYS; k += reverse ? -1 : 1) {
@@ -181,8 +191,10 @@ static void check_view(struct world *w, int64_t view, const struct model *m)
 			}
 		}
 		int from = (int)lk_test_below(&w->random, KEYS);
-		check_scan(w, &op, shape, m, from, false, lk_test_below(&w->random, 2), (int)lk_test_below(&w->random, 4));
-		check_scan(w, &op, shape, m, from, true, lk_test_below(&w->random, 2), (int)lk_test_below(&w->random, 4));
+		check_scan(w, &op, shape, m, from, false, lk_test_below(&w->random, 2),
+			   (int)lk_test_below(&w->random, 4));
+		check_scan(w, &op, shape, m, from, true, lk_test_below(&w->random, 2),
+			   (int)lk_test_below(&w->random, 4));
 	}
 	assert_int_equal(lk_op_end(&op, 0), 0);
 }
@@ -366,8 +378,11 @@ static void long_history(void **state)
 	for (int64_t i = 0; i < ROUNDS; i++) {
 		for (int reverse = 0; reverse < 2; reverse++) {
 			struct lk_target from = {.ino = reverse ? 100 : 0};
-			struct lk_scan scan = {.table = &lk_tables[LK_T_TARGET], .index = LK_BY_KEY, .ranged = 1,
-					       .from = &from, .reverse = reverse};
+			struct lk_scan scan = {.table = &lk_tables[LK_T_TARGET],
+					       .index = LK_BY_KEY,
+					       .ranged = 1,
+					       .from = &from,
+					       .reverse = reverse};
 			int count = 0;
 			assert_int_equal(lk_op_begin(fs, &op, 0), 0);
 			op.view = epochs[i];

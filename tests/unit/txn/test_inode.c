@@ -334,8 +334,15 @@ static void directories(void **state)
 static void stat_of(void **state)
 {
 	(void)state;
-	struct lk_inode inode = {.ino = 7, .mode = S_IFCHR | 0600, .nlink = 3, .uid = UINT32_MAX, .gid = 5,
-				 .rdev = INT64_C(0x12345) << 32 | 0x6789, .atime_ns = -1, .mtime_ns = 2, .ctime_ns = 3,
+	struct lk_inode inode = {.ino = 7,
+				 .mode = S_IFCHR | 0600,
+				 .nlink = 3,
+				 .uid = UINT32_MAX,
+				 .gid = 5,
+				 .rdev = INT64_C(0x12345) << 32 | 0x6789,
+				 .atime_ns = -1,
+				 .mtime_ns = 2,
+				 .ctime_ns = 3,
 				 .btime_ns = 4};
 	struct linkfs_stat st;
 	lk_inode_stat(&inode, &st);
