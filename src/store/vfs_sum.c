@@ -14,9 +14,12 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
+
+#define GATHER_FRAMES 31u /* less than 128 KiB: the unix layer writes no more at once */
 
 enum kind { MAIN_DB, WAL };
 
@@ -28,6 +31,10 @@ struct sum_file {
 	const char *name; /* of a database; SQLite keeps it as long as the file is open */
 	int64_t header_at; /* of a WAL: offset of the frame header kept in header, to be written with its page; or -1 */
 	uint8_t header[LK_FRAME_HEADER];
+	/* Of a WAL: frames gathered for one write. Nobody reads them before xSync: SQLite publishes frames after it. */
+	uint8_t *gathered;
+	int64_t gathered_at;
+	size_t gathered_len;
 	uint8_t order; /* of the words in a WAL's checksums: 0 not known yet, 1 little-endian, 2 big-endian */
 };
 
@@ -117,10 +124,20 @@ static bool is_frame_header(int amount, int64_t offset)
 	return amount == LK_FRAME_HEADER && offset >= LK_WAL_HEADER && (offset - LK_WAL_HEADER) % LK_FRAME_SIZE == 0;
 }
 
+static int write_gathered(struct sum_file *f)
+{
+	size_t len = f->gathered_len;
+	f->gathered_len = 0;
+	if (!len)
+		return SQLITE_OK;
+	return real(&f->base)->pMethods->xWrite(real(&f->base), f->gathered, (int)len, f->gathered_at);
+}
+
 static int wal_flush(struct sum_file *f)
 {
-	if (f->header_at < 0)
-		return SQLITE_OK;
+	int code = write_gathered(f);
+	if (code || f->header_at < 0)
+		return code;
 	int64_t at = f->header_at;
 	f->header_at = -1;
 	return real(&f->base)->pMethods->xWrite(real(&f->base), f->header, LK_FRAME_HEADER, at);
@@ -170,30 +187,42 @@ static void stamp(uint8_t *page, uint32_t number, uint8_t order)
 	put_word(reserved + 12, order, old[3] - du - dv);
 }
 
-static int write_page(struct sum_file *f, const void *buf, int64_t offset)
+/* A new frame: its header was kept. */
+static int write_frame(struct sum_file *f, const void *buf)
 {
-	uint8_t frame[LK_FRAME_SIZE];
-	int64_t at = offset - LK_FRAME_HEADER;
-	bool whole = f->header_at == at;
-	int code = whole ? SQLITE_OK : wal_flush(f);
-	if (!code)
-		code = learn_order(f);
+	int64_t at = f->header_at;
+	f->header_at = -1;
+	if (!f->gathered)
+		f->gathered = malloc(GATHER_FRAMES * LK_FRAME_SIZE);
+	if (!f->gathered)
+		return SQLITE_IOERR_NOMEM;
+	bool fits = f->gathered_len && f->gathered_at + (int64_t)f->gathered_len == at &&
+		    f->gathered_len < GATHER_FRAMES * LK_FRAME_SIZE;
+	int code = fits ? SQLITE_OK : write_gathered(f);
 	if (code)
 		return code;
-	if (whole) {
-		memcpy(frame, f->header, LK_FRAME_HEADER);
-		f->header_at = -1;
-	} else {
-		/* The same page is written again into its frame, whose header stands. */
-		code = real(&f->base)->pMethods->xRead(real(&f->base), frame, LK_FRAME_HEADER, at);
-		if (code)
-			return code;
-	}
+	if (!f->gathered_len)
+		f->gathered_at = at;
+	uint8_t *frame = f->gathered + f->gathered_len;
+	memcpy(frame, f->header, LK_FRAME_HEADER);
 	memcpy(frame + LK_FRAME_HEADER, buf, LK_PAGE_SIZE);
 	stamp(frame + LK_FRAME_HEADER, get_be(frame), f->order);
-	if (whole)
-		return real(&f->base)->pMethods->xWrite(real(&f->base), frame, LK_FRAME_SIZE, at);
-	return real(&f->base)->pMethods->xWrite(real(&f->base), frame + LK_FRAME_HEADER, LK_PAGE_SIZE, offset);
+	f->gathered_len += LK_FRAME_SIZE;
+	return SQLITE_OK;
+}
+
+/* The same page is written again into its frame, whose header stands. */
+static int rewrite_page(struct sum_file *f, const void *buf, int64_t offset)
+{
+	uint8_t header[LK_FRAME_HEADER], page[LK_PAGE_SIZE];
+	int code = wal_flush(f);
+	if (!code)
+		code = real(&f->base)->pMethods->xRead(real(&f->base), header, LK_FRAME_HEADER, offset - LK_FRAME_HEADER);
+	if (code)
+		return code;
+	memcpy(page, buf, LK_PAGE_SIZE);
+	stamp(page, get_be(header), f->order);
+	return real(&f->base)->pMethods->xWrite(real(&f->base), page, LK_PAGE_SIZE, offset);
 }
 
 static int wal_write(sqlite3_file *file, const void *buf, int amount, sqlite3_int64 offset)
@@ -201,19 +230,22 @@ static int wal_write(sqlite3_file *file, const void *buf, int amount, sqlite3_in
 	struct sum_file *f = sum_of(file);
 	struct lk_space *space = f->db->space;
 	if (is_page(amount, offset)) {
-		int code = write_page(f, buf, offset);
+		int code = learn_order(f);
+		if (!code)
+			code = f->header_at == offset - LK_FRAME_HEADER ? write_frame(f, buf) : rewrite_page(f, buf, offset);
 		if (!code && space && (uint64_t)offset + LK_PAGE_SIZE > space->wal_used)
 			space->wal_used = (uint64_t)offset + LK_PAGE_SIZE;
+		return code;
+	}
+	if (is_frame_header(amount, offset)) {
+		int code = f->header_at < 0 ? SQLITE_OK : wal_flush(f);
+		memcpy(f->header, buf, LK_FRAME_HEADER);
+		f->header_at = offset;
 		return code;
 	}
 	int code = wal_flush(f);
 	if (code)
 		return code;
-	if (is_frame_header(amount, offset)) {
-		memcpy(f->header, buf, LK_FRAME_HEADER);
-		f->header_at = offset;
-		return SQLITE_OK;
-	}
 	if (amount != LK_WAL_HEADER || offset != 0)
 		return SQLITE_IOERR_WRITE;
 	f->order = ((const uint8_t *)buf)[3] & 1 ? 2 : 1;
@@ -229,6 +261,7 @@ static int file_close(sqlite3_file *file)
 	struct sum_file *f = sum_of(file);
 	int code = f->kind == WAL ? wal_flush(f) : SQLITE_OK;
 	int closed = real(file)->pMethods ? real(file)->pMethods->xClose(real(file)) : SQLITE_OK;
+	free(f->gathered);
 	return code ? code : closed;
 }
 
