@@ -23,8 +23,8 @@ static int failed(const char *what, int error)
 static int write_file(struct linkfs_volume *volume, const char *path, const char *text)
 {
 	struct linkfs_file *file;
-	int rc = linkfs_file_open(volume, &me, LINKFS_ROOT_INO, path, LINKFS_O_WRITE | LINKFS_O_CREATE | LINKFS_O_TRUNC, 0644,
-				  &file);
+	int rc = linkfs_file_open(volume, &me, LINKFS_ROOT_INO, path, LINKFS_O_WRITE | LINKFS_O_CREATE | LINKFS_O_TRUNC,
+				  0644, &file);
 
 	if (rc)
 		return failed(path, rc);

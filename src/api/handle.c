@@ -11,13 +11,13 @@
 struct linkfs_file {
 	struct linkfs_volume *volume;
 	uint64_t ino;
-	uint32_t flags; /* LINKFS_O_... */
+	uint32_t flags;          /* LINKFS_O_... */
 	struct linkfs_cred cred; /* the opener's: who he is decides what a write or truncate drops */
 	uint32_t groups[];
 };
 
-#define KNOWN_FLAGS                                                                                              \
-	(LINKFS_O_READ | LINKFS_O_WRITE | LINKFS_O_APPEND | LINKFS_O_CREATE | LINKFS_O_EXCL | LINKFS_O_TRUNC |   \
+#define KNOWN_FLAGS                                                                                                    \
+	(LINKFS_O_READ | LINKFS_O_WRITE | LINKFS_O_APPEND | LINKFS_O_CREATE | LINKFS_O_EXCL | LINKFS_O_TRUNC |         \
 	 LINKFS_O_NOFOLLOW | LINKFS_O_SYNC | LINKFS_O_TMPFILE)
 
 /* What opening a file that is there asks of it. */
@@ -80,7 +80,8 @@ static int find_or_make(struct lk_op *op, const struct linkfs_cred *cred, uint64
 		}
 		if (rc)
 			return rc;
-		if (!lk_is_lnk(&found.inode) || exclusive || ((flags & LINKFS_O_NOFOLLOW) && !w->slash && !walk.need_dir))
+		if (!lk_is_lnk(&found.inode) || exclusive ||
+		    ((flags & LINKFS_O_NOFOLLOW) && !w->slash && !walk.need_dir))
 			break;
 		rc = lk_walk_follow(&walk, &found.inode);
 	}

@@ -138,7 +138,8 @@ int linkfs_node_listxattr(struct linkfs_volume *volume, const struct linkfs_cred
 	return rc;
 }
 
-int linkfs_node_removexattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, const char *name)
+int linkfs_node_removexattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+			    const char *name)
 {
 	struct lk_inode inode;
 	struct lk_op op;

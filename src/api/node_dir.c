@@ -9,7 +9,6 @@
 
 #define BATCH_ENTRIES 512u
 
-
 struct batch {
 	struct lk_op *op;
 	struct linkfs_entry *entries;
@@ -40,8 +39,8 @@ static int gather(void *arg, const void *record)
 static int dots(struct lk_op *op, const struct lk_place *dir, uint64_t cookie, linkfs_entry_fn *fn, void *arg,
 		bool *stopped_out)
 {
-	struct linkfs_entry e = {.name = ".", .name_len = 1, .ino = (uint64_t)dir->inode.ino, .cookie = LK_COOKIE_DOT,
-				 .type = S_IFDIR};
+	struct linkfs_entry e = {
+		.name = ".", .name_len = 1, .ino = (uint64_t)dir->inode.ino, .cookie = LK_COOKIE_DOT, .type = S_IFDIR};
 	uint64_t parent;
 	int rc;
 
@@ -54,7 +53,8 @@ static int dots(struct lk_op *op, const struct lk_place *dir, uint64_t cookie, l
 	rc = lk_dirent_parent(op, (uint64_t)dir->inode.ino, &parent);
 	if (rc)
 		return rc;
-	e = (struct linkfs_entry){.name = "..", .name_len = 2, .ino = parent, .cookie = LK_COOKIE_DOTDOT, .type = S_IFDIR};
+	e = (struct linkfs_entry){
+		.name = "..", .name_len = 2, .ino = parent, .cookie = LK_COOKIE_DOTDOT, .type = S_IFDIR};
 	*stopped_out = fn(arg, &e) != 0;
 	return 0;
 }

@@ -23,7 +23,8 @@ int linkfs_path_stat(struct linkfs_volume *volume, const struct linkfs_cred *cre
 }
 
 /* Walks to the last component of path. */
-static int walk_to(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path, struct lk_where *out)
+static int walk_to(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path,
+		   struct lk_where *out)
 {
 	struct lk_walk walk;
 	int rc = lk_walk_begin(&walk, op, cred, at, path);
@@ -115,8 +116,8 @@ int linkfs_path_replace_symlink(struct linkfs_volume *volume, const struct linkf
 	return make_symlink(volume, cred, target, at, path, lk_symlink_replace, out);
 }
 
-int linkfs_path_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at, const char *old_path,
-		     uint64_t new_at, const char *new_path, uint32_t flags)
+int linkfs_path_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
+		     const char *old_path, uint64_t new_at, const char *new_path, uint32_t flags)
 {
 	struct lk_place old;
 	struct lk_where where;

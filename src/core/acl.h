@@ -11,7 +11,14 @@
 #define LK_ACL_ACCESS "system.posix_acl_access"
 #define LK_ACL_DEFAULT "system.posix_acl_default"
 
-enum lk_acl_tag { LK_ACL_USER_OBJ = 1, LK_ACL_USER = 2, LK_ACL_GROUP_OBJ = 4, LK_ACL_GROUP = 8, LK_ACL_MASK = 16, LK_ACL_OTHER = 32 };
+enum lk_acl_tag {
+	LK_ACL_USER_OBJ = 1,
+	LK_ACL_USER = 2,
+	LK_ACL_GROUP_OBJ = 4,
+	LK_ACL_GROUP = 8,
+	LK_ACL_MASK = 16,
+	LK_ACL_OTHER = 32
+};
 
 struct lk_acl_entry {
 	uint16_t tag, perm;
@@ -30,7 +37,8 @@ int lk_acl_check(struct lk_op *op, const struct linkfs_cred *cred, const struct 
 int lk_acl_chmod(struct lk_op *op, struct lk_inode *inode);
 /* Gives a new inode (not a symlink) what dir hands on: its default ACL, or else cred's umask. The inode's mode is
  * final afterwards; it is not put. */
-int lk_acl_inherit(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir, struct lk_inode *inode);
+int lk_acl_inherit(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir,
+		   struct lk_inode *inode);
 /* setxattr of an ACL under its rules: name is one of the two; size 0, or a value without entries, removes
  * it. Changes inode, does not put; *same_out (false before) is set when there was nothing to change. */
 int lk_acl_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, const char *name,

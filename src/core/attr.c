@@ -19,8 +19,8 @@ static bool touches(uint32_t valid)
 	return (valid & NOW_TIMES) == NOW_TIMES;
 }
 
-static int may_change_size(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *inode, uint64_t size,
-			   bool opened)
+static int may_change_size(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *inode,
+			   uint64_t size, bool opened)
 {
 	int rc;
 
@@ -126,8 +126,8 @@ static int apply_mode(struct lk_op *op, const struct linkfs_cred *cred, struct l
 	return inode->flags & LK_INODE_HAS_ACL ? lk_acl_chmod(op, inode) : 0;
 }
 
-int lk_attr_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, const struct linkfs_setattr *c,
-		bool opened)
+int lk_attr_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode,
+		const struct linkfs_setattr *c, bool opened)
 {
 	struct lk_inode changed = *inode;
 	int rc;

@@ -188,8 +188,13 @@ int lk_dirent_scan(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t lim
 {
 	struct pass p = {fn, arg, true};
 	struct lk_dirent key = {.dir = (int64_t)dir, .hash = (int64_t)(cookie >> 8), .ord = (int64_t)(cookie & 255)};
-	struct lk_scan scan = {.table = table(), .index = LK_BY_KEY, .equal = 1, .ranged = 2, .exclusive = true,
-			       .from = &key, .limit = limit};
+	struct lk_scan scan = {.table = table(),
+			       .index = LK_BY_KEY,
+			       .equal = 1,
+			       .ranged = 2,
+			       .exclusive = true,
+			       .from = &key,
+			       .limit = limit};
 
 	return lk_txn_scan(op, &scan, pass_row, &p);
 }

@@ -28,7 +28,8 @@ int lk_name_check(const char *name, size_t len);
 int lk_dirent_find(struct lk_op *op, uint64_t dir, const char *name, size_t len, struct lk_slot *slot);
 /* Changes by slot, as found in this op. insert: LINKFS_ENOSPC when the bucket is full. They queue the event. */
 int lk_dirent_insert(struct lk_op *op, struct lk_slot *slot, const char *name, size_t len, uint64_t ino, uint32_t mode);
-int lk_dirent_replace(struct lk_op *op, struct lk_slot *slot, const char *name, size_t len, uint64_t ino, uint32_t mode);
+int lk_dirent_replace(struct lk_op *op, struct lk_slot *slot, const char *name, size_t len, uint64_t ino,
+		      uint32_t mode);
 int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *name, size_t len);
 
 int lk_dirent_empty(struct lk_op *op, uint64_t dir, bool *out);

@@ -110,8 +110,8 @@ int lk_link_make_at(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 	return rc;
 }
 
-int lk_link_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const struct linkfs_make *how,
-		 struct lk_inode *out)
+int lk_link_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where,
+		 const struct linkfs_make *how, struct lk_inode *out)
 {
 	struct lk_slot slot;
 	uint32_t mode;
@@ -122,8 +122,8 @@ int lk_link_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_whe
 	return rc ? rc : lk_link_make_at(op, cred, where, &slot, how, out);
 }
 
-int lk_link_tmpfile(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *dir, uint32_t mode, bool linkable,
-		    struct lk_inode *out)
+int lk_link_tmpfile(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *dir, uint32_t mode,
+		    bool linkable, struct lk_inode *out)
 {
 	struct lk_inode inode;
 	int rc;

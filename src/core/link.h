@@ -11,20 +11,21 @@
 /* The type and permissions that how asks for, as mknod(2) and mkdir(2) take them (mode_out may be NULL): LINKFS_EINVAL
  * for a type that cannot be made, which Linux says before it looks at the path. */
 int lk_link_how(const struct linkfs_make *how, uint32_t *mode_out);
-int lk_link_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const struct linkfs_make *how,
-		 struct lk_inode *out);
+int lk_link_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where,
+		 const struct linkfs_make *how, struct lk_inode *out);
 /* As make of a regular file for a name that was looked for and is absent (open with O_CREAT). */
 int lk_link_make_at(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, struct lk_slot *slot,
 		    const struct linkfs_make *how, struct lk_inode *out);
 /* The caller took a hold of *out before the op ends; linkable: LK_INODE_TMPFILE. See lk_link_tmpfile() in link.c. */
-int lk_link_tmpfile(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *dir, uint32_t mode, bool linkable,
-		    struct lk_inode *out);
+int lk_link_tmpfile(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *dir, uint32_t mode,
+		    bool linkable, struct lk_inode *out);
 int lk_link_add(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, struct lk_where *where);
 int lk_link_unlink(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where);
 int lk_link_rmdir(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where);
 /* LINKFS_EINVAL for flags that rename does not take; Linux looks at them before the paths. */
 int lk_rename_flags(uint32_t flags);
-int lk_rename(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *from, struct lk_where *to, uint32_t flags);
+int lk_rename(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *from, struct lk_where *to,
+	      uint32_t flags);
 
 /* symlink.c */
 int lk_symlink_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const char *target,

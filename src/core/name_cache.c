@@ -43,7 +43,8 @@ void lk_name_cache_free(struct lk_name_cache *cache)
 
 static struct entry *entry_of(struct lk_fs *fs, const struct lk_slot *slot)
 {
-	uint64_t mixed = ((uint64_t)slot->hash ^ slot->dir * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
+	uint64_t mixed =
+		((uint64_t)slot->hash ^ slot->dir * UINT64_C(0x9e3779b97f4a7c15)) * UINT64_C(0xff51afd7ed558ccd);
 
 	return &fs->names->entries[mixed >> 49];
 }

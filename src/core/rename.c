@@ -203,7 +203,8 @@ int lk_rename_flags(uint32_t flags)
 	return 0;
 }
 
-int lk_rename(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *from, struct lk_where *to, uint32_t flags)
+int lk_rename(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *from, struct lk_where *to,
+	      uint32_t flags)
 {
 	struct side f = {.where = from, .dir = &from->dir.inode};
 	struct side t = {.where = to, .dir = from->dir.inode.ino == to->dir.inode.ino ? f.dir : &to->dir.inode};

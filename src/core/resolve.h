@@ -43,7 +43,8 @@ struct lk_walk {
 };
 
 /* Starts a walk of path from directory at. LINKFS_ENOENT for "", LINKFS_ENAMETOOLONG. */
-int lk_walk_begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path);
+int lk_walk_begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cred *cred, uint64_t at,
+		  const char *path);
 /* Walks to the last component, which is not looked at: walk->where says which and in what directory. */
 int lk_walk_parent(struct lk_walk *walk);
 /* Goes on after the last component turned out to be symlink link and is to be followed: its text is walked to its own

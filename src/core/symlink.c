@@ -12,7 +12,8 @@
 typedef int component_fn(void *arg, const struct lk_component *c);
 
 /* Calls fn for each row that text gives. */
-static int each_component(const struct lk_fs *fs, uint64_t ino, const char *text, size_t len, component_fn *fn, void *arg)
+static int each_component(const struct lk_fs *fs, uint64_t ino, const char *text, size_t len, component_fn *fn,
+			  void *arg)
 {
 	const char *p = text, *end = text + len, *name = NULL;
 	size_t name_len = 0;

@@ -140,7 +140,7 @@ struct gather {
 		struct name *next;
 		size_t len;
 		char text[];
-	} *names;
+	} * names;
 };
 
 static int gather_row(void *arg, const void *record)
@@ -345,8 +345,8 @@ int lk_xattr_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_ino
 	return rc || same ? rc : finish(op, inode, &changed);
 }
 
-int lk_xattr_list(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *inode, char *buf, size_t size,
-		  size_t *len_out)
+int lk_xattr_list(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *inode, char *buf,
+		  size_t size, size_t *len_out)
 {
 	struct listing l = {.buf = size ? buf : NULL, .size = LK_MIN(size, LIST_MAX), .trusted = cred->uid == 0};
 	int rc = list(op, inode, &l);

@@ -19,8 +19,8 @@ int lk_xattr_get(struct lk_op *op, const struct linkfs_cred *cred, const struct 
 		 void *buf, size_t size, size_t *len_out);
 int lk_xattr_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, const char *name,
 		 const void *value, size_t size, uint32_t flags);
-int lk_xattr_list(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *inode, char *buf, size_t size,
-		  size_t *len_out);
+int lk_xattr_list(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *inode, char *buf,
+		  size_t size, size_t *len_out);
 int lk_xattr_remove(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, const char *name);
 
 #endif

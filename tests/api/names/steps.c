@@ -5,8 +5,8 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <grp.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,7 +162,8 @@ static int lib_step(const struct step *s)
 		return linkfs_path_rename(volume, cred, LINKFS_ROOT_INO, s->a, LINKFS_ROOT_INO, s->b, s->n);
 	case STAT:
 	case LSTAT:
-		return linkfs_path_stat(volume, cred, LINKFS_ROOT_INO, s->a, s->call == LSTAT ? LINKFS_NOFOLLOW : 0, &st);
+		return linkfs_path_stat(volume, cred, LINKFS_ROOT_INO, s->a, s->call == LSTAT ? LINKFS_NOFOLLOW : 0,
+					&st);
 	case RDLNK:
 		return linkfs_path_readlink(volume, cred, LINKFS_ROOT_INO, s->a, buf, sizeof(buf), &len);
 	case OPEN:
@@ -223,7 +224,7 @@ static int host_open(const struct step *s)
 	static const struct {
 		uint32_t ours;
 		int host;
-	} map[] = {{LINKFS_O_APPEND, O_APPEND}, {LINKFS_O_CREATE, O_CREAT},       {LINKFS_O_EXCL, O_EXCL},
+	} map[] = {{LINKFS_O_APPEND, O_APPEND}, {LINKFS_O_CREATE, O_CREAT},      {LINKFS_O_EXCL, O_EXCL},
 		   {LINKFS_O_TRUNC, O_TRUNC},   {LINKFS_O_NOFOLLOW, O_NOFOLLOW}, {LINKFS_O_TMPFILE, O_TMPFILE}};
 	int flags = s->n & LINKFS_O_WRITE ? (s->n & LINKFS_O_READ ? O_RDWR : O_WRONLY) : O_RDONLY, fd;
 
@@ -378,14 +379,16 @@ static void run(void **state)
 		int rc;
 
 		if (reference)
-			become(s->call == MODE || s->call == NLINK || s->call == OWNER || s->call == SAME ? &creds[R]
-													  : &creds[s->user]);
+			become(s->call == MODE || s->call == NLINK || s->call == OWNER || s->call == SAME
+				       ? &creds[R]
+				       : &creds[s->user]);
 		rc = reference ? host_step(s) : lib_step(s);
 		if (rc == s->want)
 			continue;
 		bad++;
-		print_error("%s: line %d (%s, %s): got %s, want %s\n", sc->name, s->line, s->a ? s->a : "", s->b ? s->b : "",
-			    rc > 0 ? "something else" : linkfs_error_name(rc), linkfs_error_name(s->want));
+		print_error("%s: line %d (%s, %s): got %s, want %s\n", sc->name, s->line, s->a ? s->a : "",
+			    s->b ? s->b : "", rc > 0 ? "something else" : linkfs_error_name(rc),
+			    linkfs_error_name(s->want));
 	}
 	if (reference) {
 		become(&creds[R]);
@@ -407,8 +410,8 @@ int steps_main(int argc, char **argv, const struct scenario *scenarios, size_t c
 	if (!tests)
 		return 1;
 	reference = argc > 1 && strcmp(argv[1], "--reference") == 0;
-	if (reference && (geteuid() != 0 || statfs(getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", &fs) ||
-			  fs.f_type != EXT_MAGIC)) {
+	if (reference &&
+	    (geteuid() != 0 || statfs(getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", &fs) || fs.f_type != EXT_MAGIC)) {
 		(void)printf("1..0 # SKIP the reference run needs root and a temporary directory on ext4\n");
 		free(tests);
 		return 77;

@@ -39,10 +39,10 @@ enum call {
 	RMX,    /* a, b: name */
 	LSX,    /* a: m is the length of the list that must come */
 	/* What must be seen; want is 0. */
-	MODE,   /* a, n: permission bits (not followed) */
-	NLINK,  /* a, n */
-	OWNER,  /* a, n: uid, m: gid */
-	SAME,   /* a, b: one inode */
+	MODE,  /* a, n: permission bits (not followed) */
+	NLINK, /* a, n */
+	OWNER, /* a, n: uid, m: gid */
+	SAME,  /* a, b: one inode */
 };
 #define KEEP UINT32_MAX
 
@@ -61,7 +61,10 @@ struct step {
 	int line;
 };
 /* call arguments, then .want = LINKFS_E... */
-#define S(u, c, ...) {.line = __LINE__, .user = (u), .call = (c), __VA_ARGS__}
+#define S(u, c, ...)                                                                                                   \
+	{                                                                                                              \
+		.line = __LINE__, .user = (u), .call = (c), __VA_ARGS__                                                \
+	}
 
 struct scenario {
 	const char *name;

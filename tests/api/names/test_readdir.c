@@ -122,7 +122,8 @@ static void attributes_and_holds(void **state)
 		named(path, "x", i);
 		make(f, path, i % 2 ? S_IFIFO | 0600 : S_IFREG | 0600);
 	}
-	assert_int_equal(linkfs_node_readdir(f->v, NULL, look(f, "d").ino, 0, LINKFS_HOLD | LINKFS_READDIR_STAT, see, &s), 0);
+	assert_int_equal(
+		linkfs_node_readdir(f->v, NULL, look(f, "d").ino, 0, LINKFS_HOLD | LINKFS_READDIR_STAT, see, &s), 0);
 	assert_int_equal(s.calls, 9);
 	assert_int_equal(s.held, 7);
 	for (uint32_t i = 0; i < 20; i++) {

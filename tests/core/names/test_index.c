@@ -443,8 +443,11 @@ static void damaged_rows(void **state)
 	bool empty;
 
 	for (size_t i = 0; i < LK_ARRAY_LEN(bad); i++) {
-		struct lk_dirent d = {.dir = 1, .hash = lk_name_hash(fs->name_secret, "x", 1), .ino = bad[i].ino,
-				      .type = bad[i].type, .name = {bad[i].name, bad[i].len}};
+		struct lk_dirent d = {.dir = 1,
+				      .hash = lk_name_hash(fs->name_secret, "x", 1),
+				      .ino = bad[i].ino,
+				      .type = bad[i].type,
+				      .name = {bad[i].name, bad[i].len}};
 		struct lk_op op;
 
 		assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE), 0);
