@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define DEVICE "/dev/fuse"
@@ -96,12 +97,13 @@ static int plan_make(struct plan *plan, struct linkfs_volume *volume, const stru
 	return r;
 }
 
-/* Detaches what a dead server left at point; each stat tells about the topmost mount. */
+/* Detaches what a dead server left at point. statfs asks the topmost mount's server; stat would be answered from the
+ * kernel's cache, whose entries never expire (M2). */
 static int clear_stale(const char *point, struct linkfs_message *why)
 {
-	struct stat st;
+	struct statfs fs;
 	for (int i = 0; i < STALE_MAX; i++) {
-		if (lstat(point, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
+		if (statfs(point, &fs) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
 			return 0;
 		int r = lk_fuse_unmount_at(point, true, why);
 		if (r)

@@ -151,7 +151,7 @@ int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why)
 		return lk_fail(why, LINKFS_ENOTVOLUME, "%s belongs to another application (application_id 0x%08x)", LK_DB_FILE,
 			       get_u32(header + 68));
 	if (get_u32(header + 60) > LK_FORMAT_VERSION)
-		return lk_fail(why, LINKFS_ENEWER, "the volume has format version %u, and this linkfs knows %d", get_u32(header + 60),
+		return lk_fail(why, LINKFS_ENEWER, "the volume has format version %u, and this linkfs knows %d: use a newer linkfs", get_u32(header + 60),
 			       LK_FORMAT_VERSION);
 	if (get_u32(header + 60) != LK_FORMAT_VERSION)
 		return lk_fail(why, LINKFS_ESCHEMA, "the volume's format version %u is unknown", get_u32(header + 60));
