@@ -175,7 +175,7 @@ static int open_lock(const char *dir, bool read_only, int *fd_out, struct linkfs
 	if (r)
 		return lk_fail(why, r, "the path %s is too long", dir);
 	int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | (read_only ? O_RDONLY : O_RDWR | O_CREAT);
-	int fd = open(path, flags, 0666);
+	int fd = open(path, flags, 0600);
 	if (fd < 0 && read_only && (errno == ENOENT || errno == EACCES || errno == EPERM)) {
 		/* A volume on media without its lock file, or a private one: nobody can be kept out, reading goes on. */
 		*fd_out = -1;

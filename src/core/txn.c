@@ -107,7 +107,10 @@ int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
 {
 	bool write = flags & LK_OP_WRITE;
 	op_init(fs, op, flags);
-	(void)pthread_mutex_lock(&fs->lock);
+	if (write)
+		lk_batch_lock(fs);
+	else
+		(void)pthread_mutex_lock(&fs->lock);
 	struct lk_batch *batch = fs->batch;
 	int r = 0;
 	if (write && ((fs->open_flags & LINKFS_OPEN_READONLY) || atomic_load(&fs->poisoned)))

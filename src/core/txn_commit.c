@@ -13,6 +13,14 @@
 #include <string.h>
 #include <time.h>
 
+void lk_batch_lock(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	atomic_fetch_add_explicit(&batch->coming, 1, memory_order_relaxed);
+	(void)pthread_mutex_lock(&fs->lock);
+	atomic_fetch_sub_explicit(&batch->coming, 1, memory_order_relaxed);
+}
+
 int lk_batch_open(struct lk_fs *fs)
 {
 	struct lk_batch *batch = fs->batch;
@@ -196,12 +204,59 @@ static void after_commit(struct lk_fs *fs)
 	}
 }
 
+static struct timespec as_timespec(uint64_t ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+}
+
+/* Under the lock, which it gives up meanwhile: the leader waits for as many callers as the last commit served, and lets in those
+ * that stand before the lock, for at most as long as a commit takes. A caller who is always alone never waits. */
+static void gather(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	const uint64_t pause = 50000;
+	uint64_t now = lk_clock_monotonic_ns(), end = now + LK_MIN(batch->commit_ns, LK_GATHER_MAX_NS);
+	while (now < end && !atomic_load(&fs->poisoned)) {
+		bool coming = atomic_load_explicit(&batch->coming, memory_order_relaxed) > 0;
+		if (!coming && batch->waiting + 1 >= batch->group)
+			return;
+		struct timespec at = as_timespec(coming ? LK_MIN(now + pause, end) : end);
+		(void)pthread_cond_timedwait(&batch->joined, &fs->lock, &at);
+		now = lk_clock_monotonic_ns();
+	}
+}
+
+/* The leader's part, under the lock. */
+static int lead(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	batch->committing = true;
+	(void)pthread_mutex_unlock(&fs->lock);
+	int r = lk_data_sync(fs->data);
+	lk_batch_lock(fs);
+	if (r == 0)
+		gather(fs);
+	if (atomic_load(&fs->poisoned)) {
+		r = LINKFS_EPOISONED;
+	} else if (r) {
+		(void)lk_batch_poison(fs, r, false);
+	} else {
+		uint64_t start = lk_clock_monotonic_ns();
+		batch->group = batch->waiting + 1;
+		r = lk_batch_commit(fs);
+		batch->commit_ns = (batch->commit_ns * 3 + (lk_clock_monotonic_ns() - start)) / 4;
+	}
+	batch->committing = false;
+	(void)pthread_cond_broadcast(&batch->done);
+	return r;
+}
+
 int lk_txn_commit(struct lk_fs *fs)
 {
 	struct lk_batch *batch = fs->batch;
 	int r = 0;
 	bool led = false;
-	(void)pthread_mutex_lock(&fs->lock);
+	lk_batch_lock(fs);
 	uint64_t target = batch->standing;
 	for (;;) {
 		if (atomic_load(&fs->poisoned)) {
@@ -212,20 +267,12 @@ int lk_txn_commit(struct lk_fs *fs)
 			break;
 		if (batch->committing) {
 			batch->waiting++;
+			(void)pthread_cond_signal(&batch->joined);
 			(void)pthread_cond_wait(&batch->done, &fs->lock);
 			batch->waiting--;
 			continue;
 		}
-		batch->committing = true;
-		(void)pthread_mutex_unlock(&fs->lock);
-		int first = lk_data_sync(fs->data);
-		(void)pthread_mutex_lock(&fs->lock);
-		if (atomic_load(&fs->poisoned))
-			r = LINKFS_EPOISONED;
-		else
-			r = first ? lk_batch_poison(fs, first, false) : lk_batch_commit(fs);
-		batch->committing = false;
-		(void)pthread_cond_broadcast(&batch->done);
+		r = lead(fs);
 		led = r == 0;
 		if (led)
 			after_commit(fs);
@@ -260,8 +307,7 @@ static void keeper_sleep(struct lk_fs *fs, uint64_t deadline_ns)
 		batch->keeper_idle = false;
 		return;
 	}
-	struct timespec at = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
-			      .tv_nsec = (long)(deadline_ns % 1000000000u)};
+	struct timespec at = as_timespec(deadline_ns);
 	(void)pthread_cond_timedwait(&batch->keeper, &fs->lock, &at);
 }
 
@@ -308,26 +354,27 @@ static void *keeper_main(void *arg)
 
 static int conds_init(struct lk_batch *batch)
 {
+	pthread_cond_t *conds[] = {&batch->keeper, &batch->joined, &batch->done};
 	pthread_condattr_t attr;
 	if (pthread_condattr_init(&attr))
 		return LINKFS_ENOMEM;
 	int r = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	if (r == 0)
-		r = pthread_cond_init(&batch->keeper, &attr);
-	(void)pthread_condattr_destroy(&attr);
-	if (r)
-		return LINKFS_ENOMEM;
-	if (pthread_cond_init(&batch->done, NULL)) {
-		(void)pthread_cond_destroy(&batch->keeper);
-		return LINKFS_ENOMEM;
+	size_t n = 0;
+	while (r == 0 && n < LK_ARRAY_LEN(conds)) {
+		r = pthread_cond_init(conds[n], &attr);
+		n += r == 0;
 	}
-	return 0;
+	(void)pthread_condattr_destroy(&attr);
+	while (r && n)
+		(void)pthread_cond_destroy(conds[--n]);
+	return r ? LINKFS_ENOMEM : 0;
 }
 
 static void batch_free(struct lk_fs *fs)
 {
 	struct lk_batch *batch = fs->batch;
 	(void)pthread_cond_destroy(&batch->keeper);
+	(void)pthread_cond_destroy(&batch->joined);
 	(void)pthread_cond_destroy(&batch->done);
 	lk_buf_done(&batch->scratch);
 	lk_buf_done(&batch->spare_log);

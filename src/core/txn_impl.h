@@ -11,6 +11,7 @@
 #define LK_OP_BULK_PAGES 512u     /* and for a step of long work */
 #define LK_BATCH_ROWS_MAX 200000u /* row writes in a batch: bounds the pages it dirties */
 #define LK_BATCH_DATA_MAX (UINT64_C(256) << 20)
+#define LK_GATHER_MAX_NS UINT64_C(2000000) /* a leader waits for company no longer than this, nor than a commit takes */
 #define LK_WAL_CHECKPOINT (UINT64_C(8) << 20) /* the keeper checkpoints beside us above this */
 #define LK_WAL_HARD (UINT64_C(64) << 20)      /* and in a slice under the lock above this */
 
@@ -29,8 +30,10 @@ struct lk_batch {
 	bool checkpoint_due;
 	bool checkpoint_slice;   /* the host has no checkpoint beside us (T5) */
 	uint32_t counters_dirty; /* bit per slot */
-	uint32_t waiting;        /* callers waiting for a leader */
-	uint32_t shared;         /* callers that the last commit served beside its leader */
+	uint32_t waiting;        /* callers waiting for the leader */
+	uint32_t group;          /* callers that the last commit served, its leader included */
+	uint64_t commit_ns;      /* how long a commit takes, lately */
+	_Atomic uint32_t coming; /* writers and committers on their way to the lock */
 	uint64_t rows;           /* row writes in the open transaction */
 	uint64_t standing;       /* number of the newest op that stands */
 	uint64_t durable;        /* every op up to this one is durable */
@@ -39,6 +42,7 @@ struct lk_batch {
 	_Atomic uint64_t commits;
 	struct lk_buf scratch;   /* bytes of the row being read */
 	struct lk_buf spare_log; /* an empty lk_alloc_log's memory, kept from op to op */
+	pthread_cond_t joined;   /* somebody waits for the leader now */
 	pthread_cond_t done;     /* a commit ended */
 	pthread_cond_t keeper;   /* wakes the keeper */
 	pthread_t keeper_thread;
@@ -46,6 +50,8 @@ struct lk_batch {
 	lk_history_fn *dropped[LK_T_LIVE_COUNT];
 };
 
+/* Takes the lock, for an op that writes or a commit: the leader sees that somebody comes. */
+void lk_batch_lock(struct lk_fs *fs);
 /* Opens the database transaction when it is not open. */
 int lk_batch_open(struct lk_fs *fs);
 /* T2's commit under the lock, data sync included. 0 when there is nothing to commit. */

@@ -289,6 +289,15 @@ static void read_only_without_permission(void **state)
 	assert_int_equal(linkfs_volume_close(v), 0);
 	assert_int_equal(chmod(path, 0755), 0);
 	assert_int_equal(chmod(top, 0755), 0);
+	/* What a volume is made of is its owner's alone until he says otherwise. */
+	static const char *const files[] = {"meta.db", "meta.db-wal", "data.000000", "lock"};
+	for (size_t i = 0; i < LK_ARRAY_LEN(files); i++) {
+		struct stat st;
+		assert_int_equal(stat(in(path, files[i]), &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0600);
+		assert_int_equal(chmod(in(path, files[i]), 0644), 0);
+	}
+	(void)chmod(in(path, "meta.db-shm"), 0644);
 	pid_t child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
