@@ -210,3 +210,21 @@ int lk_extent_span(struct lk_op *op, uint64_t ino, uint64_t first, uint64_t coun
 		*span_out = LK_MIN(s.end, s.limit) - first;
 	return r;
 }
+
+static int count_row(void *arg, const void *record)
+{
+	(void)record;
+	++*(uint64_t *)arg;
+	return 0;
+}
+
+int lk_extent_count(struct lk_op *op, uint64_t ino, uint64_t from, uint64_t *rows_out)
+{
+	uint64_t rows = 0;
+	struct lk_extent key = {.ino = (int64_t)ino, .file_block = (int64_t)from};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_EXTENT], .index = LK_BY_KEY, .equal = 1, .ranged = 1, .from = &key};
+	int r = lk_txn_scan(op, &scan, count_row, &rows);
+	if (r == 0)
+		*rows_out = rows;
+	return r;
+}

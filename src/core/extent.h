@@ -37,6 +37,8 @@ int lk_extent_map(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count
 int lk_extent_find(struct lk_op *op, uint64_t ino, uint64_t block, struct lk_ext *out);
 /* E: where the rows end. */
 int lk_extent_end(struct lk_op *op, uint64_t ino, uint64_t *end_out);
+/* How many rows begin at or after block from. */
+int lk_extent_count(struct lk_op *op, uint64_t ino, uint64_t from, uint64_t *rows_out);
 /* How many blocks from first on, at most count, at most max_rows rows cover. first lies below E. */
 int lk_extent_span(struct lk_op *op, uint64_t ino, uint64_t first, uint64_t count, uint32_t max_rows, uint64_t *span_out);
 

@@ -62,7 +62,7 @@ static int punch_rest(struct change *c, uint64_t from, uint64_t to)
 		struct lk_op op;
 		struct lk_inode inode;
 		uint64_t next = from;
-		r = begin(c, &op, LK_OP_FREES, &inode);
+		r = begin(c, &op, LK_OP_FREES | LK_OP_BULK, &inode);
 		if (r)
 			break;
 		r = punch_step(&op, &inode, &next, to);
@@ -115,7 +115,7 @@ static int punch(struct change *c)
 {
 	struct lk_op op;
 	struct lk_inode inode;
-	int r = begin(c, &op, LK_OP_FREES, &inode);
+	int r = begin(c, &op, LK_OP_FREES | LK_OP_BULK, &inode);
 	if (r)
 		return r;
 	uint64_t size = (uint64_t)inode.size, from = lk_blocks_up(c->offset), to = lk_block_of(c->end);
@@ -333,7 +333,12 @@ static int shift(struct change *c, bool insert)
 		r = LINKFS_EINVAL;
 	else if (insert && length > LINKFS_FILE_SIZE_MAX - size)
 		r = LINKFS_EFBIG;
-	else if (inode.flags & LK_INODE_INLINE)
+	uint64_t rows = 0;
+	if (r == 0)
+		r = lk_extent_count(&op, c->ino, from, &rows);
+	if (r == 0)
+		r = lk_op_need(&op, (uint32_t)LK_MIN(rows / 2 + 16, (uint64_t)UINT32_MAX));
+	if (r == 0 && (inode.flags & LK_INODE_INLINE))
 		r = lk_file_to_extents(&op, &inode);
 	if (r == 0)
 		r = lk_extent_split(&op, c->ino, from);

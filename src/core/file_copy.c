@@ -97,7 +97,7 @@ static int share_some(struct copy *c, uint64_t *done_out)
 {
 	struct lk_op op;
 	uint32_t blocks = (uint32_t)LK_MIN(lk_block_of(c->length), (uint64_t)LK_MAP_BLOCKS);
-	int r = lk_op_begin(c->fs, &op, lk_op_flags(c->cred, 0));
+	int r = lk_op_begin(c->fs, &op, lk_op_flags(c->cred, LK_OP_BULK));
 	if (r)
 		return r;
 	r = lk_op_end(&op, share_op(&op, c, blocks));

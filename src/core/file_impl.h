@@ -13,7 +13,8 @@
 #include "node.h"
 #include "perm.h"
 
-#define LK_FILE_STEP_ROWS 512u /* extent rows changed in one op at most (T4 proves space for so many) */
+#define LK_FILE_STEP_ROWS 512u  /* extent rows changed in one LK_OP_BULK op at most (T4 proves space for so many) */
+#define LK_FILE_FIRST_ROWS 128u /* and in another's */
 
 static inline uint64_t lk_block_of(uint64_t offset)
 {

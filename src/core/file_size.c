@@ -26,7 +26,8 @@ static int intent_erase(struct lk_op *op, int64_t kind, uint64_t ino)
 static int trim(struct lk_op *op, struct lk_inode *inode, bool *more_out)
 {
 	bool more = false, marked = inode->flags & LK_INODE_TRIM;
-	int r = lk_extent_trim(op, inode, lk_blocks_up((uint64_t)inode->size), LK_FILE_STEP_ROWS, &more);
+	uint32_t rows = op->flags & LK_OP_BULK ? LK_FILE_STEP_ROWS : LK_FILE_FIRST_ROWS;
+	int r = lk_extent_trim(op, inode, lk_blocks_up((uint64_t)inode->size), rows, &more);
 	if (r == 0 && more && !marked)
 		r = intent_put(op, LK_INTENT_TRIM, inode);
 	if (r == 0 && !more && marked)
@@ -120,7 +121,7 @@ int lk_file_settle(struct lk_fs *fs, uint64_t ino)
 	int r = 0;
 	while (r == 0 && more) {
 		struct lk_op op;
-		r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_SILENT);
+		r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT);
 		if (r)
 			break;
 		r = lk_op_end(&op, lk_file_trim_step(&op, ino, &more));

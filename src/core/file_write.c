@@ -340,6 +340,9 @@ static int put_rows(struct lk_op *op, struct writing *w)
 {
 	struct lk_inode inode;
 	int r = lk_inode_get(op, w->ino, &inode);
+	/* At worst each block had a row of its own. */
+	if (r == 0 && w->blocks > LK_MAP_BLOCKS)
+		r = lk_op_need(op, (w->blocks + (uint32_t)(w->segs.len / sizeof(struct lk_seg))) / 4);
 	if (r)
 		return r;
 	for (; r == 0 && w->used < w->run_count; w->used += r == 0)

@@ -549,6 +549,8 @@ void lk_alloc_committed(struct lk_alloc *a)
 
 void lk_alloc_usage(struct lk_alloc *a, uint64_t *used_out, uint64_t *pending_out)
 {
+	if (atomic_load(&a->any_punched))
+		lk_freed_advance(a, false);
 	*used_out = a->busy;
 	*pending_out = a->waiting;
 }
