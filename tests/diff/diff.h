@@ -78,6 +78,7 @@ size_t lk_acl_blob(int64_t seed, unsigned char *buf, size_t room);
 /* The value of a setxattr operation: an ACL for the two ACL names, else filled bytes. */
 size_t lk_xattr_value(const struct op *op, const char *name, unsigned char *buf, size_t room);
 #define LK_XATTR_ROOM 70000u
+#define LK_LARGEST INT64_C(17592186040320) /* the largest file of ext4 with blocks of 4 KiB, and of linkfs */
 
 struct user {
 	uint32_t uid, gid, groups[3];
@@ -115,6 +116,13 @@ void lk_answer_bytes(struct text *out, const void *bytes, size_t len);
 
 /* ---- back ends --------------------------------------------------------------------------------------------- */
 
+/* Inodes of the reference whose holes depend on how it copies (see known differences); outlives the workers of a run. */
+#define LK_TAINTS 512
+struct taints {
+	uint64_t inos[LK_TAINTS];
+	size_t count;
+};
+
 struct side {
 	const char *dir;   /* posix: becomes the root; lib: the volume */
 	bool library;      /* which back end */
@@ -123,6 +131,7 @@ struct side {
 	bool fresh;        /* the tree is to be made */
 	bool many_users;   /* credentials are switched for each operation */
 	bool atime;        /* compare access times */
+	struct taints *taints;
 	uint64_t corrupt;  /* test of the runner itself: every so manieth answer is wrong */
 };
 

@@ -16,7 +16,6 @@
 
 #define KNOWN 24
 #define QUEUE 64
-#define BIGGEST INT64_C(17592186040320) /* ext4's limit at blocks of 4 KiB */
 
 /* What a path is drawn for: what should be there, most of the time. */
 enum want { WANT_FILE, WANT_DIR, WANT_LINK, WANT_OTHER, WANT_KINDS, WANT_ANY = WANT_KINDS, WANT_NEW };
@@ -131,7 +130,7 @@ static int64_t draw_offset(struct gen *gen)
 	static const int64_t edges[] = {0, 1, 511, 1023, 1024, 1500, 2047, 2048, 4095, 4096, 4097, 8191, 8192, 12288, 65535,
 					65536, 131072, 524287, 524288, 528384, 1048576};
 	static const int64_t far[] = {INT64_C(1) << 31, (INT64_C(1) << 32) - 1, INT64_C(1) << 32, INT64_C(5) << 30,
-				      BIGGEST - 4096, BIGGEST - 1, BIGGEST, BIGGEST + 1, INT64_MAX};
+				      LK_LARGEST - 4096, LK_LARGEST - 1, LK_LARGEST, LK_LARGEST + 1, INT64_MAX};
 	int64_t kind = below(gen, 100);
 	if (kind < 55)
 		return PICK(gen, edges);
@@ -229,7 +228,7 @@ static void draw_fallocate(struct gen *gen, struct op *op)
 		op->n[3] = (op->n[3] & ~INT64_C(4095)) + (chance(gen, 95) ? 4096 : 0);
 	}
 	if (chance(gen, 2))
-		op->n[2] = PICK(gen, ((const int64_t[]){-1, BIGGEST - 4096, BIGGEST, INT64_MAX}));
+		op->n[2] = PICK(gen, ((const int64_t[]){-1, LK_LARGEST - 4096, LK_LARGEST, INT64_MAX}));
 	if (chance(gen, 2))
 		op->n[3] = PICK(gen, ((const int64_t[]){0, -1}));
 }

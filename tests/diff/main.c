@@ -1,7 +1,7 @@
 /*
  * main.c - options of the differential runner, and the file systems it runs on: ext4 on a loop device as root, in a mount
  * namespace of this process, so that nothing stays mounted however it ends; an ordinary user's reference is ext4 below
- * TMPDIR. Exit status: 0 all agree, 1 a difference, 77 skipped, 99 cannot run.
+ * TMPDIR. Speaks TAP. Exit status: 0 all agree or skipped, 1 a difference, 99 cannot run.
  */
 #include "diff.h"
 
@@ -23,7 +23,7 @@
 
 struct options {
 	uint64_t seed;
-	size_t ops, length;
+	size_t ops, length, least;
 	const char *backend, *dir, *reference, *save;
 	unsigned users;
 	int seconds, shrink_seconds;
@@ -49,8 +49,8 @@ static void clean_up(void)
 
 static _Noreturn void skip(const char *why)
 {
-	printf("# skip: %s\n", why);
-	exit(77);
+	printf("1..0 # SKIP %s\n", why);
+	exit(0);
 }
 
 static int command(const char *const *argv)
@@ -232,14 +232,19 @@ static int random_runs(const struct options *options, struct run_config *config)
 	printf("# %zu operations, %zu differences, seeds %llu to %llu, %ld s\n", done, differences, (unsigned long long)options->seed,
 	       (unsigned long long)seed - 1, (long)(time(NULL) - start));
 	free(ops.ops);
-	if (differences)
-		return 1;
-	/* Out of time is no failure of what ran; the count above tells. */
-	return 0;
+	/* Out of time is no failure of what ran, unless so many were asked for. */
+	bool few = done < options->least;
+	printf("1..1\n%sok 1 - %zu operations agree with ext4 (%s, %u users)\n", differences || few ? "not " : "", done,
+	       options->backend, options->users);
+	if (few)
+		printf("# at least %zu were asked for\n", options->least);
+	return differences || few;
 }
 
 static int replay_file(const struct options *options, const struct run_config *config, const char *path)
 {
+	static unsigned number;
+	const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
 	struct op_list ops = {0};
 	struct run_result result;
 	char line[1024];
@@ -254,7 +259,7 @@ static int replay_file(const struct options *options, const struct run_config *c
 			lk_die("%s: not an operation: %s", path, line);
 		if (!(lk_op_row(op.kind)->on & config->on) || (op.user && options->users < 2)) {
 			/* Made for another back end, or for several users. */
-			printf("# %s: not for this back end\n", path);
+			printf("ok %u - %s # SKIP not for this back end or number of users\n", ++number, name);
 			fclose(file);
 			free(ops.ops);
 			return 0;
@@ -264,7 +269,7 @@ static int replay_file(const struct options *options, const struct run_config *c
 	fclose(file);
 	lk_run_replay(config, &ops, &result);
 	int failed = result.differs;
-	printf("# %s: %s\n", path, failed ? "differs" : "agrees");
+	printf("%sok %u - %s\n", failed ? "not " : "", ++number, name);
 	if (failed)
 		lk_run_report(&ops, &result);
 	lk_result_free(&result);
@@ -272,29 +277,22 @@ static int replay_file(const struct options *options, const struct run_config *c
 	return failed;
 }
 
-/* A .ops file, or all of a directory. */
-static int replay(const struct options *options, const struct run_config *config, const char *path)
+/* A .ops file, or all of a directory; adds what to replay to the list. */
+static void add_replays(const char *path, glob_t *list)
 {
 	struct stat st;
 	char pattern[512];
-	glob_t found;
-	int failed = 0;
 	if (stat(path, &st))
 		lk_die("%s: %s", path, strerror(errno));
-	if (!S_ISDIR(st.st_mode))
-		return replay_file(options, config, path);
-	(void)snprintf(pattern, sizeof(pattern), "%s/*.ops", path);
-	if (glob(pattern, 0, NULL, &found) == 0) {
-		for (size_t i = 0; i < found.gl_pathc; i++)
-			failed |= replay_file(options, config, found.gl_pathv[i]);
-		globfree(&found);
-	}
-	return failed;
+	(void)snprintf(pattern, sizeof(pattern), S_ISDIR(st.st_mode) ? "%s/*.ops" : "%s", path);
+	if (glob(pattern, list->gl_pathc ? GLOB_APPEND : 0, NULL, list))
+		lk_die("%s: nothing to replay", path);
 }
 
 static const char usage[] =
 	"usage: diff [--backend lib|mount|ext4|tmpfs] [--dir DIR] [--reference DIR] [--seed N] [--ops N] [--length N]\n"
 	"            [--users N] [--seconds N] [--shrink-seconds N] [--keep-going] [--save DIR] [--verbose] [--corrupt N] [--no-atime]\n"
+	"            [--least N] [--random]\n"
 	"            [--replay FILE-OR-DIR ...]\n";
 
 int main(int argc, char **argv)
@@ -303,13 +301,14 @@ int main(int argc, char **argv)
 		{"backend", 1, NULL, 'b'}, {"dir", 1, NULL, 'd'},    {"reference", 1, NULL, 'R'},      {"seed", 1, NULL, 's'},
 		{"ops", 1, NULL, 'o'},     {"length", 1, NULL, 'l'}, {"users", 1, NULL, 'u'},          {"seconds", 1, NULL, 't'},
 		{"replay", 1, NULL, 'r'},  {"verbose", 0, NULL, 'v'}, {"keep-going", 0, NULL, 'k'},    {"save", 1, NULL, 'S'},
-		{"corrupt", 1, NULL, 'c'}, {"help", 0, NULL, 'h'},   {"shrink-seconds", 1, NULL, 'T'}, {"no-atime", 0, NULL, 'A'}, {NULL, 0, NULL, 0},
+		{"corrupt", 1, NULL, 'c'}, {"help", 0, NULL, 'h'},   {"shrink-seconds", 1, NULL, 'T'}, {"no-atime", 0, NULL, 'A'},
+		{"least", 1, NULL, 'L'},   {"random", 0, NULL, 'N'}, {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("LINKFS_SEED");
 	struct options options = {.seed = seed && *seed ? strtoull(seed, NULL, 0) : 1, .ops = 20000, .length = 1500, .backend = "lib",
 				  .users = geteuid() == 0 ? 4 : 1, .seconds = 3600, .shrink_seconds = 60};
-	const char *replays[64];
-	int count = 0, c;
+	glob_t replays = {0};
+	int c;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
 		case 'b': options.backend = optarg; break;
@@ -323,13 +322,16 @@ int main(int argc, char **argv)
 		case 'T': options.shrink_seconds = atoi(optarg); break;
 		case 'v': options.verbose = true; break;
 		case 'k': options.keep_going = true; break;
+		case 'L': options.least = strtoull(optarg, NULL, 0); break;
+		case 'N':
+			/* A seed of the clock's, unless one was given. */
+			if (!(seed && *seed))
+				options.seed = (uint64_t)time(NULL) * 1000;
+			break;
 		case 'A': options.no_atime = true; break;
 		case 'S': options.save = optarg; break;
 		case 'c': options.corrupt = strtoull(optarg, NULL, 0); break;
-		case 'r':
-			if (count < 64)
-				replays[count++] = optarg;
-			break;
+		case 'r': add_replays(optarg, &replays); break;
 		default: fputs(usage, stderr); return 99;
 		}
 	}
@@ -338,10 +340,12 @@ int main(int argc, char **argv)
 		return 99;
 	struct run_config config = {0};
 	set_up(&options, &config);
-	if (!count)
+	if (!replays.gl_pathc)
 		return random_runs(&options, &config);
 	int failed = 0;
-	for (int i = 0; i < count; i++)
-		failed |= replay(&options, &config, replays[i]);
+	printf("1..%zu\n", replays.gl_pathc);
+	for (size_t i = 0; i < replays.gl_pathc; i++)
+		failed |= replay_file(&options, &config, replays.gl_pathv[i]);
+	globfree(&replays);
 	return failed;
 }

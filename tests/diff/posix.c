@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 bool lk_posix_result(struct text *out, int64_t result)
@@ -247,6 +248,64 @@ static void leave(int back, bool stay)
 	close(back);
 }
 
+/* A fallocate that fails has changed times, mode and capabilities on ext4 all the same: put them back. */
+struct before {
+	int fd; /* -1: nothing to put back */
+	struct stat st;
+	char caps[64];
+	ssize_t caps_len;
+};
+
+static void allocate_begin(const struct posix *state, const struct op *op, struct before *before)
+{
+	before->fd = op->kind == OP_FALLOCATE ? state->slots[op->n[0]].fd : -1;
+	if (before->fd < 0)
+		return;
+	if (fstat(before->fd, &before->st))
+		before->fd = -1;
+	before->caps_len = fgetxattr(before->fd, "security.capability", before->caps, sizeof(before->caps));
+}
+
+static void allocate_failed(const struct before *before)
+{
+	struct stat now;
+	if (before->fd < 0 || fstat(before->fd, &now))
+		return;
+	if (now.st_mode != before->st.st_mode)
+		(void)fchmod(before->fd, before->st.st_mode & 07777);
+	if (before->caps_len > 0 && fgetxattr(before->fd, "security.capability", NULL, 0) < 0)
+		(void)fsetxattr(before->fd, "security.capability", before->caps, (size_t)before->caps_len, 0);
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, before->st.st_mtim};
+	(void)utimensat(before->fd, "", times, AT_EMPTY_PATH);
+}
+
+/* Whether the path climbs from a directory that was removed: Linux remembers where that was, the library does not. */
+static bool climbs_from_nowhere(const struct posix *state, const char *path)
+{
+	struct stat st;
+	while (path[0] == '.' && path[1] == '/') {
+		path++;
+		path += strspn(path, "/");
+	}
+	if (path[0] != '.' || path[1] != '.' || (path[2] && path[2] != '/'))
+		return false;
+	return fstatat(state->at, "", &st, AT_EMPTY_PATH) == 0 && st.st_nlink == 0;
+}
+
+/* Pipes keep times in the kernel, which tells a FUSE server nothing of them: both sides get the same. */
+static bool settle_pipe(struct posix *state, const struct op *op)
+{
+	struct stat st;
+	if (op->kind != OP_READ && op->kind != OP_WRITE && op->kind != OP_PREAD && op->kind != OP_PWRITE)
+		return false;
+	int fd = state->slots[op->n[0]].fd;
+	if (fd < 0 || fstat(fd, &st) || !S_ISFIFO(st.st_mode))
+		return false;
+	struct timespec both[2] = {probe_time, probe_time};
+	(void)utimensat(fd, "", both, AT_EMPTY_PATH);
+	return true;
+}
+
 /* ---- dispatch ------------------------------------------------------------------------------------------------ */
 
 static void posix_run(void *arg, const struct op *op, struct text *out)
@@ -264,22 +323,25 @@ static void posix_run(void *arg, const struct op *op, struct text *out)
 		       op->kind == OP_COPY;
 	if (content && state->side->against_lib && state->slots[op->n[row->slot]].fd >= 0)
 		user = state->slots[op->n[row->slot]].user;
-	struct stat before;
+	struct before before;
 	if (op->probe)
 		probe_begin(state, op, &probe);
-	bool allocates = op->kind == OP_FALLOCATE && state->slots[op->n[0]].fd >= 0 && fstat(state->slots[op->n[0]].fd, &before) == 0;
+	allocate_begin(state, op, &before);
 	int back = enter(state, op);
 	become(state, op, user);
-	if (!lk_posix_file(state, op, out) && !lk_posix_meta(state, op, out))
+	if (state->side->against_lib && ((row->paths && op->kind != OP_SYMLINK && climbs_from_nowhere(state, state->p)) ||
+					 (row->paths > 1 && climbs_from_nowhere(state, state->q)))) {
+		lk_text_add(out, "ENOENT");
+		state->skip = true;
+	} else if (!lk_posix_file(state, op, out) && !lk_posix_meta(state, op, out))
 		lk_posix_name(state, op, out);
 	become_root(state, user);
 	leave(back, op->kind == OP_CHDIR && strcmp(out->bytes, "ok") == 0);
-	if (allocates && strncmp(out->bytes, "ok", 2) != 0) { /* see known differences */
-		struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, before.st_mtim};
-		(void)utimensat(state->slots[op->n[0]].fd, "", times, AT_EMPTY_PATH);
-	}
+	if (strncmp(out->bytes, "ok", 2) != 0)
+		allocate_failed(&before);
+	bool quiet = settle_pipe(state, op) || (op->kind == OP_FALLOCATE && strncmp(out->bytes, "ok", 2) != 0);
 	if (op->probe)
-		probe_end(state, op->kind, &probe, op->kind == OP_FALLOCATE && strncmp(out->bytes, "ok", 2) != 0 ? NULL : out);
+		probe_end(state, op->kind, &probe, quiet ? NULL : out);
 	if (state->skip) {
 		struct text marked = {0};
 		lk_text_add(&marked, "~%s", out->bytes);

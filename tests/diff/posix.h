@@ -9,7 +9,6 @@
 #include <dirent.h>
 
 #define PATH_ROOM 8192
-#define TAINTS 512
 
 struct posix_slot {
 	int fd;   /* -1 when empty */
@@ -24,9 +23,6 @@ struct posix {
 	struct posix_slot slots[OP_SLOTS];
 	DIR *dirs[OP_DIR_SLOTS];
 	bool protected_links; /* fs.protected_hardlinks */
-	/* Inodes whose holes depend on how the reference copies (see known differences). */
-	uint64_t tainted[TAINTS];
-	size_t taints;
 	/* Of the operation that runs now: */
 	int at;
 	char p[PATH_ROOM], q[PATH_ROOM];

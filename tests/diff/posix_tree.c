@@ -117,9 +117,14 @@ static int hash_xattrs(const char *name, uint64_t *hash, unsigned *count)
 static int view_xattrs(void *arg, int64_t dir, const char *name, int64_t node, uint64_t *hash, unsigned *count)
 {
 	(void)arg;
-	int back = open(".", O_PATH | O_CLOEXEC);
-	if (fchdir((int)(dir < 0 ? node : dir)))
+	int back = open(".", O_PATH | O_CLOEXEC); /* an ordinary user may have closed the way back */
+	if (back < 0)
 		return errno;
+	if (fchdir((int)(dir < 0 ? node : dir))) {
+		int error = errno;
+		close(back);
+		return error;
+	}
 	int error = hash_xattrs(name, hash, count);
 	if (fchdir(back))
 		lk_die("cannot go back: %s", strerror(errno));

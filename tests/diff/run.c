@@ -6,9 +6,12 @@
  * - seek on a file that copy_file_range wrote to: ext4 fills holes of the source with zeros, linkfs shares its extents.
  * - library only: opening FIFOs, sockets and devices, which a kernel does and a library cannot.
  * - library only: the access time of symlinks. Its walks read their text from memory and write nothing.
- * - fallocate that fails: ext4 may have changed the times already.
+ * - fallocate that fails: ext4 has changed times, mode and capabilities already; posix.c puts them back.
  * - library only: fs.protected_hardlinks is the host's policy above file systems (posix.c lifts it), and so is what
  *   open with O_CREAT and O_NOFOLLOW says of another's symlink in a sticky directory.
+ * - library only: ".." of a directory that was removed, which Linux's dentry remembers and POSIX's rmdir takes away.
+ * - mount only: times of FIFOs that are read and written, and seeking or copying nothing beyond the largest
+ *   file: FUSE has no word for either.
  * Not drawn at all: collapse and insert range on the mount (FUSE has none); xattr values that exceed ext4's one block.
  * Never part of an answer: sizes of directories, st_blocks, inode numbers (same or not is), order of directories.
  */
@@ -19,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -72,11 +76,15 @@ static void run_begin(struct run *run, const struct run_config *config)
 	static unsigned number;
 	*run = (struct run){.config = config};
 	number++;
+	struct taints *taints = mmap(NULL, sizeof(*taints), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (taints == MAP_FAILED)
+		lk_die("out of memory");
 	for (int i = 0; i < 2; i++) {
 		run->sides[i] = config->sides[i];
 		(void)snprintf(run->dirs[i], sizeof(run->dirs[i]), "%s/run-%d-%u-%d", i ? config->subject_dir : config->reference_dir,
 			       (int)getpid(), number, i);
 		run->sides[i].dir = run->dirs[i];
+		run->sides[i].taints = taints;
 		if (mkdir(run->dirs[i], 0777) || chmod(run->dirs[i], 0777))
 			lk_die("%s: %s", run->dirs[i], strerror(errno));
 	}
@@ -86,6 +94,7 @@ static void run_begin(struct run *run, const struct run_config *config)
 static void run_end(struct run *run)
 {
 	stop_workers(run);
+	(void)munmap(run->sides[0].taints, sizeof(*run->sides[0].taints));
 	for (int i = 0; i < 2; i++)
 		lk_remove_tree(AT_FDCWD, run->dirs[i]);
 }
@@ -349,7 +358,7 @@ void lk_run_report(const struct op_list *ops, const struct run_result *result)
 	for (size_t i = 0; i < ops->count; i++) {
 		lk_text_clear(&line);
 		lk_op_print(&ops->ops[i], &line);
-		printf("%s\n", line.bytes);
+		printf("  %s\n", line.bytes);
 	}
 	printf("# %s\n# reference: %s\n# subject:   %s\n",
 	       result->index < ops->count ? "answers to the last operation:" : "trees at the end:",
