@@ -30,19 +30,14 @@ static int move(struct mv *mv, const struct cli_path *source, uint64_t at, const
 	if (mv->update && linkfs_path_stat(mv->volume, cred, source->at, source->path, LINKFS_NOFOLLOW, &from) == 0 &&
 	    linkfs_path_stat(mv->volume, cred, at, path, LINKFS_NOFOLLOW, &to) == 0 && to.mtime_ns >= from.mtime_ns)
 		return 0;
-	/* POSIX's rename leaves two names of one file alone; mv removes the source's. */
+	/* rename(2) does nothing for two names of one file; a user who moves one onto the other should know. */
 	if (mv->flags == 0 &&
 	    linkfs_path_stat(mv->volume, cred, source->at, source->path, LINKFS_NOFOLLOW, &from) == 0 &&
-	    !S_ISDIR(from.mode) && linkfs_path_stat(mv->volume, cred, at, path, LINKFS_NOFOLLOW, &to) == 0 &&
-	    to.ino == from.ino) {
-		uint64_t dirs[2];
-		const char *names[2];
-		size_t lens[2];
-		if (linkfs_path_parent(mv->volume, cred, source->at, source->path, &dirs[0], &names[0], &lens[0],
-				       NULL) == 0 &&
-		    linkfs_path_parent(mv->volume, cred, at, path, &dirs[1], &names[1], &lens[1], NULL) == 0 &&
-		    (dirs[0] != dirs[1] || lens[0] != lens[1] || memcmp(names[0], names[1], lens[0]) != 0))
-			return linkfs_path_unlink(mv->volume, cred, source->at, source->path);
+	    linkfs_path_stat(mv->volume, cred, at, path, LINKFS_NOFOLLOW, &to) == 0 && to.ino == from.ino &&
+	    !S_ISDIR(from.mode)) {
+		cli_failf(mv->cli, source->text,
+			  "the destination is the same file: nothing to move (rm removes one of its names)");
+		return 0;
 	}
 	return linkfs_path_rename(mv->volume, cred, source->at, source->path, at, path, mv->flags);
 }
@@ -61,7 +56,7 @@ static void move_one(struct mv *mv, const struct cli_targets *targets, const str
 		cli_failf(cli, source->text, "is in another volume: copy it with 'linkfs cp -a', then remove it");
 		return;
 	}
-	int error = 0;
+	int error = 0, before = cli->status;
 	if (targets->into) {
 		error = cli_path_stat(cli, dest, true, &st);
 		at = st.ino;
@@ -77,7 +72,7 @@ static void move_one(struct mv *mv, const struct cli_targets *targets, const str
 		error = cli_gone(move(mv, source, at, name));
 	if (error == LINKFS_EEXIST && (mv->flags & LINKFS_RENAME_NOREPLACE))
 		error = 0;
-	else if (!error && mv->verbose)
+	else if (!error && mv->verbose && cli->status == before)
 		fprintf(cli->out, "%s '%s' -> '%s'\n", mv->flags & LINKFS_RENAME_EXCHANGE ? "exchanged" : "renamed",
 			source->text, display);
 	if (error)

@@ -487,11 +487,61 @@ static int step(struct run *run)
 	return 0;
 }
 
+/* Names of the caller's own descriptors: they mean nothing in the process that serves a mount. */
+static bool names_own(const char *path)
+{
+	return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/dev/std", 8) == 0 ||
+	       strncmp(path, "/proc/self/", 11) == 0 || strncmp(path, "/proc/thread-self/", 18) == 0;
+}
+
+/* The caller's standard input as a file; only its stream is ours to read. */
+static int copy_input(struct run *run, const char *name)
+{
+	struct copy *copy = run->copy;
+	struct copy_file out = {.fd = -1};
+	uint64_t offset = 0;
+	bool existing = false;
+	int error = copy_open_write(copy, &run->to, name, 0666, false, &out);
+	if (error == LINKFS_EEXIST) {
+		existing = true;
+		error = copy->existing == COPY_SKIP ? LINKFS_EEXIST
+						    : copy_open_write(copy, &run->to, name, 0, true, &out);
+	}
+	while (!error) {
+		size_t n = cli_cancelled(copy->cli) ? 0 : fread(copy->buf, 1, COPY_BUF, copy->cli->in);
+		if (n == 0)
+			break;
+		error = copy_write(copy, &out, offset, copy->buf, n);
+		offset += n;
+		copy->bytes += n;
+	}
+	if (!error && (ferror(copy->cli->in) || cli_cancelled(copy->cli)))
+		error = LINKFS_EINTR;
+	copy_close(&out);
+	if (error && !existing && error != LINKFS_EEXIST)
+		copy_unlink(copy, &run->to, name);
+	copy->files += error == 0;
+	return error == LINKFS_EEXIST ? 0 : error;
+}
+
 static void copy_source(struct run *run, const struct cli_path *source, const char *dest_name)
 {
 	struct copy *copy = run->copy;
 	char *name = NULL;
 	int error = set_path(&run->display, &run->display_len, &run->display_cap, 0, source->text);
+	if (!error && source->kind == CLI_HOST && strcmp(source->host, "/dev/stdin") == 0 && !copy->recursive) {
+		error = copy_input(run, dest_name ? dest_name : "stdin");
+		if (error)
+			fail(run, "cannot copy", error);
+		return;
+	}
+	if (!error && copy->cli->in_owner && source->kind == CLI_HOST && names_own(source->host)) {
+		progress_end(copy);
+		copy->errors++;
+		cli_failf(copy->cli, source->text,
+			  "names something of the calling process, which the mount's cannot see; use /dev/stdin");
+		return;
+	}
 	if (!error)
 		error = copy_operand(copy, source, &run->from, &name);
 	const char *to_name = dest_name ? dest_name : name;
@@ -570,6 +620,11 @@ void copy_run(struct copy *copy, const struct cli_targets *targets)
 	if (targets->dest->kind == CLI_VOLUME && stat(targets->dest->volume, &st) == 0) {
 		copy->volume_dev = st.st_dev;
 		copy->volume_ino = st.st_ino;
+	}
+	if (!error && copy->cli->in_owner && targets->dest->kind == CLI_HOST && names_own(targets->dest->host)) {
+		cli_failf(copy->cli, targets->dest->text,
+			  "names something of the calling process, which the mount's cannot see; use 'linkfs cat'");
+		error = COPY_TOLD;
 	}
 	if (!error)
 		error = open_dest(&run, targets, &dest_name);

@@ -261,13 +261,13 @@ static int volume_attributes(struct copy *copy, const struct copy_meta *meta)
 		set.valid |= LINKFS_SET_UID | LINKFS_SET_GID;
 	else if (copy->keep_owner && st->uid != cred->uid)
 		set.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
-	/* The owner in a step of its own where it would take bits or attributes away again. */
-	bool special = (set.mode & (S_ISUID | S_ISGID)) || copy->keep_xattr;
-	if (special && (set.valid & LINKFS_SET_UID) && (st->uid != cred->uid || st->gid != cred->gid)) {
+	/* The owner in a step of its own where it would take bits away again. */
+	if ((set.mode & (S_ISUID | S_ISGID)) && (set.valid & LINKFS_SET_UID)) {
 		error = linkfs_node_setattr(volume, cred, ino, &set, NULL);
 		set.valid = 0;
 	}
-	if (!error && copy->keep_xattr)
+	/* A change of owner drops capabilities, so root's attributes come last; others may need the first mode to write them. */
+	if (!error && copy->keep_xattr && cred->uid != 0)
 		error = copy_xattrs(copy, meta);
 	if (!S_ISLNK(st->mode) && (copy->keep_mode || meta->made))
 		set.valid |= LINKFS_SET_MODE;
@@ -275,6 +275,8 @@ static int volume_attributes(struct copy *copy, const struct copy_meta *meta)
 		set.valid |= LINKFS_SET_ATIME | LINKFS_SET_MTIME;
 	if (!error && set.valid)
 		error = linkfs_node_setattr(volume, cred, ino, &set, NULL);
+	if (!error && copy->keep_xattr && cred->uid == 0)
+		error = copy_xattrs(copy, meta);
 	return error;
 }
 

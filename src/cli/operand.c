@@ -74,6 +74,30 @@ static bool is_dots(const char *name, size_t len)
 	return (len == 1 && name[0] == '.') || (len == 2 && name[0] == '.' && name[1] == '.');
 }
 
+/* The deepest directory of text[0, *start) that exists: cuts *start to it and says where it lies. */
+static int open_deepest(const struct resolve *resolve, const char *text, size_t *start,
+			const struct cli_mount **mount_out, uint64_t *ino_out)
+{
+	for (;;) {
+		char *dir = *start == 0 ? cli_strdup(".") : strndup(text, *start);
+		if (!dir)
+			return LINKFS_ENOMEM;
+		int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		free(dir);
+		if (fd >= 0) {
+			*mount_out = mount_of(resolve, fd, ino_out);
+			close(fd);
+			return 0;
+		}
+		if (*start == 0 || (errno != ENOENT && errno != ENOTDIR))
+			return 0;
+		while (*start > 0 && text[*start - 1] == '/')
+			--*start;
+		while (*start > 0 && text[*start - 1] != '/')
+			--*start;
+	}
+}
+
 /* 1 when the path lies in a mount of ours and path says where, 0 when not. */
 static int try_mount(struct resolve *resolve, struct cli_path *path)
 {
@@ -93,16 +117,14 @@ static int try_mount(struct resolve *resolve, struct cli_path *path)
 		close(fd);
 	else if (errno == ENOTCONN)
 		return 0;
-	char *dir = start == 0 ? cli_strdup(".") : strndup(text, start);
-	if (!cli_args_keep(resolve->args, dir))
-		return LINKFS_ENOMEM;
-	int dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* The last directory on the way that exists; what follows need not, yet (mkdir -p). */
+	size_t full = start;
 	uint64_t dir_ino = 0;
-	const struct cli_mount *dir_mount = dir_fd >= 0 ? mount_of(resolve, dir_fd, &dir_ino) : NULL;
-	if (dir_fd >= 0)
-		close(dir_fd);
-	int error = 0;
-	if (mount && (mount != dir_mount || is_dots(text + start, end - start)))
+	const struct cli_mount *dir_mount = NULL;
+	int error = open_deepest(resolve, text, &start, &dir_mount, &dir_ino);
+	if (error)
+		return error;
+	if (mount && (mount != dir_mount || start != full || is_dots(text + start, end - start)))
 		error = name_in_mount(resolve, path, mount, ino, text[strlen(text) - 1] == '/' ? "./" : ".");
 	else if (dir_mount && (mount == dir_mount || fd < 0))
 		error = name_in_mount(resolve, path, dir_mount, dir_ino, text + start);

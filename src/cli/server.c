@@ -31,6 +31,8 @@ struct caller {
 	bool done;           /* the thread only has to be joined; under the server's lock */
 	bool gone;           /* the other side hung up */
 	uint64_t checked_ns; /* when that was last looked at */
+	size_t in_left;      /* bytes of an input frame that were not read yet */
+	char *buffers;       /* of the three streams */
 };
 
 struct cli_server {
@@ -73,20 +75,29 @@ static ssize_t write_err(void *cookie, const char *buf, size_t size)
 	return write_stream(cookie, CLI_FRAME_ERR, buf, size);
 }
 
-/* stdio asks for at least a frame's worth: the buffer set below is as large as a frame. */
+/* Asks the caller for input only when a command reads it; what stdio does not take yet stays in the socket. */
 static ssize_t read_in(void *cookie, char *buf, size_t size)
 {
 	struct caller *caller = cookie;
-	enum cli_frame type;
-	size_t len;
-	if (cli_frame_send(caller->fd, CLI_FRAME_WANT, NULL, 0) != 0 ||
-	    cli_frame_header(caller->fd, &type, &len, NULL) != 0 || type != CLI_FRAME_IN || len > size ||
-	    cli_socket_read(caller->fd, buf, len) != 0) {
+	enum cli_frame type = CLI_FRAME_IN;
+	int error = 0;
+	if (caller->in_left == 0) {
+		error = cli_frame_send(caller->fd, CLI_FRAME_WANT, NULL, 0);
+		if (!error)
+			error = cli_frame_header(caller->fd, &type, &caller->in_left, NULL);
+		if (!error && type != CLI_FRAME_IN)
+			error = LINKFS_EINVAL;
+	}
+	size_t n = size < caller->in_left ? size : caller->in_left;
+	if (!error && n)
+		error = cli_socket_read(caller->fd, buf, n);
+	if (error) {
 		caller->gone = true;
 		errno = EIO;
 		return -1;
 	}
-	return (ssize_t)len;
+	caller->in_left -= n;
+	return (ssize_t)n;
 }
 
 static bool is_cancelled(void *arg)
@@ -114,9 +125,12 @@ static int open_streams(struct caller *caller, struct cli *cli)
 	cli->err = fopencookie(caller, "w", err);
 	if (!cli->in || !cli->out || !cli->err)
 		return LINKFS_ENOMEM;
-	setvbuf(cli->in, NULL, _IOFBF, CLI_FRAME_DATA_MAX);
-	setvbuf(cli->out, NULL, cli->out_tty ? _IOLBF : _IOFBF, CLI_FRAME_DATA_MAX);
-	setvbuf(cli->err, NULL, _IOFBF, 4096);
+	caller->buffers = malloc(2 * CLI_FRAME_DATA_MAX + 4096);
+	if (!caller->buffers)
+		return LINKFS_ENOMEM;
+	setvbuf(cli->in, caller->buffers, _IOFBF, CLI_FRAME_DATA_MAX);
+	setvbuf(cli->out, caller->buffers + CLI_FRAME_DATA_MAX, cli->out_tty ? _IOLBF : _IOFBF, CLI_FRAME_DATA_MAX);
+	setvbuf(cli->err, caller->buffers + 2 * CLI_FRAME_DATA_MAX, _IOFBF, 4096);
 	return 0;
 }
 
@@ -223,6 +237,7 @@ static void run_request(struct caller *caller, const struct cli_request *request
 	if (cli.out && fflush(cli.out) != 0 && status == 0)
 		status = CLI_EXIT_SOME;
 	close_streams(&cli);
+	free(caller->buffers);
 	free(cli.groups);
 	if (locale) {
 		uselocale(before);
