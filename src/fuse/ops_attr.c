@@ -25,10 +25,33 @@ int lk_fuse_getattr(struct lk_fuse_request *rq)
 	return r ? r : reply_attr(rq, &st);
 }
 
+/* One thread on one inode; that two of them may have one key does no harm. */
+static uint64_t caller_key(const struct lk_fuse_request *rq)
+{
+	return rq->ino ^ (uint64_t)rq->in->pid << 40 ^ 1ull << 63;
+}
+
+void lk_fuse_uncapped(struct lk_fuse_request *rq)
+{
+	atomic_store_explicit(&rq->mount->uncapped, caller_key(rq), memory_order_relaxed);
+}
+
+/* Under HANDLE_KILLPRIV_V2 the kernel takes its order to drop setuid and setgid out of a SETATTR before it sends it. When
+ * nothing else was asked, nothing is left, and that means: chown() to nobody, which drops the bits whoever asks; a write
+ * to such a file by somebody who may not keep them; or root's write, which drops file capabilities only. The last is
+ * told by the REMOVEXATTR right before it. */
+static bool empty_means_kill(const struct lk_fuse_request *rq)
+{
+	uint64_t key = caller_key(rq);
+	bool uncapped = atomic_compare_exchange_strong(&rq->mount->uncapped, &key, 0);
+	return rq->cred.uid != 0 || !uncapped;
+}
+
 /* The kernel's valid bits in the library's words. */
-static void unpack_change(const struct lk_fuse_conn *conn, const struct fuse_setattr_in *arg,
+static void unpack_change(const struct lk_fuse_request *rq, const struct fuse_setattr_in *arg,
 			  struct linkfs_setattr *change)
 {
+	const struct lk_fuse_conn *conn = &rq->mount->conn;
 	uint32_t valid = arg->valid;
 	memset(change, 0, sizeof(*change));
 	if (valid & FATTR_MODE)
@@ -53,11 +76,9 @@ static void unpack_change(const struct lk_fuse_conn *conn, const struct fuse_set
 	if ((valid & FATTR_SIZE) && !(valid & FATTR_MTIME) && ((valid & FATTR_FH) || (conn->no_open && arg->size == 0)))
 		change->valid |= LINKFS_SET_MTIME_NOW;
 
-	/* Under HANDLE_KILLPRIV_V2 the kernel takes its order to drop setuid and setgid out of the request before it
-	 * sends it; when nothing else was asked (chown to nobody, a write to a setuid file) nothing is left. */
 	const uint32_t asked =
 		FATTR_MODE | FATTR_UID | FATTR_GID | FATTR_SIZE | FATTR_ATIME | FATTR_MTIME | FATTR_CTIME;
-	if (!(valid & asked))
+	if (!(valid & asked) && empty_means_kill(rq))
 		change->valid |= LINKFS_SET_KILL_SUIDGID;
 
 	change->mode = arg->mode & 07777u;
@@ -73,7 +94,9 @@ int lk_fuse_setattr(struct lk_fuse_request *rq)
 {
 	struct linkfs_setattr change;
 	struct linkfs_stat st;
-	unpack_change(&rq->mount->conn, rq->arg, &change);
+	unpack_change(rq, rq->arg, &change);
+	if (!change.valid)
+		return lk_fuse_getattr(rq);
 	int r = linkfs_node_setattr(rq->mount->volume, &rq->cred, rq->ino, &change, &st);
 	return r ? r : reply_attr(rq, &st);
 }

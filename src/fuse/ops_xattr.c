@@ -85,5 +85,9 @@ int lk_fuse_removexattr(struct lk_fuse_request *rq)
 	const char *name;
 	size_t pos = 0;
 	int r = take_xattr_name(rq, &pos, &name);
-	return r ? r : linkfs_node_removexattr(rq->mount->volume, &rq->cred, rq->ino, name);
+	if (!r)
+		r = linkfs_node_removexattr(rq->mount->volume, &rq->cred, rq->ino, name);
+	if (!r && !strcmp(name, "security.capability"))
+		lk_fuse_uncapped(rq);
+	return r;
 }

@@ -57,9 +57,10 @@ struct linkfs_mount {
 	bool privileged;                           /* made by mount(2), not by fusermount3 */
 	bool mounted;
 	uint32_t threads, poll_us;
-	uint64_t mount_id;  /* of /proc/self/mountinfo; 0: not found there */
-	uint32_t dev_minor; /* of st_dev; its major is 0 */
-	char *point;        /* absolute, without symlinks */
+	_Atomic uint64_t uncapped; /* ops_attr.c: who last took the file capabilities off which inode */
+	uint64_t mount_id;         /* of /proc/self/mountinfo; 0: not found there */
+	uint32_t dev_minor;        /* of st_dev; its major is 0 */
+	char *point;               /* absolute, without symlinks */
 	struct lk_fuse_pool *pool;
 	struct lk_fuse_notifier *notifier;
 };
@@ -138,6 +139,8 @@ lk_fuse_handler lk_fuse_setxattr, lk_fuse_getxattr, lk_fuse_listxattr, lk_fuse_r
 lk_fuse_handler lk_fuse_readdir, lk_fuse_readdirplus;                                       /* ops_dirs.c */
 lk_fuse_handler lk_fuse_done; /* an operation that only needs a reply */
 
+/* The file capabilities of rq's inode have been removed: see unpack_change() in ops_attr.c. */
+void lk_fuse_uncapped(struct lk_fuse_request *rq);
 /* Drops every hold of the READDIRPLUS records in a reply's content. */
 void lk_fuse_release_entries(struct linkfs_mount *mount, const void *records, size_t len);
 

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ROOM 65536 /* small, since every request has blocks of its own */
+
 static struct message m;
 static struct reply r;
 
@@ -55,7 +57,7 @@ static void every_opcode(void **state)
 		uint32_t opcode = i < 4097 ? i : (uint32_t)lk_test_next(&random);
 		fake_reset();
 		bool known = message_valid(&m, opcode);
-		int error = send_exactly(mount, m.bytes, m.len, LK_FUSE_BUFFER_SIZE);
+		int error = send_exactly(mount, m.bytes, m.len, ROOM);
 		if (silent(opcode))
 			assert_int_equal(error, 1);
 		else if (!known)
@@ -102,14 +104,14 @@ static void every_truncation(void **state)
 		for (size_t len = 0; len < whole; len++) {
 			fake_reset();
 			m.header.len = (uint32_t)len; /* what came is all the kernel claims */
-			int error = send_exactly(mount, m.bytes, len, LK_FUSE_BUFFER_SIZE);
+			int error = send_exactly(mount, m.bytes, len, ROOM);
 			if (len < sizeof(m.header))
 				assert_int_equal(error, 1);
 			else if (!silent(opcode) && lk_fuse_ops[opcode].run &&
 				 len < sizeof(m.header) + lk_fuse_ops[opcode].min_arg)
 				assert_int_equal(error, -EINVAL);
 			m.header.len = (uint32_t)whole; /* and when it claims more than came */
-			error = send_exactly(mount, m.bytes, len, LK_FUSE_BUFFER_SIZE);
+			error = send_exactly(mount, m.bytes, len, ROOM);
 			if (len >= sizeof(m.header) && !silent(opcode))
 				assert_int_equal(error, -EINVAL);
 			if (!silent(opcode))
@@ -152,7 +154,7 @@ static int send_name(struct linkfs_mount *mount, size_t i, const char *name, siz
 			break;
 		message_add(&m, "", 1);
 	}
-	return send_exactly(mount, m.bytes, m.len, LK_FUSE_BUFFER_SIZE);
+	return send_exactly(mount, m.bytes, m.len, ROOM);
 }
 
 static void every_name(void **state)
@@ -191,7 +193,7 @@ static void node_ids(void **state)
 			    (lk_fuse_ops[opcode].flags & LK_FUSE_NO_NODE) || opcode == FUSE_OPEN)
 				continue;
 			m.header.nodeid = dead[i];
-			assert_int_equal(send_exactly(mount, m.bytes, m.len, LK_FUSE_BUFFER_SIZE), -ESTALE);
+			assert_int_equal(send_exactly(mount, m.bytes, m.len, ROOM), -ESTALE);
 			assert_int_equal(fake_held(), 0);
 		}
 	}

@@ -325,6 +325,28 @@ static void setattr(void **state)
 	set(FATTR_FH, 0, LINKFS_SET_KILL_SUIDGID);
 }
 
+/* Root's write takes capabilities off a file but leaves setuid: the same empty request, after a REMOVEXATTR. */
+static void capability_dropped(void **state)
+{
+	struct linkfs_mount *mount = fake_mount();
+	const struct fuse_setattr_in empty = {0};
+	(void)state;
+	for (uint32_t uid = 0; uid <= 1000; uid += 1000) {
+		message_begin(&m, FUSE_REMOVEXATTR, FAKE_FILE);
+		m.header.uid = uid;
+		message_name(&m, "security.capability");
+		good(mount, 0);
+		for (int i = 0; i < 2; i++) {
+			fake_reset();
+			message_begin(&m, FUSE_SETATTR, FAKE_FILE);
+			m.header.uid = uid;
+			message_add(&m, &empty, sizeof(empty));
+			good(mount, sizeof(struct fuse_attr_out));
+			assert_string_equal(fake.call, uid == 0 && i == 0 ? "getattr" : "setattr");
+		}
+	}
+}
+
 /* What 64 bits of nanoseconds do not hold is clamped, not wrapped. */
 static void far_times(void **state)
 {
@@ -547,10 +569,19 @@ static void directories(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(negotiation), cmocka_unit_test(without_open), cmocka_unit_test(lookups),
-		cmocka_unit_test(forgets),     cmocka_unit_test(making),       cmocka_unit_test(symlink_text),
-		cmocka_unit_test(setattr),     cmocka_unit_test(far_times),    cmocka_unit_test(birth_time),
-		cmocka_unit_test(content),     cmocka_unit_test(xattrs),       cmocka_unit_test(directories),
+		cmocka_unit_test(negotiation),
+		cmocka_unit_test(without_open),
+		cmocka_unit_test(lookups),
+		cmocka_unit_test(forgets),
+		cmocka_unit_test(making),
+		cmocka_unit_test(symlink_text),
+		cmocka_unit_test(setattr),
+		cmocka_unit_test(far_times),
+		cmocka_unit_test(birth_time),
+		cmocka_unit_test(content),
+		cmocka_unit_test(xattrs),
+		cmocka_unit_test(directories),
+		cmocka_unit_test(capability_dropped),
 	};
 	return cmocka_run_group_tests_name("fuse-replies", tests, NULL, NULL);
 }
