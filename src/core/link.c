@@ -77,6 +77,17 @@ int lk_link_how(const struct linkfs_make *how, uint32_t *mode_out)
 	return 0;
 }
 
+/* Linux keeps device nodes to those with CAP_MKNOD, but for the one that names no device: overlayfs's whiteout. */
+static bool is_device(uint32_t mode)
+{
+	return S_ISCHR(mode) || S_ISBLK(mode);
+}
+
+static bool is_whiteout(uint32_t mode, const struct linkfs_make *how)
+{
+	return S_ISCHR(mode) && how->rdev_major == 0 && how->rdev_minor == 0;
+}
+
 int lk_link_make_at(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, struct lk_slot *slot,
 		    const struct linkfs_make *how, struct lk_inode *out)
 {
@@ -86,8 +97,7 @@ int lk_link_make_at(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 
 	if (rc)
 		return rc;
-	/* Linux keeps device nodes to those with CAP_MKNOD. */
-	if ((S_ISCHR(mode) || S_ISBLK(mode)) && !lk_cred_may_all(cred))
+	if (is_device(mode) && !lk_cred_may_all(cred) && !is_whiteout(mode, how))
 		return LINKFS_EPERM;
 	if (S_ISDIR(mode) && dir->nlink >= (int64_t)LINKFS_LINK_MAX)
 		return LINKFS_EMLINK;
@@ -95,7 +105,7 @@ int lk_link_make_at(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 	if (rc)
 		return rc;
 	inode.nlink = S_ISDIR(mode) ? 2 : 1;
-	if (S_ISCHR(mode) || S_ISBLK(mode))
+	if (is_device(mode))
 		inode.rdev = (int64_t)((uint64_t)(how->rdev_major & 0x7fffffff) << 32 | how->rdev_minor);
 	rc = lk_inode_put(op, &inode);
 	if (rc == 0)

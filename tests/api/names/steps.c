@@ -134,7 +134,7 @@ static int lib_access(const struct step *s, const struct linkfs_cred *cred)
 static int lib_step(const struct step *s)
 {
 	const struct linkfs_cred *cred = &creds[s->user];
-	struct linkfs_make how = {.mode = s->n};
+	struct linkfs_make how = {.mode = s->n, .rdev_major = s->m ? 0 : 1, .rdev_minor = s->m ? 0 : 3};
 	struct linkfs_file *file;
 	struct linkfs_dir *dir;
 	struct linkfs_stat st;
@@ -297,7 +297,7 @@ static int host_step(const struct step *s)
 	case MKDIR:
 		return result(mkdir(s->a, s->n));
 	case MK:
-		return result(mknod(s->a, s->n, makedev(1, 3)));
+		return result(mknod(s->a, s->n, s->m ? makedev(0, 0) : makedev(1, 3)));
 	case SYM:
 		return result(symlink(s->b, s->a));
 	case LN:

@@ -14,7 +14,7 @@ enum user { R, O, M, X }; /* root; 1000:1000; 1001:1001 who is in group 1000; 20
 enum call {
 	END,
 	MKDIR,  /* a, n: mode */
-	MK,     /* a, n: type and mode (mknod) */
+	MK,     /* a, n: type and mode (mknod); m: device 0:0 instead of 1:3 */
 	SYM,    /* b: text, a: path */
 	LN,     /* a: there, b: new */
 	LNF,    /* the same, following a */

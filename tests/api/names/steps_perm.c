@@ -77,6 +77,8 @@ static const struct step make_rows[] = {
 	S(O, MKDIR, "pub/dir", .n = 0777),
 	S(O, MODE, "pub/dir", .n = 0755),
 	S(O, MK, "pub/dev", .n = S_IFCHR | 0600, .want = LINKFS_EPERM),
+	S(O, MK, "pub/block", .n = S_IFBLK | 0600, .m = 1, .want = LINKFS_EPERM),
+	S(O, MK, "pub/white", .n = S_IFCHR | 0600, .m = 1),
 	S(O, MK, "d/dev", .n = S_IFCHR | 0600, .want = LINKFS_EACCES),
 	S(O, MK, "pub/f", .n = S_IFCHR | 0600, .want = LINKFS_EEXIST),
 	S(O, MK, "pub/fifo", .n = S_IFIFO | 0666),
