@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DISK_MAX (64u * LK_GROUP_BLOCKS)
+#define DISK_MAX (8u * LK_GROUP_BLOCKS)
 
 static void open_volume(struct world *w)
 {
