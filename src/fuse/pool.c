@@ -151,10 +151,9 @@ static void serve_one(struct lk_fuse_worker *worker, size_t len)
 	else if (worker->streak >= STREAK)
 		add_leader(worker);
 
-	uint64_t start = lk_fuse_clock_ns();
-	lk_fuse_serve(worker, len, start);
+	lk_fuse_serve(worker, len);
 	worker->last_ns = lk_fuse_clock_ns();
-	uint64_t took = worker->last_ns - start;
+	uint64_t took = worker->last_ns - worker->start_ns;
 	if (took > 10000000u)
 		took = 10000000u;
 	average = average - average / 8 + (uint32_t)took / 8;

@@ -41,7 +41,9 @@ struct lk_fuse_worker {
 	size_t in_used, out_used; /* most bytes touched since the buffers were given back */
 	uint32_t streak;          /* requests in a row that were there without a wait */
 	uint64_t last_ns;         /* when it last finished something */
+	uint64_t start_ns;        /* when the request at hand was read */
 	bool leading;
+	bool slept; /* in vain looked for the last request, and did not poll */
 	struct lk_fuse_request rq;
 };
 
@@ -58,8 +60,8 @@ bool lk_fuse_buffers_large(const struct lk_fuse_worker *worker);
 void lk_fuse_buffers_trim(struct lk_fuse_worker *worker);
 /* Waits as leader until a request lies in worker->in, until there is no need for this leader, or until serving ends. */
 enum lk_fuse_wait lk_fuse_wait_request(struct lk_fuse_worker *worker, size_t *len_out);
-/* Serves the request in worker->in and counts it from start on; returns true when the reply was an error. */
-bool lk_fuse_serve(struct lk_fuse_worker *worker, size_t len, uint64_t start);
+/* Serves the request in worker->in and counts it; returns true when the reply was an error. */
+bool lk_fuse_serve(struct lk_fuse_worker *worker, size_t len);
 uint32_t lk_fuse_opcode_of(const struct lk_fuse_worker *worker);
 
 #endif

@@ -21,6 +21,7 @@
 #define GAP_POLL_NS 150000u /* poll while the average gap is below this */
 #define WINDOW_MAX_NS 300000u
 #define LOST_CORE_NS 20000u /* away for longer between two looks: somebody else wanted the core */
+#define QUEUED_NS 4000u     /* a request that soon was there already */
 #define BACKOFF_MIN_NS 2000000u
 #define BACKOFF_MAX_NS 128000000u
 
@@ -90,13 +91,13 @@ uint32_t lk_fuse_opcode_of(const struct lk_fuse_worker *worker)
 }
 
 /* Returns true when the reply was an error. */
-bool lk_fuse_serve(struct lk_fuse_worker *worker, size_t len, uint64_t start)
+bool lk_fuse_serve(struct lk_fuse_worker *worker, size_t len)
 {
 	struct linkfs_mount *mount = worker->mount;
 	size_t n = lk_fuse_dispatch(mount, worker->in, len, worker->out, LK_FUSE_BUFFER_SIZE, &worker->rq);
 	bool failed = n && ((const struct fuse_out_header *)(const void *)worker->out)->error;
 	/* Before the reply, so that who has it finds itself counted. */
-	lk_fuse_count(mount, lk_fuse_opcode_of(worker), failed, lk_fuse_clock_ns() - start);
+	lk_fuse_count(mount, lk_fuse_opcode_of(worker), failed, lk_fuse_clock_ns() - worker->start_ns);
 	if (!n)
 		return false;
 	if (n > worker->out_used)
@@ -188,24 +189,35 @@ static bool sleep_for_request(struct lk_fuse_worker *worker)
 enum lk_fuse_wait lk_fuse_wait_request(struct lk_fuse_worker *worker, size_t *len_out)
 {
 	struct lk_fuse_pool *pool = worker->pool;
-	uint64_t start = worker->last_ns;
+	uint64_t last = worker->last_ns;
 	bool polled = false;
 	for (;;) {
 		if (atomic_load_explicit(&pool->ending, memory_order_relaxed))
 			return LK_FUSE_WAIT_END;
-		ssize_t n = read_request(worker);
-		if (n == 0) {
-			worker->streak = 0;
-			if (!polled) {
-				uint64_t now = lk_fuse_clock_ns();
-				n = poll_for_request(worker, now, poll_window(worker, now));
-				polled = true;
-			}
-		} else {
+		/* After a sleep the next request usually needs one too: a look before it would be in vain. */
+		ssize_t n = worker->slept ? 0 : read_request(worker);
+		if (n > 0) {
 			worker->streak++;
+		} else if (n == 0) {
+			worker->streak = 0;
+			uint64_t now = lk_fuse_clock_ns();
+			uint64_t window = polled ? 0 : poll_window(worker, now);
+			polled = true;
+			n = poll_for_request(worker, now, window);
+			if (n == 0 && lk_fuse_step_down(worker))
+				return LK_FUSE_WAIT_STEP_DOWN;
+			if (n == 0) {
+				if (!sleep_for_request(worker))
+					return LK_FUSE_WAIT_END;
+				n = read_request(worker);
+				worker->slept = window == 0;
+			}
 		}
 		if (n > 0) {
-			gap_note(pool, lk_fuse_clock_ns() - start);
+			worker->start_ns = lk_fuse_clock_ns();
+			if (worker->start_ns - last < QUEUED_NS)
+				worker->slept = false;
+			gap_note(pool, worker->start_ns - last);
 			*len_out = (size_t)n;
 			return LK_FUSE_WAIT_REQUEST;
 		}
@@ -213,10 +225,7 @@ enum lk_fuse_wait lk_fuse_wait_request(struct lk_fuse_worker *worker, size_t *le
 			atomic_store(&worker->mount->gone, true);
 			return LK_FUSE_WAIT_END;
 		}
-		if (lk_fuse_step_down(worker))
-			return LK_FUSE_WAIT_STEP_DOWN;
-		if (!sleep_for_request(worker))
-			return LK_FUSE_WAIT_END;
+		worker->slept = false;
 	}
 }
 
@@ -227,11 +236,11 @@ int lk_fuse_serve_init(struct linkfs_mount *mount, int timeout_ms)
 	int r = lk_fuse_worker_init(&worker, mount);
 	while (!r && !mount->conn.ready) {
 		ssize_t n = read_request(&worker);
-		uint64_t now = lk_fuse_clock_ns();
+		uint64_t now = worker.start_ns = lk_fuse_clock_ns();
 		struct pollfd wait = {.fd = mount->fd, .events = POLLIN};
 		if (n < 0)
 			r = LINKFS_ENOTCONN;
-		else if (n > 0 && lk_fuse_serve(&worker, (size_t)n, now))
+		else if (n > 0 && lk_fuse_serve(&worker, (size_t)n))
 			r = LINKFS_EOPNOTSUPP;
 		else if (n == 0 && now >= end)
 			r = LINKFS_EIO;
