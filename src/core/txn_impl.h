@@ -7,9 +7,11 @@
 
 #include "txn.h"
 
-#define LK_OP_PAGES 64u           /* what T4 proves for an op: it may dirty as many pages */
-#define LK_OP_BULK_PAGES 512u     /* and for a step of long work */
-#define LK_BATCH_ROWS_MAX 200000u /* row writes in a batch: bounds the pages it dirties */
+#define LK_OP_PAGES 64u          /* what T4 proves for an op: it may dirty as many pages */
+#define LK_OP_BULK_PAGES 512u    /* and for a step of long work */
+#define LK_BATCH_ROWS_MAX 50000u /* row writes in a batch: bounds the pages it dirties */
+#define LK_ROW_PAGES 8u     /* a row's write dirties no more: a leaf, its new sibling and two above, in two trees */
+#define LK_PROOF_AHEAD 512u /* pages proved at once, for the ops that follow */
 #define LK_BATCH_DATA_MAX (UINT64_C(256) << 20)
 #define LK_GATHER_MAX_NS UINT64_C(2000000) /* a leader waits for company no longer than this, nor than a commit takes */
 #define LK_WAL_CHECKPOINT (UINT64_C(8) << 20) /* the keeper checkpoints beside us above this */
@@ -35,6 +37,7 @@ struct lk_batch {
 	uint64_t commit_ns;      /* how long a commit takes, lately */
 	_Atomic uint32_t coming; /* writers and committers on their way to the lock */
 	uint64_t rows;           /* row writes in the open transaction */
+	uint32_t proved;         /* pages that T4 has proved for it and that no op has used */
 	uint64_t standing;       /* number of the newest op that stands */
 	uint64_t durable;        /* every op up to this one is durable */
 	uint64_t dirty_since;    /* monotonic; 0 when nothing waits for a commit */

@@ -253,17 +253,45 @@ static int find_file(const char *dir, bool create, char **out, struct linkfs_mes
 	return r;
 }
 
-static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *why)
+static int connect_and_check(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *why)
 {
-	int r = db->read_only ? 0 : lk_sqlite_make_files(db, flags & LK_DB_CREATE);
-	if (!r)
-		r = lk_sqlite_connect(db->path, flags, db->read_only ? NULL : &db->space, &db->handle, why);
+	int r = lk_sqlite_connect(db->path, flags, db->read_only ? NULL : &db->space, &db->handle, why);
+	if (!r && db->exclusive)
+		r = lk_sqlite_exec(db->handle, "PRAGMA locking_mode=EXCLUSIVE");
 	if (!r && flags & LK_DB_CREATE)
 		r = lk_sqlite_create_schema(db->handle, why);
 	if (!r)
 		r = lk_sqlite_check_header(db->handle, why);
 	if (!r)
 		r = lk_sqlite_check_schema(db->handle, why);
+	return r;
+}
+
+/* The WAL index could not be made or mapped: no shared mappings (T5), or no room for its 32 KiB. */
+static bool lacks_shared_memory(sqlite3 *handle)
+{
+	switch (handle ? sqlite3_extended_errcode(handle) : SQLITE_OK) {
+	case SQLITE_IOERR_SHMOPEN:
+	case SQLITE_IOERR_SHMSIZE:
+	case SQLITE_IOERR_SHMLOCK:
+	case SQLITE_IOERR_SHMMAP:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *why)
+{
+	int r = db->read_only ? 0 : lk_sqlite_make_files(db, flags & LK_DB_CREATE);
+	if (!r)
+		r = connect_and_check(db, flags, why);
+	if (r && !db->read_only && lacks_shared_memory(db->handle)) {
+		(void)sqlite3_close_v2(db->handle);
+		db->handle = NULL;
+		db->exclusive = true;
+		r = connect_and_check(db, flags & ~LK_DB_CREATE, why);
+	}
 	if (!r)
 		r = lk_sqlite_tune(db->handle, db->read_only);
 	if (r || db->read_only)

@@ -132,6 +132,19 @@ static uint32_t get_u32(const uint8_t *p)
 	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static int check_identity(uint32_t application, uint32_t version, struct linkfs_message *why)
+{
+	if (application != LK_APPLICATION_ID)
+		return lk_fail(why, LINKFS_ENOTVOLUME, "%s belongs to another application (application_id 0x%08x)", LK_DB_FILE,
+			       application);
+	if (version > LK_FORMAT_VERSION)
+		return lk_fail(why, LINKFS_ENEWER, "the volume has format version %u, and this linkfs knows %d: use a newer linkfs", version,
+			       LK_FORMAT_VERSION);
+	if (version != LK_FORMAT_VERSION)
+		return lk_fail(why, LINKFS_ESCHEMA, "the volume's format version %u is unknown", version);
+	return 0;
+}
+
 /* The first 100 bytes of the file, as SQLite's file format lays them out. What is compared here is written once, when
  * the volume is made. Read through SQLite's own descriptor: closing another one would drop its locks (fcntl). */
 int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why)
@@ -147,14 +160,9 @@ int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why)
 		return lk_sqlite_error(code);
 	if (memcmp(header, "SQLite format 3", 16))
 		return lk_fail(why, LINKFS_ENOTVOLUME, "%s is not an SQLite database", LK_DB_FILE);
-	if (get_u32(header + 68) != LK_APPLICATION_ID)
-		return lk_fail(why, LINKFS_ENOTVOLUME, "%s belongs to another application (application_id 0x%08x)", LK_DB_FILE,
-			       get_u32(header + 68));
-	if (get_u32(header + 60) > LK_FORMAT_VERSION)
-		return lk_fail(why, LINKFS_ENEWER, "the volume has format version %u, and this linkfs knows %d: use a newer linkfs", get_u32(header + 60),
-			       LK_FORMAT_VERSION);
-	if (get_u32(header + 60) != LK_FORMAT_VERSION)
-		return lk_fail(why, LINKFS_ESCHEMA, "the volume's format version %u is unknown", get_u32(header + 60));
+	int r = check_identity(get_u32(header + 68), get_u32(header + 60), why);
+	if (r)
+		return r;
 	if (header[16] != LK_PAGE_SIZE >> 8 || header[17] != 0 || header[20] != LK_PAGE_RESERVED)
 		return lk_fail(why, LINKFS_ESCHEMA, "%s does not have pages of %d bytes with %d for the checksum", LK_DB_FILE,
 			       LK_PAGE_SIZE, LK_PAGE_RESERVED);
@@ -209,8 +217,16 @@ int lk_sqlite_check_schema(sqlite3 *handle, struct linkfs_message *why)
 	_Static_assert(LK_T_COUNT * 2 <= OBJECTS_MAX, "seen has a bit for every table and index");
 	struct proof p = {0};
 	sqlite3_stmt *stmt = NULL;
+	int64_t application = 0, version = 0;
+	/* Again, now as the WAL has it. */
+	int r = lk_sqlite_integer(handle, "PRAGMA application_id", &application);
+	if (!r)
+		r = lk_sqlite_integer(handle, "PRAGMA user_version", &version);
+	if (!r)
+		r = check_identity((uint32_t)application, (uint32_t)version, why);
+	if (r)
+		return r;
 	int code = sqlite3_prepare_v2(handle, "SELECT type, name, tbl_name, sql FROM sqlite_schema", -1, &stmt, NULL);
-	int r = 0;
 	while (!code && !r) {
 		code = sqlite3_step(stmt);
 		if (code != SQLITE_ROW)

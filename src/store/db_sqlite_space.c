@@ -23,6 +23,8 @@
 #define STEP_MIN (256u * 1024)
 #define STEP_MAX (16u * 1024 * 1024)
 #define SHM_REGION_FRAMES 4096
+/* What a WAL that was emptied keeps: the reserve, and an operation that does not free. */
+#define WAL_KEPT (LK_WAL_HEADER + (uint64_t)LK_RESERVE_PAGES * 3 / 2 * LK_FRAME_SIZE)
 
 /* Grows *allocated to at least need bytes: doubling up to STEP_MAX, or, when the host has not that much, by less. */
 static int grow(struct lk_space *space, int fd, uint64_t *allocated, uint64_t need)
@@ -153,7 +155,7 @@ static int checkpoint_on(sqlite3 *handle, int mode, int *frames_out)
 /* The host is full: what the WAL does not need goes to the database. The WAL is empty, as SQLite's own TRUNCATE left it. */
 static void give_wal_back(struct lk_space *space)
 {
-	uint64_t kept = LK_WAL_HEADER + (uint64_t)LK_RESERVE_PAGES * 2 * LK_FRAME_SIZE;
+	uint64_t kept = WAL_KEPT;
 	if (space->wal_fd >= 0 && space->wal_allocated > kept && ftruncate(space->wal_fd, (off_t)kept) == 0)
 		space->wal_allocated = kept;
 }
@@ -221,7 +223,7 @@ int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out)
 
 static int make_file(const char *path, int flags)
 {
-	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0666);
+	int fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
 	if (fd < 0)
 		return linkfs_from_errno(errno);
 	/* On a host that copies on write (btrfs) an overwrite may lack space, whatever was preallocated. Pages have
@@ -284,11 +286,10 @@ int lk_sqlite_space_open(struct lk_sqlite *db)
 static void shrink_wal(struct lk_space *space)
 {
 	uint8_t magic[4];
-	off_t kept = LK_WAL_HEADER + (off_t)LK_RESERVE_PAGES * LK_FRAME_SIZE;
 	/* Only a WAL that was retired (vfs_sum.c): another connection may still use it. */
 	if (lk_pread_all(space->wal_fd, magic, sizeof(magic), 0) || memcmp(magic, "\0\0\0\0", 4) != 0)
 		return;
-	(void)!ftruncate(space->wal_fd, kept);
+	(void)!ftruncate(space->wal_fd, (off_t)LK_MIN(WAL_KEPT, space->wal_allocated));
 	space->wal_used = 0;
 }
 

@@ -1,0 +1,201 @@
+/*
+ * test_full.c - T4 on a full host: what reserve() promised, COMMIT and checkpoint keep; freeing works from the reserve;
+ * the space is usable again; also after reopening on the full host. On a small tmpfs, and on ext4 with blocks of 1 KiB.
+ */
+#include <db_model.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define PAGES 64u /* what each operation reserves */
+#define INLINE_TABLE (&lk_tables[LK_T_INLINE])
+
+/* As the transaction layer does: on ENOSPC everything is committed and moved to the database, then it tries once more. */
+static int prove(struct lk_db *db, bool freeing)
+{
+	int r = db->ops->reserve(db, PAGES, freeing);
+	if (r != LINKFS_ENOSPC)
+		return r;
+	assert_int_equal(db->ops->commit(db), 0);
+	assert_int_equal(db->ops->checkpoint(db, true), 0);
+	assert_int_equal(db->ops->begin(db), 0);
+	return db->ops->reserve(db, PAGES, freeing);
+}
+
+/* The number of rows that went in before ENOSPC. */
+static int64_t fill_up(struct lk_db *db)
+{
+	static uint8_t content[8000];
+	int64_t i = 0;
+	int r;
+	memset(content, 7, sizeof(content));
+	assert_int_equal(db->ops->begin(db), 0);
+	while ((r = prove(db, false)) == 0) {
+		struct lk_inline row = {.ino = ++i, .content = {content, sizeof(content)}};
+		assert_int_equal(db->ops->savepoint(db), 0);
+		assert_int_equal(lk_db_insert(db, INLINE_TABLE, &row), 0);
+		assert_int_equal(db->ops->release(db), 0);
+	}
+	assert_int_equal(r, LINKFS_ENOSPC);
+	assert_int_equal(db->ops->commit(db), 0);
+	r = db->ops->checkpoint(db, false);
+	/* Opened on a full host it may have no room for shared memory, and then asks for a slice. */
+	assert_int_equal(r == LINKFS_EAGAIN ? db->ops->checkpoint(db, true) : r, 0);
+	return i;
+}
+
+static void erase_all(struct lk_db *db, int64_t rows)
+{
+	assert_int_equal(db->ops->begin(db), 0);
+	for (int64_t i = 1; i <= rows; i++) {
+		struct lk_inline row = {.ino = i};
+		assert_int_equal(prove(db, true), 0);
+		assert_int_equal(lk_db_erase(db, INLINE_TABLE, &row), 0);
+	}
+	assert_int_equal(db->ops->commit(db), 0);
+	assert_int_equal(db->ops->checkpoint(db, true), 0);
+}
+
+static struct lk_db *open_db(const char *dir, uint32_t flags)
+{
+	struct lk_db *db = NULL;
+	struct linkfs_message why = {"nothing"};
+	int r = lk_db_open_sqlite(dir, flags, &db, &why);
+	if (r)
+		fail_msg("open: %s: %s", linkfs_error_name(r), why.text);
+	return db;
+}
+
+/* Somebody else takes the rest. */
+static void fill_host(const char *dir)
+{
+	char path[4200];
+	static uint8_t block[4096];
+	(void)snprintf(path, sizeof(path), "%s/ballast", dir);
+	FILE *f = fopen(path, "w");
+	assert_non_null(f);
+	setbuf(f, NULL);
+	while (fwrite(block, 1, sizeof(block), f) == sizeof(block))
+		;
+	(void)fclose(f);
+}
+
+static void full_host(const char *dir)
+{
+	struct lk_db *db = open_db(dir, LK_DB_CREATE);
+	int64_t first = fill_up(db);
+	assert_true(first > 150);
+	erase_all(db, first);
+	int64_t second = fill_up(db);
+	/* The database keeps its pages, so as much fits again. */
+	assert_true(second >= first * 9 / 10);
+	lk_db_close(db);
+	fill_host(dir);
+	db = open_db(dir, 0);
+	struct lk_inline row = {.ino = second};
+	assert_int_equal(lk_db_get(db, INLINE_TABLE, &row, &row, NULL), 0);
+	assert_int_equal(row.content.len, 8000);
+	erase_all(db, second);
+	struct lk_db_usage usage;
+	assert_int_equal(db->ops->usage(db, &usage), 0);
+	assert_true(usage.free_pages >= usage.pages / 2);
+	int64_t third = fill_up(db);
+	assert_true(third >= second / 2);
+	lk_db_close(db);
+}
+
+static void on_tmpfs(void **in)
+{
+	(void)in;
+	char *dir = lk_test_mkdir();
+	if (mount("none", dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=6m")) {
+		print_message("# cannot mount a tmpfs: %s\n", strerror(errno));
+		lk_test_rmdir(dir);
+		skip();
+	}
+	full_host(dir);
+	assert_int_equal(umount2(dir, MNT_DETACH), 0);
+	lk_test_rmdir(dir);
+}
+
+static void on_ext4_with_small_blocks(void **in)
+{
+	(void)in;
+	char *dir = lk_test_mkdir();
+	char *command = NULL;
+	assert_true(asprintf(&command,
+			     "cd %s && truncate -s 9M image && mkfs.ext4 -q -b 1024 image && mkdir v && mount -o loop image v",
+			     dir) > 0);
+	if (geteuid() != 0 || system(command) != 0) {
+		print_message("# cannot mount an image: needs root, loop devices and mkfs.ext4\n");
+		free(command);
+		lk_test_rmdir(dir);
+		skip();
+	}
+	free(command);
+	char *path = NULL;
+	assert_true(asprintf(&path, "%s/v", dir) > 0);
+	full_host(path);
+	assert_int_equal(umount2(path, MNT_DETACH), 0);
+	free(path);
+	lk_test_rmdir(dir);
+}
+
+static uint64_t bytes_used(const char *dir)
+{
+	struct statvfs st;
+	assert_int_equal(statvfs(dir, &st), 0);
+	return (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize;
+}
+
+static void an_empty_volume_is_small(void **in)
+{
+	(void)in;
+	char *dir = lk_test_mkdir();
+	if (mount("none", dir, "tmpfs", MS_NOSUID | MS_NODEV, "size=64m")) {
+		print_message("# cannot mount a tmpfs: %s\n", strerror(errno));
+		lk_test_rmdir(dir);
+		skip();
+	}
+	lk_db_close(open_db(dir, LK_DB_CREATE));
+	assert_true(bytes_used(dir) < 4 << 20);
+	assert_int_equal(umount2(dir, MNT_DETACH), 0);
+	lk_test_rmdir(dir);
+}
+
+/* A failed test leaves no mount behind. */
+static int unmount_left(void **in)
+{
+	(void)in;
+	FILE *mounts = fopen("/proc/self/mounts", "r");
+	char line[5000], dir[4200];
+	while (mounts && fgets(line, sizeof(line), mounts)) {
+		const char *mine = getenv("LINKFS_TEST_FULL_DIR");
+		if (mine && sscanf(line, "%*s %4199s", dir) == 1 && strncmp(dir, mine, strlen(mine)) == 0)
+			(void)umount2(dir, MNT_DETACH);
+	}
+	if (mounts)
+		(void)fclose(mounts);
+	return 0;
+}
+
+int main(void)
+{
+	/* All directories of this run lie in one of its own, so that what is left mounted there is surely ours. */
+	char *top = lk_test_mkdir();
+	(void)setenv("LINKFS_TEST_FULL_DIR", top, 1);
+	(void)setenv("TMPDIR", top, 1);
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(on_tmpfs),
+		cmocka_unit_test(on_ext4_with_small_blocks),
+		cmocka_unit_test(an_empty_volume_is_small),
+	};
+	int failed = cmocka_run_group_tests(tests, NULL, unmount_left);
+	lk_test_rmdir(top);
+	return failed;
+}
