@@ -1,18 +1,22 @@
 /*
  * node_dir.c - listing a directory by inode number.
- * Layer: api. One scan gathers a bounded batch in the op's arena; then the callback sees it, still under the lock, so that
+ * Layer: api. A scan gathers a batch in the op's arena; then the callback sees it, still under the lock, so that
  * entries, attributes and holds are of one moment.
  */
 #include "call.h"
 
 #include <string.h>
 
-#define BATCH_ENTRIES 512u
+/* Most callers stop when their buffer is full, after a number of entries that only they know: small batches first. */
+#define FIRST_BATCH 48u
+#define LAST_BATCH 512u
+#define ENTRIES_MAX 1024u /* of one call */
 
 struct batch {
 	struct lk_op *op;
-	struct linkfs_entry *entries;
-	uint32_t count;
+	struct batch *before;
+	uint32_t count, held; /* held: so many of the first hold their node */
+	struct linkfs_entry entries[];
 };
 
 static int gather(void *arg, const void *record)
@@ -59,10 +63,10 @@ static int dots(struct lk_op *op, const struct lk_place *dir, uint64_t cookie, l
 	return 0;
 }
 
-/* Hands the batch to fn. *held_out counts the entries whose nodes were held. */
-static int hand_out(struct lk_op *op, const struct batch *b, uint32_t flags, linkfs_entry_fn *fn, void *arg,
-		    uint32_t *held_out)
+/* Hands the batch to fn. */
+static int hand_out(struct batch *b, uint32_t flags, linkfs_entry_fn *fn, void *arg, bool *stopped_out)
 {
+	struct lk_op *op = b->op;
 	struct linkfs_stat stat;
 	struct lk_inode inode;
 	int rc;
@@ -81,27 +85,56 @@ static int hand_out(struct lk_op *op, const struct batch *b, uint32_t flags, lin
 			rc = lk_node_hold(op->fs, e->ino, 1);
 			if (rc)
 				return rc;
-			*held_out = i + 1;
+			b->held = i + 1;
 		}
 		if (fn(arg, e)) {
 			/* Nothing was unlinked meanwhile: the lock is held. */
 			if (flags & LINKFS_HOLD) {
 				(void)lk_node_unhold(op->fs, e->ino, 1);
-				*held_out = i;
+				b->held = i;
 			}
+			*stopped_out = true;
 			return 0;
 		}
 	}
 	return 0;
 }
 
+/* Entries after cookie, batch by batch. *last_out is the newest batch, also on failure. */
+static int list(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t flags, linkfs_entry_fn *fn, void *arg,
+		struct batch **last_out)
+{
+	uint32_t size = FIRST_BATCH, total = 0;
+	bool stopped = false;
+	int rc = 0;
+
+	while (rc == 0 && !stopped && total < ENTRIES_MAX) {
+		struct batch *b = lk_op_alloc(op, sizeof(*b) + size * sizeof(b->entries[0]));
+
+		if (!b)
+			return LINKFS_ENOMEM;
+		b->op = op;
+		b->before = *last_out;
+		b->count = b->held = 0;
+		*last_out = b;
+		rc = lk_dirent_scan(op, dir, cookie, size, gather, b);
+		if (rc == 0)
+			rc = hand_out(b, flags, fn, arg, &stopped);
+		if (b->count < size)
+			break;
+		cookie = b->entries[b->count - 1].cookie;
+		total += b->count;
+		size = LK_MIN(size * 2, LAST_BATCH);
+	}
+	return rc;
+}
+
 int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir, uint64_t cookie,
 			uint32_t flags, linkfs_entry_fn *fn, void *arg)
 {
 	struct lk_fs *fs = lk_volume_fs(volume);
+	struct batch *last = NULL;
 	struct lk_place place;
-	struct batch b = {0};
-	uint32_t held = 0;
 	bool stopped = false, due = false;
 	struct lk_op op;
 	int rc;
@@ -111,7 +144,6 @@ int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *
 	rc = lk_op_begin(fs, &op, 0);
 	if (rc)
 		return rc;
-	b.op = &op;
 	place.id = dir;
 	rc = lk_inode_get(&op, dir, &place.inode);
 	if (rc == 0 && !lk_is_dir(&place.inode))
@@ -124,15 +156,12 @@ int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *
 		due = lk_atime_due(fs, &place.inode, op.now_ns);
 		rc = dots(&op, &place, cookie, fn, arg, &stopped);
 	}
-	if (rc == 0 && !stopped) {
-		b.entries = lk_op_alloc(&op, BATCH_ENTRIES * sizeof(*b.entries));
-		rc = b.entries ? lk_dirent_scan(&op, dir, cookie, BATCH_ENTRIES, gather, &b) : LINKFS_ENOMEM;
-		if (rc == 0)
-			rc = hand_out(&op, &b, flags, fn, arg, &held);
-	}
+	if (rc == 0 && !stopped)
+		rc = list(&op, dir, cookie, flags, fn, arg, &last);
 	/* What the caller was told about before an error is not his: he is told the error only. */
-	for (uint32_t i = 0; rc && i < held; i++)
-		(void)lk_node_unhold(fs, b.entries[i].ino, 1);
+	for (const struct batch *b = last; rc && b; b = b->before)
+		for (uint32_t i = 0; i < b->held; i++)
+			(void)lk_node_unhold(fs, b->entries[i].ino, 1);
 	rc = lk_op_end(&op, rc);
 	if (rc == 0 && due)
 		lk_atime_touch(fs, dir);

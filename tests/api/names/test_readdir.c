@@ -108,6 +108,33 @@ static void stable_cookies(void **state)
 	free(s.counts);
 }
 
+/* A caller that never stops gets all of it, in bounded calls. */
+static void everything(void **state)
+{
+	struct fixture *f = *state;
+	struct seen s = {.limit = UINT32_MAX, .counts = calloc(KEEP, 1), .stats = true};
+	uint32_t before, most = 0;
+	char path[64];
+
+	assert_non_null(s.counts);
+	make(f, "d", S_IFDIR | 0755);
+	for (uint32_t i = 0; i < KEEP; i++) {
+		named(path, "keep", i);
+		make(f, path, S_IFREG | 0600);
+	}
+	do {
+		before = s.calls;
+		assert_int_equal(
+			linkfs_node_readdir(f->v, NULL, look(f, "d").ino, s.cookie, LINKFS_READDIR_STAT, see, &s), 0);
+		most = s.calls - before > most ? s.calls - before : most;
+	} while (s.calls > before);
+	assert_int_equal(s.calls, KEEP + 2);
+	assert_in_range(most, 1, 2000);
+	for (uint32_t i = 0; i < KEEP; i++)
+		assert_int_equal(s.counts[i], 1);
+	free(s.counts);
+}
+
 /* With attributes and holds: what the callback took is held, what it refused is not. */
 static void attributes_and_holds(void **state)
 {
@@ -203,6 +230,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(stable_cookies),
+		TEST(everything),
 		TEST(attributes_and_holds),
 		TEST(open_directories),
 	};
