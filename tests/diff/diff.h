@@ -169,7 +169,8 @@ bool lk_worker_send(struct worker *worker, const struct op *ops, size_t count);
 bool lk_worker_tree(struct worker *worker);
 /* False with *out telling what happened (killed by a signal, no answer in time). */
 bool lk_worker_answer(struct worker *worker, struct text *out);
-void lk_worker_stop(struct worker *worker);
+/* False when it did not end in order: it crashed while closing, leaked, or was stuck. */
+bool lk_worker_stop(struct worker *worker);
 
 /* ---- generator --------------------------------------------------------------------------------------------- */
 

@@ -63,12 +63,22 @@ static void start_workers(struct run *run, bool fresh)
 	}
 }
 
-static void stop_workers(struct run *run)
+static bool stop_workers(struct run *run, struct run_result *result)
 {
+	bool well = true;
 	for (int i = 0; i < 2; i++) {
-		lk_worker_stop(run->workers[i]);
+		well = lk_worker_stop(run->workers[i]) && well;
 		run->workers[i] = NULL;
 	}
+	if (!well && !result->differs) {
+		result->differs = true;
+		for (int i = 0; i < 2; i++) {
+			lk_text_clear(&result->answers[i]);
+			lk_text_add(&result->answers[i], "a process did not end in order, see above");
+		}
+		(void)snprintf(result->signature, sizeof(result->signature), "end");
+	}
+	return well;
 }
 
 static void run_begin(struct run *run, const struct run_config *config)
@@ -91,9 +101,9 @@ static void run_begin(struct run *run, const struct run_config *config)
 	start_workers(run, true);
 }
 
-static void run_end(struct run *run)
+static void run_end(struct run *run, struct run_result *result)
 {
-	stop_workers(run);
+	(void)stop_workers(run, result);
 	(void)munmap(run->sides[0].taints, sizeof(*run->sides[0].taints));
 	for (int i = 0; i < 2; i++)
 		lk_remove_tree(AT_FDCWD, run->dirs[i]);
@@ -209,7 +219,8 @@ static bool run_batch(struct run *run, const struct op *ops, size_t count, size_
 			lk_gen_learn(gen, &ops[k], result->answers[0].bytes);
 	}
 	if (count && ops[count - 1].kind == OP_RESTART) {
-		stop_workers(run);
+		if (!stop_workers(run, result))
+			return false;
 		start_workers(run, false);
 	}
 	return true;
@@ -255,7 +266,7 @@ void lk_run_generated(const struct run_config *config, uint64_t seed, size_t cou
 		run_finish(&run, ops->count, result);
 	if (result->differs && result->index < ops->count)
 		ops->count = result->index + 1;
-	run_end(&run);
+	run_end(&run, result);
 	lk_gen_free(gen);
 }
 
@@ -273,7 +284,7 @@ void lk_run_replay(const struct run_config *config, const struct op_list *ops, s
 	}
 	if (!result->differs)
 		run_finish(&run, ops->count, result);
-	run_end(&run);
+	run_end(&run, result);
 }
 
 /* ---- shrinking ----------------------------------------------------------------------------------------------- */
