@@ -3,7 +3,7 @@
  * Layer: core.
  *
  * Three steps under the node's lock. Look (op one): the inode, the rows under the range, a reservation; a file small enough
- * to stay inline is done right there. Write (no metadata lock): read and verify what partial blocks keep, checksum,
+ * to stay inline is done in one op then. Write (no metadata lock): read and verify what partial blocks keep, checksum,
  * pwrite. Swap (op two): the inode once more (it may be gone), blocks from reserved to allocated, rows, times.
  *
  * Blocks of an unwritten row are written in place: no row, durable or not, calls their content valid, so a crash or a
@@ -69,7 +69,7 @@ static void give_back(struct writing *w)
 
 /* ---- look ---------------------------------------------------------------------------------------------------------- */
 
-static int write_inline(struct lk_op *op, struct writing *w, struct lk_inode *inode)
+static int put_inline(struct lk_op *op, struct writing *w, struct lk_inode *inode)
 {
 	size_t end = (size_t)w->offset + w->size, size = LK_MAX(end, (size_t)inode->size);
 	uint8_t *content;
@@ -79,6 +79,18 @@ static int write_inline(struct lk_op *op, struct writing *w, struct lk_inode *in
 	memcpy(content + w->offset, w->buf, w->size);
 	r = lk_file_inline_put(op, inode, content, size);
 	return r ? r : lk_file_changed(op, w->cred, inode, w->flags & LINKFS_WRITE_KILL_SUIDGID);
+}
+
+/* An op of its own: looking needs no proof of space (T4). The node is locked, so the file is as it was or gone. */
+static int write_inline(struct writing *w)
+{
+	struct lk_op op;
+	struct lk_inode inode;
+	int r = lk_op_begin(w->fs, &op, lk_op_flags(w->cred, 0));
+	if (r)
+		return r;
+	r = lk_inode_get(&op, w->ino, &inode);
+	return lk_op_end(&op, r ? r : put_inline(&op, w, &inode));
 }
 
 static void edge_init(struct edge *e, uint64_t block, uint64_t offset, uint64_t end, uint64_t old_size)
@@ -244,7 +256,10 @@ static int look(struct writing *w, bool *done)
 {
 	struct lk_op op;
 	struct lk_inode inode;
-	int r = lk_op_begin(w->fs, &op, lk_op_flags(w->cred, 0));
+	bool small = false;
+	if ((w->fs->open_flags & LINKFS_OPEN_READONLY) || atomic_load(&w->fs->poisoned))
+		return LINKFS_EROFS;
+	int r = lk_op_begin(w->fs, &op, 0);
 	if (r)
 		return r;
 	r = lk_inode_get(&op, w->ino, &inode);
@@ -257,14 +272,9 @@ static int look(struct writing *w, bool *done)
 	if (r == 0) {
 		w->size = (size_t)LK_MIN((uint64_t)w->size, LINKFS_FILE_SIZE_MAX - w->offset);
 		w->settle = inode.flags & LK_INODE_TRIM;
-		if (w->settle)
-			;
-		else if ((inode.flags & LK_INODE_INLINE) && w->offset + w->size <= LK_INLINE_MAX) {
-			r = write_inline(&op, w, &inode);
-			*done = true;
-		} else {
+		small = (inode.flags & LK_INODE_INLINE) && w->offset + w->size <= LK_INLINE_MAX;
+		if (!small && !w->settle)
 			r = look_extents(&op, w, &inode);
-		}
 	}
 	int end = lk_op_end(&op, r);
 	if (r == 0 && end) {
@@ -272,7 +282,8 @@ static int look(struct writing *w, bool *done)
 		give_back(w);
 		(void)pthread_mutex_unlock(&w->fs->lock);
 	}
-	return end;
+	*done = end == 0 && small;
+	return *done ? write_inline(w) : end;
 }
 
 /* ---- write --------------------------------------------------------------------------------------------------------- */

@@ -85,10 +85,30 @@ static int free_blocks(struct lk_op *op, uint64_t from, uint64_t to)
 	return 0;
 }
 
+/* Most volumes share nothing: that is found out once, before the first change since opening, and forgotten for good with the
+ * first range, so that it holds whatever is undone. */
+static int look_for_any(struct lk_op *op)
+{
+	struct range row;
+	if (op->fs->shares != LK_SHARES_UNKNOWN)
+		return 0;
+	int r = last_below(op, (uint64_t)INT64_MAX, &row);
+	if (r == 0)
+		op->fs->shares = row.to > row.from ? LK_SHARES_SOME : LK_SHARES_NONE;
+	return r;
+}
+
 /* From the top down: each step does the highest part that one row, or none, covers. */
 static int change(struct lk_op *op, uint64_t block, uint64_t count, int64_t delta)
 {
 	uint64_t top = block + count;
+	int any = look_for_any(op);
+	if (any)
+		return any;
+	if (delta > 0)
+		op->fs->shares = LK_SHARES_SOME;
+	else if (op->fs->shares == LK_SHARES_NONE)
+		return free_blocks(op, block, top);
 	while (top > block) {
 		struct range row;
 		int r = last_below(op, top, &row);
@@ -121,8 +141,10 @@ int lk_share_sub(struct lk_op *op, uint64_t block, uint64_t count)
 
 int lk_share_any(struct lk_op *op, uint64_t block, uint64_t count, bool *any_out)
 {
-	struct range row;
-	int r = last_below(op, block + count, &row);
+	struct range row = {0};
+	int r = look_for_any(op);
+	if (r == 0 && op->fs->shares == LK_SHARES_SOME)
+		r = last_below(op, block + count, &row);
 	if (r == 0)
 		*any_out = row.to > block;
 	return r;

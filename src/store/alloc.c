@@ -54,19 +54,24 @@ static bool bits_all(const uint64_t *bits, uint32_t from, uint32_t count, bool s
 	return true;
 }
 
-/* The first position from from on whose bit is value; LK_GROUP_BLOCKS if there is none. */
-static uint32_t bits_next(const uint64_t *bits, uint32_t from, bool value)
+/* The first position from from on, below limit, whose bit is value; limit if there is none. */
+static uint32_t bits_next(const uint64_t *bits, uint32_t from, uint32_t limit, bool value)
 {
-	if (from >= LK_GROUP_BLOCKS)
-		return LK_GROUP_BLOCKS;
+	if (from >= limit)
+		return limit;
 	uint32_t w = from / 64;
 	uint64_t word = (value ? bits[w] : ~bits[w]) & (UINT64_MAX << (from % 64));
 	while (!word) {
-		if (++w == LK_GROUP_WORDS)
-			return LK_GROUP_BLOCKS;
+		if (++w * 64 >= limit)
+			return limit;
 		word = value ? bits[w] : ~bits[w];
 	}
-	return w * 64 + (uint32_t)__builtin_ctzll(word);
+	return LK_MIN(limit, w * 64 + (uint32_t)__builtin_ctzll(word));
+}
+
+static uint32_t clip(uint32_t from, uint32_t count)
+{
+	return count > LK_GROUP_BLOCKS - from ? LK_GROUP_BLOCKS : from + count;
 }
 
 /* ---- groups ---------------------------------------------------------------------------------------------------- */
@@ -263,14 +268,15 @@ static int take_from(struct lk_alloc *a, struct request *q, uint32_t number, uin
 		return r;
 	uint32_t longest = 0, at = from;
 	while (q->left && q->run_count < q->run_max) {
-		uint32_t start = bits_next(g->bits->busy, at, false);
+		uint32_t start = bits_next(g->bits->busy, at, LK_GROUP_BLOCKS, false);
 		if (start == LK_GROUP_BLOCKS) {
 			/* Seen from the start: nothing longer is left than what was passed over. */
 			if (from == 0)
 				g->longest = longest;
 			break;
 		}
-		uint32_t end = bits_next(g->bits->busy, start, true);
+		/* No further than what is wanted. */
+		uint32_t end = bits_next(g->bits->busy, start, clip(start, q->left), true);
 		want = LK_MIN(want, q->left);
 		if (end - start >= want) {
 			uint32_t n = LK_MIN(end - start, q->left);
@@ -321,7 +327,7 @@ static int take_at(struct lk_alloc *a, struct request *q, uint64_t hint)
 	int r = lk_group_load(a, number);
 	if (r)
 		return r;
-	uint32_t end = bits_next(a->groups[number].bits->busy, from, true);
+	uint32_t end = bits_next(a->groups[number].bits->busy, from, clip(from, q->left), true);
 	/* A short stump beside the hint is not worth a run of its own. */
 	if (end - from >= LK_MIN(q->left, RUN_FAIR))
 		take(a, q, hint, LK_MIN(end - from, q->left));
@@ -482,8 +488,8 @@ static void keep_freed(struct lk_alloc *a, struct lk_run run)
 		struct lk_run part = in_group(&run);
 		const uint64_t *durable = a->groups[group_of(part.block)].bits->durable;
 		uint32_t from = bit_of(part.block);
-		bool named = bits_next(durable, from, true) == from;
-		part.count = LK_MIN(part.count, bits_next(durable, from, !named) - from);
+		bool named = durable[from / 64] >> (from % 64) & 1;
+		part.count = bits_next(durable, from, from + part.count, !named) - from;
 		lk_freed_add(a, &part, named);
 		run_skip(&run, part.count);
 	}
