@@ -62,15 +62,22 @@ static void arena_done(struct lk_op *op)
 	op->chunks = NULL;
 }
 
-/* T4's proof for one more op. When it fails: everything that stands is made durable and the WAL is emptied, once. */
-static int prove_space(struct lk_op *op)
+/* T4's proof that one more op can have as many pages; ahead for those that follow when there is plenty. When it fails: everything
+ * that stands is made durable and the WAL is emptied, once. */
+static int prove_space(struct lk_op *op, uint32_t pages)
 {
 	struct lk_fs *fs = op->fs;
+	struct lk_batch *batch = fs->batch;
 	bool frees = op->flags & LK_OP_FREES;
-	uint32_t pages = op->flags & LK_OP_BULK ? LK_OP_BULK_PAGES : LK_OP_PAGES;
 	int r = lk_inode_cache_dirty(fs) < LK_INODES_DIRTY_MAX ? 0 : lk_inode_cache_flush(fs);
-	if (r == 0)
-		r = fs->db->ops->reserve(fs->db, pages + lk_inode_cache_pages(fs), frees);
+	if (r || batch->proved >= pages)
+		return r;
+	uint32_t flush = lk_inode_cache_pages(fs);
+	if (fs->db->ops->reserve(fs->db, pages + LK_PROOF_AHEAD + flush, false) == 0) {
+		batch->proved = pages + LK_PROOF_AHEAD;
+		return 0;
+	}
+	r = fs->db->ops->reserve(fs->db, pages + flush, frees);
 	if (r != LINKFS_ENOSPC)
 		return r;
 	r = lk_batch_close(fs);
@@ -79,7 +86,7 @@ static int prove_space(struct lk_op *op)
 	op->discard = true;
 	(void)fs->db->ops->checkpoint(fs->db, true);
 	r = lk_batch_open(fs);
-	return r ? r : fs->db->ops->reserve(fs->db, pages, frees);
+	return r ? r : fs->db->ops->reserve(fs->db, pages + lk_inode_cache_pages(fs), frees);
 }
 
 static void op_init(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
@@ -123,7 +130,7 @@ int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
 	}
 	op->now_ns = lk_clock_now_ns();
 	if (write) {
-		op->refused = prove_space(op);
+		op->refused = prove_space(op, flags & LK_OP_BULK ? LK_OP_BULK_PAGES : LK_OP_PAGES);
 		memcpy(op->counters, batch->counters, sizeof(op->counters));
 		op->newest_snapshot = fs->newest_snapshot;
 		op->alloc.entries = batch->spare_log;
@@ -143,6 +150,7 @@ int lk_op_need(struct lk_op *op, uint32_t pages)
 int lk_op_changes(struct lk_op *op)
 {
 	op->rows++;
+	op->pages++;
 	if (op->changed)
 		return 0;
 	if (!(op->flags & LK_OP_WRITE) || op->view != LK_VIEW_LIVE || atomic_load(&op->fs->poisoned))
@@ -156,6 +164,7 @@ int lk_op_changes(struct lk_op *op)
 int lk_op_writes(struct lk_op *op)
 {
 	int r = lk_op_changes(op);
+	op->pages += LK_ROW_PAGES;
 	if (r || op->savepoint)
 		return r;
 	r = op->fs->db->ops->savepoint(op->fs->db);
@@ -231,6 +240,7 @@ int lk_op_end(struct lk_op *op, int result)
 		else
 			batch->spare_log = op->alloc.entries;
 	}
+	batch->proved -= LK_MIN(batch->proved, op->pages);
 	if (may_lose(result))
 		lk_batch_check(fs);
 	(void)pthread_mutex_unlock(&fs->lock);

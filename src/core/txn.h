@@ -30,6 +30,7 @@ struct lk_op {
 	struct lk_alloc_log alloc;
 	/* The rest is txn's. */
 	uint32_t rows;  /* row writes so far */
+	uint32_t pages; /* that they dirtied, at most */
 	bool changed;   /* something was written */
 	bool savepoint; /* the savepoint is open */
 	bool first;     /* first_key was inserted before a savepoint: its undo is to erase it */
@@ -88,8 +89,9 @@ int lk_op_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, con
 typedef int lk_history_fn(struct lk_op *op, const void *record);
 void lk_txn_on_history(struct lk_fs *fs, enum lk_table_id table, lk_history_fn *kept, lk_history_fn *dropped);
 
-/* K2's snapshots, as far as rows go. add: the state before this op under s->name; sets s->epoch; the op's first write. mark: not readable any more.
- * drop: one step of the deletion, at most max_rows history rows; when none is left the snapshot's row goes. */
+/* K2's snapshots, as far as rows go. add: the state before this op under s->name; sets s->epoch; the op's first
+ * write. mark: not readable any more. drop: one step of the deletion, at most max_rows history rows; when none is left the
+ * snapshot's row goes. */
 int lk_txn_snapshot_add(struct lk_op *op, struct lk_snapshot *s);
 int lk_txn_snapshot_mark(struct lk_op *op, int64_t epoch);
 int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, bool *more_out);

@@ -27,8 +27,10 @@ int lk_batch_open(struct lk_fs *fs)
 	if (batch->open)
 		return 0;
 	int r = fs->db->ops->begin(fs->db);
-	if (r == 0)
+	if (r == 0) {
 		batch->open = true;
+		batch->proved = 0;
+	}
 	return r;
 }
 

@@ -15,7 +15,7 @@
 #define LK_BATCH_DATA_MAX (UINT64_C(256) << 20)
 #define LK_GATHER_MAX_NS UINT64_C(2000000) /* a leader waits for company no longer than this, nor than a commit takes */
 #define LK_WAL_CHECKPOINT (UINT64_C(8) << 20) /* the keeper checkpoints beside us above this */
-#define LK_WAL_HARD (UINT64_C(64) << 20)      /* and in a slice under the lock above this */
+#define LK_WAL_HARD (UINT64_C(128) << 20)     /* and in a slice under the lock above this */
 
 struct lk_arena_chunk {
 	struct lk_arena_chunk *next;

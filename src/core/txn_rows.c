@@ -67,6 +67,17 @@ int lk_txn_scan(struct lk_op *op, const struct lk_scan *scan, lk_row_fn *fn, voi
 	return lk_view_scan(op, scan, fn, arg);
 }
 
+/* Pages of a row's bytes that do not fit its leaf. */
+static uint32_t long_pages(const struct lk_table *table, const void *record)
+{
+	size_t total = 0;
+	for (uint8_t i = 0; i < table->column_count; i++) {
+		if (table->columns[i].type == LK_BYTES)
+			total += lk_bytes_of(&table->columns[i], record)->len;
+	}
+	return (uint32_t)(total / (LK_BLOCK_SIZE / 2));
+}
+
 /* K2: before the live row of key is overwritten or deleted, keep it when the newest snapshot sees it. ENOENT: no row. */
 static int keep(struct lk_op *op, const struct lk_table *table, const void *key)
 {
@@ -82,6 +93,7 @@ static int keep(struct lk_op *op, const struct lk_table *table, const void *key)
 	if (r == 0 && op->fs->batch->kept[table->id])
 		r = op->fs->batch->kept[table->id](op, row);
 	op->rows++;
+	op->pages += LK_ROW_PAGES + long_pages(table, row);
 	return r;
 }
 
@@ -99,6 +111,7 @@ int lk_row_put(struct lk_op *op, const struct lk_table *table, void *record)
 int lk_txn_put(struct lk_op *op, enum lk_table_id id, void *record)
 {
 	int r = lk_op_writes(op);
+	op->pages += long_pages(&lk_tables[id], record);
 	return r ? r : lk_row_put(op, &lk_tables[id], record);
 }
 
@@ -120,6 +133,7 @@ int lk_txn_insert(struct lk_op *op, enum lk_table_id id, void *record)
 	const struct lk_table *table = &lk_tables[id];
 	bool first = is_first(op, table);
 	int r = first ? lk_op_changes(op) : lk_op_writes(op);
+	op->pages += LK_ROW_PAGES + long_pages(table, record);
 	if (r)
 		return r;
 	if (table->versioned)
