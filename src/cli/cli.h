@@ -185,6 +185,9 @@ struct cli_mount {
 /* All mounts of type fuse.linkfs of this process, in mount order. */
 int cli_mounts_read(struct cli_mount **out, size_t *count_out);
 void cli_mounts_free(struct cli_mount *mounts, size_t count);
+/* Where a volume (its absolute path) is mounted, allocated; NULL when it is not. Read-only mounts are no owners: the table
+ * of mounts tells of them. */
+char *cli_mount_point(const char *volume);
 
 /* ---- running elsewhere (client.c, server.c, run.c) ------------------------------------------------------------ */
 

@@ -26,16 +26,14 @@ static int gather(struct cli *cli, const struct cli_path *path, struct row *row)
 	if (error)
 		return error;
 	error = linkfs_volume_statfs(volume, &row->fs);
-	struct linkfs_owner *owner = error ? NULL : cli_alloc(sizeof(*owner));
 	if (!error) {
-		bool mounted = owner && cli->in_owner && linkfs_volume_owner(path->volume, owner) == 0 &&
-			       owner->mount_point[0];
 		row->volume = cli_strdup(path->volume);
-		row->mount = cli_strdup(mounted ? owner->mount_point : "-");
-		if (!owner || !row->volume || !row->mount)
+		row->mount = cli_mount_point(path->volume);
+		if (!row->mount)
+			row->mount = cli_strdup("-");
+		if (!row->volume || !row->mount)
 			error = LINKFS_ENOMEM;
 	}
-	free(owner);
 	if (error)
 		cli_fail(cli, path->text, error);
 	return error;

@@ -13,7 +13,8 @@ struct facts {
 	struct linkfs_info info;
 	struct linkfs_owner owner;
 	char uuid[40];
-	bool served; /* by another process than this command's own */
+	bool served;       /* by another process than this command's own */
+	char *mount_point; /* NULL when not mounted */
 };
 
 static void format_uuid(const uint8_t uuid[16], char out[40])
@@ -36,6 +37,8 @@ static int gather(struct cli *cli, const struct cli_path *path, struct facts *fa
 		return error;
 	}
 	format_uuid(facts->info.uuid, facts->uuid);
+	free(facts->mount_point);
+	facts->mount_point = cli_mount_point(path->volume);
 	facts->served = cli->in_owner && linkfs_volume_owner(path->volume, &facts->owner) == 0;
 	return 0;
 }
@@ -68,12 +71,12 @@ static void show(struct cli *cli, const struct facts *facts)
 			"State:", "READ-ONLY: writing to the disk failed; unmount, look after the disk, mount again");
 	else if (info->read_only)
 		fprintf(out, "%-12s%s\n", "State:", "read-only");
-	if (facts->served && facts->owner.mount_point[0])
-		fprintf(out, "%-12s%s\n", "Mounted on:", cli_show(facts->owner.mount_point, text, sizeof(text)));
-	if (facts->served)
-		fprintf(out, "%-12spid %u on %s\n", "Served by:", facts->owner.pid, facts->owner.host);
+	if (facts->mount_point)
+		fprintf(out, "%-12s%s\n", "Mounted on:", cli_show(facts->mount_point, text, sizeof(text)));
 	else
 		fprintf(out, "%-12sno\n", "Mounted:");
+	if (facts->served)
+		fprintf(out, "%-12spid %u on %s\n", "Served by:", facts->owner.pid, facts->owner.host);
 }
 
 static void show_json(struct cli_json *json, const struct facts *facts)
@@ -97,6 +100,10 @@ static void show_json(struct cli_json *json, const struct facts *facts)
 	cli_json_bool(json, "read_only", info->read_only);
 	cli_json_bool(json, "poisoned", info->poisoned);
 	cli_json_number(json, "commits", info->commits);
+	if (facts->mount_point)
+		cli_json_string(json, "mount_point", facts->mount_point);
+	else
+		cli_json_null(json, "mount_point");
 	if (!facts->served) {
 		cli_json_null(json, "owner");
 		return;
@@ -175,6 +182,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 	}
 	if (as_json)
 		cli_json_close(&json, ']');
+	free(facts->mount_point);
 	free(facts);
 	return cli->status;
 }

@@ -145,7 +145,7 @@ static const struct cli_option options[] = {
 	{OPT_LINK, "no-dereference", NULL, "The symlink itself instead of its target", 0},
 	{OPT_REF, "reference", "FILE", "The times of this file, in a volume or on the host", CLI_ARG_PATH},
 	{OPT_STAMP, NULL, "STAMP", "The time [[CC]YY]MMDDhhmm[.ss]", 0},
-	{OPT_TIME, "time", "WORD", "access (as -a) or modify (as -m)", 0},
+	{OPT_TIME, "time", "WORD", "One of access (as -a) and modify (as -m)", 0},
 	CLI_OPTIONS_END,
 };
 

@@ -59,8 +59,8 @@ static int find(struct umount *u, const char *text)
 		free(dir);
 	}
 	u->owned = u->volume && linkfs_volume_owner(u->volume, &u->owner) == 0 && u->owner.local;
-	if (!u->mount_point && u->owned && u->owner.mount_point[0])
-		u->mount_point = cli_strdup(u->owner.mount_point);
+	if (!u->mount_point && u->volume)
+		u->mount_point = cli_mount_point(u->volume);
 	return 0;
 }
 

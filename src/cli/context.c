@@ -162,13 +162,15 @@ int cli_volume_lend(struct cli *cli, const char *path, struct linkfs_volume *vol
 	return add_volume(cli, path, volume, true);
 }
 
-/* Another command may own the volume for a moment: one without a mount and without a control socket. */
-static bool owner_is_brief(const char *path)
+/* Another command may own the volume for a moment: one without a mount and without a control socket. *nobody_out says that
+ * nobody owns it: then it is being read by those who opened it read-only, a mount maybe, of which the lock file knows nothing. */
+static bool owner_is_brief(const char *path, bool *nobody_out)
 {
 	struct linkfs_owner *owner = cli_alloc(sizeof(*owner));
 	bool brief = false;
 	if (owner) {
 		int error = linkfs_volume_owner(path, owner);
+		*nobody_out = error == LINKFS_ENOENT;
 		brief = error == LINKFS_ENOENT ||
 			(error == 0 && owner->local && !owner->mount_point[0] && !owner->control_socket[0]);
 	}
@@ -177,20 +179,27 @@ static bool owner_is_brief(const char *path)
 }
 
 #define WAIT_STEPS 100
+#define READER_STEPS 10
 #define WAIT_STEP_NS 50000000L
 
 static int open_volume(const char *path, struct linkfs_volume **out, struct linkfs_message *why)
 {
 	struct linkfs_open_options options = {0};
+	bool readers = false;
 	int error;
-	for (int step = 0;; step++) {
+	for (int step = 0, nobody_steps = 0;; step++) {
+		bool nobody = false;
 		why->text[0] = '\0';
 		error = linkfs_volume_open(path, &options, out, why);
-		if (error != LINKFS_ELOCKED || step >= WAIT_STEPS || !owner_is_brief(path))
+		if (error != LINKFS_ELOCKED || step >= WAIT_STEPS || !owner_is_brief(path, &nobody))
+			break;
+		nobody_steps += nobody;
+		readers = nobody_steps > READER_STEPS;
+		if (readers)
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = WAIT_STEP_NS}, NULL);
 	}
-	if (error == LINKFS_EROFS || error == LINKFS_EACCES || error == LINKFS_EPERM) {
+	if (readers || error == LINKFS_EROFS || error == LINKFS_EACCES || error == LINKFS_EPERM) {
 		options.flags = LINKFS_OPEN_READONLY;
 		struct linkfs_message again = {""};
 		if (linkfs_volume_open(path, &options, out, &again) == 0)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,6 +50,22 @@ static pid_t socket_pid(const char *name)
 	return pid > 0 && pid <= INT32_MAX && strcmp(end, ".sock") == 0 ? (pid_t)pid : 0;
 }
 
+/* Gone, or dead and only not reaped yet. */
+static bool is_gone(pid_t pid)
+{
+	char path[32], text[512];
+	if (kill(pid, 0) != 0)
+		return errno == ESRCH;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	FILE *file = fopen(path, "re");
+	size_t len = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+	if (file)
+		fclose(file);
+	text[len] = '\0';
+	const char *state = strrchr(text, ')');
+	return state && state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X');
+}
+
 void cli_runtime_clean(const char *dir)
 {
 	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -60,7 +77,7 @@ void cli_runtime_clean(const char *dir)
 	}
 	for (struct dirent *e = readdir(stream); e; e = readdir(stream)) {
 		pid_t pid = socket_pid(e->d_name);
-		if (pid && kill(pid, 0) != 0 && errno == ESRCH)
+		if (pid && is_gone(pid))
 			unlinkat(fd, e->d_name, 0);
 	}
 	closedir(stream);

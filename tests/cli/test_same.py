@@ -122,7 +122,7 @@ STEPS = [
     "ls -F {R} {R}/a",
     "ls -p {R}",
     "ls -C -w 40 {R} {R}/p",
-    "ls -x1 {R}" if False else "ls -1 {R}",
+    "ls -1 {R}",
     "ls -t {R}/p",
     "ls -S {R}/p",
     "rmdir {R}/p",
@@ -166,7 +166,7 @@ STEPS = [
     "stat -c '%u:%g %n' {R}/nowhere {R}/copied {R}/dangling {R}/a {R}/a/b {R}/a/s {R}/a/b/c/rel",
     "chown nosuchuser {R}/a",
     "chown 1:2:3 {R}/a",
-    "rm -rv {R}/kept" if False else "rm -r {R}/kept",
+    "rm -r {R}/kept",
 ]
 NEED_ROOT = ("chown", "chgrp")
 QUOTE = re.compile(r"'([^']*)'|(\S+)")

@@ -200,7 +200,8 @@ def main():
     result = h.linkfs("import", "-T", source, volume("/"))
     h.equal(result.rc, 0 if h.ROOT else 1, "importing again over the same succeeds", result)
     result = h.linkfs("export", "-T", volume("/"), out)
-    h.equal(result.rc, 0, "exporting again over the same succeeds", result)
+    # As with cp -a, what lies in a read-only directory of an ordinary user cannot be replaced.
+    h.equal(result.rc, 0 if h.ROOT else 1, "exporting again over the same succeeds", result)
     if h.ROOT:
         compare(describe(out), want, "the second round trip changes nothing")
 
