@@ -264,20 +264,25 @@ static int connect_and_check(struct lk_sqlite *db, uint32_t flags, struct linkfs
 		r = lk_sqlite_check_header(db->handle, why);
 	if (!r)
 		r = lk_sqlite_check_schema(db->handle, why);
+	/* Whether we can write, for SQLite reads without the WAL index where it must. */
+	if (!r && !db->read_only)
+		r = lk_sqlite_exec(db->handle, "BEGIN IMMEDIATE; ROLLBACK");
 	return r;
 }
 
 /* The WAL index could not be made or mapped: no shared mappings (T5), or no room for its 32 KiB. */
 static bool lacks_shared_memory(sqlite3 *handle)
 {
-	switch (handle ? sqlite3_extended_errcode(handle) : SQLITE_OK) {
+	int code = handle ? sqlite3_extended_errcode(handle) : SQLITE_OK;
+	switch (code) {
 	case SQLITE_IOERR_SHMOPEN:
 	case SQLITE_IOERR_SHMSIZE:
 	case SQLITE_IOERR_SHMLOCK:
 	case SQLITE_IOERR_SHMMAP:
 		return true;
 	default:
-		return false;
+		/* The database itself was opened for writing. */
+		return (code & 0xff) == SQLITE_CANTOPEN || (code & 0xff) == SQLITE_READONLY;
 	}
 }
 

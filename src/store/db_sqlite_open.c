@@ -5,8 +5,10 @@
  */
 #include "db_sqlite.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HEADER_SIZE 100
 
@@ -47,7 +49,7 @@ int lk_sqlite_connect(const char *path, uint32_t how, struct lk_space *space, sq
 	for (size_t i = 0; i < LK_ARRAY_LEN(switches) && !code; i++)
 		code = sqlite3_db_config(handle, switches[i].id, switches[i].on, (int *)NULL);
 	if (!code)
-		code = sqlite3_busy_timeout(handle, LK_DB_BUSY_MS);
+		code = sqlite3_busy_timeout(handle, how & LK_DB_READONLY ? LK_DB_READER_BUSY_MS : LK_DB_BUSY_MS);
 	if (!code && space)
 		code = sqlite3_file_control(handle, "main", LK_FCNTL_SPACE, space);
 	if (code) {
@@ -55,6 +57,12 @@ int lk_sqlite_connect(const char *path, uint32_t how, struct lk_space *space, sq
 				handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code));
 		(void)sqlite3_close(handle);
 		return r;
+	}
+	/* SQLite falls back to reading when the file cannot be written. */
+	if (!(how & LK_DB_READONLY) && sqlite3_db_readonly(handle, "main") == 1) {
+		(void)sqlite3_close(handle);
+		return lk_fail(why, access(path, W_OK) && errno == EACCES ? LINKFS_EACCES : LINKFS_EROFS,
+			       "%s cannot be written", path);
 	}
 	for (size_t i = 0; i < LK_ARRAY_LEN(limits); i++)
 		(void)sqlite3_limit(handle, limits[i].id, limits[i].value);
