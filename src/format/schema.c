@@ -41,7 +41,6 @@ static const struct lk_column target_old_columns[] = {INT(lk_target, ino), LAST(
 
 static const struct lk_column component_columns[] = {INT(lk_component, hash), INT(lk_component, ino),
 						     INT(lk_component, position), INT(lk_component, is_last)};
-static const uint8_t component_by_ino[] = {1};
 
 #define BIND_KEY INT(lk_bind, dir), INT(lk_bind, hash), INT(lk_bind, ord)
 #define BIND_REST INT(lk_bind, source), INT(lk_bind, born)
@@ -82,7 +81,6 @@ static const uint8_t last_at_1[] = {1};
 static const uint8_t last_at_2[] = {2};
 static const uint8_t last_at_3[] = {3};
 
-static const struct lk_index component_indexes[] = {{"component_by_ino", component_by_ino, 1, false}};
 static const struct lk_index dirent_indexes[] = {{"dirent_by_ino", dirent_by_ino, 5, true}};
 static const struct lk_index bind_indexes[] = {{"bind_by_source", bind_by_source, 1, false}};
 static const struct lk_index inode_old_indexes[] = {{"inode_old_by_last", last_at_1, 1, false}};
@@ -111,8 +109,7 @@ const struct lk_table lk_tables[LK_T_COUNT] = {
 			 VERSIONED(dirent_columns, LK_T_DIRENT_OLD), INDEXES(dirent_indexes)},
 	[LK_T_TARGET] = {PLAIN(LK_T_TARGET, "target", lk_target, 1, true), COLUMNS(target_columns),
 			 VERSIONED(target_columns, LK_T_TARGET_OLD)},
-	[LK_T_COMPONENT] = {PLAIN(LK_T_COMPONENT, "component", lk_component, 3, false), COLUMNS(component_columns),
-			    INDEXES(component_indexes)},
+	[LK_T_COMPONENT] = {PLAIN(LK_T_COMPONENT, "component", lk_component, 3, false), COLUMNS(component_columns)},
 	[LK_T_BIND] = {PLAIN(LK_T_BIND, "bind", lk_bind, 3, false), COLUMNS(bind_columns),
 		       VERSIONED(bind_columns, LK_T_BIND_OLD), INDEXES(bind_indexes)},
 	[LK_T_INLINE] = {PLAIN(LK_T_INLINE, "inline", lk_inline, 1, true), COLUMNS(inline_columns),

@@ -177,7 +177,6 @@ struct lk_component {
 	int64_t position;
 	int64_t is_last;
 };
-#define LK_COMPONENT_BY_INO 0 /* index (ino) */
 
 struct lk_bind {
 	int64_t dir, hash, ord;
