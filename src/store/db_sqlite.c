@@ -291,11 +291,15 @@ static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *wh
 	int r = db->read_only ? 0 : lk_sqlite_make_files(db, flags & LK_DB_CREATE);
 	if (!r)
 		r = connect_and_check(db, flags, why);
-	if (r && !db->read_only && lacks_shared_memory(db->handle)) {
+	if (r && lacks_shared_memory(db->handle)) {
+		if (db->read_only && !lk_sqlite_wal_is_empty(db))
+			return lk_fail(why, LINKFS_EROFS, "%s was not closed properly, and cannot be recovered where nothing can be written",
+				       db->path);
 		(void)sqlite3_close_v2(db->handle);
 		db->handle = NULL;
-		db->exclusive = true;
-		r = connect_and_check(db, flags & ~LK_DB_CREATE, why);
+		db->exclusive = !db->read_only;
+		flags &= ~LK_DB_CREATE;
+		r = connect_and_check(db, db->read_only ? flags | LK_DB_IMMUTABLE : flags, why);
 	}
 	if (!r)
 		r = lk_sqlite_tune(db->handle, db->read_only);

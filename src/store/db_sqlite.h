@@ -76,7 +76,8 @@ uint8_t lk_sql_order(const struct lk_table *table, int index, uint8_t columns[LK
 bool lk_sql_selected(const struct lk_table *table, int index, uint8_t column);
 
 /* _open.c */
-/* flags: LK_DB_... */
+/* flags: LK_DB_... and this: a reader of media that nobody can write, without locks and WAL. */
+#define LK_DB_IMMUTABLE 0x80000000u
 int lk_sqlite_connect(const char *path, uint32_t flags, struct lk_space *space, sqlite3 **out,
 		      struct linkfs_message *why);
 int lk_sqlite_tune(sqlite3 *handle, bool read_only);
@@ -110,6 +111,8 @@ int lk_sqlite_checkpoint(struct lk_db *base, bool slice);
 int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out);
 int lk_sqlite_empty_wal(struct lk_sqlite *db);
 int lk_sqlite_make_files(struct lk_sqlite *db, bool create);
+/* Whether the WAL holds nothing, so that the database alone is the whole state. */
+bool lk_sqlite_wal_is_empty(const struct lk_sqlite *db);
 int lk_sqlite_space_open(struct lk_sqlite *db);
 void lk_sqlite_space_close(struct lk_sqlite *db, uint64_t pages);
 

@@ -36,16 +36,41 @@ static const struct {
 	{SQLITE_DBCONFIG_DQS_DML, 0},
 };
 
-int lk_sqlite_connect(const char *path, uint32_t how, struct lk_space *space, sqlite3 **out,
-		      struct linkfs_message *why)
+/* A path as an SQLite URI: only what is surely harmless stays as it is. */
+static int uri_of(const char *path, struct lk_buf *out)
+{
+	static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-";
+	int r = lk_buf_append(out, "file:", 5);
+	for (const char *p = path; *p && !r; p++) {
+		char hex[4];
+		(void)snprintf(hex, sizeof(hex), "%%%02x", (unsigned)(unsigned char)*p);
+		r = strchr(safe, *p) ? lk_buf_append(out, p, 1) : lk_buf_append(out, hex, 3);
+	}
+	return r ? r : lk_buf_append(out, "?immutable=1", sizeof("?immutable=1"));
+}
+
+static int open_handle(const char *path, uint32_t how, sqlite3 **out)
 {
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | SQLITE_OPEN_PRIVATECACHE | SQLITE_OPEN_EXRESCODE;
 	flags |= how & LK_DB_READONLY ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
 	if (how & LK_DB_CREATE)
 		flags |= SQLITE_OPEN_CREATE;
-	sqlite3 *handle = NULL;
 	const char *layer = lk_vfs_sum();
-	int code = layer ? sqlite3_open_v2(path, &handle, flags, layer) : SQLITE_ERROR;
+	if (!layer)
+		return SQLITE_ERROR;
+	if (!(how & LK_DB_IMMUTABLE))
+		return sqlite3_open_v2(path, out, flags, layer);
+	struct lk_buf uri = {0};
+	int code = uri_of(path, &uri) ? SQLITE_NOMEM : sqlite3_open_v2((const char *)uri.p, out, flags | SQLITE_OPEN_URI, layer);
+	lk_buf_done(&uri);
+	return code;
+}
+
+int lk_sqlite_connect(const char *path, uint32_t how, struct lk_space *space, sqlite3 **out,
+		      struct linkfs_message *why)
+{
+	sqlite3 *handle = NULL;
+	int code = open_handle(path, how, &handle);
 	for (size_t i = 0; i < LK_ARRAY_LEN(switches) && !code; i++)
 		code = sqlite3_db_config(handle, switches[i].id, switches[i].on, (int *)NULL);
 	if (!code)

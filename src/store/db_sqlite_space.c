@@ -265,6 +265,21 @@ int lk_sqlite_make_files(struct lk_sqlite *db, bool create)
 	return r;
 }
 
+bool lk_sqlite_wal_is_empty(const struct lk_sqlite *db)
+{
+	uint8_t magic[4] = {0};
+	size_t done = 0;
+	char *wal = path_with(db, "-wal");
+	int fd = wal ? open(wal, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+	bool empty = wal && fd < 0 && errno == ENOENT;
+	if (fd >= 0) {
+		empty = lk_pread_some(fd, magic, sizeof(magic), 0, &done) == 0 && memcmp(magic, "\0\0\0\0", 4) == 0;
+		(void)close(fd);
+	}
+	free(wal);
+	return empty;
+}
+
 /* The owner's files for preallocation. A full host is no reason not to open: reading works, and deleting works within
  * what the last owner kept. */
 int lk_sqlite_space_open(struct lk_sqlite *db)

@@ -6,9 +6,11 @@
 
 #include <vfs_sum.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -233,6 +235,41 @@ static void a_link_to_the_volume_is_followed(void **in)
 	lk_db_close(db);
 }
 
+/* On media that nobody can write: a volume that was closed is read, one that was not is refused, saying why. */
+static void read_only_media(void **in)
+{
+	const char *dir = *in;
+	char shm[4200];
+	struct lk_db *db = NULL;
+	struct linkfs_message why = {""};
+	int64_t generation = 0;
+	(void)snprintf(shm, sizeof(shm), "%s/meta.db-shm", dir);
+	if (mount(dir, dir, NULL, MS_BIND, NULL)) {
+		print_message("# cannot make a bind mount: %s\n", strerror(errno));
+		skip();
+	}
+	int remounted = mount(NULL, dir, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL);
+	int r = lk_db_open_sqlite(dir, LK_DB_READONLY, &db, &why);
+	int content = r ? r : volume_check(db, &generation);
+	if (!r)
+		lk_db_close(db);
+	int owner = lk_db_open_sqlite(dir, 0, &db, &why);
+	(void)umount2(dir, MNT_DETACH);
+	assert_int_equal(remounted, 0);
+	assert_int_equal(content, 0);
+	assert_int_equal(generation, 1);
+	assert_int_equal(owner, LINKFS_EROFS);
+	volume_crash(dir, 2, 2);
+	assert_int_equal(unlink(shm), 0);
+	assert_int_equal(mount(dir, dir, NULL, MS_BIND, NULL), 0);
+	remounted = mount(NULL, dir, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL);
+	r = lk_db_open_sqlite(dir, LK_DB_READONLY, &db, &why);
+	(void)umount2(dir, MNT_DETACH);
+	assert_int_equal(remounted, 0);
+	assert_int_equal(r, LINKFS_EROFS);
+	assert_non_null(strstr(why.text, "not closed properly"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -256,6 +293,7 @@ int main(void)
 		TEST(create_does_not_overwrite),
 		TEST(a_value_of_the_wrong_type),
 		TEST(a_link_to_the_volume_is_followed),
+		TEST(read_only_media),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
