@@ -3,43 +3,20 @@
  * their attributes after their content, hard links by a map of what was already copied. An entry that fails is told and
  * counted; the rest goes on.
  */
-#include "copy.h"
+#include "copy_run.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-struct frame {
-	struct copy_dir from, to;
-	struct copy_stat stat;
-	char *from_name, *to_name; /* in the frame below */
-	struct cli_list list;
-	size_t next, display_len, below_len;
-	bool made, merged;
-};
-
-struct run {
-	struct copy *copy;
-	struct frame *frames;
-	size_t len, cap;
-	struct copy_dir from, to; /* where the operand and its copy are named */
-	char *display;            /* path of the source for messages */
-	size_t display_len, display_cap;
-	char *below; /* path of the copy below run.to: for links on the host */
-	size_t below_len, below_cap;
-	uint64_t dev; /* of the operand, for one_fs */
-};
-
 #define PROGRESS_NS 200000000
 
-static void progress(struct run *run)
+static void progress(struct copy_run *run)
 {
 	struct copy *copy = run->copy;
 	char size[32], path[64];
@@ -59,18 +36,18 @@ static void progress(struct run *run)
 	copy->shown_ns = now;
 }
 
-static void progress_end(struct copy *copy)
+void copy_progress_end(struct copy *copy)
 {
 	if (copy->shown)
 		fputs("\r\033[K", copy->cli->err);
 	copy->shown = false;
 }
 
-static void fail(struct run *run, const char *what, int error)
+void copy_fail(struct copy_run *run, const char *what, int error)
 {
 	if (error == COPY_TOLD)
 		return;
-	progress_end(run->copy);
+	copy_progress_end(run->copy);
 	run->copy->errors++;
 	cli_failf(run->copy->cli, run->display, "%s: %s", what, linkfs_strerror(error));
 }
@@ -92,225 +69,9 @@ static int set_path(char **path, size_t *len, size_t *cap, size_t keep, const ch
 	return 0;
 }
 
-/* ---- hard links ---- */
-
-/* A link to a copy made earlier on the host. The way there is walked anew without following anything, and what was
- * linked is checked: somebody may have put another file in its place. */
-static int link_host(struct run *run, const struct copy_place *place, const struct copy_dir *to, const char *name)
-{
-	const char *slash = strrchr(place->path, '/');
-	char *dir = slash ? strndup(place->path, (size_t)(slash - place->path)) : cli_strdup(".");
-	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-	struct stat st;
-	int error = 0;
-	int fd = dir ? (int)syscall(SYS_openat2, run->to.fd, dir, &how, sizeof(how)) : -1;
-	if (fd < 0)
-		error = dir ? linkfs_from_errno(errno) : LINKFS_ENOMEM;
-	free(dir);
-	if (!error && linkat(fd, slash ? slash + 1 : place->path, to->fd, name, 0) != 0)
-		error = linkfs_from_errno(errno);
-	else if (!error && (fstatat(to->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_ino != place->ino ||
-			    st.st_dev != place->dev)) {
-		unlinkat(to->fd, name, 0);
-		error = LINKFS_ESTALE;
-	}
-	if (fd >= 0)
-		close(fd);
-	return error;
-}
-
-static int link_to(struct run *run, const struct copy_place *place, const struct copy_dir *to, const char *name)
-{
-	if (!to->volume)
-		return link_host(run, place, to, name);
-	return linkfs_node_link(to->volume, &run->copy->cli->cred, place->ino, to->ino, name, strlen(name), 0, NULL);
-}
-
-static int remember(struct run *run, const struct copy_stat *from, const struct copy_dir *to, const char *name)
-{
-	struct copy_stat made;
-	struct copy_place place = {0};
-	int error = copy_stat(run->copy, to, name, false, &made);
-	if (error)
-		return error;
-	place.ino = made.st.ino;
-	place.dev = made.dev;
-	if (!to->volume) {
-		place.path = cli_strdup(run->below);
-		if (!place.path)
-			return LINKFS_ENOMEM;
-	}
-	return copy_map_add(run->copy->map, from->dev, from->st.ino, &place);
-}
-
-/* ---- one entry that is no directory ---- */
-
-static int make_file(struct run *run, const struct copy_dir *from, const char *from_name, bool follow,
-		     const struct copy_stat *st, const struct copy_dir *to, const char *name, bool existing)
-{
-	struct copy *copy = run->copy;
-	struct copy_file in = {.fd = -1}, out = {.fd = -1};
-	bool keep = copy->keep_mode || copy->keep_owner || copy->keep_times || copy->keep_xattr;
-	uint32_t mode = keep ? 0600 : st->st.mode & 0777;
-	if (!to->volume)
-		mode &= ~copy->cli->cred.umask;
-	int error = copy_open_read(copy, from, from_name, follow, &in);
-	if (error)
-		return error;
-	error = copy_open_write(copy, to, name, mode, existing, &out);
-	if (error == LINKFS_EEXIST && !existing) { /* mostly nothing is there: looked at only when something is */
-		copy_close(&in);
-		return error;
-	}
-	if (!error)
-		error = copy_content(copy, &in, st, &out);
-	if (!error && keep) {
-		struct copy_meta meta = {.from_dir = from,
-					 .to_dir = to,
-					 .from_name = from_name,
-					 .to_name = name,
-					 .from = st,
-					 .from_file = &in,
-					 .to_file = &out,
-					 .made = !existing,
-					 .merged = run->len == 0 || run->frames[run->len - 1].merged};
-		error = copy_attributes(copy, &meta);
-	}
-	bool opened = out.volume || out.fd >= 0;
-	copy_close(&out);
-	copy_close(&in);
-	if (error && opened && !existing) /* no half a file under the name */
-		copy_unlink(copy, to, name);
-	return error;
-}
-
-static int make_other(struct run *run, const struct copy_dir *from, const char *from_name, const struct copy_stat *st,
-		      const struct copy_dir *to, const char *name)
-{
-	struct copy *copy = run->copy;
-	struct copy_stat made;
-	char *text = NULL;
-	int error;
-	if (S_ISLNK(st->st.mode)) {
-		error = copy_readlink(copy, from, from_name, st, &text);
-		if (!error)
-			error = copy_symlink(copy, to, name, text);
-		free(text);
-	} else {
-		error = copy_make(copy, to, name, &st->st);
-	}
-	if (error)
-		return error;
-	error = copy_stat(copy, to, name, false, &made);
-	struct copy_meta meta = {.from_dir = from,
-				 .to_dir = to,
-				 .from_name = from_name,
-				 .to_name = name,
-				 .from = st,
-				 .to_ino = made.st.ino,
-				 .made = true,
-				 .merged = run->len == 0 || run->frames[run->len - 1].merged};
-	return error ? error : copy_attributes(copy, &meta);
-}
-
-/* What is at the destination already. Returns 1 to go on with the name free, 2 to write into what is there, 0 to leave
- * the entry, or an error. */
-static int settle_existing(struct run *run, const struct copy_stat *st, const struct copy_dir *to, const char *name)
-{
-	struct copy *copy = run->copy;
-	struct copy_stat there;
-	int error = copy_stat(copy, to, name, false, &there);
-	if (error == LINKFS_ENOENT)
-		return 1;
-	if (error)
-		return error;
-	if (there.dev == st->dev && there.st.ino == st->st.ino) {
-		progress_end(copy);
-		copy->errors++;
-		cli_failf(copy->cli, run->display, "source and destination are the same file");
-		return 0;
-	}
-	if (S_ISDIR(there.st.mode))
-		return LINKFS_EISDIR;
-	if (copy->existing == COPY_SKIP || (copy->existing == COPY_UPDATE && there.st.mtime_ns >= st->st.mtime_ns)) {
-		copy->skipped++;
-		return 0;
-	}
-	bool into = copy->existing != COPY_REPLACE && S_ISREG(st->st.mode) && !copy->hard_link &&
-		    (S_ISREG(there.st.mode) || (S_ISLNK(there.st.mode) && run->len == 0));
-	if (into)
-		return 2;
-	error = copy_unlink(copy, to, name);
-	return error && error != LINKFS_ENOENT ? error : 1;
-}
-
-static int create_entry(struct run *run, const struct copy_dir *from, const char *from_name, bool follow,
-			const struct copy_stat *st, const struct copy_dir *to, const char *name, bool existing)
-{
-	struct copy *copy = run->copy;
-	const struct copy_place *place = NULL;
-	bool several = copy->keep_links && st->st.nlink > 1;
-	int error;
-	if (several)
-		place = copy_map_find(copy->map, st->dev, st->st.ino);
-	if (place && !existing) {
-		error = link_to(run, place, to, name);
-		copy->links += error == 0;
-		if (error != LINKFS_ESTALE && error != LINKFS_ENOENT)
-			return error;
-	}
-	if (copy->hard_link && from->volume && from->volume == to->volume) {
-		error = linkfs_node_link(to->volume, &copy->cli->cred, st->st.ino, to->ino, name, strlen(name), 0,
-					 NULL);
-		copy->links += error == 0;
-		return error;
-	}
-	if (S_ISREG(st->st.mode) || (!copy->keep_type && !S_ISLNK(st->st.mode)))
-		error = make_file(run, from, from_name, follow, st, to, name, existing);
-	else
-		error = make_other(run, from, from_name, st, to, name);
-	if (!error && several)
-		error = remember(run, st, to, name);
-	if (error)
-		return error;
-	if (S_ISREG(st->st.mode))
-		copy->files++;
-	else if (S_ISLNK(st->st.mode))
-		copy->symlinks++;
-	else
-		copy->others++;
-	return 0;
-}
-
-static void copy_entry(struct run *run, const struct copy_dir *from, const char *from_name, bool follow,
-		       const struct copy_stat *st, const struct copy_dir *to, const char *name)
-{
-	struct copy *copy = run->copy;
-	/* The name is mostly free: tried first, where what is there would be replaced anyway. */
-	int error = copy->existing == COPY_REPLACE ? create_entry(run, from, from_name, follow, st, to, name, false)
-						   : LINKFS_EEXIST;
-	if (error == LINKFS_EEXIST) {
-		int settled = settle_existing(run, st, to, name);
-		if (settled == 0)
-			return;
-		error = settled < 0 ? settled : create_entry(run, from, from_name, follow, st, to, name, settled == 2);
-		if (settled == 2 && copy->force &&
-		    (error == LINKFS_EACCES || error == LINKFS_EPERM || error == LINKFS_ETXTBSY)) {
-			error = copy_unlink(copy, to, name);
-			if (!error)
-				error = create_entry(run, from, from_name, follow, st, to, name, false);
-		}
-	}
-	if (error)
-		fail(run, "cannot copy", error);
-	else if (copy->verbose)
-		fprintf(copy->cli->out, "'%s' -> '%s'\n", run->display, run->below);
-}
-
 /* ---- directories ---- */
 
-static bool is_excluded(const struct run *run, const char *name)
+static bool is_excluded(const struct copy_run *run, const char *name)
 {
 	const struct copy *copy = run->copy;
 	/* The path below the operand: what follows the copy's own first component. */
@@ -328,7 +89,7 @@ static bool is_excluded(const struct run *run, const char *name)
 }
 
 /* Why a directory of the host must not be entered; NULL when it may be. */
-static const char *forbidden(const struct run *run, const struct copy_dir *from, const struct copy_stat *st)
+static const char *forbidden(const struct copy_run *run, const struct copy_dir *from, const struct copy_stat *st)
 {
 	const struct copy *copy = run->copy;
 	if (from->volume)
@@ -342,8 +103,8 @@ static const char *forbidden(const struct run *run, const struct copy_dir *from,
 	return NULL;
 }
 
-static int open_target(struct run *run, const struct copy_stat *st, const struct copy_dir *to, const char *name,
-		       struct frame *frame)
+static int open_target(struct copy_run *run, const struct copy_stat *st, const struct copy_dir *to, const char *name,
+		       struct copy_frame *frame)
 {
 	struct copy *copy = run->copy;
 	struct copy_stat there;
@@ -361,11 +122,11 @@ static int open_target(struct run *run, const struct copy_stat *st, const struct
 			     &frame->to);
 }
 
-static int enter_dir(struct run *run, const struct copy_dir *from, const char *from_name, bool follow,
+static int enter_dir(struct copy_run *run, const struct copy_dir *from, const char *from_name, bool follow,
 		     const struct copy_stat *st, const struct copy_dir *to, const char *name)
 {
 	struct copy *copy = run->copy;
-	struct frame frame = {.stat = *st, .display_len = run->display_len, .below_len = run->below_len};
+	struct copy_frame frame = {.stat = *st, .display_len = run->display_len, .below_len = run->below_len};
 	if (cli_grow(&run->frames, &run->cap, run->len, sizeof(frame)) != 0)
 		return LINKFS_ENOMEM;
 	frame.from.fd = frame.to.fd = -1;
@@ -394,10 +155,10 @@ static int enter_dir(struct run *run, const struct copy_dir *from, const char *f
 	return 0;
 }
 
-static void leave_dir(struct run *run)
+static void leave_dir(struct copy_run *run)
 {
 	struct copy *copy = run->copy;
-	struct frame *frame = &run->frames[run->len - 1];
+	struct copy_frame *frame = &run->frames[run->len - 1];
 	const struct copy_dir *from = run->len > 1 ? &run->frames[run->len - 2].from : &run->from;
 	const struct copy_dir *to = run->len > 1 ? &run->frames[run->len - 2].to : &run->to;
 	struct copy_file from_file = {.volume = frame->from.volume, .ino = frame->from.ino, .fd = frame->from.fd};
@@ -415,7 +176,7 @@ static void leave_dir(struct run *run)
 	run->display_len = frame->display_len;
 	int error = copy_attributes(copy, &meta);
 	if (error)
-		fail(run, "cannot set attributes", error);
+		copy_fail(run, "cannot set attributes", error);
 	copy_close_dir(&frame->from);
 	copy_close_dir(&frame->to);
 	cli_list_done(&frame->list);
@@ -426,7 +187,7 @@ static void leave_dir(struct run *run)
 
 /* ---- the walk ---- */
 
-static void visit(struct run *run, const struct copy_dir *from, const char *from_name, bool follow,
+static void visit(struct copy_run *run, const struct copy_dir *from, const char *from_name, bool follow,
 		  const struct copy_dir *to, const char *name)
 {
 	struct copy *copy = run->copy;
@@ -439,7 +200,7 @@ static void visit(struct run *run, const struct copy_dir *from, const char *from
 	}
 	int error = copy_stat(copy, from, from_name, follow, &st);
 	if (error) {
-		fail(run, "cannot read", error);
+		copy_fail(run, "cannot read", error);
 		return;
 	}
 	if (run->len == 0)
@@ -449,7 +210,7 @@ static void visit(struct run *run, const struct copy_dir *from, const char *from
 		return;
 	}
 	if (!copy->recursive) {
-		progress_end(copy);
+		copy_progress_end(copy);
 		copy->errors++;
 		cli_failf(copy->cli, run->display, "is a directory: -r copies it with its content");
 		return;
@@ -458,19 +219,19 @@ static void visit(struct run *run, const struct copy_dir *from, const char *from
 	if (why || (copy->one_fs && st.dev != run->dev && !from->volume)) {
 		copy->skipped++;
 		if (why) {
-			progress_end(copy);
+			copy_progress_end(copy);
 			cli_note(copy->cli, "%s %s", run->display, why);
 		}
 		return;
 	}
 	error = enter_dir(run, from, from_name, follow, &st, to, name);
 	if (error)
-		fail(run, "cannot copy the directory", error);
+		copy_fail(run, "cannot copy the directory", error);
 }
 
-static int step(struct run *run)
+static int step(struct copy_run *run)
 {
-	struct frame *frame = &run->frames[run->len - 1];
+	struct copy_frame *frame = &run->frames[run->len - 1];
 	if (frame->next == frame->list.len) {
 		leave_dir(run);
 		return 0;
@@ -495,7 +256,7 @@ static bool names_own(const char *path)
 }
 
 /* The caller's standard input as a file; only its stream is ours to read. */
-static int copy_input(struct run *run, const char *name)
+static int copy_input(struct copy_run *run, const char *name)
 {
 	struct copy *copy = run->copy;
 	struct copy_file out = {.fd = -1};
@@ -524,7 +285,7 @@ static int copy_input(struct run *run, const char *name)
 	return error == LINKFS_EEXIST ? 0 : error;
 }
 
-static void copy_source(struct run *run, const struct cli_path *source, const char *dest_name)
+static void copy_source(struct copy_run *run, const struct cli_path *source, const char *dest_name)
 {
 	struct copy *copy = run->copy;
 	char *name = NULL;
@@ -532,11 +293,11 @@ static void copy_source(struct run *run, const struct cli_path *source, const ch
 	if (!error && source->kind == CLI_HOST && strcmp(source->host, "/dev/stdin") == 0 && !copy->recursive) {
 		error = copy_input(run, dest_name ? dest_name : "stdin");
 		if (error)
-			fail(run, "cannot copy", error);
+			copy_fail(run, "cannot copy", error);
 		return;
 	}
 	if (!error && copy->cli->in_owner && source->kind == CLI_HOST && names_own(source->host)) {
-		progress_end(copy);
+		copy_progress_end(copy);
 		copy->errors++;
 		cli_failf(copy->cli, source->text,
 			  "names something of the calling process, which the mount's cannot see; use /dev/stdin");
@@ -549,7 +310,7 @@ static void copy_source(struct run *run, const struct cli_path *source, const ch
 		error = set_path(&run->below, &run->below_len, &run->below_cap, 0, to_name);
 	if (error) {
 		if (error != COPY_TOLD)
-			fail(run, "cannot read", error);
+			copy_fail(run, "cannot read", error);
 		free(name);
 		return;
 	}
@@ -557,7 +318,7 @@ static void copy_source(struct run *run, const struct cli_path *source, const ch
 	while (run->len && !error)
 		error = cli_cancelled(copy->cli) ? LINKFS_EINTR : step(run);
 	if (error)
-		fail(run, "stopped", error);
+		copy_fail(run, "stopped", error);
 	while (run->len) /* with the attributes they should have */
 		leave_dir(run);
 	copy_close_dir(&run->from);
@@ -565,7 +326,7 @@ static void copy_source(struct run *run, const struct cli_path *source, const ch
 }
 
 /* The directory that receives the copies; *name_out is the copy's name when there is just one. */
-static int open_dest(struct run *run, const struct cli_targets *targets, char **name_out)
+static int open_dest(struct copy_run *run, const struct cli_targets *targets, char **name_out)
 {
 	struct copy *copy = run->copy;
 	struct copy_dir dir;
@@ -610,7 +371,7 @@ static void find_own_mounts(struct copy *copy)
 
 void copy_run(struct copy *copy, const struct cli_targets *targets)
 {
-	struct run run = {.copy = copy, .from.fd = -1, .to.fd = -1};
+	struct copy_run run = {.copy = copy, .from.fd = -1, .to.fd = -1};
 	struct stat st;
 	char *dest_name = NULL;
 	copy->map = copy_map_new();
@@ -634,7 +395,7 @@ void copy_run(struct copy *copy, const struct cli_targets *targets)
 	}
 	for (size_t i = 0; i < targets->nsources && !error && !cli_cancelled(copy->cli); i++)
 		copy_source(&run, &targets->sources[i], dest_name);
-	progress_end(copy);
+	copy_progress_end(copy);
 	copy_close_dir(&run.to);
 	free(dest_name);
 	free(run.frames);

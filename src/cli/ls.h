@@ -6,6 +6,8 @@
 
 #include "cli.h"
 
+enum { OPT_STYLE = 256, OPT_FULL, OPT_JSON, OPT_QUOTING, OPT_SI, OPT_SORT };
+
 enum ls_format { LS_SINGLE, LS_COLUMNS, LS_LONG, LS_JSON };
 enum ls_sort { LS_BY_NAME, LS_BY_TIME, LS_BY_SIZE, LS_UNSORTED };
 enum ls_time { LS_MTIME, LS_CTIME, LS_ATIME, LS_BTIME };
@@ -42,5 +44,9 @@ struct ls {
 int64_t ls_item_time(const struct ls *ls, const struct ls_item *item);
 void ls_print(struct ls *ls, struct ls_item *items, size_t len);
 void ls_print_total(struct ls *ls, const struct ls_item *items, size_t len);
+
+/* Settings from the options; nonzero is the status of wrong usage. */
+int ls_take_options(struct ls *ls, const struct cli_args *args);
+int ls_take_style(struct ls *ls, const char *style);
 
 #endif
