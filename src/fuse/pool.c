@@ -13,6 +13,7 @@
 #include "pool.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -217,6 +218,9 @@ int lk_fuse_pool_start(struct linkfs_mount *mount)
 		pool->threads_max = LK_FUSE_THREADS_MAX;
 	pool->leaders_max = cores / 2 ? cores / 2 : 1;
 	pool->may_poll = mount->poll_us != 0 && cores > 1;
+	pool->load_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	long online = sysconf(_SC_NPROCESSORS_ONLN);
+	pool->cores_online = online > 0 ? (uint32_t)online : cores;
 	mount->pool = pool;
 	pthread_mutex_lock(&pool->lock);
 	atomic_store(&pool->leaders, 1);
@@ -243,6 +247,8 @@ void lk_fuse_pool_end(struct linkfs_mount *mount)
 	for (uint32_t i = 0; i < threads; i++)
 		pthread_join(pool->ids[i], NULL);
 	close(pool->end_fd);
+	if (pool->load_fd >= 0)
+		close(pool->load_fd);
 	pthread_cond_destroy(&pool->parked_cond);
 	pthread_mutex_destroy(&pool->lock);
 	mount->pool = NULL;

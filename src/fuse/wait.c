@@ -3,15 +3,15 @@
  *
  * What costs is not our work but the way to us: waking a thread on an idle core takes 20 to 65 us, while our work takes 2
  * to 6. A leader without work polls for a while that follows the pace of the requests, then sleeps in poll(2). One worker
- * polls at a time, and only while nobody else wants the core: it yields between two looks, and if it does not get the core
- * back at once it sleeps and polls no more for a while. An idle mount does nothing at all.
+ * polls at a time, and only while a core is idle: not when more threads are running than there are cores, and when it has
+ * been away between two looks it sleeps and polls no more for a while. An idle mount does nothing at all.
  * Layer: fuse.
  */
 #include "pool.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -20,10 +20,12 @@
 #define GAP_CAP_NS 400000u  /* longest gap between requests that counts in the average */
 #define GAP_POLL_NS 150000u /* poll while the average gap is below this */
 #define WINDOW_MAX_NS 300000u
-#define LOST_CORE_NS 20000u /* away for longer between two looks: somebody else wanted the core */
+#define LOST_CORE_NS 50000u /* away for longer between two looks: somebody else had the core */
+#define CHECK_NS 2000000u   /* how often to ask for the number of running threads while polling */
+#define WANTED_NS 20000000u /* no polling for so long when there are too many */
 #define QUEUED_NS 4000u     /* a request that soon was there already */
-#define BACKOFF_MIN_NS 2000000u
-#define BACKOFF_MAX_NS 128000000u
+#define BACKOFF_MIN_NS 10000000u
+#define BACKOFF_MAX_NS 320000000u
 
 uint64_t lk_fuse_clock_ns(void)
 {
@@ -121,6 +123,29 @@ static void gap_note(struct lk_fuse_pool *pool, uint64_t gap_ns)
 	atomic_store_explicit(&pool->gap_ns, old - old / 8 + gap_ns / 8, memory_order_relaxed);
 }
 
+/* Whether more threads want to run than there are cores. Polling would take a core from one of them, and a poller that
+ * has used up its turn waits for all of theirs, with requests waiting for it. */
+static bool cores_wanted(const struct lk_fuse_pool *pool)
+{
+	char text[128];
+	ssize_t n = pool->load_fd < 0 ? 0 : pread(pool->load_fd, text, sizeof(text) - 1, 0);
+	if (n <= 0)
+		return false;
+	text[n] = 0;
+	/* "0.00 0.01 0.05 RUNNING/THREADS PID"; we are one of them, and so is the caller who got its reply just now. */
+	const char *p = text;
+	for (int i = 0; p && i < 3; i++) {
+		p = strchr(p, ' ');
+		p = p ? p + 1 : NULL;
+	}
+	return p && strtoul(p, NULL, 10) > pool->cores_online;
+}
+
+static void no_poll_for(struct lk_fuse_pool *pool, uint64_t now, uint64_t ns)
+{
+	atomic_store_explicit(&pool->no_poll_until_ns, now + ns, memory_order_relaxed);
+}
+
 /* How long to poll; 0: not at all. */
 static uint64_t poll_window(const struct lk_fuse_worker *worker, uint64_t now)
 {
@@ -133,6 +158,13 @@ static uint64_t poll_window(const struct lk_fuse_worker *worker, uint64_t now)
 	uint64_t gap = atomic_load_explicit(&pool->gap_ns, memory_order_relaxed);
 	if (gap > GAP_POLL_NS || now < atomic_load_explicit(&pool->no_poll_until_ns, memory_order_relaxed))
 		return 0;
+	if (now >= atomic_load_explicit(&pool->check_at_ns, memory_order_relaxed)) {
+		atomic_store_explicit(&pool->check_at_ns, now + CHECK_NS, memory_order_relaxed);
+		if (cores_wanted(pool)) {
+			no_poll_for(pool, now, WANTED_NS);
+			return 0;
+		}
+	}
 	uint64_t window = 4 * gap + 20000u;
 	return window < WINDOW_MAX_NS ? window : WINDOW_MAX_NS;
 }
@@ -144,33 +176,28 @@ static void core_lost(struct lk_fuse_pool *pool, uint64_t now)
 	if (backoff > BACKOFF_MAX_NS)
 		backoff = BACKOFF_MAX_NS;
 	atomic_store_explicit(&pool->backoff_ns, backoff, memory_order_relaxed);
-	atomic_store_explicit(&pool->no_poll_until_ns, now + backoff, memory_order_relaxed);
+	no_poll_for(pool, now, backoff);
 }
 
 /* Looks for a request until the window ends or the core is wanted. As read_request(). */
 static ssize_t poll_for_request(struct lk_fuse_worker *worker, uint64_t start, uint64_t window)
 {
 	struct lk_fuse_pool *pool = worker->pool;
-	bool adaptive = worker->mount->poll_us == UINT32_MAX, free_to_poll = false;
+	bool adaptive = worker->mount->poll_us == UINT32_MAX, free_to_poll = false, lost = false;
 	uint64_t now = start;
-	uint32_t lost = 0;
 	ssize_t n = 0;
 	if (!window || !atomic_compare_exchange_strong(&pool->polling, &free_to_poll, true))
 		return 0;
-	while (now - start < window && !atomic_load_explicit(&pool->ending, memory_order_relaxed)) {
-		sched_yield();
-		n = read_request(worker);
-		if (n)
-			break;
+	while (!n && !lost && now - start < window && !atomic_load_explicit(&pool->ending, memory_order_relaxed)) {
 		uint64_t before = now;
+		n = read_request(worker);
 		now = lk_fuse_clock_ns();
-		if (adaptive && now - before > LOST_CORE_NS && ++lost == 2) {
-			core_lost(pool, now);
-			break;
-		}
+		lost = adaptive && now - before > LOST_CORE_NS;
 	}
 	atomic_store(&pool->polling, false);
-	if (n > 0 && !lost && atomic_load_explicit(&pool->backoff_ns, memory_order_relaxed))
+	if (lost)
+		core_lost(pool, now);
+	else if (n > 0 && atomic_load_explicit(&pool->backoff_ns, memory_order_relaxed))
 		atomic_store_explicit(&pool->backoff_ns, atomic_load(&pool->backoff_ns) / 2, memory_order_relaxed);
 	return n;
 }
