@@ -36,10 +36,10 @@ struct lk_fs {
 	uint32_t open_flags; /* LINKFS_OPEN_...; constant */
 	uint32_t commit_interval_ms;
 	int64_t epoch;
-	int64_t newest_snapshot;   /* K2's N; 0 if none */
+	int64_t newest_snapshot;                                           /* K2's N; 0 if none */
 	enum { LK_SHARES_UNKNOWN, LK_SHARES_NONE, LK_SHARES_SOME } shares; /* share.c: whether table shared has rows */
-	atomic_bool poisoned;      /* T4; any thread may look */
-	linkfs_observer *observer; /* constant while calls are in flight */
+	atomic_bool poisoned;                                              /* T4; any thread may look */
+	linkfs_observer *observer;                                         /* constant while calls are in flight */
 	void *observer_arg;
 };
 
