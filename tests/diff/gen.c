@@ -319,7 +319,7 @@ static const unsigned char weights[OP_COUNT] = {
 	[OP_RENAME] = 80, [OP_SAME] = 10, [OP_STAT] = 60, [OP_FSTAT] = 25, [OP_CHMOD] = 25, [OP_FCHMOD] = 8, [OP_CHOWN] = 22,
 	[OP_FCHOWN] = 8, [OP_UTIMES] = 20, [OP_FUTIMES] = 8, [OP_ACCESS] = 15, [OP_SETXATTR] = 45, [OP_GETXATTR] = 18,
 	[OP_LISTXATTR] = 10, [OP_REMOVEXATTR] = 12, [OP_FSETXATTR] = 5, [OP_FGETXATTR] = 5, [OP_LIST] = 10, [OP_DIRWALK] = 5,
-	[OP_OPENDIR] = 10, [OP_CLOSEDIR] = 5, [OP_CHDIR] = 14, [OP_GETCWD] = 4, [OP_UMASK] = 5, [OP_RESTART] = 1,
+	[OP_OPENDIR] = 10, [OP_CLOSEDIR] = 5, [OP_CHDIR] = 14, [OP_GETCWD] = 4, [OP_UMASK] = 5, [OP_FORGET] = 1, [OP_RESTART] = 1,
 };
 
 static enum op_kind draw_kind(struct gen *gen)

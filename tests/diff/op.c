@@ -61,6 +61,7 @@ static const struct op_row op_rows[OP_COUNT] = {
 	[OP_CHDIR] = {"chdir", BOTH, 0, 1, -1},          /* p */
 	[OP_GETCWD] = {"getcwd", OP_ON_MOUNT, 0, 0, -1},
 	[OP_UMASK] = {"umask", BOTH, 1, 0, -1},          /* mask */
+	[OP_FORGET] = {"forget", OP_ON_MOUNT, 0, 0, -1},  /* the kernel drops what it caches, where root may ask for that */
 	[OP_RESTART] = {"restart", BOTH, 1, 0, -1},      /* everything closed and opened again; 1: killed after a sync */
 };
 

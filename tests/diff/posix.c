@@ -93,6 +93,7 @@ static void *posix_start(const struct side *side)
 	if (!root)
 		become_root_of_namespace();
 	state->proc_fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	state->forget_fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
 	if (fchdir(dir) || chroot(".") || chdir("/"))
 		lk_die("chroot %s: %s", side->dir, strerror(errno));
 	close(dir);

@@ -20,6 +20,7 @@ struct posix {
 	const struct side *side;
 	int proc_fd; /* /proc/self/fd from before the chroot */
 	int root_fd;
+	int forget_fd; /* /proc/sys/vm/drop_caches, -1 when not root */
 	struct posix_slot slots[OP_SLOTS];
 	DIR *dirs[OP_DIR_SLOTS];
 	bool protected_links; /* fs.protected_hardlinks */

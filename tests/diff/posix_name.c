@@ -326,7 +326,11 @@ void lk_posix_name(struct posix *state, const struct op *op, struct text *out)
 		(void)umask((mode_t)op->n[0]);
 		lk_text_add(out, "ok");
 		break;
+	case OP_FORGET:
 	case OP_RESTART:
+		/* One side is enough: caches are the whole machine's. */
+		if (!state->side->reference && !state->side->against_lib && state->forget_fd >= 0)
+			(void)!write(state->forget_fd, "3", 1);
 		lk_text_add(out, "ok"); /* the process ends after this */
 		break;
 	default:
