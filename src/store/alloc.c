@@ -1,5 +1,5 @@
 /*
- * alloc.c - block groups: bitmaps loaded when needed, reservations, and the log of an operation (alloc.h, K4).
+ * alloc.c - block groups: bitmaps loaded when needed, the log of an operation, commit (alloc.h, K4).
  * Layer: store. alloc_impl.h lists the states of a block.
  *
  * Rows of table grp are dense: groups 0 to n-1. A group is made when the others have no run that is long enough, so a
@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUN_GOOD 64u /* a run of an extent row's length is as good as a longer one */
-#define RUN_FAIR 8u
-
 enum log_kind { LOG_USE, LOG_FREE };
 
 struct log_entry {
@@ -20,59 +17,6 @@ struct log_entry {
 	uint32_t count;
 	uint32_t kind;
 };
-
-/* ---- bits ---------------------------------------------------------------------------------------------------- */
-
-static uint64_t word_mask(uint32_t from, uint32_t to) /* bits from to to - 1 of a word; from < to <= 64 */
-{
-	return (UINT64_MAX << from) & (UINT64_MAX >> (64 - to));
-}
-
-/* Calls for each word that [from, from + count) touches. */
-#define FOR_WORDS(word, mask, from, count)                                                                          \
-	for (uint32_t at_ = (from), end_ = (from) + (count), word, next_;                                           \
-	     at_ < end_ && (word = at_ / 64, next_ = LK_MIN(end_, (word + 1) * 64), true); at_ = next_)              \
-		for (uint64_t mask = word_mask(at_ % 64, next_ - word * 64), once_ = 1; once_; once_ = 0)
-
-static void bits_set(uint64_t *bits, uint32_t from, uint32_t count)
-{
-	FOR_WORDS(w, mask, from, count)
-		bits[w] |= mask;
-}
-
-static void bits_clear(uint64_t *bits, uint32_t from, uint32_t count)
-{
-	FOR_WORDS(w, mask, from, count)
-		bits[w] &= ~mask;
-}
-
-static bool bits_all(const uint64_t *bits, uint32_t from, uint32_t count, bool set)
-{
-	FOR_WORDS(w, mask, from, count)
-		if (((set ? ~bits[w] : bits[w]) & mask) != 0)
-			return false;
-	return true;
-}
-
-/* The first position from from on, below limit, whose bit is value; limit if there is none. */
-static uint32_t bits_next(const uint64_t *bits, uint32_t from, uint32_t limit, bool value)
-{
-	if (from >= limit)
-		return limit;
-	uint32_t w = from / 64;
-	uint64_t word = (value ? bits[w] : ~bits[w]) & (UINT64_MAX << (from % 64));
-	while (!word) {
-		if (++w * 64 >= limit)
-			return limit;
-		word = value ? bits[w] : ~bits[w];
-	}
-	return LK_MIN(limit, w * 64 + (uint32_t)__builtin_ctzll(word));
-}
-
-static uint32_t clip(uint32_t from, uint32_t count)
-{
-	return count > LK_GROUP_BLOCKS - from ? LK_GROUP_BLOCKS : from + count;
-}
 
 /* ---- groups ---------------------------------------------------------------------------------------------------- */
 
@@ -178,7 +122,7 @@ static void group_changed(struct lk_alloc *a, uint32_t number)
 	a->changed_to = LK_MAX(a->changed_to, number + 1);
 }
 
-static int group_append(struct lk_alloc *a)
+int lk_group_append(struct lk_alloc *a)
 {
 	if (a->group_count >= LK_GROUPS_MAX)
 		return LINKFS_ENOSPC;
@@ -208,192 +152,23 @@ static void run_skip(struct lk_run *run, uint32_t count)
 	run->count -= count;
 }
 
-#define FOR_GROUPS(part, run)                                                                                       \
-	for (struct lk_run rest_ = *(run), part; rest_.count && (part = in_group(&rest_), true);                    \
+#define FOR_GROUPS(part, run)                                                                                          \
+	for (struct lk_run rest_ = *(run), part; rest_.count && (part = in_group(&rest_), true);                       \
 	     run_skip(&rest_, part.count))
-
-static uint32_t group_of(uint64_t block)
-{
-	return (uint32_t)(block / LK_GROUP_BLOCKS);
-}
-
-static uint32_t bit_of(uint64_t block)
-{
-	return (uint32_t)(block % LK_GROUP_BLOCKS);
-}
 
 void lk_group_release(struct lk_alloc *a, const struct lk_run *run)
 {
-	FOR_GROUPS(part, run) {
-		struct lk_group_state *g = &a->groups[group_of(part.block)];
-		bits_clear(g->bits->busy, bit_of(part.block), part.count);
+	FOR_GROUPS(part, run)
+	{
+		struct lk_group_state *g = &a->groups[lk_group_of(part.block)];
+		lk_bits_clear(g->bits->busy, lk_bit_of(part.block), part.count);
 		g->busy -= part.count;
 		g->longest = LK_GROUP_BLOCKS;
 		a->busy -= part.count;
 	}
 }
 
-/* ---- reservations ---------------------------------------------------------------------------------------------- */
-
-struct request {
-	uint32_t left; /* blocks still wanted */
-	struct lk_run *runs;
-	uint32_t run_max, run_count;
-};
-
-static void take(struct lk_alloc *a, struct request *q, uint64_t block, uint32_t count)
-{
-	struct lk_group_state *g = &a->groups[group_of(block)];
-	bits_set(g->bits->busy, bit_of(block), count);
-	g->busy += count;
-	a->busy += count;
-	a->rotor = block + count;
-	q->left -= count;
-	struct lk_run *last = q->run_count ? &q->runs[q->run_count - 1] : NULL;
-	if (last && last->block + last->count == block && group_of(last->block) == group_of(block))
-		last->count += count;
-	else
-		q->runs[q->run_count++] = (struct lk_run){block, count};
-}
-
-/* Takes runs of at least want blocks (or of all that is left) from position from of a group on. */
-static int take_from(struct lk_alloc *a, struct request *q, uint32_t number, uint32_t from, uint32_t want)
-{
-	struct lk_group_state *g = &a->groups[number];
-	want = LK_MIN(want, q->left);
-	if (LK_GROUP_BLOCKS - g->busy < want || g->longest < want)
-		return 0;
-	int r = lk_group_load(a, number);
-	if (r)
-		return r;
-	uint32_t longest = 0, at = from;
-	while (q->left && q->run_count < q->run_max) {
-		uint32_t start = bits_next(g->bits->busy, at, LK_GROUP_BLOCKS, false);
-		if (start == LK_GROUP_BLOCKS) {
-			/* Seen from the start: nothing longer is left than what was passed over. */
-			if (from == 0)
-				g->longest = longest;
-			break;
-		}
-		/* No further than what is wanted. */
-		uint32_t end = bits_next(g->bits->busy, start, clip(start, q->left), true);
-		want = LK_MIN(want, q->left);
-		if (end - start >= want) {
-			uint32_t n = LK_MIN(end - start, q->left);
-			take(a, q, (uint64_t)number * LK_GROUP_BLOCKS + start, n);
-			end = start + n;
-		} else {
-			longest = LK_MAX(longest, end - start);
-		}
-		at = end;
-	}
-	return 0;
-}
-
-/* Once round all groups, from the rotor on. */
-static int take_round(struct lk_alloc *a, struct request *q, uint32_t want)
-{
-	uint32_t n = a->group_count, first = group_of(a->rotor), from = bit_of(a->rotor);
-	if (first >= n)
-		first = from = 0;
-	for (uint32_t i = 0; i <= n && n && want && q->left && q->run_count < q->run_max; i++) {
-		if (i == n && from == 0)
-			break;
-		int r = take_from(a, q, (first + i) % n, i == 0 ? from : 0, want);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-static int take_new(struct lk_alloc *a, struct request *q)
-{
-	while (q->left && q->run_count < q->run_max) {
-		int r = group_append(a);
-		if (r)
-			return r == LINKFS_ENOSPC ? 0 : r;
-		r = take_from(a, q, a->group_count - 1, 0, 1);
-		if (r)
-			return r;
-	}
-	return 0;
-}
-
-static int take_at(struct lk_alloc *a, struct request *q, uint64_t hint)
-{
-	uint32_t number = group_of(hint), from = bit_of(hint);
-	if (hint == 0 || hint > (uint64_t)LK_DISK_BLOCK_MAX || number >= a->group_count)
-		return 0;
-	int r = lk_group_load(a, number);
-	if (r)
-		return r;
-	uint32_t end = bits_next(a->groups[number].bits->busy, from, clip(from, q->left), true);
-	/* A short stump beside the hint is not worth a run of its own. */
-	if (end - from >= LK_MIN(q->left, RUN_FAIR))
-		take(a, q, hint, LK_MIN(end - from, q->left));
-	return 0;
-}
-
-/* From the groups there are: runs worth having, or when tight any. */
-static int take_old(struct lk_alloc *a, struct request *q, uint64_t hint, bool any)
-{
-	int r = q->run_max ? take_at(a, q, hint) : 0;
-	if (!r)
-		r = take_round(a, q, q->left);
-	if (!r)
-		r = take_round(a, q, RUN_GOOD);
-	if (!r && any)
-		r = take_round(a, q, RUN_FAIR);
-	if (!r && any)
-		r = take_round(a, q, 1);
-	return r;
-}
-
-/* Freed blocks that can be had come before a new group, and a new group before crumbs. */
-static int take_all(struct lk_alloc *a, struct request *q, uint64_t hint)
-{
-	int r = take_old(a, q, hint, a->tight);
-	if (!r && q->left && a->waiting) {
-		lk_freed_advance(a, a->tight);
-		r = take_old(a, q, 0, a->tight);
-	}
-	if (!r)
-		r = take_new(a, q);
-	if (!r)
-		r = take_old(a, q, 0, true);
-	if (!r && q->left && a->waiting) {
-		lk_freed_advance(a, true);
-		r = take_old(a, q, 0, true);
-	}
-	return r;
-}
-
-int lk_alloc_reserve(struct lk_alloc *a, uint32_t count, uint64_t hint, struct lk_run *runs, uint32_t max_runs,
-		     uint32_t *run_count_out)
-{
-	return lk_alloc_reserve_for(a, count, 0, hint, runs, max_runs, run_count_out);
-}
-
-int lk_alloc_reserve_for(struct lk_alloc *a, uint32_t count, uint32_t replaced, uint64_t hint, struct lk_run *runs,
-			 uint32_t max_runs, uint32_t *run_count_out)
-{
-	if (a->drain_blocks || atomic_load_explicit(&a->any_punched, memory_order_relaxed))
-		lk_freed_advance(a, false);
-	uint64_t held = a->busy - a->waiting, room = a->limit_blocks > held ? a->limit_blocks - held : 0;
-	if (count > replaced && count - replaced > room)
-		return LINKFS_ENOSPC;
-	struct request q = {.left = count, .runs = runs, .run_max = max_runs};
-	int r = take_all(a, &q, hint);
-	if (!r && q.left)
-		r = LINKFS_ENOSPC;
-	if (r) {
-		for (uint32_t i = 0; i < q.run_count; i++)
-			lk_group_release(a, &runs[i]);
-		return r;
-	}
-	*run_count_out = q.run_count;
-	return 0;
-}
+/* ---- an operation's log: reservations given back, used, freed, undone -------------------------------------------- */
 
 void lk_alloc_unreserve(struct lk_alloc *a, const struct lk_run *run)
 {
@@ -406,8 +181,6 @@ void lk_alloc_tight(struct lk_alloc *a)
 	a->rotor = 0;
 }
 
-/* ---- an operation's log ------------------------------------------------------------------------------------------ */
-
 static int log_add(struct lk_alloc_log *log, enum log_kind kind, const struct lk_run *run)
 {
 	struct log_entry e = {run->block, run->count, (uint32_t)kind};
@@ -416,16 +189,17 @@ static int log_add(struct lk_alloc_log *log, enum log_kind kind, const struct lk
 
 static void set_allocated(struct lk_alloc *a, const struct lk_run *run, bool allocated)
 {
-	FOR_GROUPS(part, run) {
-		struct lk_group_state *g = &a->groups[group_of(part.block)];
+	FOR_GROUPS(part, run)
+	{
+		struct lk_group_state *g = &a->groups[lk_group_of(part.block)];
 		if (allocated) {
-			bits_set(g->bits->allocated, bit_of(part.block), part.count);
+			lk_bits_set(g->bits->allocated, lk_bit_of(part.block), part.count);
 			g->used += part.count;
 		} else {
-			bits_clear(g->bits->allocated, bit_of(part.block), part.count);
+			lk_bits_clear(g->bits->allocated, lk_bit_of(part.block), part.count);
 			g->used -= part.count;
 		}
-		group_changed(a, group_of(part.block));
+		group_changed(a, lk_group_of(part.block));
 	}
 }
 
@@ -435,14 +209,15 @@ static int check_run(struct lk_alloc *a, const struct lk_run *run, bool allocate
 	uint64_t end = (uint64_t)a->group_count * LK_GROUP_BLOCKS;
 	if (run->block >= end || run->count > end - run->block)
 		return LINKFS_ECORRUPT;
-	FOR_GROUPS(part, run) {
-		uint32_t number = group_of(part.block);
+	FOR_GROUPS(part, run)
+	{
+		uint32_t number = lk_group_of(part.block);
 		int r = lk_group_load(a, number);
 		if (r)
 			return r;
 		const struct lk_group_bits *bits = a->groups[number].bits;
-		if (!bits_all(bits->busy, bit_of(part.block), part.count, true) ||
-		    !bits_all(bits->allocated, bit_of(part.block), part.count, allocated))
+		if (!lk_bits_all(bits->busy, lk_bit_of(part.block), part.count, true) ||
+		    !lk_bits_all(bits->allocated, lk_bit_of(part.block), part.count, allocated))
 			return LINKFS_ECORRUPT;
 	}
 	return 0;
@@ -486,10 +261,10 @@ static void keep_freed(struct lk_alloc *a, struct lk_run run)
 {
 	while (run.count) {
 		struct lk_run part = in_group(&run);
-		const uint64_t *durable = a->groups[group_of(part.block)].bits->durable;
-		uint32_t from = bit_of(part.block);
+		const uint64_t *durable = a->groups[lk_group_of(part.block)].bits->durable;
+		uint32_t from = lk_bit_of(part.block);
 		bool named = durable[from / 64] >> (from % 64) & 1;
-		part.count = bits_next(durable, from, from + part.count, !named) - from;
+		part.count = lk_bits_next(durable, from, from + part.count, !named) - from;
 		lk_freed_add(a, &part, named);
 		run_skip(&run, part.count);
 	}
@@ -516,7 +291,8 @@ int lk_alloc_flush(struct lk_alloc *a)
 		uint8_t bitmap[LK_GROUP_BLOCKS / 8];
 		for (uint32_t w = 0; w < LK_GROUP_WORDS; w++)
 			lk_put_u64(bitmap + w * 8, g->bits->allocated[w]);
-		struct lk_group row = {.number = (int64_t)i, .used = (int64_t)g->used, .bitmap = {bitmap, sizeof(bitmap)}};
+		struct lk_group row = {
+			.number = (int64_t)i, .used = (int64_t)g->used, .bitmap = {bitmap, sizeof(bitmap)}};
 		int r = lk_db_put(a->db, &lk_tables[LK_T_GROUP], &row);
 		if (r)
 			return r;
@@ -529,7 +305,7 @@ static void unload_some(struct lk_alloc *a)
 {
 	for (uint32_t i = 0; i < a->group_count && a->loaded > LK_GROUPS_LOADED_MAX / 2; i++) {
 		struct lk_group_state *g = &a->groups[i];
-		if (!g->bits || g->changed || g->busy != g->used || i == group_of(a->rotor))
+		if (!g->bits || g->changed || g->busy != g->used || i == lk_group_of(a->rotor))
 			continue;
 		free(g->bits);
 		g->bits = NULL;

@@ -1,5 +1,5 @@
 /*
- * alloc_impl.h - what alloc.c (groups, reservations, the log) and alloc_free.c (the life of a freed block) share.
+ * alloc_impl.h - what alloc.c (groups, the log), alloc_reserve.c and alloc_free.c (the life of a freed block) share.
  * Layer: store, private to alloc*.c. Guarded by the metadata lock but for what its comment says.
  *
  * A block is in exactly one state:
@@ -53,10 +53,10 @@ struct lk_alloc {
 	struct lk_group_state *groups;
 	uint32_t group_count, group_cap, loaded;
 	uint32_t changed_from, changed_to; /* groups that may be changed */
-	uint64_t busy;    /* busy blocks of all groups */
-	uint64_t waiting; /* of those, freed ones: from the end of their op until they are free */
-	uint64_t rotor;   /* where the last reservation ended */
-	bool tight;       /* the host is full: stay low, where it has blocks already */
+	uint64_t busy;                     /* busy blocks of all groups */
+	uint64_t waiting;                  /* of those, freed ones: from the end of their op until they are free */
+	uint64_t rotor;                    /* where the last reservation ended */
+	bool tight;                        /* the host is full: stay low, where it has blocks already */
 	struct lk_buf scratch;
 
 	struct lk_buf pending; /* struct lk_run */
@@ -71,8 +71,74 @@ struct lk_alloc {
 	atomic_bool any_punched;
 };
 
+/* ---- bits ---------------------------------------------------------------------------------------------------- */
+
+static inline uint64_t lk_word_mask(uint32_t from, uint32_t to) /* bits from to to - 1 of a word; from < to <= 64 */
+{
+	return (UINT64_MAX << from) & (UINT64_MAX >> (64 - to));
+}
+
+/* Calls for each word that [from, from + count) touches. */
+#define LK_FOR_WORDS(word, mask, from, count)                                                                          \
+	for (uint32_t at_ = (from), end_ = (from) + (count), word, next_;                                              \
+	     at_ < end_ && (word = at_ / 64, next_ = LK_MIN(end_, (word + 1) * 64), true); at_ = next_)                \
+		for (uint64_t mask = lk_word_mask(at_ % 64, next_ - word * 64), once_ = 1; once_; once_ = 0)
+
+static inline void lk_bits_set(uint64_t *bits, uint32_t from, uint32_t count)
+{
+	LK_FOR_WORDS(w, mask, from, count)
+	{
+		bits[w] |= mask;
+	}
+}
+
+static inline void lk_bits_clear(uint64_t *bits, uint32_t from, uint32_t count)
+{
+	LK_FOR_WORDS(w, mask, from, count)
+	{
+		bits[w] &= ~mask;
+	}
+}
+
+static inline bool lk_bits_all(const uint64_t *bits, uint32_t from, uint32_t count, bool set)
+{
+	LK_FOR_WORDS(w, mask, from, count)
+	{
+		if (((set ? ~bits[w] : bits[w]) & mask) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* The first position from from on, below limit, whose bit is value; limit if there is none. */
+static inline uint32_t lk_bits_next(const uint64_t *bits, uint32_t from, uint32_t limit, bool value)
+{
+	if (from >= limit)
+		return limit;
+	uint32_t w = from / 64;
+	uint64_t word = (value ? bits[w] : ~bits[w]) & (UINT64_MAX << (from % 64));
+	while (!word) {
+		if (++w * 64 >= limit)
+			return limit;
+		word = value ? bits[w] : ~bits[w];
+	}
+	return LK_MIN(limit, w * 64 + (uint32_t)__builtin_ctzll(word));
+}
+
+static inline uint32_t lk_group_of(uint64_t block)
+{
+	return (uint32_t)(block / LK_GROUP_BLOCKS);
+}
+
+static inline uint32_t lk_bit_of(uint64_t block)
+{
+	return (uint32_t)(block % LK_GROUP_BLOCKS);
+}
+
 /* alloc.c */
 int lk_group_load(struct lk_alloc *alloc, uint32_t number);
+/* LINKFS_ENOSPC at the format's limit. */
+int lk_group_append(struct lk_alloc *alloc);
 /* Busy blocks of the run become free. Their groups are loaded. */
 void lk_group_release(struct lk_alloc *alloc, const struct lk_run *run);
 

@@ -276,7 +276,9 @@ int lk_data_allocate(struct lk_data *d, uint64_t block, uint32_t count)
 		int e;
 		do {
 			e = fallocate(fd, 0, (off_t)(block % LK_PIECE_BLOCKS * LK_BLOCK_SIZE),
-				      (off_t)n * (off_t)LK_BLOCK_SIZE) ? errno : 0;
+				      (off_t)n * (off_t)LK_BLOCK_SIZE)
+				    ? errno
+				    : 0;
 		} while (e == EINTR);
 		atomic_fetch_add(&p->dirty, 1);
 		atomic_fetch_add(&d->dirty, 1);
@@ -304,7 +306,9 @@ void lk_data_discard(struct lk_data *d, uint64_t block, uint32_t count)
 		if (!piece_get(d, (uint32_t)(block / LK_PIECE_BLOCKS), false, &p, &fd)) {
 			int e = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 					  (off_t)(block % LK_PIECE_BLOCKS * LK_BLOCK_SIZE),
-					  (off_t)n * (off_t)LK_BLOCK_SIZE) ? errno : 0;
+					  (off_t)n * (off_t)LK_BLOCK_SIZE)
+					? errno
+					: 0;
 			piece_put(p);
 			if (not_supported(e))
 				atomic_store(&d->no_punch, true);

@@ -36,7 +36,7 @@ typedef int lk_row_fn(void *arg, const void *record);
 struct lk_db_usage {
 	uint64_t pages, free_pages; /* of the database file */
 	uint32_t page_size;
-	uint64_t wal_bytes;         /* used part of the WAL */
+	uint64_t wal_bytes; /* used part of the WAL */
 };
 
 struct lk_db_ops {
@@ -53,7 +53,7 @@ struct lk_db_ops {
 	 * of a call in it) it is gone already: every later call but rollback() is then LINKFS_EIO. Likewise a failed commit
 	 * leaves only rollback(), which is harmless without a transaction. */
 	int (*begin)(struct lk_db *db);
-	int (*commit)(struct lk_db *db);   /* durable when it returns 0 */
+	int (*commit)(struct lk_db *db); /* durable when it returns 0 */
 	int (*rollback)(struct lk_db *db);
 	/* One savepoint inside a transaction; they do not nest. */
 	int (*savepoint)(struct lk_db *db);

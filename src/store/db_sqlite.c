@@ -40,8 +40,8 @@ int lk_sqlite_error(int code)
 	case SQLITE_READONLY:
 		return LINKFS_EROFS;
 	case SQLITE_CONSTRAINT:
-		return code == SQLITE_CONSTRAINT_PRIMARYKEY || code == SQLITE_CONSTRAINT_ROWID ? LINKFS_EEXIST :
-											       LINKFS_EINVAL;
+		return code == SQLITE_CONSTRAINT_PRIMARYKEY || code == SQLITE_CONSTRAINT_ROWID ? LINKFS_EEXIST
+											       : LINKFS_EINVAL;
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
 		return LINKFS_EBUSY;
@@ -227,9 +227,12 @@ static int find_file(const char *dir, bool create, char **out, struct linkfs_mes
 	char *real = realpath(dir, NULL);
 	if (!real)
 		return lk_fail(why, linkfs_from_errno(errno), "%s: %s", dir, strerror(errno));
-	char *path = malloc(strlen(real) + sizeof("/" LK_DB_FILE));
-	if (path)
-		(void)sprintf(path, "%s/%s", real, LK_DB_FILE);
+	size_t len = strlen(real);
+	char *path = malloc(len + sizeof("/" LK_DB_FILE));
+	if (path) {
+		memcpy(path, real, len);
+		memcpy(path + len, "/" LK_DB_FILE, sizeof("/" LK_DB_FILE));
+	}
 	free(real);
 	if (!path)
 		return LINKFS_ENOMEM;
@@ -293,8 +296,10 @@ static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *wh
 		r = connect_and_check(db, flags, why);
 	if (r && lacks_shared_memory(db->handle)) {
 		if (db->read_only && !lk_sqlite_wal_is_empty(db))
-			return lk_fail(why, LINKFS_EROFS, "%s was not closed properly, and cannot be recovered where nothing can be written",
-				       db->path);
+			return lk_fail(
+				why, LINKFS_EROFS,
+				"%s was not closed properly, and cannot be recovered where nothing can be written",
+				db->path);
 		(void)sqlite3_close_v2(db->handle);
 		db->handle = NULL;
 		db->exclusive = !db->read_only;

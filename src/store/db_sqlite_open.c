@@ -15,10 +15,18 @@
 static const struct {
 	int id, value;
 } limits[] = {
-	{SQLITE_LIMIT_LENGTH, 1 << 20},    {SQLITE_LIMIT_SQL_LENGTH, 1 << 14}, {SQLITE_LIMIT_COLUMN, 2 * LK_COLUMNS_MAX},
-	{SQLITE_LIMIT_EXPR_DEPTH, 32},     {SQLITE_LIMIT_COMPOUND_SELECT, 2},  {SQLITE_LIMIT_VDBE_OP, 100000},
-	{SQLITE_LIMIT_FUNCTION_ARG, 8},    {SQLITE_LIMIT_ATTACHED, 0},	       {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 64},
-	{SQLITE_LIMIT_VARIABLE_NUMBER, 64}, {SQLITE_LIMIT_TRIGGER_DEPTH, 1},   {SQLITE_LIMIT_WORKER_THREADS, 0},
+	{SQLITE_LIMIT_LENGTH, 1 << 20},
+	{SQLITE_LIMIT_SQL_LENGTH, 1 << 14},
+	{SQLITE_LIMIT_COLUMN, 2 * LK_COLUMNS_MAX},
+	{SQLITE_LIMIT_EXPR_DEPTH, 32},
+	{SQLITE_LIMIT_COMPOUND_SELECT, 2},
+	{SQLITE_LIMIT_VDBE_OP, 100000},
+	{SQLITE_LIMIT_FUNCTION_ARG, 8},
+	{SQLITE_LIMIT_ATTACHED, 0},
+	{SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 64},
+	{SQLITE_LIMIT_VARIABLE_NUMBER, 64},
+	{SQLITE_LIMIT_TRIGGER_DEPTH, 1},
+	{SQLITE_LIMIT_WORKER_THREADS, 0},
 };
 
 static const struct {
@@ -61,13 +69,13 @@ static int open_handle(const char *path, uint32_t how, sqlite3 **out)
 	if (!(how & LK_DB_IMMUTABLE))
 		return sqlite3_open_v2(path, out, flags, layer);
 	struct lk_buf uri = {0};
-	int code = uri_of(path, &uri) ? SQLITE_NOMEM : sqlite3_open_v2((const char *)uri.p, out, flags | SQLITE_OPEN_URI, layer);
+	int code = uri_of(path, &uri) ? SQLITE_NOMEM
+				      : sqlite3_open_v2((const char *)uri.p, out, flags | SQLITE_OPEN_URI, layer);
 	lk_buf_done(&uri);
 	return code;
 }
 
-int lk_sqlite_connect(const char *path, uint32_t how, struct lk_space *space, sqlite3 **out,
-		      struct linkfs_message *why)
+int lk_sqlite_connect(const char *path, uint32_t how, struct lk_space *space, sqlite3 **out, struct linkfs_message *why)
 {
 	sqlite3 *handle = NULL;
 	int code = open_handle(path, how, &handle);
@@ -103,8 +111,9 @@ int lk_sqlite_connect(const char *path, uint32_t how, struct lk_space *space, sq
 int lk_sqlite_tune(sqlite3 *handle, bool read_only)
 {
 	char sql[200];
-	(void)snprintf(sql, sizeof(sql), "PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0;"
-					 "PRAGMA cache_spill=OFF; PRAGMA cache_size=-%d; PRAGMA automatic_index=OFF",
+	(void)snprintf(sql, sizeof(sql),
+		       "PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0;"
+		       "PRAGMA cache_spill=OFF; PRAGMA cache_size=-%d; PRAGMA automatic_index=OFF",
 		       LK_DB_CACHE_KIB);
 	int r = lk_sqlite_exec(handle, sql);
 	return !r && read_only ? lk_sqlite_exec(handle, "PRAGMA query_only=ON") : r;
@@ -146,8 +155,9 @@ static int make_object(void *arg, const char *type, const char *name, const char
 int lk_sqlite_create_schema(sqlite3 *handle, struct linkfs_message *why)
 {
 	char sql[200];
-	(void)snprintf(sql, sizeof(sql), "PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE; PRAGMA encoding='UTF-8'; BEGIN;"
-					 "PRAGMA application_id=%d; PRAGMA user_version=%d",
+	(void)snprintf(sql, sizeof(sql),
+		       "PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE; PRAGMA encoding='UTF-8'; BEGIN;"
+		       "PRAGMA application_id=%d; PRAGMA user_version=%d",
 		       LK_APPLICATION_ID, LK_FORMAT_VERSION);
 	int reserved = LK_PAGE_RESERVED;
 	int r = lk_sqlite_error(sqlite3_file_control(handle, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved));
@@ -168,11 +178,12 @@ static uint32_t get_u32(const uint8_t *p)
 static int check_identity(uint32_t application, uint32_t version, struct linkfs_message *why)
 {
 	if (application != LK_APPLICATION_ID)
-		return lk_fail(why, LINKFS_ENOTVOLUME, "%s belongs to another application (application_id 0x%08x)", LK_DB_FILE,
-			       application);
+		return lk_fail(why, LINKFS_ENOTVOLUME, "%s belongs to another application (application_id 0x%08x)",
+			       LK_DB_FILE, application);
 	if (version > LK_FORMAT_VERSION)
-		return lk_fail(why, LINKFS_ENEWER, "the volume has format version %u, and this linkfs knows %d: use a newer linkfs", version,
-			       LK_FORMAT_VERSION);
+		return lk_fail(why, LINKFS_ENEWER,
+			       "the volume has format version %u, and this linkfs knows %d: use a newer linkfs",
+			       version, LK_FORMAT_VERSION);
 	if (version != LK_FORMAT_VERSION)
 		return lk_fail(why, LINKFS_ESCHEMA, "the volume's format version %u is unknown", version);
 	return 0;
@@ -197,8 +208,8 @@ int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why)
 	if (r)
 		return r;
 	if (header[16] != LK_PAGE_SIZE >> 8 || header[17] != 0 || header[20] != LK_PAGE_RESERVED)
-		return lk_fail(why, LINKFS_ESCHEMA, "%s does not have pages of %d bytes with %d for the checksum", LK_DB_FILE,
-			       LK_PAGE_SIZE, LK_PAGE_RESERVED);
+		return lk_fail(why, LINKFS_ESCHEMA, "%s does not have pages of %d bytes with %d for the checksum",
+			       LK_DB_FILE, LK_PAGE_SIZE, LK_PAGE_RESERVED);
 	if (header[18] != 2 || header[19] != 2)
 		return lk_fail(why, LINKFS_ESCHEMA, "%s is not in WAL mode", LK_DB_FILE);
 	return 0;
@@ -221,7 +232,8 @@ static int compare_object(void *arg, const char *type, const char *name, const c
 	if (strcmp(name, p->name) != 0)
 		return 0;
 	p->name_known = true;
-	if (strcmp(type, p->type) == 0 && strcmp(table, p->table) == 0 && strcmp(sql, p->sql) == 0 && !(p->seen >> at & 1)) {
+	if (strcmp(type, p->type) == 0 && strcmp(table, p->table) == 0 && strcmp(sql, p->sql) == 0 &&
+	    !(p->seen >> at & 1)) {
 		p->seen |= UINT64_C(1) << at;
 		p->found = true;
 	}
@@ -273,11 +285,14 @@ int lk_sqlite_check_schema(sqlite3 *handle, struct linkfs_message *why)
 		p.at = 0;
 		r = each_object(compare_object, &p);
 		if (!r && !p.found)
-			r = lk_fail(why, LINKFS_ESCHEMA, p.name_known ? "%s has another definition of %s \"%.100s\"" :
-									 "%s has a %s \"%.100s\" that is not linkfs's",
-				    LK_DB_FILE, strcmp(p.type, "table") == 0 || strcmp(p.type, "index") == 0 ||
-							 strcmp(p.type, "view") == 0 || strcmp(p.type, "trigger") == 0 ?
-						 p.type : "schema entry",
+			r = lk_fail(why, LINKFS_ESCHEMA,
+				    p.name_known ? "%s has another definition of %s \"%.100s\""
+						 : "%s has a %s \"%.100s\" that is not linkfs's",
+				    LK_DB_FILE,
+				    strcmp(p.type, "table") == 0 || strcmp(p.type, "index") == 0 ||
+						    strcmp(p.type, "view") == 0 || strcmp(p.type, "trigger") == 0
+					    ? p.type
+					    : "schema entry",
 				    p.name);
 	}
 	if (!r && code != SQLITE_DONE)

@@ -100,8 +100,7 @@ static int read_got(sqlite3_stmt *stmt, const struct lk_table *table, const void
 	return 0;
 }
 
-int lk_sqlite_get(struct lk_db *base, const struct lk_table *table, const void *key, void *record,
-		  struct lk_buf *bytes)
+int lk_sqlite_get(struct lk_db *base, const struct lk_table *table, const void *key, void *record, struct lk_buf *bytes)
 {
 	struct lk_sqlite *db = lk_sqlite_of(base);
 	sqlite3_stmt *stmt;

@@ -252,7 +252,7 @@ static int range_text(struct lk_buf *out, const struct lk_scan *scan, const uint
 
 int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan)
 {
-	uint8_t columns[LK_COLUMNS_MAX];
+	uint8_t columns[LK_COLUMNS_MAX] = {0};
 	uint8_t count = lk_sql_order(scan->table, scan->index, columns);
 	int r = select_text(out, scan);
 	if (!r && scan->equal + scan->ranged > 0)

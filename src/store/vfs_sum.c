@@ -1,5 +1,5 @@
 /*
- * vfs_sum.c - page checksums below SQLite (V3).
+ * vfs_sum.c - page checksums below SQLite (V3): the files. vfs_layer.c is the layer that opens them.
  * Layer: store. Main database and WAL files are wrapped; journals and temporary files are the unix layer's own.
  *
  * The WAL. SQLite writes a frame as two writes: 24 bytes of header, which hold SQLite's own checksum over the page as it
@@ -28,7 +28,7 @@ struct sum_file {
 	enum kind kind;
 	struct sum_file *db; /* of a WAL: its database */
 	struct lk_space *space;
-	const char *name; /* of a database; SQLite keeps it as long as the file is open */
+	const char *name;  /* of a database; SQLite keeps it as long as the file is open */
 	int64_t header_at; /* of a WAL: offset of the frame header kept in header, to be written with its page; or -1 */
 	uint8_t header[LK_FRAME_HEADER];
 	/* Of a WAL: frames gathered for one write. Nobody reads them before xSync: SQLite publishes frames after it. */
@@ -217,7 +217,8 @@ static int rewrite_page(struct sum_file *f, const void *buf, int64_t offset)
 	uint8_t header[LK_FRAME_HEADER], page[LK_PAGE_SIZE];
 	int code = wal_flush(f);
 	if (!code)
-		code = real(&f->base)->pMethods->xRead(real(&f->base), header, LK_FRAME_HEADER, offset - LK_FRAME_HEADER);
+		code = real(&f->base)->pMethods->xRead(real(&f->base), header, LK_FRAME_HEADER,
+						       offset - LK_FRAME_HEADER);
 	if (code)
 		return code;
 	memcpy(page, buf, LK_PAGE_SIZE);
@@ -232,7 +233,8 @@ static int wal_write(sqlite3_file *file, const void *buf, int amount, sqlite3_in
 	if (is_page(amount, offset)) {
 		int code = learn_order(f);
 		if (!code)
-			code = f->header_at == offset - LK_FRAME_HEADER ? write_frame(f, buf) : rewrite_page(f, buf, offset);
+			code = f->header_at == offset - LK_FRAME_HEADER ? write_frame(f, buf)
+									: rewrite_page(f, buf, offset);
 		if (!code && space && (uint64_t)offset + LK_PAGE_SIZE > space->wal_used)
 			space->wal_used = (uint64_t)offset + LK_PAGE_SIZE;
 		return code;
@@ -386,29 +388,23 @@ static int shm_unmap(sqlite3_file *file, int delete)
 	return real(file)->pMethods->xShmUnmap(real(file), delete);
 }
 
-#define SHARED_METHODS                                                                                               \
-	.iVersion = 2, .xClose = file_close, .xTruncate = file_truncate, .xSync = file_sync, .xFileSize = file_size, \
-	.xLock = file_lock, .xUnlock = file_unlock, .xCheckReservedLock = file_check_lock,                           \
-	.xFileControl = file_control, .xSectorSize = file_sector_size,                                               \
-	.xDeviceCharacteristics = file_characteristics, .xShmMap = shm_map, .xShmLock = shm_lock,                    \
-	.xShmBarrier = shm_barrier, .xShmUnmap = shm_unmap
+#define SHARED_METHODS                                                                                                 \
+	.iVersion = 2, .xClose = file_close, .xTruncate = file_truncate, .xSync = file_sync, .xFileSize = file_size,   \
+	.xLock = file_lock, .xUnlock = file_unlock, .xCheckReservedLock = file_check_lock,                             \
+	.xFileControl = file_control, .xSectorSize = file_sector_size, .xDeviceCharacteristics = file_characteristics, \
+	.xShmMap = shm_map, .xShmLock = shm_lock, .xShmBarrier = shm_barrier, .xShmUnmap = shm_unmap
 
 /* Version 2: no xFetch, so that nothing is ever mapped past the checksums. */
 static const sqlite3_io_methods db_methods = {SHARED_METHODS, .xRead = db_read, .xWrite = db_write};
 static const sqlite3_io_methods wal_methods = {SHARED_METHODS, .xRead = wal_read, .xWrite = wal_write};
 
-/* ---- the layer --------------------------------------------------------------------------------------------------------- */
-
-static sqlite3_vfs *base_of(sqlite3_vfs *vfs)
+int lk_sum_file_size(const sqlite3_vfs *base)
 {
-	return vfs->pAppData;
+	return (int)sizeof(struct sum_file) + base->szOsFile;
 }
 
-static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out_flags)
+int lk_sum_file_open(sqlite3_vfs *base, const char *name, sqlite3_file *file, int flags, int *out_flags)
 {
-	sqlite3_vfs *base = base_of(vfs);
-	if (!(flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)))
-		return base->xOpen(base, name, file, flags, out_flags);
 	struct sum_file *f = sum_of(file);
 	memset(f, 0, sizeof(*f));
 	f->kind = flags & SQLITE_OPEN_WAL ? WAL : MAIN_DB;
@@ -423,97 +419,4 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 		return code;
 	f->base.pMethods = f->kind == WAL ? &wal_methods : &db_methods;
 	return code;
-}
-
-#define WAL_SUFFIX "-wal"
-
-/* SQLite deletes the WAL when the last connection has moved it into the database. The file stays, as the reserve for the
- * next owner (a full disk must not lock its user out of deleting): a WAL without a valid header holds nothing. */
-static int retire_wal(const char *name)
-{
-	static const uint8_t zeros[LK_WAL_HEADER];
-	int fd = open(name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? SQLITE_OK : SQLITE_IOERR_DELETE;
-	off_t size = lseek(fd, 0, SEEK_END);
-	int r = size > 0 ? lk_pwrite_all(fd, zeros, sizeof(zeros), 0) : 0;
-	if (close(fd))
-		r = LINKFS_EIO;
-	return r ? SQLITE_IOERR_DELETE : SQLITE_OK;
-}
-
-static int vfs_delete(sqlite3_vfs *vfs, const char *name, int sync_dir)
-{
-	size_t len = strlen(name), end = sizeof(WAL_SUFFIX) - 1;
-	if (len > end && strcmp(name + len - end, WAL_SUFFIX) == 0)
-		return retire_wal(name);
-	return base_of(vfs)->xDelete(base_of(vfs), name, sync_dir);
-}
-
-static int vfs_access(sqlite3_vfs *vfs, const char *name, int flags, int *out)
-{
-	return base_of(vfs)->xAccess(base_of(vfs), name, flags, out);
-}
-
-static int vfs_full_pathname(sqlite3_vfs *vfs, const char *name, int size, char *out)
-{
-	return base_of(vfs)->xFullPathname(base_of(vfs), name, size, out);
-}
-
-static int vfs_randomness(sqlite3_vfs *vfs, int size, char *out)
-{
-	return base_of(vfs)->xRandomness(base_of(vfs), size, out);
-}
-
-static int vfs_sleep(sqlite3_vfs *vfs, int us)
-{
-	return base_of(vfs)->xSleep(base_of(vfs), us);
-}
-
-static int vfs_current_time(sqlite3_vfs *vfs, double *out)
-{
-	return base_of(vfs)->xCurrentTime(base_of(vfs), out);
-}
-
-static int vfs_last_error(sqlite3_vfs *vfs, int size, char *out)
-{
-	return base_of(vfs)->xGetLastError(base_of(vfs), size, out);
-}
-
-static int vfs_current_time64(sqlite3_vfs *vfs, sqlite3_int64 *out)
-{
-	return base_of(vfs)->xCurrentTimeInt64(base_of(vfs), out);
-}
-
-/* SQLite keeps a pointer to a registered layer for good: one per process, never changed after its registration. */
-static sqlite3_vfs layer = {
-	.iVersion = 2,
-	.zName = "linkfs",
-	.xOpen = vfs_open,
-	.xDelete = vfs_delete,
-	.xAccess = vfs_access,
-	.xFullPathname = vfs_full_pathname,
-	.xRandomness = vfs_randomness,
-	.xSleep = vfs_sleep,
-	.xCurrentTime = vfs_current_time,
-	.xGetLastError = vfs_last_error,
-	.xCurrentTimeInt64 = vfs_current_time64,
-};
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static bool registered;
-
-static void register_layer(void)
-{
-	sqlite3_vfs *base = sqlite3_vfs_find("unix");
-	if (!base || base->iVersion < 2)
-		return;
-	layer.szOsFile = (int)sizeof(struct sum_file) + base->szOsFile;
-	layer.mxPathname = base->mxPathname;
-	layer.pAppData = base;
-	registered = sqlite3_vfs_register(&layer, 0) == SQLITE_OK;
-}
-
-const char *lk_vfs_sum(void)
-{
-	return pthread_once(&once, register_layer) == 0 && registered ? layer.zName : NULL;
 }

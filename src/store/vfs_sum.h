@@ -35,7 +35,7 @@ struct lk_space {
 	uint64_t wal_used;      /* bytes written since the WAL began anew */
 	uint64_t wal_allocated; /* bytes that writes to the WAL cannot lack */
 	uint64_t db_allocated;
-	bool no_fallocate;      /* the host has none: zeros are written */
+	bool no_fallocate; /* the host has none: zeros are written */
 };
 
 /* File control: hands a struct lk_space to the main database file of a connection, for it and its WAL. */
@@ -43,6 +43,10 @@ struct lk_space {
 
 /* The name to open with; registers the layer once per process. NULL when it cannot. */
 const char *lk_vfs_sum(void);
+
+/* A wrapped file: how much memory it takes with base's behind it, and its xOpen. */
+int lk_sum_file_size(const sqlite3_vfs *base);
+int lk_sum_file_open(sqlite3_vfs *base, const char *name, sqlite3_file *file, int flags, int *out_flags);
 
 /* Allocates bytes from to to of the file: its length may grow where the host has no fallocate. */
 int lk_space_allocate(struct lk_space *space, int fd, uint64_t from, uint64_t to);

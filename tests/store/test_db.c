@@ -130,15 +130,16 @@ static void every_table_every_operation(void **in)
 static void bytes_of_every_length(void **in)
 {
 	struct state *s = *in;
-	static const size_t lengths[] = {0, 1, 2, 127, 128, 255, 2048, 4000, 4040, 4041, 4079, 4080, 4096, 8192, 16384, 65535,
-					 65536, 70000};
+	static const size_t lengths[] = {0,    1,    2,    127,  128,  255,   2048,  4000,  4040,
+					 4041, 4079, 4080, 4096, 8192, 16384, 65535, 65536, 70000};
 	uint8_t *content = malloc(70000);
 	assert_non_null(content);
 	for (size_t i = 0; i < 70000; i++)
 		content[i] = (uint8_t)lk_test_next(&s->random);
 	assert_int_equal(s->db->ops->begin(s->db), 0);
 	for (size_t i = 0; i < LK_ARRAY_LEN(lengths); i++) {
-		struct lk_xattr x = {.ino = (int64_t)i, .name = {content, LK_MIN(lengths[i], (size_t)255)},
+		struct lk_xattr x = {.ino = (int64_t)i,
+				     .name = {content, LK_MIN(lengths[i], (size_t)255)},
 				     .value = {content, lengths[i]}};
 		assert_int_equal(lk_db_put(s->db, T(XATTR), &x), 0);
 		check_get(s, T(XATTR), &x);
@@ -147,7 +148,8 @@ static void bytes_of_every_length(void **in)
 	assert_int_equal(s->db->ops->checkpoint(s->db, true), 0);
 	reopen(s, 0);
 	for (size_t i = 0; i < LK_ARRAY_LEN(lengths); i++) {
-		struct lk_xattr x = {.ino = (int64_t)i, .name = {content, LK_MIN(lengths[i], (size_t)255)},
+		struct lk_xattr x = {.ino = (int64_t)i,
+				     .name = {content, LK_MIN(lengths[i], (size_t)255)},
 				     .value = {content, lengths[i]}};
 		check_get(s, T(XATTR), &x);
 		/* Without a buffer: the length alone. */
@@ -381,8 +383,9 @@ static void usage_counts(void **in)
 
 /* ---- random operations against the model -------------------------------------------------------------------------------- */
 
-static const enum lk_table_id model_tables[] = {LK_T_INODE, LK_T_DIRENT, LK_T_XATTR, LK_T_BIND, LK_T_COMPONENT,
-						LK_T_INLINE, LK_T_DIRENT_OLD, LK_T_EXTENT_OLD, LK_T_XATTR_OLD};
+static const enum lk_table_id model_tables[] = {LK_T_INODE,      LK_T_DIRENT,     LK_T_XATTR,
+						LK_T_BIND,       LK_T_COMPONENT,  LK_T_INLINE,
+						LK_T_DIRENT_OLD, LK_T_EXTENT_OLD, LK_T_XATTR_OLD};
 
 static void random_scan(struct state *s, struct model *m, const struct lk_table *table, const void *from)
 {

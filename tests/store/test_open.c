@@ -98,13 +98,15 @@ static void another_column(void **in)
 
 static void another_definition(void **in)
 {
-	change(*in, "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = 'inode'");
+	change(*in, "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = "
+		    "'inode'");
 	refused(*in, LINKFS_ESCHEMA, "inode");
 }
 
 static void sql_that_does_not_parse(void **in)
 {
-	change(*in, "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE inode(((' WHERE name = 'inode'");
+	change(*in, "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE inode(((' WHERE name = "
+		    "'inode'");
 	struct lk_db *db = NULL;
 	int r = lk_db_open_sqlite(*in, 0, &db, NULL);
 	assert_true(r == LINKFS_ECORRUPT || r == LINKFS_ESCHEMA);
@@ -112,8 +114,9 @@ static void sql_that_does_not_parse(void **in)
 
 static void a_table_twice(void **in)
 {
-	change(*in, "PRAGMA writable_schema=ON; INSERT INTO sqlite_schema SELECT type, name, tbl_name, rootpage, sql FROM "
-		    "sqlite_schema WHERE name = 'bind_by_source'");
+	change(*in,
+	       "PRAGMA writable_schema=ON; INSERT INTO sqlite_schema SELECT type, name, tbl_name, rootpage, sql FROM "
+	       "sqlite_schema WHERE name = 'bind_by_source'");
 	struct lk_db *db = NULL;
 	int r = lk_db_open_sqlite(*in, 0, &db, NULL);
 	assert_true(r == LINKFS_ECORRUPT || r == LINKFS_ESCHEMA);
@@ -164,8 +167,9 @@ static void a_newer_format_in_the_wal(void **in)
 
 static void no_database_at_all(void **in)
 {
-	static uint8_t text[] = "This is a text and no database, though it is longer than a database's header of one hundred "
-				"bytes, which is read first.";
+	static uint8_t text[] =
+		"This is a text and no database, though it is longer than a database's header of one hundred "
+		"bytes, which is read first.";
 	char path[4200], other[4200];
 	struct file_bytes b = {text, sizeof(text)};
 	(void)snprintf(path, sizeof(path), "%s/meta.db", (char *)*in);
@@ -208,7 +212,8 @@ static void create_does_not_overwrite(void **in)
 /* STRICT keeps such rows out; one that was smuggled in is told as damage, and only where it is. */
 static void a_value_of_the_wrong_type(void **in)
 {
-	change(*in, "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE name = 'inode'");
+	change(*in, "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE "
+		    "name = 'inode'");
 	change(*in, "UPDATE inode SET size = 'big' WHERE ino = 7; UPDATE inode SET uid = 1.5 WHERE ino = 8");
 	change(*in, "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE name = 'inode'");
 	struct lk_db *db = NULL;

@@ -79,7 +79,8 @@ static int try_copy(struct state *s, int64_t *generation_out)
 	struct linkfs_message why;
 	int r = lk_db_open_sqlite(s->copy, 0, &db, &why);
 	if (r) {
-		assert_true(r == LINKFS_ECORRUPT || r == LINKFS_ENOTVOLUME || r == LINKFS_ENEWER || r == LINKFS_ESCHEMA);
+		assert_true(r == LINKFS_ECORRUPT || r == LINKFS_ENOTVOLUME || r == LINKFS_ENEWER ||
+			    r == LINKFS_ESCHEMA);
 		assert_true(strlen(why.text) > 0);
 		return r;
 	}
@@ -294,7 +295,8 @@ static void plain_sqlite_recovers_and_checkpoints_our_wal(void **in)
 	sqlite3 *handle = NULL;
 	sqlite3_stmt *stmt = NULL;
 	assert_int_equal(sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(handle, "SELECT value FROM counter WHERE id = 1", -1, &stmt, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_prepare_v2(handle, "SELECT value FROM counter WHERE id = 1", -1, &stmt, NULL),
+			 SQLITE_OK);
 	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
 	assert_int_equal(sqlite3_column_int64(stmt, 0), 3);
 	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);

@@ -62,8 +62,13 @@ static void name_of(int64_t ino, char name[40])
 
 static struct lk_dirent dirent_of(int64_t ino, int64_t generation, const char *name)
 {
-	return (struct lk_dirent){.dir = 1 + ino % 3, .hash = ino * 1001, .ord = ino % 2, .ino = ino, .type = 8,
-				  .name = {name, strlen(name)}, .born = generation};
+	return (struct lk_dirent){.dir = 1 + ino % 3,
+				  .hash = ino * 1001,
+				  .ord = ino % 2,
+				  .ino = ino,
+				  .type = 8,
+				  .name = {name, strlen(name)},
+				  .born = generation};
 }
 
 static void content_of(int64_t ino, int64_t generation, uint8_t *p, size_t len)
@@ -101,7 +106,8 @@ void volume_fill(struct lk_db *db, struct model *m, int64_t generation)
 	}
 	for (int64_t ino = 1; ino <= BIG_XATTRS; ino++) {
 		content_of(ino, generation, big, big_len(ino));
-		struct lk_xattr x = {.ino = ino, .name = {"user.big", 8}, .value = {big, big_len(ino)}, .born = generation};
+		struct lk_xattr x = {
+			.ino = ino, .name = {"user.big", 8}, .value = {big, big_len(ino)}, .born = generation};
 		put(db, m, T(XATTR), &x);
 	}
 	struct lk_counter c = {.id = 1, .value = generation};
@@ -179,7 +185,7 @@ int volume_check(struct lk_db *db, int64_t *generation_out)
 		lk_row_fn *fn;
 		int64_t rows;
 	} scans[] = {
-		{T(INODE), LK_BY_KEY, see_inode, INODES},     {T(DIRENT), LK_BY_KEY, see_dirent, INODES},
+		{T(INODE), LK_BY_KEY, see_inode, INODES},        {T(DIRENT), LK_BY_KEY, see_dirent, INODES},
 		{T(DIRENT), LK_DIRENT_BY_INO, see_name, INODES}, {T(INLINE), LK_BY_KEY, see_inline, INODES},
 		{T(XATTR), LK_BY_KEY, see_xattr, BIG_XATTRS},
 	};

@@ -46,7 +46,8 @@ static void fault_close(struct lk_db *base)
 	free(f);
 }
 
-static int fault_get(struct lk_db *db, const struct lk_table *table, const void *key, void *record, struct lk_buf *bytes)
+static int fault_get(struct lk_db *db, const struct lk_table *table, const void *key, void *record,
+		     struct lk_buf *bytes)
 {
 	int r = now(db, LK_FAULT_GET);
 	return r ? r : lk_db_get(fault_of(db)->inner, table, key, record, bytes);
@@ -76,11 +77,11 @@ static int fault_scan(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *f
 	return r ? r : lk_db_scan(fault_of(db)->inner, scan, fn, arg);
 }
 
-#define PLAIN(name, bit)                                                                                       \
-	static int fault_##name(struct lk_db *db)                                                              \
-	{                                                                                                      \
-		int r = now(db, bit);                                                                          \
-		return r ? r : fault_of(db)->inner->ops->name(fault_of(db)->inner);                            \
+#define PLAIN(name, bit)                                                                                               \
+	static int fault_##name(struct lk_db *db)                                                                      \
+	{                                                                                                              \
+		int r = now(db, bit);                                                                                  \
+		return r ? r : fault_of(db)->inner->ops->name(fault_of(db)->inner);                                    \
 	}
 PLAIN(begin, LK_FAULT_BEGIN)
 PLAIN(commit, LK_FAULT_COMMIT)

@@ -159,7 +159,8 @@ void model_random(struct lk_test_random *random, const struct lk_table *table, b
 		assert_int_equal(lk_buf_reserve(bytes, LK_MODEL_BYTES - bytes->len), 0);
 		b->p = bytes->p + bytes->len;
 		for (size_t k = 0; k < b->len; k++)
-			bytes->p[bytes->len++] = (uint8_t)(small ? lk_test_below(random, 2) * 255 : lk_test_next(random));
+			bytes->p[bytes->len++] =
+				(uint8_t)(small ? lk_test_below(random, 2) * 255 : lk_test_next(random));
 	}
 }
 
