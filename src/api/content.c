@@ -5,7 +5,8 @@
 #include "file.h"
 #include "volume.h"
 
-int linkfs_node_read(struct linkfs_volume *volume, uint64_t ino, uint64_t offset, void *buf, size_t size, size_t *done_out)
+int linkfs_node_read(struct linkfs_volume *volume, uint64_t ino, uint64_t offset, void *buf, size_t size,
+		     size_t *done_out)
 {
 	return lk_file_read(lk_volume_fs(volume), LK_VIEW_LIVE, ino, offset, buf, size, done_out);
 }
@@ -37,8 +38,8 @@ int linkfs_node_seek(struct linkfs_volume *volume, uint64_t ino, uint64_t offset
 	return lk_file_seek(lk_volume_fs(volume), LK_VIEW_LIVE, ino, offset, whence, out);
 }
 
-int linkfs_node_copy_range(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset,
-			   uint64_t to, uint64_t to_offset, uint64_t length, uint64_t *done_out)
+int linkfs_node_copy_range(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t from,
+			   uint64_t from_offset, uint64_t to, uint64_t to_offset, uint64_t length, uint64_t *done_out)
 {
 	return lk_file_copy_range(lk_volume_fs(volume), cred, from, from_offset, to, to_offset, length, done_out);
 }

@@ -32,7 +32,8 @@ int lk_ext_check(const struct lk_extent *row, uint64_t ino, struct lk_ext *out)
 					: row->disk_block < 0 || row->disk_block > LK_DISK_BLOCK_MAX ||
 						  row->count > LK_DISK_BLOCK_MAX + 1 - row->disk_block)
 		return LINKFS_ECORRUPT;
-	*out = (struct lk_ext){(uint64_t)row->file_block, (uint64_t)row->count, (uint64_t)row->disk_block, (uint32_t)row->codec};
+	*out = (struct lk_ext){(uint64_t)row->file_block, (uint64_t)row->count, (uint64_t)row->disk_block,
+			       (uint32_t)row->codec};
 	return 0;
 }
 
@@ -53,8 +54,11 @@ int lk_ext_rows_add(void *list, const void *record)
 
 int lk_ext_put(struct lk_op *op, uint64_t ino, const struct lk_ext *e, const uint8_t *sums, bool fresh)
 {
-	struct lk_extent row = {.ino = (int64_t)ino, .file_block = (int64_t)e->at, .disk_block = (int64_t)e->disk,
-				.count = (int64_t)e->count, .codec = (int64_t)e->codec};
+	struct lk_extent row = {.ino = (int64_t)ino,
+				.file_block = (int64_t)e->at,
+				.disk_block = (int64_t)e->disk,
+				.count = (int64_t)e->count,
+				.codec = (int64_t)e->codec};
 	if (e->codec == LK_CODEC_RAW)
 		row.sums = (struct lk_bytes){sums, (size_t)e->count * 8};
 	int r = fresh ? lk_txn_insert(op, LK_T_EXTENT, &row) : lk_txn_put(op, LK_T_EXTENT, &row);
@@ -97,7 +101,8 @@ static int map_row(void *arg, const void *record)
 	uint64_t from = LK_MAX(e.at, map->first), to = LK_MIN(end, m->last + 1);
 	if (from < to) {
 		struct lk_ext *piece = &map->piece[--m->from];
-		*piece = (struct lk_ext){from, to - from, lk_ext_allocated(e.codec) ? e.disk + (from - e.at) : 0, e.codec};
+		*piece = (struct lk_ext){from, to - from, lk_ext_allocated(e.codec) ? e.disk + (from - e.at) : 0,
+					 e.codec};
 		if (e.codec == LK_CODEC_RAW) {
 			const uint8_t *sums = (const uint8_t *)row->sums.p + (from - e.at) * 8;
 			for (uint64_t i = 0; i < piece->count; i++)
@@ -116,8 +121,12 @@ int lk_extent_map(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count
 	map->disk_end = 0;
 	struct mapping m = {map, ino, first + count - 1, UINT64_MAX, LK_MAP_BLOCKS};
 	struct lk_extent from = {.ino = (int64_t)ino, .file_block = (int64_t)m.last};
-	struct lk_scan scan = {.table = &lk_tables[LK_T_EXTENT], .index = LK_BY_KEY, .equal = 1, .ranged = 1,
-			       .reverse = true, .from = &from};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_EXTENT],
+			       .index = LK_BY_KEY,
+			       .equal = 1,
+			       .ranged = 1,
+			       .reverse = true,
+			       .from = &from};
 	int r = lk_txn_scan(op, &scan, map_row, &m);
 	if (r)
 		return r;
@@ -146,8 +155,13 @@ static int found_row(void *arg, const void *record)
 static int find_at_or_below(struct lk_op *op, uint64_t ino, uint64_t block, struct found *f)
 {
 	struct lk_extent from = {.ino = (int64_t)ino, .file_block = (int64_t)block};
-	struct lk_scan scan = {.table = &lk_tables[LK_T_EXTENT], .index = LK_BY_KEY, .equal = 1, .ranged = 1,
-			       .reverse = true, .from = &from, .limit = 1};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_EXTENT],
+			       .index = LK_BY_KEY,
+			       .equal = 1,
+			       .ranged = 1,
+			       .reverse = true,
+			       .from = &from,
+			       .limit = 1};
 	*f = (struct found){.ino = ino};
 	return lk_txn_scan(op, &scan, found_row, f);
 }
@@ -193,7 +207,8 @@ static int span_row(void *arg, const void *record)
 	return 0;
 }
 
-int lk_extent_span(struct lk_op *op, uint64_t ino, uint64_t first, uint64_t count, uint32_t max_rows, uint64_t *span_out)
+int lk_extent_span(struct lk_op *op, uint64_t ino, uint64_t first, uint64_t count, uint32_t max_rows,
+		   uint64_t *span_out)
 {
 	struct lk_ext e;
 	int r = lk_extent_find(op, ino, first, &e);
@@ -202,8 +217,12 @@ int lk_extent_span(struct lk_op *op, uint64_t ino, uint64_t first, uint64_t coun
 	struct span s = {ino, lk_ext_end(&e), first + count, max_rows};
 	if (s.end < s.limit && max_rows > 1) {
 		struct lk_extent from = {.ino = (int64_t)ino, .file_block = (int64_t)s.end};
-		struct lk_scan scan = {.table = &lk_tables[LK_T_EXTENT], .index = LK_BY_KEY, .equal = 1, .ranged = 1,
-				       .from = &from, .limit = max_rows - 1};
+		struct lk_scan scan = {.table = &lk_tables[LK_T_EXTENT],
+				       .index = LK_BY_KEY,
+				       .equal = 1,
+				       .ranged = 1,
+				       .from = &from,
+				       .limit = max_rows - 1};
 		r = lk_txn_scan(op, &scan, span_row, &s);
 	}
 	if (r == 0)
@@ -222,7 +241,8 @@ int lk_extent_count(struct lk_op *op, uint64_t ino, uint64_t from, uint64_t *row
 {
 	uint64_t rows = 0;
 	struct lk_extent key = {.ino = (int64_t)ino, .file_block = (int64_t)from};
-	struct lk_scan scan = {.table = &lk_tables[LK_T_EXTENT], .index = LK_BY_KEY, .equal = 1, .ranged = 1, .from = &key};
+	struct lk_scan scan = {
+		.table = &lk_tables[LK_T_EXTENT], .index = LK_BY_KEY, .equal = 1, .ranged = 1, .from = &key};
 	int r = lk_txn_scan(op, &scan, count_row, &rows);
 	if (r == 0)
 		*rows_out = rows;

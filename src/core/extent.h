@@ -14,7 +14,7 @@
 
 /* A stretch of file blocks that one row maps, or shall map. */
 struct lk_ext {
-	uint64_t at;   /* first file block */
+	uint64_t at; /* first file block */
 	uint64_t count;
 	uint64_t disk; /* first disk block; 0 for a hole */
 	uint32_t codec;
@@ -25,8 +25,9 @@ struct lk_map {
 	uint64_t first;
 	uint32_t count; /* asked for; at most LK_MAP_BLOCKS */
 	uint32_t pieces;
-	uint64_t end;      /* of the last row that begins at or before the range's last block: E if that is less than the range's end */
-	uint64_t disk_end; /* the disk block after that row's last; 0 for a hole */
+	uint64_t
+		end; /* of the last row that begins at or before the range's last block: E if that is less than the range's end */
+	uint64_t disk_end;                  /* the disk block after that row's last; 0 for a hole */
 	struct lk_ext piece[LK_MAP_BLOCKS]; /* clipped to the range, ascending */
 	uint64_t sums[LK_MAP_BLOCKS];       /* by block of the range, where the codec is RAW */
 };
@@ -40,19 +41,21 @@ int lk_extent_end(struct lk_op *op, uint64_t ino, uint64_t *end_out);
 /* How many rows begin at or after block from. */
 int lk_extent_count(struct lk_op *op, uint64_t ino, uint64_t from, uint64_t *rows_out);
 /* How many blocks from first on, at most count, at most max_rows rows cover. first lies below E. */
-int lk_extent_span(struct lk_op *op, uint64_t ino, uint64_t first, uint64_t count, uint32_t max_rows, uint64_t *span_out);
+int lk_extent_span(struct lk_op *op, uint64_t ino, uint64_t first, uint64_t count, uint32_t max_rows,
+		   uint64_t *span_out);
 
 /* A part of a new mapping. */
 struct lk_seg {
 	uint64_t count;
 	uint64_t disk;
 	uint32_t codec;
-	bool kept;            /* the row that is replaced names the same disk blocks: they are not given up */
+	bool kept;           /* the row that is replaced names the same disk blocks: they are not given up */
 	const uint8_t *sums; /* RAW: 8 bytes a block, as in the row */
 };
 /* Replaces the mapping of the file blocks from first on by segs; fills with a hole when first lies past E. Blocks no
  * longer named lose a reference; the new ones have theirs already. Keeps inode->blocks; does not put. */
-int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, const struct lk_seg *segs, uint32_t seg_count);
+int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, const struct lk_seg *segs,
+		      uint32_t seg_count);
 /* Cuts the rows from block from on away, from the end backwards, at most max_rows; says if more are left. */
 int lk_extent_trim(struct lk_op *op, struct lk_inode *inode, uint64_t from, uint32_t max_rows, bool *more_out);
 /* Moves the rows from block from on (a row begins there, or none is left) by delta blocks; downwards over a gap made by erasing. */

@@ -17,8 +17,8 @@ static const struct lk_table *const extent_table = &lk_tables[LK_T_EXTENT];
 static int collect(struct lk_op *op, uint64_t ino, uint64_t first, uint64_t end, struct lk_ext_rows *l)
 {
 	struct lk_extent from = {.ino = (int64_t)ino, .file_block = (int64_t)end};
-	struct lk_scan scan = {.table = extent_table, .index = LK_BY_KEY, .equal = 1, .ranged = 1, .reverse = true,
-			       .from = &from};
+	struct lk_scan scan = {
+		.table = extent_table, .index = LK_BY_KEY, .equal = 1, .ranged = 1, .reverse = true, .from = &from};
 	l->stop = first;
 	int r = lk_txn_scan(op, &scan, lk_ext_rows_add, l);
 	if (r)
@@ -86,9 +86,8 @@ static uint64_t joins(const struct build *b, const struct lk_ext *part, bool who
 		return part->count;
 	if (row->disk + row->count != part->disk)
 		return 0;
-	uint64_t room = part->codec == LK_CODEC_RAW
-				? LK_EXTENT_BLOCKS_MAX - row->count
-				: LK_GROUP_BLOCKS - row->disk % LK_GROUP_BLOCKS - row->count;
+	uint64_t room = part->codec == LK_CODEC_RAW ? LK_EXTENT_BLOCKS_MAX - row->count
+						    : LK_GROUP_BLOCKS - row->disk % LK_GROUP_BLOCKS - row->count;
 	if (part->count > room && whole)
 		return 0;
 	return LK_MIN(part->count, room);
@@ -199,7 +198,8 @@ static int compose(struct build *b, uint64_t first, uint64_t end, const struct l
 	return r ? r : build_end(b);
 }
 
-int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, const struct lk_seg *segs, uint32_t seg_count)
+int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, const struct lk_seg *segs,
+		      uint32_t seg_count)
 {
 	uint64_t ino = (uint64_t)inode->ino, end = first;
 	int64_t added = 0;
@@ -229,7 +229,8 @@ int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, 
 	return r;
 }
 
-static int trim_row(struct lk_op *op, struct lk_inode *inode, const struct lk_ext_rows *l, const struct lk_ext_row *o, uint64_t from)
+static int trim_row(struct lk_op *op, struct lk_inode *inode, const struct lk_ext_rows *l, const struct lk_ext_row *o,
+		    uint64_t from)
 {
 	struct lk_ext keep = o->e;
 	keep.count = o->e.at < from ? from - o->e.at : 0;
@@ -246,8 +247,13 @@ int lk_extent_trim(struct lk_op *op, struct lk_inode *inode, uint64_t from, uint
 {
 	struct lk_ext_rows l = {0};
 	struct lk_extent top = {.ino = inode->ino, .file_block = INT64_MAX};
-	struct lk_scan scan = {.table = extent_table, .index = LK_BY_KEY, .equal = 1, .ranged = 1, .reverse = true,
-			       .from = &top, .limit = max_rows};
+	struct lk_scan scan = {.table = extent_table,
+			       .index = LK_BY_KEY,
+			       .equal = 1,
+			       .ranged = 1,
+			       .reverse = true,
+			       .from = &top,
+			       .limit = max_rows};
 	l.stop = from;
 	int r = lk_txn_scan(op, &scan, lk_ext_rows_add, &l);
 	size_t n = lk_ext_rows_count(&l);
@@ -269,8 +275,14 @@ static int shift_batch(struct lk_op *op, uint64_t ino, bool down, uint64_t from,
 	l->sums.len = 0;
 	l->ascending = !down;
 	struct lk_extent key = {.ino = (int64_t)ino, .file_block = (int64_t)from};
-	struct lk_scan scan = {.table = extent_table, .index = LK_BY_KEY, .equal = 1, .ranged = 1, .exclusive = down,
-			       .reverse = down, .from = &key, .limit = SHIFT_ROWS};
+	struct lk_scan scan = {.table = extent_table,
+			       .index = LK_BY_KEY,
+			       .equal = 1,
+			       .ranged = 1,
+			       .exclusive = down,
+			       .reverse = down,
+			       .from = &key,
+			       .limit = SHIFT_ROWS};
 	return lk_txn_scan(op, &scan, lk_ext_rows_add, l);
 }
 
@@ -339,8 +351,13 @@ int lk_extent_split(struct lk_op *op, uint64_t ino, uint64_t block)
 {
 	struct lk_ext_rows l = {0};
 	struct lk_extent from = {.ino = (int64_t)ino, .file_block = (int64_t)block};
-	struct lk_scan scan = {.table = extent_table, .index = LK_BY_KEY, .equal = 1, .ranged = 1, .reverse = true,
-			       .from = &from, .limit = 1};
+	struct lk_scan scan = {.table = extent_table,
+			       .index = LK_BY_KEY,
+			       .equal = 1,
+			       .ranged = 1,
+			       .reverse = true,
+			       .from = &from,
+			       .limit = 1};
 	int r = lk_txn_scan(op, &scan, lk_ext_rows_add, &l);
 	if (r == 0 && lk_ext_rows_count(&l)) {
 		const struct lk_ext_row *o = lk_ext_rows_at(&l, 0);

@@ -189,7 +189,8 @@ struct reading {
 };
 
 /* Bytes [from, to) of file blocks first.. of one piece, from the disk into the caller's buffer. */
-static int read_blocks(struct lk_fs *fs, const struct reading *q, uint64_t at, uint32_t count, uint64_t disk, uint8_t *buf)
+static int read_blocks(struct lk_fs *fs, const struct reading *q, uint64_t at, uint32_t count, uint64_t disk,
+		       uint8_t *buf)
 {
 	const uint64_t *sums = &q->map.sums[at - q->map.first];
 	uint64_t begin = at * LK_BLOCK_SIZE, end = begin + (uint64_t)count * LK_BLOCK_SIZE;
@@ -228,7 +229,8 @@ static int read_pieces(struct lk_fs *fs, const struct reading *q, uint8_t *buf)
 			memset(buf + (from - q->offset), 0, (size_t)(to - from));
 			continue;
 		}
-		while (i < q->map.pieces && q->map.piece[i].codec == LK_CODEC_RAW && q->map.piece[i].disk == disk + count)
+		while (i < q->map.pieces && q->map.piece[i].codec == LK_CODEC_RAW &&
+		       q->map.piece[i].disk == disk + count)
 			count += q->map.piece[i++].count;
 		while (r == 0 && count) {
 			uint64_t n = count;
@@ -294,7 +296,8 @@ static int read_some(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offs
 	return r;
 }
 
-int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size, size_t *done_out)
+int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size,
+		 size_t *done_out)
 {
 	uint8_t *to = buf;
 	size_t done = 0;
@@ -309,7 +312,7 @@ int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, 
 	} while (done < size);
 	if (r && done == 0)
 		return r;
-	if (atime && size)
+	if (atime && size && offset < LINKFS_FILE_SIZE_MAX)
 		lk_atime_touch(fs, ino);
 	*done_out = done;
 	return 0;
@@ -349,8 +352,8 @@ static int seek_extents(struct lk_op *op, const struct lk_inode *inode, uint64_t
 	struct seeking s = {(uint64_t)inode->ino, e.at, e.at + e.count, data, (e.codec == LK_CODEC_RAW) == data};
 	if (!s.found) {
 		struct lk_extent from = {.ino = inode->ino, .file_block = (int64_t)s.end};
-		struct lk_scan scan = {.table = &lk_tables[LK_T_EXTENT], .index = LK_BY_KEY, .equal = 1, .ranged = 1,
-				       .from = &from};
+		struct lk_scan scan = {
+			.table = &lk_tables[LK_T_EXTENT], .index = LK_BY_KEY, .equal = 1, .ranged = 1, .from = &from};
 		r = lk_txn_scan(op, &scan, seek_row, &s);
 		if (r)
 			return r;

@@ -11,14 +11,15 @@
  * further steps of a large truncation). Sets size, blocks, times; does not put. */
 int lk_file_resize(struct lk_op *op, struct lk_inode *inode, uint64_t size);
 
-int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size, size_t *done_out);
+int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size,
+		 size_t *done_out);
 int lk_file_write(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,
 		  size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out);
 int lk_file_allocate(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint32_t mode, uint64_t offset,
 		     uint64_t length);
 int lk_file_seek(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, int whence, uint64_t *out);
-int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset, uint64_t to,
-		       uint64_t to_offset, uint64_t length, uint64_t *done_out);
+int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset,
+		       uint64_t to, uint64_t to_offset, uint64_t length, uint64_t *done_out);
 /* One step of a truncation that needs several (LK_INODE_TRIM); 0 when there is none. */
 int lk_file_trim_step(struct lk_op *op, uint64_t ino, bool *more_out);
 /* Finishes a long operation that a crash cut off. */

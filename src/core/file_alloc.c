@@ -33,8 +33,11 @@ static int begin(struct change *c, struct lk_op *op, uint32_t more, struct lk_in
 
 static int punch_intent(struct lk_op *op, uint64_t ino, uint64_t from, uint64_t to)
 {
-	struct lk_intent row = {.id = LK_INTENT_ID(LK_INTENT_PUNCH, ino), .kind = LK_INTENT_PUNCH, .ino = (int64_t)ino,
-				.from = (int64_t)from, .to = (int64_t)to};
+	struct lk_intent row = {.id = LK_INTENT_ID(LK_INTENT_PUNCH, ino),
+				.kind = LK_INTENT_PUNCH,
+				.ino = (int64_t)ino,
+				.from = (int64_t)from,
+				.to = (int64_t)to};
 	if (from < to)
 		return lk_txn_put(op, LK_T_INTENT, &row);
 	int r = lk_txn_erase(op, LK_T_INTENT, &row);
@@ -203,7 +206,8 @@ static int find_need(struct lk_op *op, struct change *c, uint64_t *at, uint64_t 
 static int fill_reserve(struct lk_fs *fs, uint64_t *count, struct lk_run *runs, uint32_t *run_count)
 {
 	int r;
-	while ((r = lk_alloc_reserve(fs->alloc, (uint32_t)*count, 0, runs, FILL_RUNS, run_count)) == LINKFS_ENOSPC && *count > 1)
+	while ((r = lk_alloc_reserve(fs->alloc, (uint32_t)*count, 0, runs, FILL_RUNS, run_count)) == LINKFS_ENOSPC &&
+	       *count > 1)
 		*count /= 2;
 	return r;
 }
@@ -419,8 +423,13 @@ int lk_file_allocate(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t 
 	default:
 		return LINKFS_EOPNOTSUPP;
 	}
-	struct change c = {.fs = fs, .cred = cred, .ino = ino, .offset = offset, .end = offset + length,
-			   .keep = mode & LINKFS_ALLOC_KEEP_SIZE, .zero = mode & LINKFS_ALLOC_ZERO};
+	struct change c = {.fs = fs,
+			   .cred = cred,
+			   .ino = ino,
+			   .offset = offset,
+			   .end = offset + length,
+			   .keep = mode & LINKFS_ALLOC_KEEP_SIZE,
+			   .zero = mode & LINKFS_ALLOC_ZERO};
 	unsigned tries = 0;
 	int r = lk_node_lock(fs, ino);
 	if (r)

@@ -13,6 +13,7 @@ struct copy {
 	const struct linkfs_cred *cred;
 	uint64_t from, from_offset, to, to_offset, length;
 	uint8_t *buf;
+	bool atime; /* the source's is due (M9) */
 };
 
 /* Linux's generic_copy_file_checks(). *length_out: what there is to copy. */
@@ -45,6 +46,7 @@ static int check(struct copy *c, bool *settle)
 		    c->from_offset < c->to_offset + c->length)
 			r = LINKFS_EINVAL;
 		*settle = to.flags & LK_INODE_TRIM;
+		c->atime = lk_atime_due(c->fs, &from, op.now_ns);
 	}
 	return lk_op_end(&op, r);
 }
@@ -55,7 +57,8 @@ static int share_map(struct lk_op *op, const struct lk_map *map, struct lk_seg *
 	for (uint32_t i = 0; i < map->pieces; i++) {
 		const struct lk_ext *p = &map->piece[i];
 		bool raw = p->codec == LK_CODEC_RAW;
-		segs[i] = (struct lk_seg){.count = p->count, .disk = raw ? p->disk : 0,
+		segs[i] = (struct lk_seg){.count = p->count,
+					  .disk = raw ? p->disk : 0,
 					  .codec = raw ? LK_CODEC_RAW : LK_CODEC_HOLE,
 					  .sums = sums + (p->at - map->first) * 8};
 		int r = raw ? lk_share_add(op, p->disk, p->count) : 0;
@@ -155,14 +158,16 @@ static int copy_locked(struct copy *c, uint64_t *done_out)
 	}
 	if (r && done == 0)
 		return r;
+	if (done && c->atime)
+		lk_atime_touch(c->fs, c->from);
 	*done_out = done;
 	return 0;
 }
 
-int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset, uint64_t to,
-		       uint64_t to_offset, uint64_t length, uint64_t *done_out)
+int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset,
+		       uint64_t to, uint64_t to_offset, uint64_t length, uint64_t *done_out)
 {
-	struct copy c = {fs, cred, from, from_offset, to, to_offset, length, NULL};
+	struct copy c = {fs, cred, from, from_offset, to, to_offset, length, NULL, false};
 	int r = lk_node_lock2(fs, from, to);
 	if (r)
 		return r;

@@ -55,7 +55,7 @@ int lk_file_settle(struct lk_fs *fs, uint64_t ino);
 bool lk_file_again(struct lk_fs *fs, int r, bool host, unsigned *tries);
 
 /* lk_file_write() with the node locked. */
-int lk_file_write_locked(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,
-			 size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out);
+int lk_file_write_locked(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset,
+			 const void *buf, size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out);
 
 #endif

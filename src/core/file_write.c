@@ -38,8 +38,8 @@ struct writing {
 	bool settle;    /* a truncation must be finished first */
 
 	uint64_t first;
-	uint32_t blocks, fresh; /* in the range; of them to be reserved */
-	uint32_t replaced;      /* of those, in the place of blocks that nobody else names */
+	uint32_t blocks, fresh;   /* in the range; of them to be reserved */
+	uint32_t replaced;        /* of those, in the place of blocks that nobody else names */
 	struct lk_buf want, segs; /* struct lk_seg: stretches as found, then with disk blocks */
 	struct lk_run few[INLINE_RUNS], *runs;
 	uint32_t run_count, used; /* runs before used are the op's business */
@@ -372,7 +372,8 @@ static int put_rows(struct lk_op *op, struct writing *w)
 	if (r == 0 && w->offset > (uint64_t)inode.size && lk_block_of((uint64_t)inode.size) < w->first)
 		r = lk_file_clean_tail(op, &inode);
 	if (r == 0)
-		r = lk_extent_replace(op, &inode, w->first, (void *)w->segs.p, (uint32_t)(w->segs.len / sizeof(struct lk_seg)));
+		r = lk_extent_replace(op, &inode, w->first, (void *)w->segs.p,
+				      (uint32_t)(w->segs.len / sizeof(struct lk_seg)));
 	if (r == 0)
 		inode.size = (int64_t)LK_MAX((uint64_t)inode.size, w->offset + w->size);
 	return r ? r : lk_file_changed(op, w->cred, &inode, w->flags & LINKFS_WRITE_KILL_SUIDGID);
@@ -418,8 +419,8 @@ static int write_once(struct writing *w)
 	return r;
 }
 
-int lk_file_write_locked(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,
-			 size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out)
+int lk_file_write_locked(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset,
+			 const void *buf, size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out)
 {
 	struct writing w;
 	unsigned tries = 0;

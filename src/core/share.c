@@ -17,7 +17,8 @@ static int range_row(void *arg, const void *record)
 	if (row->disk_block < 0 || row->count < 1 || row->refs < 2 || row->refs > REFS_MAX ||
 	    row->disk_block > LK_DISK_BLOCK_MAX || row->count > LK_DISK_BLOCK_MAX + 1 - row->disk_block)
 		return LINKFS_ECORRUPT;
-	*(struct range *)arg = (struct range){(uint64_t)row->disk_block, (uint64_t)(row->disk_block + row->count), row->refs};
+	*(struct range *)arg =
+		(struct range){(uint64_t)row->disk_block, (uint64_t)(row->disk_block + row->count), row->refs};
 	return 1;
 }
 
@@ -25,8 +26,13 @@ static int range_row(void *arg, const void *record)
 static int last_below(struct lk_op *op, uint64_t top, struct range *out)
 {
 	struct lk_shared from = {.disk_block = (int64_t)top};
-	struct lk_scan scan = {.table = &lk_tables[LK_T_SHARED], .index = LK_BY_KEY, .ranged = 1, .exclusive = true,
-			       .reverse = true, .from = &from, .limit = 1};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_SHARED],
+			       .index = LK_BY_KEY,
+			       .ranged = 1,
+			       .exclusive = true,
+			       .reverse = true,
+			       .from = &from,
+			       .limit = 1};
 	*out = (struct range){0};
 	return lk_txn_scan(op, &scan, range_row, out);
 }

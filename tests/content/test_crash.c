@@ -16,12 +16,12 @@
 #define B LK_BLOCK_SIZE
 #define PAIRS 2000u /* a block and a hole each: 4,000 rows */
 
-#define CHECK(x)                                                                                                    \
-	do {                                                                                                        \
-		if (!(x)) {                                                                                         \
-			fprintf(stderr, "child, line %d: %s\n", __LINE__, #x);                                      \
-			_exit(9);                                                                                   \
-		}                                                                                                   \
+#define CHECK(x)                                                                                                       \
+	do {                                                                                                           \
+		if (!(x)) {                                                                                            \
+			fprintf(stderr, "child, line %d: %s\n", __LINE__, #x);                                         \
+			_exit(9);                                                                                      \
+		}                                                                                                      \
 	} while (0)
 
 static void make_sparse(struct world *w, uint64_t ino)
@@ -134,7 +134,8 @@ static void unlinked_between(struct world *w, uint64_t ino)
 static void long_truncations_are_finished(void **state)
 {
 	(void)state;
-	void (*const ways[])(struct world *, uint64_t) = {cut_off_at_once, cut_off_later, grown_between, written_between};
+	void (*const ways[])(struct world *, uint64_t) = {cut_off_at_once, cut_off_later, grown_between,
+							  written_between};
 	uint8_t got[4 * B];
 	for (size_t i = 0; i < LK_ARRAY_LEN(ways); i++) {
 		struct world w;
@@ -188,8 +189,11 @@ static void cut_off_punch(struct world *w, uint64_t ino)
 {
 	struct lk_fs *fs = lk_volume_fs(w->volume);
 	struct lk_op op;
-	struct lk_intent row = {.id = LK_INTENT_ID(LK_INTENT_PUNCH, ino), .kind = LK_INTENT_PUNCH, .ino = (int64_t)ino,
-				.from = 100, .to = 2 * PAIRS - 100};
+	struct lk_intent row = {.id = LK_INTENT_ID(LK_INTENT_PUNCH, ino),
+				.kind = LK_INTENT_PUNCH,
+				.ino = (int64_t)ino,
+				.from = 100,
+				.to = 2 * PAIRS - 100};
 	CHECK(lk_op_begin(fs, &op, LK_OP_WRITE) == 0);
 	CHECK(lk_op_end(&op, lk_txn_put(&op, LK_T_INTENT, &row)) == 0);
 	CHECK(linkfs_volume_sync(w->volume) == 0);
@@ -227,16 +231,23 @@ static void random_work(struct world *w, uint64_t ino)
 			r = linkfs_node_setattr(w->volume, NULL, ino, &s, NULL);
 			break;
 		}
-		case 1: r = linkfs_node_allocate(w->volume, NULL, ino, 3, at, len); break;
-		case 2: r = linkfs_node_allocate(w->volume, NULL, ino, 16, at, len); break;
+		case 1:
+			r = linkfs_node_allocate(w->volume, NULL, ino, 3, at, len);
+			break;
+		case 2:
+			r = linkfs_node_allocate(w->volume, NULL, ino, 16, at, len);
+			break;
 		case 3:
-			r = linkfs_node_copy_range(w->volume, NULL, ino, at / B * B, ino, (8 << 20) + at / B * B, len, &done);
+			r = linkfs_node_copy_range(w->volume, NULL, ino, at / B * B, ino, (8 << 20) + at / B * B, len,
+						   &done);
 			break;
 		case 4:
 			if (lk_test_below(&random, 3) == 0)
 				r = linkfs_volume_sync(w->volume);
 			break;
-		default: r = linkfs_node_write(w->volume, NULL, ino, at, bytes, (size_t)len, 0, &n, NULL); break;
+		default:
+			r = linkfs_node_write(w->volume, NULL, ino, at, bytes, (size_t)len, 0, &n, NULL);
+			break;
 		}
 		CHECK(r == 0);
 	}

@@ -77,13 +77,20 @@ static const struct change {
 	uint64_t size;
 	int (*make)(struct scene *s);
 } changes[] = {
-	{"write inline", 300, write_small},	 {"write out of inline", 1000, write_out_of_inline},
-	{"write far from inline", 1000, write_far}, {"write past the end", 10 * B + 9, write_far},
-	{"write over", 20 * B, write_over},	 {"cut", 20 * B, cut},
-	{"cut to nothing", 20 * B, cut_all},	 {"grow", 10 * B + 100, grow},
-	{"grow from inline", 1000, grow},	 {"punch", 20 * B, punch},
-	{"punch inline", 4000 / 2, punch},	 {"collapse", 20 * B, collapse},
-	{"insert", 20 * B, insert},		 {"copy", 20 * B, copy},
+	{"write inline", 300, write_small},
+	{"write out of inline", 1000, write_out_of_inline},
+	{"write far from inline", 1000, write_far},
+	{"write past the end", 10 * B + 9, write_far},
+	{"write over", 20 * B, write_over},
+	{"cut", 20 * B, cut},
+	{"cut to nothing", 20 * B, cut_all},
+	{"grow", 10 * B + 100, grow},
+	{"grow from inline", 1000, grow},
+	{"punch", 20 * B, punch},
+	{"punch inline", 4000 / 2, punch},
+	{"collapse", 20 * B, collapse},
+	{"insert", 20 * B, insert},
+	{"copy", 20 * B, copy},
 	{"copy to inline", 1000, copy},
 };
 
@@ -154,8 +161,8 @@ static void try(struct scene *s, const struct change *c, int error)
 		}
 		content(s, got, &size);
 		if (r && (size != s->before_size || memcmp(got, s->before, sizeof(got))))
-			fail_msg("%s, call %u (%s): failed with %s and changed the file", c->name, n, s->fault.tripped_in,
-				 linkfs_error_name(r));
+			fail_msg("%s, call %u (%s): failed with %s and changed the file", c->name, n,
+				 s->fault.tripped_in, linkfs_error_name(r));
 		if (!r && (size != s->after_size || memcmp(got, s->after, sizeof(got))))
 			fail_msg("%s, call %u: succeeded and did not do it", c->name, n);
 		uint64_t now = world_check(&s->w);

@@ -4,9 +4,9 @@
  */
 #include "world.h"
 
-#include <schema.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <schema.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,11 +43,12 @@ static uint64_t below(struct model *m, uint64_t limit)
 }
 
 /* LINKFS_TRACE=1: every change, to replay a failure by hand. */
-static void trace(const struct model *m, const char *what, const struct file *f, uint32_t mode, uint64_t at, uint64_t size)
+static void trace(const struct model *m, const char *what, const struct file *f, uint32_t mode, uint64_t at,
+		  uint64_t size)
 {
 	if (getenv("LINKFS_TRACE"))
-		printf("# %u %s file %d mode %u at %llu size %llu (of %llu)\n", m->step, what, (int)(f - m->files), mode,
-		       (unsigned long long)at, (unsigned long long)size, (unsigned long long)f->size);
+		printf("# %u %s file %d mode %u at %llu size %llu (of %llu)\n", m->step, what, (int)(f - m->files),
+		       mode, (unsigned long long)at, (unsigned long long)size, (unsigned long long)f->size);
 }
 
 static uint64_t min64(uint64_t a, uint64_t b)
@@ -60,12 +61,24 @@ static uint64_t some_offset(struct model *m, const struct file *f, uint64_t limi
 {
 	uint64_t at;
 	switch (below(m, 6)) {
-	case 0: at = f->size; break;
-	case 1: at = below(m, 4) * B; break;
-	case 2: at = below(m, 3000); break;
-	case 3: at = below(m, limit / B + 1) * B; break;
-	case 4: at = below(m, f->size + 1); break;
-	default: at = below(m, limit); break;
+	case 0:
+		at = f->size;
+		break;
+	case 1:
+		at = below(m, 4) * B;
+		break;
+	case 2:
+		at = below(m, 3000);
+		break;
+	case 3:
+		at = below(m, limit / B + 1) * B;
+		break;
+	case 4:
+		at = below(m, f->size + 1);
+		break;
+	default:
+		at = below(m, limit);
+		break;
 	}
 	if (below(m, 4) == 0)
 		at = at / B * B;
@@ -76,12 +89,24 @@ static uint64_t some_length(struct model *m, uint64_t limit)
 {
 	uint64_t n;
 	switch (below(m, 6)) {
-	case 0: n = 1 + below(m, 100); break;
-	case 1: n = 1 + below(m, 3 * B); break;
-	case 2: n = (1 + below(m, 5)) * B; break;
-	case 3: n = (1 + below(m, 90)) * B; break;
-	case 4: n = 1 + below(m, 300000); break;
-	default: n = 1 + below(m, 20000); break;
+	case 0:
+		n = 1 + below(m, 100);
+		break;
+	case 1:
+		n = 1 + below(m, 3 * B);
+		break;
+	case 2:
+		n = (1 + below(m, 5)) * B;
+		break;
+	case 3:
+		n = (1 + below(m, 90)) * B;
+		break;
+	case 4:
+		n = 1 + below(m, 300000);
+		break;
+	default:
+		n = 1 + below(m, 20000);
+		break;
 	}
 	return min64(n, limit);
 }
@@ -98,7 +123,8 @@ static void mark(struct file *f, uint64_t from, uint64_t to, enum known what, bo
 static void check_result(struct model *m, const char *what, int r, int host_errno)
 {
 	if (linkfs_errno(r) != host_errno)
-		fail_msg("step %u: %s gives %s, the host %s", m->step, what, linkfs_error_name(r), strerror(host_errno));
+		fail_msg("step %u: %s gives %s, the host %s", m->step, what, linkfs_error_name(r),
+			 strerror(host_errno));
 }
 
 /* What the whole file must be after a change. */
@@ -146,8 +172,8 @@ static void compare_seek(struct model *m, struct file *f)
 		return; /* may be inline: one piece of data */
 	for (uint64_t b = at / B; end > at && b * B < end; b++) {
 		if (f->known[b] == wrong)
-			fail_msg("step %u: seek %d from %llu passed over block %llu", m->step, whence, (unsigned long long)at,
-				 (unsigned long long)b);
+			fail_msg("step %u: seek %d from %llu passed over block %llu", m->step, whence,
+				 (unsigned long long)at, (unsigned long long)b);
 	}
 	if (r == 0 && end < f->size && f->known[end / B] != UNKNOWN)
 		assert_int_equal(f->known[end / B], wrong);
@@ -172,7 +198,8 @@ static void do_write(struct model *m, struct file *f)
 	if (below(m, 10) == 0)
 		memset(m->buf, 0, (size_t)size);
 	size_t done = 0;
-	int r = linkfs_node_write(m->w.volume, NULL, f->ino, flags ? 7 : at, m->buf, (size_t)size, flags, &done, &where);
+	int r = linkfs_node_write(m->w.volume, NULL, f->ino, flags ? 7 : at, m->buf, (size_t)size, flags, &done,
+				  &where);
 	check_result(m, "write", r, 0);
 	assert_int_equal(done, size);
 	assert_int_equal(where, at);
@@ -331,16 +358,26 @@ static void step(struct model *m)
 	case 2:
 	case 3:
 	case 4:
-	case 5: do_write(m, f); break;
+	case 5:
+		do_write(m, f);
+		break;
 	case 6:
-	case 7: do_truncate(m, f); break;
+	case 7:
+		do_truncate(m, f);
+		break;
 	case 8:
 	case 9:
 	case 10:
-	case 11: do_allocate(m, f); break;
+	case 11:
+		do_allocate(m, f);
+		break;
 	case 12:
-	case 13: do_copy(m); break;
-	default: compare_seek(m, f); break;
+	case 13:
+		do_copy(m);
+		break;
+	default:
+		compare_seek(m, f);
+		break;
 	}
 	for (unsigned i = 0; i < FILES; i++)
 		if (&m->files[i] == f || below(m, 6) == 0)

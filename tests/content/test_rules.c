@@ -5,8 +5,8 @@
 #include "world.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <extent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -103,17 +103,34 @@ static void cut_tails_read_as_zeros(void **state)
 		world_truncate(&w, ino, cut);
 		uint64_t size = 6 * B;
 		switch (how) {
-		case 0: world_truncate(&w, ino, size); break;
-		case 1: world_write(&w, ino, size - 1, "\0", 1); break;
-		case 2: assert_int_equal(allocate(&w, ino, 0, 5 * B, B), 0); break;
-		case 3: assert_int_equal(allocate(&w, ino, LINKFS_ALLOC_ZERO, 5 * B, B), 0); break;
-		case 4: world_write(&w, ino, cut + 50, "\0", 1); world_truncate(&w, ino, size); break;
-		case 5: world_truncate(&w, ino, cut + 1); world_truncate(&w, ino, size); break;
+		case 0:
+			world_truncate(&w, ino, size);
+			break;
+		case 1:
+			world_write(&w, ino, size - 1, "\0", 1);
+			break;
+		case 2:
+			assert_int_equal(allocate(&w, ino, 0, 5 * B, B), 0);
+			break;
+		case 3:
+			assert_int_equal(allocate(&w, ino, LINKFS_ALLOC_ZERO, 5 * B, B), 0);
+			break;
+		case 4:
+			world_write(&w, ino, cut + 50, "\0", 1);
+			world_truncate(&w, ino, size);
+			break;
+		case 5:
+			world_truncate(&w, ino, cut + 1);
+			world_truncate(&w, ino, size);
+			break;
 		case 6:
 			world_truncate(&w, source, 2 * B);
-			assert_int_equal(linkfs_node_copy_range(w.volume, NULL, source, 0, ino, 4 * B, 2 * B, &done), 0);
+			assert_int_equal(linkfs_node_copy_range(w.volume, NULL, source, 0, ino, 4 * B, 2 * B, &done),
+					 0);
 			break;
-		default: assert_int_equal(allocate(&w, ino, 0, 0, size), 0); break;
+		default:
+			assert_int_equal(allocate(&w, ino, 0, 0, size), 0);
+			break;
 		}
 		world_read(&w, ino, 0, got, (size_t)size);
 		assert_memory_equal(got, bytes, (size_t)cut);
@@ -162,7 +179,8 @@ static void limits_and_kinds(void **state)
 	assert_int_equal(linkfs_node_write(w.volume, NULL, ino, max - 4, b, 16, 0, &done, NULL), 0);
 	assert_int_equal(done, 4);
 	assert_true(world_size(&w, ino) == max);
-	assert_int_equal(linkfs_node_write(w.volume, NULL, ino, 0, b, 1, LINKFS_WRITE_APPEND, &done, NULL), LINKFS_EFBIG);
+	assert_int_equal(linkfs_node_write(w.volume, NULL, ino, 0, b, 1, LINKFS_WRITE_APPEND, &done, NULL),
+			 LINKFS_EFBIG);
 	assert_int_equal(linkfs_node_read(w.volume, ino, max, b, 16, &done), 0);
 	assert_int_equal(done, 0);
 	assert_int_equal(linkfs_node_read(w.volume, ino, UINT64_MAX - 3, b, 16, &done), 0);
@@ -347,7 +365,8 @@ static void flipped_bits_are_found(void **state)
 		assert_int_equal(linkfs_node_read(w.volume, ino, b * B, got, B, &done), LINKFS_ECORRUPT);
 		assert_int_equal(linkfs_node_read(w.volume, ino, b * B + 5, got, 1, &done), LINKFS_ECORRUPT);
 		/* Neither a partial write nor a partial zero builds on it, nor does growth; the file stays as it is. */
-		assert_int_equal(linkfs_node_write(w.volume, NULL, ino, b * B + 1, page, 5, 0, &done, NULL), LINKFS_ECORRUPT);
+		assert_int_equal(linkfs_node_write(w.volume, NULL, ino, b * B + 1, page, 5, 0, &done, NULL),
+				 LINKFS_ECORRUPT);
 		assert_int_equal(allocate(&w, ino, 3, b * B + 1, 5), LINKFS_ECORRUPT);
 		if (b)
 			world_read(&w, ino, 0, got, (size_t)b * B);
@@ -442,7 +461,9 @@ static void changes_touch_times_and_bits(void **state)
 		const struct linkfs_cred *cred = how & 1 ? &user : NULL;
 		if (how < 4) { /* 2 and 3: the kernel asks for it */
 			uint32_t flags = how & 2 ? LINKFS_WRITE_KILL_SUIDGID : 0;
-			assert_int_equal(linkfs_node_write(w.volume, cred, ino, (uint64_t)how * 2000, "x", 1, flags, &done, NULL), 0);
+			assert_int_equal(linkfs_node_write(w.volume, cred, ino, (uint64_t)how * 2000, "x", 1, flags,
+							   &done, NULL),
+					 0);
 		} else if (how < 6) {
 			assert_int_equal(linkfs_node_allocate(w.volume, cred, ino, 0, 0, 3 * B), 0);
 		} else {
@@ -540,16 +561,11 @@ static void readers_see_old_or_new_blocks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(small_files_stay_inline),
-		cmocka_unit_test(cut_tails_read_as_zeros),
-		cmocka_unit_test(appends_extend_the_last_row),
-		cmocka_unit_test(limits_and_kinds),
-		cmocka_unit_test(copies_share_blocks),
-		cmocka_unit_test(allocated_blocks_are_used_in_place),
-		cmocka_unit_test(large_cuts_take_steps),
-		cmocka_unit_test(flipped_bits_are_found),
-		cmocka_unit_test(lying_rows_are_damage),
-		cmocka_unit_test(changes_touch_times_and_bits),
+		cmocka_unit_test(small_files_stay_inline),       cmocka_unit_test(cut_tails_read_as_zeros),
+		cmocka_unit_test(appends_extend_the_last_row),   cmocka_unit_test(limits_and_kinds),
+		cmocka_unit_test(copies_share_blocks),           cmocka_unit_test(allocated_blocks_are_used_in_place),
+		cmocka_unit_test(large_cuts_take_steps),         cmocka_unit_test(flipped_bits_are_found),
+		cmocka_unit_test(lying_rows_are_damage),         cmocka_unit_test(changes_touch_times_and_bits),
 		cmocka_unit_test(readers_see_old_or_new_blocks),
 	};
 	return cmocka_run_group_tests_name("content-rules", tests, NULL, NULL);

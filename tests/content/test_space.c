@@ -107,7 +107,8 @@ static void at_its_own_limit(void **state)
 	world_write(&w, last, 0, bytes, 8 * B);
 	f.sizes[f.count - 1] = 8 * B;
 	size_t done;
-	assert_int_equal(linkfs_node_write(w.volume, NULL, last, 8 * B, bytes + 8 * B, B, 0, &done, NULL), LINKFS_ENOSPC);
+	assert_int_equal(linkfs_node_write(w.volume, NULL, last, 8 * B, bytes + 8 * B, B, 0, &done, NULL),
+			 LINKFS_ENOSPC);
 	assert_int_equal(linkfs_node_allocate(w.volume, NULL, last, 0, 0, 9 * B), LINKFS_ENOSPC);
 	f.sizes[f.count - 1] = (uint32_t)world_size(&w, last);
 	assert_int_equal(f.sizes[f.count - 1], 8 * B);

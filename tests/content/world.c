@@ -59,7 +59,8 @@ uint64_t world_file(struct world *w, const char *name)
 {
 	struct linkfs_make how = {.mode = S_IFREG | 0644};
 	struct linkfs_stat st;
-	assert_int_equal(linkfs_node_make(w->volume, NULL, LINKFS_ROOT_INO, name, strlen(name), &how, LINKFS_HOLD, &st), 0);
+	assert_int_equal(linkfs_node_make(w->volume, NULL, LINKFS_ROOT_INO, name, strlen(name), &how, LINKFS_HOLD, &st),
+			 0);
 	return st.ino;
 }
 
@@ -186,7 +187,8 @@ static int see_group(void *arg, const void *record)
 		uint16_t *refs = &s->refs[g->number * LK_GROUP_BLOCKS + i];
 		/* Ranges of table shared have set theirs to 1: more than that was never recorded. */
 		if (*refs != set)
-			fail_msg("block %lld: bit %d, references %u", (long long)(g->number * LK_GROUP_BLOCKS + i), set, *refs);
+			fail_msg("block %lld: bit %d, references %u", (long long)(g->number * LK_GROUP_BLOCKS + i), set,
+				 *refs);
 		*refs = 0;
 		used += set;
 	}

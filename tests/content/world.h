@@ -11,7 +11,7 @@
 #include <volume.h>
 
 struct world {
-	char *dir;    /* temporary; the volume is dir/v */
+	char *dir; /* temporary; the volume is dir/v */
 	char *volume_path;
 	struct linkfs_volume *volume;
 	uint64_t limit_bytes;

@@ -33,7 +33,8 @@ static int fake_get(struct lk_db *db, const struct lk_table *table, const void *
 			continue;
 		size_t at = bytes->len;
 		assert_int_equal(lk_buf_append(bytes, f->rows[i].bitmap, f->rows[i].len), 0);
-		*(struct lk_group *)record = (struct lk_group){k->number, f->rows[i].used, {bytes->p + at, f->rows[i].len}};
+		*(struct lk_group *)record =
+			(struct lk_group){k->number, f->rows[i].used, {bytes->p + at, f->rows[i].len}};
 		return 0;
 	}
 	return LINKFS_ENOENT;
@@ -278,7 +279,8 @@ static void wrong_frees_are_damage(void **state)
 	world_open(&w, 0);
 	struct lk_alloc_log log = {0};
 	struct lk_run a = make_used(&w, 10);
-	struct lk_run bad[] = {{a.block, 11}, {a.block + 5, 100}, {G * UINT64_C(10), 1}, {UINT64_MAX, 1}, {0, UINT32_MAX}};
+	struct lk_run bad[] = {
+		{a.block, 11}, {a.block + 5, 100}, {G * UINT64_C(10), 1}, {UINT64_MAX, 1}, {0, UINT32_MAX}};
 	for (size_t i = 0; i < LK_ARRAY_LEN(bad); i++)
 		assert_int_equal(lk_alloc_free(w.alloc, &log, &bad[i]), LINKFS_ECORRUPT);
 	assert_int_equal(lk_alloc_use(w.alloc, &log, &a), LINKFS_ECORRUPT); /* not reserved */
@@ -378,12 +380,26 @@ static void lying_bitmaps_are_damage(void **state)
 		w.alloc = NULL;
 		int at_open = LINKFS_ECORRUPT;
 		switch (how) {
-		case 0: w.db->rows[0].bitmap[G / 8 - 1] ^= 0x80; at_open = 0; break;
-		case 1: w.db->rows[0].used++; at_open = 0; break;
-		case 2: w.db->rows[0].used = -1; break;
-		case 3: w.db->rows[0].used = G + 1; break;
-		case 4: w.db->rows[0].len--; break;
-		default: w.db->rows[0].number = 1 << 24; break;
+		case 0:
+			w.db->rows[0].bitmap[G / 8 - 1] ^= 0x80;
+			at_open = 0;
+			break;
+		case 1:
+			w.db->rows[0].used++;
+			at_open = 0;
+			break;
+		case 2:
+			w.db->rows[0].used = -1;
+			break;
+		case 3:
+			w.db->rows[0].used = G + 1;
+			break;
+		case 4:
+			w.db->rows[0].len--;
+			break;
+		default:
+			w.db->rows[0].number = 1 << 24;
+			break;
 		}
 		assert_int_equal(lk_alloc_open(&w.db->db, w.data, 0, &w.alloc), at_open);
 		if (!at_open) {
@@ -408,9 +424,9 @@ enum state { FREE, RESERVED, USED };
 struct model {
 	struct world w;
 	struct lk_test_random random;
-	uint8_t now[BLOCKS];     /* enum state */
-	bool durable[BLOCKS];    /* allocated at the last commit */
-	uint8_t readers[BLOCKS]; /* bit r: reader r may look at it */
+	uint8_t now[BLOCKS];      /* enum state */
+	bool durable[BLOCKS];     /* allocated at the last commit */
+	uint8_t readers[BLOCKS];  /* bit r: reader r may look at it */
 	struct lk_run runs[4096]; /* used or reserved */
 	bool reserved[4096];
 	uint32_t count;
@@ -464,11 +480,14 @@ static void model_operate(struct model *m)
 {
 	struct lk_alloc_log log = {0};
 	bool undo = lk_test_below(&m->random, 4) == 0;
-	uint32_t start = (uint32_t)lk_test_below(&m->random, m->count + 1), steps = 1 + (uint32_t)lk_test_below(&m->random, 4);
+	uint32_t start = (uint32_t)lk_test_below(&m->random, m->count + 1),
+		 steps = 1 + (uint32_t)lk_test_below(&m->random, 4);
 	for (uint32_t i = start; i < m->count && steps; i++, steps--) {
 		struct lk_run run = m->runs[i];
 		enum state to = m->reserved[i] ? USED : FREE;
-		assert_int_equal(m->reserved[i] ? lk_alloc_use(m->w.alloc, &log, &run) : lk_alloc_free(m->w.alloc, &log, &run), 0);
+		assert_int_equal(m->reserved[i] ? lk_alloc_use(m->w.alloc, &log, &run)
+						: lk_alloc_free(m->w.alloc, &log, &run),
+				 0);
 		/* What was reserved and is undone is free again, too. */
 		enum state end = undo ? (m->reserved[i] ? FREE : USED) : to;
 		for (uint32_t b = 0; b < run.count; b++) {
@@ -510,7 +529,7 @@ static void model_reader(struct model *m, unsigned r)
 	if (m->readers_live[r].live) {
 		lk_alloc_reader_end(m->w.alloc, m->readers_live[r].ticket);
 		for (uint64_t b = 0; b < BLOCKS; b++)
-			m->readers[b] &= (uint8_t)~(1u << r);
+			m->readers[b] &= (uint8_t) ~(1u << r);
 	} else {
 		m->readers_live[r].ticket = lk_alloc_reader_begin(m->w.alloc);
 	}
@@ -546,9 +565,15 @@ static void random_histories_keep_the_rules(void **state)
 	world_open(&m->w, 3 * G);
 	for (int step = 0; step < 6000; step++) {
 		switch (lk_test_below(&m->random, 40)) {
-		case 0: model_commit(m); break;
-		case 1: lk_alloc_discard(m->w.alloc); break;
-		case 2: model_reader(m, (unsigned)lk_test_below(&m->random, 3)); break;
+		case 0:
+			model_commit(m);
+			break;
+		case 1:
+			lk_alloc_discard(m->w.alloc);
+			break;
+		case 2:
+			model_reader(m, (unsigned)lk_test_below(&m->random, 3));
+			break;
 		case 3:
 			if (lk_test_below(&m->random, 40) == 0)
 				model_reopen(m);
