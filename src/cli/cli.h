@@ -214,11 +214,12 @@ void cli_server_free(struct cli_server *server, int status);
 
 enum cli_quoting {
 	CLI_QUOTE_LITERAL,
-	CLI_QUOTE_SHELL,  /* as ls on a terminal: shell-escape */
-	CLI_QUOTE_ALWAYS, /* as stat's %N: shell-escape-always */
-	CLI_QUOTE_C,      /* -Q */
-	CLI_QUOTE_ESCAPE, /* -b */
-	CLI_QUOTE_HIDE,   /* -q: unprintable bytes as ? */
+	CLI_QUOTE_SHELL,       /* as ls on a terminal: shell-escape */
+	CLI_QUOTE_SHELL_MARKS, /* the same where marks follow names (ls -F) */
+	CLI_QUOTE_ALWAYS,      /* as stat's %N: shell-escape-always */
+	CLI_QUOTE_C,           /* -Q */
+	CLI_QUOTE_ESCAPE,      /* -b */
+	CLI_QUOTE_HIDE,        /* -q: unprintable bytes as ? */
 };
 /* Returns an allocated string and its width on a terminal (width_out may be NULL). */
 char *cli_quote(const char *name, size_t len, enum cli_quoting how, size_t *width_out);

@@ -43,18 +43,32 @@ static bool has_acl(struct cli *cli, struct linkfs_volume *volume, const struct 
 		linkfs_node_getxattr(volume, &cli->cred, st->ino, "system.posix_acl_default", NULL, 0, &len) == 0);
 }
 
+/* Where a file is found: walk from directory at. */
+struct where {
+	struct linkfs_volume *volume;
+	uint64_t at;
+	const char *walk;
+	bool unknown; /* could not be followed */
+};
+
 /* Takes path over. */
-static int add_item(struct gather *g, struct linkfs_volume *volume, const char *name, char *path,
+static int add_item(struct gather *g, const struct where *where, const char *name, char *path,
 		    const struct linkfs_stat *st)
 {
 	struct ls *ls = g->ls;
+	struct linkfs_volume *volume = where->volume;
+	struct linkfs_stat target;
 	struct ls_item item = {.name = cli_strdup(name), .path = path, .st = *st};
 	bool more = ls->format == LS_LONG || ls->format == LS_JSON;
 	item.shown = cli_quote(name, strlen(name), ls->quoting, &item.width);
-	item.quoted = ls->quoting == CLI_QUOTE_SHELL && item.shown && (item.shown[0] == '\'' || item.shown[0] == '"') &&
-		      strcmp(item.shown, name) != 0;
-	if (more && S_ISLNK(st->mode))
+	item.quoted = (ls->quoting == CLI_QUOTE_SHELL || ls->quoting == CLI_QUOTE_SHELL_MARKS) && item.shown &&
+		      (item.shown[0] == '\'' || item.shown[0] == '"') && strcmp(item.shown, name) != 0;
+	item.unknown = where->unknown && ls->format == LS_LONG;
+	if (more && S_ISLNK(st->mode) && !item.unknown)
 		cli_readlink(volume, st->ino, &item.target, NULL);
+	if (item.target && ls->indicator == LS_CLASSIFY &&
+	    linkfs_path_stat(volume, &ls->cli->cred, where->at, where->walk, 0, &target) == 0)
+		item.target_mode = target.mode;
 	item.has_acl = ls->format == LS_LONG && has_acl(ls->cli, volume, st);
 	if (!item.name || !item.shown || !path || cli_grow(&g->items, &g->cap, g->len, sizeof(item)) != 0) {
 		free(item.name);
@@ -117,7 +131,7 @@ static bool wanted(const struct ls *ls, const char *name)
 	return ls->almost_all && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-static int read_dir(struct gather *g, const struct pending *dir)
+static int read_dir(struct gather *g, const struct pending *dir, bool *readable_out)
 {
 	struct ls *ls = g->ls;
 	struct cli_list list;
@@ -126,15 +140,23 @@ static int read_dir(struct gather *g, const struct pending *dir)
 		cli_failf(ls->cli, dir->path, "cannot open directory: %s", linkfs_strerror(error));
 		return error == LINKFS_EINTR ? error : 0;
 	}
+	*readable_out = true;
 	for (size_t i = 0; i < list.len && !error; i++) {
 		const struct cli_entry *e = &list.entries[i];
 		struct linkfs_stat st = e->st;
 		if (!wanted(ls, e->name))
 			continue;
-		if (ls->follow && S_ISLNK(st.mode) &&
-		    linkfs_path_stat(dir->volume, &ls->cli->cred, dir->ino, e->name, 0, &st) != 0)
+		struct where where = {.volume = dir->volume, .at = dir->ino, .walk = e->name};
+		char *path = cli_join(dir->path, e->name);
+		int followed = 0;
+		if (ls->follow && S_ISLNK(st.mode))
+			followed = linkfs_path_stat(dir->volume, &ls->cli->cred, dir->ino, e->name, 0, &st);
+		if (followed && path) {
 			st = e->st;
-		error = add_item(g, dir->volume, e->name, cli_join(dir->path, e->name), &st);
+			where.unknown = true;
+			cli_failf(ls->cli, path, "cannot access: %s", linkfs_strerror(followed));
+		}
+		error = add_item(g, &where, e->name, path, &st);
 	}
 	cli_list_done(&list);
 	return error;
@@ -173,11 +195,8 @@ static int list_dirs(struct gather *g)
 	int error = 0;
 	while (g->ndirs && !error) {
 		struct pending dir = g->dirs[--g->ndirs];
-		int failed = g->ls->cli->status;
-		g->ls->cli->status = 0;
-		error = cli_cancelled(g->ls->cli) ? LINKFS_EINTR : read_dir(g, &dir);
-		bool readable = g->ls->cli->status == 0;
-		g->ls->cli->status = failed > g->ls->cli->status ? failed : g->ls->cli->status;
+		bool readable = false;
+		error = cli_cancelled(g->ls->cli) ? LINKFS_EINTR : read_dir(g, &dir, &readable);
 		if (!error && readable) {
 			sort_items(g);
 			print_header(g, dir.path);
@@ -215,7 +234,8 @@ static int add_operand(struct gather *g, const struct cli_path *path)
 		st = target;
 	if (S_ISDIR(st.mode) && !ls->directory)
 		return add_dir(g, volume, st.ino, path->text);
-	return add_item(g, volume, path->text, cli_strdup(path->text), &st);
+	struct where where = {.volume = volume, .at = path->at, .walk = path->path};
+	return add_item(g, &where, path->text, cli_strdup(path->text), &st);
 }
 
 static void reverse_dirs(struct gather *g)
@@ -275,6 +295,10 @@ static int run(struct cli *cli, const struct cli_args *args)
 	if (!cli->time_style || ls_take_style(&ls, cli->time_style) != 0)
 		ls_take_style(&ls, "locale");
 	int status = ls_take_options(&ls, args);
+	if (ls.quoting == CLI_QUOTE_LITERAL && cli->out_tty) /* a terminal never gets control characters */
+		ls.quoting = CLI_QUOTE_HIDE;
+	if (ls.indicator == LS_CLASSIFY && ls.quoting == CLI_QUOTE_SHELL)
+		ls.quoting = CLI_QUOTE_SHELL_MARKS;
 	if (!status) {
 		int error = list_operands(&ls, args);
 		if (error && error != LINKFS_EINTR)
@@ -287,7 +311,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 
 static const struct cli_option options[] = {
 	{'a', "all", NULL, "All names, those that begin with a dot too", 0},
-	{'A', "almost-all", NULL, "All but . and ..", 0},
+	{'A', "almost-all", NULL, "All names but . and .. themselves", 0},
 	{'b', "escape", NULL, "Odd bytes as \\n, \\303 and the like", 0},
 	{'c', NULL, NULL, "With -l the time of the last change of status; without, sort by it", 0},
 	{'C', NULL, NULL, "In columns; the default on a terminal", 0},

@@ -77,6 +77,12 @@ static void put_time(const struct stat_how *how, const char *flags, int64_t ns, 
 	put_string(how->cli->out, flags, text);
 }
 
+/* As stat(1) says it where there is no name but the number. */
+static const char *known(const char *name)
+{
+	return name[strspn(name, "0123456789")] == '\0' ? "UNKNOWN" : name;
+}
+
 static bool put_time_directive(const struct stat_how *how, const char *flags, char letter)
 {
 	const struct linkfs_stat *st = &how->st;
@@ -137,7 +143,7 @@ static void put_directive(const struct stat_how *how, const char *flags, char le
 		put_number(out, flags, st->gid, "u");
 		break;
 	case 'G':
-		put_string(out, flags, cli_ids_group(how->ids, st->gid));
+		put_string(out, flags, known(cli_ids_group(how->ids, st->gid)));
 		break;
 	case 'h':
 		put_number(out, flags, st->nlink, "u");
@@ -170,7 +176,7 @@ static void put_directive(const struct stat_how *how, const char *flags, char le
 		put_number(out, flags, st->uid, "u");
 		break;
 	case 'U':
-		put_string(out, flags, cli_ids_user(how->ids, st->uid));
+		put_string(out, flags, known(cli_ids_user(how->ids, st->uid)));
 		break;
 	case '%':
 		fputc('%', out);
@@ -229,7 +235,8 @@ static void put_default(const struct stat_how *how)
 {
 	const struct linkfs_stat *st = &how->st;
 	bool device = S_ISCHR(st->mode) || S_ISBLK(st->mode);
-	char *name = quoted_name(how, CLI_QUOTE_SHELL);
+	/* A terminal gets no control characters. */
+	char *name = quoted_name(how, how->cli->out_tty ? CLI_QUOTE_HIDE : CLI_QUOTE_LITERAL);
 	fprintf(how->cli->out, "  File: %s\n", name ? name : how->path->text);
 	free(name);
 	put_format(how, "  Size: %-10s\tBlocks: %-10b IO Block: %-6o %F\nDevice: %d,%d\tInode: %-10i  ", false);

@@ -21,6 +21,8 @@ struct ls_item {
 	char *path;   /* display path, LS_JSON and recursion */
 	struct linkfs_stat st;
 	bool has_acl, quoted;
+	bool unknown;         /* its attributes cannot be had (-L of a dangling link) */
+	uint32_t target_mode; /* with -F: what a symlink leads to, 0 for nowhere */
 };
 
 struct ls {

@@ -50,12 +50,24 @@ static void size_text(const struct ls *ls, uint64_t size, char buf[32])
 		snprintf(buf, 32, "%" PRIu64, size);
 }
 
-static void user_text(const struct ls *ls, uint32_t id, bool group, char *buf, size_t size)
+/* Names to the left, numbers to the right; "?" where nothing is known. */
+static void user_text(const struct ls *ls, const struct ls_item *item, bool group, char *buf, size_t size)
 {
-	if (ls->numeric)
+	uint32_t id = group ? item->st.gid : item->st.uid;
+	if (item->unknown)
+		snprintf(buf, size, "?");
+	else if (ls->numeric)
 		snprintf(buf, size, "%u", id);
 	else
 		snprintf(buf, size, "%s", group ? cli_ids_group(ls->ids, id) : cli_ids_user(ls->ids, id));
+}
+
+static void print_user(const struct ls *ls, const struct ls_item *item, bool group, int width)
+{
+	char text[300];
+	user_text(ls, item, group, text, sizeof(text));
+	bool number = text[strspn(text, "0123456789")] == '\0';
+	fprintf(ls->cli->out, "%*s ", number ? width : -width, text);
 }
 
 static void widen(int *width, int len)
@@ -88,9 +100,9 @@ static struct widths measure(const struct ls *ls, const struct ls_item *items, s
 		if (ls->format != LS_LONG)
 			continue;
 		widen(&w.nlink, digits(item->st.nlink));
-		user_text(ls, item->st.uid, false, text, sizeof(text));
+		user_text(ls, item, false, text, sizeof(text));
 		widen(&w.user, (int)strlen(text));
-		user_text(ls, item->st.gid, true, text, sizeof(text));
+		user_text(ls, item, true, text, sizeof(text));
 		widen(&w.group, (int)strlen(text));
 		if (is_device(item)) {
 			widen(&w.major, digits(item->st.rdev_major));
@@ -155,22 +167,42 @@ static void print_name(const struct ls *ls, const struct widths *w, const struct
 		fputc(mark, out);
 }
 
+/* What is shown of a file whose attributes cannot be had. */
+static void print_unknown(struct ls *ls, const struct widths *w, const struct ls_item *item)
+{
+	FILE *out = ls->cli->out;
+	char text[300];
+	if (ls->inode)
+		fprintf(out, "%*s ", w->inode, "?");
+	if (ls->blocks)
+		fprintf(out, "%*s ", w->blocks, "?");
+	fprintf(out, "%c?????????%s %*s ", cli_type_letter(item->st.mode), w->any_acl ? "?" : "", w->nlink, "?");
+	if (!ls->no_owner)
+		print_user(ls, item, false, w->user);
+	if (!ls->no_group)
+		print_user(ls, item, true, w->group);
+	size_t date = cli_time_format(ls->cli, text, sizeof(text), ls->recent_format, ls->now_ns);
+	fprintf(out, "%*s %*s ", w->size, "?", (int)date, "?");
+	print_name(ls, w, item, true);
+	fputc('\n', out);
+}
+
 static void print_long(struct ls *ls, const struct widths *w, const struct ls_item *item)
 {
 	FILE *out = ls->cli->out;
 	char mode[11], text[300];
 	int64_t when = ls_item_time(ls, item);
+	if (item->unknown) {
+		print_unknown(ls, w, item);
+		return;
+	}
 	print_front(ls, w, item, true);
 	cli_mode_text(item->st.mode, mode);
 	fprintf(out, "%s%s %*u ", mode, w->any_acl ? (item->has_acl ? "+" : " ") : "", w->nlink, item->st.nlink);
-	if (!ls->no_owner) {
-		user_text(ls, item->st.uid, false, text, sizeof(text));
-		fprintf(out, "%*s ", ls->numeric ? w->user : -w->user, text);
-	}
-	if (!ls->no_group) {
-		user_text(ls, item->st.gid, true, text, sizeof(text));
-		fprintf(out, "%*s ", ls->numeric ? w->group : -w->group, text);
-	}
+	if (!ls->no_owner)
+		print_user(ls, item, false, w->user);
+	if (!ls->no_group)
+		print_user(ls, item, true, w->group);
 	if (is_device(item)) {
 		int blanks = w->size - (w->major + 2 + w->minor);
 		fprintf(out, "%*u, %*u ", w->major + (blanks > 0 ? blanks : 0), item->st.rdev_major, w->minor,
@@ -186,6 +218,9 @@ static void print_long(struct ls *ls, const struct widths *w, const struct ls_it
 	if (item->target) {
 		char *shown = cli_quote(item->target, strlen(item->target), ls->quoting, NULL);
 		fprintf(out, " -> %s", shown ? shown : item->target);
+		char mark = ls->indicator == LS_CLASSIFY && item->target_mode ? indicator(ls, item->target_mode) : '\0';
+		if (mark)
+			fputc(mark, out);
 		free(shown);
 	}
 	fputc('\n', out);
@@ -226,7 +261,16 @@ static bool fits(const size_t *item_widths, size_t len, size_t columns, size_t w
 static void print_columns(struct ls *ls, const struct widths *w, const struct ls_item *items, size_t len)
 {
 	FILE *out = ls->cli->out;
-	size_t width = ls->width ? ls->width : 1u << 20;
+	size_t width = ls->width;
+	for (size_t i = 0; i < len && !width; i++) { /* no limit: all in one line */
+		fputs(i ? "  " : "", out);
+		print_front(ls, w, &items[i], true);
+		print_name(ls, w, &items[i], true);
+	}
+	if (!width) {
+		fputc('\n', out);
+		return;
+	}
 	size_t most = width / 3 ? width / 3 : 1;
 	most = most < len ? most : len;
 	size_t *item_widths = cli_alloc(len * sizeof(size_t)), *column_widths = cli_alloc((most + 1) * sizeof(size_t));

@@ -161,9 +161,13 @@ static struct needs find_needs(const char *name, size_t len)
 	return needs;
 }
 
-static void quote_shell(struct text *t, const char *name, size_t len, bool always)
+static void quote_shell(struct text *t, const char *name, size_t len, enum cli_quoting how)
 {
 	struct needs needs = find_needs(name, len);
+	bool always = how == CLI_QUOTE_ALWAYS;
+	/* The mark that ls -F puts after a symlink; the others are quoted anyway. */
+	if (how == CLI_QUOTE_SHELL_MARKS && memchr(name, '@', len))
+		needs.quotes = true;
 	mbstate_t state = {0};
 	bool in_escape = false;
 	if (!needs.quotes && !always) {
@@ -198,21 +202,33 @@ static void quote_shell(struct text *t, const char *name, size_t len, bool alway
 	put_str(t, "'");
 }
 
+/* As GNU's mbsnwidth: control characters take no column, bytes that are no character one. */
+static size_t literal_width(const char *name, size_t len)
+{
+	mbstate_t state = {0};
+	size_t total = 0;
+	for (size_t i = 0; i < len;) {
+		bool printable;
+		size_t width, n = next_char(name + i, len - i, &state, &printable, &width);
+		unsigned char c = (unsigned char)name[i];
+		total += n == 1 && (c < 0x20 || c == 0x7f) ? 0 : width;
+		i += n;
+	}
+	return total;
+}
+
 char *cli_quote(const char *name, size_t len, enum cli_quoting how, size_t *width_out)
 {
 	struct text t = {0};
 	put(&t, "", 0, 0);
 	switch (how) {
-	case CLI_QUOTE_LITERAL: {
-		struct text shown = {0};
-		quote_hide(&shown, name, len);
-		put(&t, name, len, shown.width);
-		free(shown.p);
+	case CLI_QUOTE_LITERAL:
+		put(&t, name, len, literal_width(name, len));
 		break;
-	}
 	case CLI_QUOTE_SHELL:
+	case CLI_QUOTE_SHELL_MARKS:
 	case CLI_QUOTE_ALWAYS:
-		quote_shell(&t, name, len, how == CLI_QUOTE_ALWAYS);
+		quote_shell(&t, name, len, how);
 		break;
 	case CLI_QUOTE_C:
 	case CLI_QUOTE_ESCAPE:
