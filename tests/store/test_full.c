@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -169,6 +171,60 @@ static void on_ext4_with_small_blocks(void **in)
 	lk_test_rmdir(dir);
 }
 
+/* The host fails while COMMIT writes: the transaction is gone as a whole, and rollback() leads on. */
+static void a_commit_that_fails_changes_nothing(void **in)
+{
+	(void)in;
+	static uint8_t content[8000];
+	char *dir = lk_test_mkdir();
+	struct lk_db *db = open_db(dir, LK_DB_CREATE);
+	struct lk_inline row = {.ino = 1, .content = {content, sizeof(content)}}, got = {.ino = 1};
+	struct rlimit before, small;
+	assert_int_equal(db->ops->begin(db), 0);
+	assert_int_equal(lk_db_put(db, INLINE_TABLE, &row), 0);
+	assert_int_equal(db->ops->commit(db), 0);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	small = before;
+	/* Room for some of the frames but not for all. */
+	small.rlim_cur = 300000;
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(db->ops->begin(db), 0);
+		for (row.ino = 1; row.ino <= 200; row.ino++) {
+			memset(content, round + 1, sizeof(content));
+			assert_int_equal(lk_db_put(db, INLINE_TABLE, &row), 0);
+		}
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+		int r = db->ops->commit(db);
+		int later = lk_db_get(db, INLINE_TABLE, &got, &got, NULL);
+		int undone = db->ops->rollback(db);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+		assert_true(r == LINKFS_EIO || r == LINKFS_ENOSPC);
+		assert_true(later == LINKFS_EIO || later == 0);
+		assert_int_equal(undone, 0);
+		struct lk_buf bytes = {0};
+		assert_int_equal(lk_db_get(db, INLINE_TABLE, &got, &got, &bytes), 0);
+		assert_int_equal(bytes.p[0], 0);
+		lk_buf_done(&bytes);
+		got.ino = 2;
+		assert_int_equal(lk_db_get(db, INLINE_TABLE, &got, &got, NULL), LINKFS_ENOENT);
+		got.ino = 1;
+	}
+	/* And on it goes. */
+	assert_int_equal(db->ops->begin(db), 0);
+	row.ino = 3;
+	assert_int_equal(lk_db_put(db, INLINE_TABLE, &row), 0);
+	assert_int_equal(db->ops->commit(db), 0);
+	lk_db_close(db);
+	db = open_db(dir, 0);
+	got.ino = 3;
+	assert_int_equal(lk_db_get(db, INLINE_TABLE, &got, &got, NULL), 0);
+	got.ino = 2;
+	assert_int_equal(lk_db_get(db, INLINE_TABLE, &got, &got, NULL), LINKFS_ENOENT);
+	lk_db_close(db);
+	lk_test_rmdir(dir);
+}
+
 static uint64_t bytes_used(const char *dir)
 {
 	struct statvfs st;
@@ -217,6 +273,7 @@ int main(void)
 		cmocka_unit_test(on_tmpfs),
 		cmocka_unit_test(on_ext4_with_small_blocks),
 		cmocka_unit_test(an_empty_volume_is_small),
+		cmocka_unit_test(a_commit_that_fails_changes_nothing),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, unmount_left);
 	lk_test_rmdir(top);
