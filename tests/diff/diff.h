@@ -22,7 +22,7 @@ struct text {
 };
 void lk_text_clear(struct text *text);
 void lk_text_free(struct text *text);
-void lk_text_add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void lk_text_add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3), nonnull(2)));
 /* Bytes outside printable ASCII, and '%', '{', '}' and space, as %XX. */
 void lk_text_escape(struct text *text, const char *bytes, size_t len);
 const char *lk_errno_name(int error);
