@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define THREADS_DEFAULT 16u
-#define SLOW_NS 400000u   /* hand leadership over before an operation that usually takes this long */
+#define SLOW_NS 1000000u  /* hand leadership over before an operation that usually takes this long */
 #define STREAK 4u         /* requests without a wait that make a queue */
 #define WAITING_NS 60000u /* an average beyond this is waiting for a disk: more workers than cores help */
 

@@ -204,7 +204,7 @@ static void stopped_while_busy(void **state)
 	lk_test_rmdir(place.dir);
 }
 
-/* A server that was killed leaves a mount that answers ENOTCONN; several of them pile up. The next mount clears them. */
+/* A server that was killed leaves a mount that answers ENOTCONN. The next mount clears it, and what was fsynced is there. */
 static void killed_server(void **state)
 {
 	struct place place;
