@@ -3,7 +3,7 @@
  * An operation is a line of text with fixed arguments (op.c), so that any subset of a sequence can be replayed. Each
  * side runs in a process of its own (worker.c) with a back end: POSIX calls in a chroot (posix_*.c) for ext4 and for
  * the mount, or the library (lib_*.c). Answers are canonical texts. tree.c lists a whole tree through either back end,
- * run.c compares and shrinks, gen.c draws operations, main.c has the options. docs/TESTING.md tells how to use it.
+ * run.c compares and shrinks, gen*.c draw operations, main.c has the options. docs/TESTING.md tells how to use it.
  */
 #ifndef LK_DIFF_H
 #define LK_DIFF_H
@@ -32,19 +32,65 @@ _Noreturn void lk_die(const char *format, ...) __attribute__((format(printf, 1, 
 /* ---- operations ------------------------------------------------------------------------------------------ */
 
 enum op_kind {
-	OP_OPEN, OP_CLOSE, OP_PREAD, OP_PWRITE, OP_READ, OP_WRITE, OP_LSEEK, OP_TRUNCATE, OP_FTRUNCATE, OP_FALLOCATE,
-	OP_SEEK, OP_COPY, OP_MMAP, OP_FLOCK, OP_LOCK, OP_IOCTL, OP_FSYNC, OP_SYNC,
-	OP_MKDIR, OP_RMDIR, OP_MKNOD, OP_SYMLINK, OP_READLINK, OP_LINK, OP_LINKFD, OP_UNLINK, OP_RENAME, OP_SAME,
-	OP_STAT, OP_FSTAT, OP_CHMOD, OP_FCHMOD, OP_CHOWN, OP_FCHOWN, OP_UTIMES, OP_FUTIMES, OP_ACCESS,
-	OP_SETXATTR, OP_GETXATTR, OP_LISTXATTR, OP_REMOVEXATTR, OP_FSETXATTR, OP_FGETXATTR,
-	OP_LIST, OP_DIRWALK, OP_OPENDIR, OP_CLOSEDIR, OP_CHDIR, OP_GETCWD, OP_UMASK, OP_FORGET, OP_RESTART,
+	OP_OPEN,
+	OP_CLOSE,
+	OP_PREAD,
+	OP_PWRITE,
+	OP_READ,
+	OP_WRITE,
+	OP_LSEEK,
+	OP_TRUNCATE,
+	OP_FTRUNCATE,
+	OP_FALLOCATE,
+	OP_SEEK,
+	OP_COPY,
+	OP_MMAP,
+	OP_FLOCK,
+	OP_LOCK,
+	OP_IOCTL,
+	OP_FSYNC,
+	OP_SYNC,
+	OP_MKDIR,
+	OP_RMDIR,
+	OP_MKNOD,
+	OP_SYMLINK,
+	OP_READLINK,
+	OP_LINK,
+	OP_LINKFD,
+	OP_UNLINK,
+	OP_RENAME,
+	OP_SAME,
+	OP_STAT,
+	OP_FSTAT,
+	OP_CHMOD,
+	OP_FCHMOD,
+	OP_CHOWN,
+	OP_FCHOWN,
+	OP_UTIMES,
+	OP_FUTIMES,
+	OP_ACCESS,
+	OP_SETXATTR,
+	OP_GETXATTR,
+	OP_LISTXATTR,
+	OP_REMOVEXATTR,
+	OP_FSETXATTR,
+	OP_FGETXATTR,
+	OP_LIST,
+	OP_DIRWALK,
+	OP_OPENDIR,
+	OP_CLOSEDIR,
+	OP_CHDIR,
+	OP_GETCWD,
+	OP_UMASK,
+	OP_FORGET,
+	OP_RESTART,
 	OP_COUNT
 };
 
 #define OP_PATTERN 120
 #define OP_NUMBERS 6
-#define OP_SLOTS 12     /* open files */
-#define OP_DIR_SLOTS 4  /* open directories */
+#define OP_SLOTS 12    /* open files */
+#define OP_DIR_SLOTS 4 /* open directories */
 
 /* Paths are patterns: %XX is a byte, {text*N} is text N times. What n[] means stands at each row of op.c. */
 struct op {
@@ -56,7 +102,7 @@ struct op {
 	char p[OP_PATTERN], q[OP_PATTERN];
 };
 
-#define OP_ON_LIB 1u   /* exists in the library */
+#define OP_ON_LIB 1u /* exists in the library */
 #define OP_ON_MOUNT 2u
 struct op_row {
 	const char *name;
@@ -124,15 +170,15 @@ struct taints {
 };
 
 struct side {
-	const char *dir;   /* posix: becomes the root; lib: the volume */
-	bool library;      /* which back end */
-	bool reference;    /* this side decides what cannot be compared */
-	bool against_lib;  /* the other side, or this one, is the library */
-	bool fresh;        /* the tree is to be made */
-	bool many_users;   /* credentials are switched for each operation */
-	bool atime;        /* compare access times */
+	const char *dir;  /* posix: becomes the root; lib: the volume */
+	bool library;     /* which back end */
+	bool reference;   /* this side decides what cannot be compared */
+	bool against_lib; /* the other side, or this one, is the library */
+	bool fresh;       /* the tree is to be made */
+	bool many_users;  /* credentials are switched for each operation */
+	bool atime;       /* compare access times */
 	struct taints *taints;
-	uint64_t corrupt;  /* test of the runner itself: every so manieth answer is wrong */
+	uint64_t corrupt; /* test of the runner itself: every so manieth answer is wrong */
 };
 
 struct back {
@@ -184,7 +230,7 @@ void lk_gen_free(struct gen *gen);
 /* ---- runs -------------------------------------------------------------------------------------------------- */
 
 struct run_config {
-	struct side sides[2]; /* [0] is the reference; dir is set for each run */
+	struct side sides[2];                    /* [0] is the reference; dir is set for each run */
 	const char *reference_dir, *subject_dir; /* where each run makes its directories */
 	unsigned on;
 	size_t tree_every;

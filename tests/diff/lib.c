@@ -25,8 +25,14 @@ bool lk_lib_result(struct text *out, int result)
 void lk_lib_stat(const struct linkfs_stat *st, struct answer_stat *out)
 {
 	const int64_t times[3] = {st->atime_ns, st->mtime_ns, st->ctime_ns};
-	*out = (struct answer_stat){.mode = st->mode, .nlink = st->nlink, .size = st->size, .ino = st->ino,
-				    .rdev_major = st->rdev_major, .rdev_minor = st->rdev_minor, .uid = st->uid, .gid = st->gid};
+	*out = (struct answer_stat){.mode = st->mode,
+				    .nlink = st->nlink,
+				    .size = st->size,
+				    .ino = st->ino,
+				    .rdev_major = st->rdev_major,
+				    .rdev_minor = st->rdev_minor,
+				    .uid = st->uid,
+				    .gid = st->gid};
 	for (int i = 0; i < 3; i++) {
 		int64_t nsec = times[i] % 1000000000;
 		out->sec[i] = times[i] / 1000000000 - (nsec < 0);
@@ -119,7 +125,8 @@ static const char *const probe_names[PROBES] = {"p", "p*", "p/..", "q", "q/..", 
 static uint64_t probe_path(struct lib *state, const char *path, uint32_t flags)
 {
 	struct linkfs_stat st;
-	if (linkfs_path_stat(state->volume, NULL, state->at, path, flags, &st) || linkfs_node_hold(state->volume, st.ino))
+	if (linkfs_path_stat(state->volume, NULL, state->at, path, flags, &st) ||
+	    linkfs_node_hold(state->volume, st.ino))
 		return 0;
 	return st.ino;
 }
@@ -157,7 +164,8 @@ static void probe_begin(struct lib *state, const struct op *op, struct probe *pr
 			probe->inos[5] = ino;
 	}
 	for (int i = 0; i < PROBES; i++) {
-		struct linkfs_setattr set = {.valid = LINKFS_SET_ATIME | LINKFS_SET_MTIME, .atime_ns = PROBE_TIME, .mtime_ns = PROBE_TIME};
+		struct linkfs_setattr set = {
+			.valid = LINKFS_SET_ATIME | LINKFS_SET_MTIME, .atime_ns = PROBE_TIME, .mtime_ns = PROBE_TIME};
 		if (probe->inos[i])
 			(void)linkfs_node_setattr(state->volume, NULL, probe->inos[i], &set, NULL);
 	}
@@ -180,8 +188,12 @@ static void probe_end(struct lib *state, enum op_kind kind, const struct probe *
 		if (out && result)
 			lk_lib_result(out, result);
 		else if (out)
-			lk_text_add(out, "%s%s%s", state->side->atime && (!S_ISLNK(st.mode) || kind == OP_READLINK) && st.atime_ns != PROBE_TIME ? "a" : "", st.mtime_ns != PROBE_TIME ? "m" : "",
-				    st.ctime_ns != probe->ctimes[i] ? "c" : "");
+			lk_text_add(out, "%s%s%s",
+				    state->side->atime && (!S_ISLNK(st.mode) || kind == OP_READLINK) &&
+						    st.atime_ns != PROBE_TIME
+					    ? "a"
+					    : "",
+				    st.mtime_ns != PROBE_TIME ? "m" : "", st.ctime_ns != probe->ctimes[i] ? "c" : "");
 		linkfs_node_release(state->volume, probe->inos[i], 1);
 	}
 }
@@ -198,7 +210,10 @@ static void lib_run(void *arg, const struct op *op, struct text *out)
 		return;
 	}
 	state->at = op->at >= 0 && state->dirs[op->at] ? linkfs_dir_ino(state->dirs[op->at]) : state->cwd;
-	state->cred = (struct linkfs_cred){.uid = user->uid, .gid = user->gid, .groups = user->groups, .ngroups = user->ngroups,
+	state->cred = (struct linkfs_cred){.uid = user->uid,
+					   .gid = user->gid,
+					   .groups = user->groups,
+					   .ngroups = user->ngroups,
 					   .umask = state->umask};
 	if (!state->side->many_users)
 		state->cred = (struct linkfs_cred){.uid = geteuid(), .gid = getegid(), .umask = state->umask};
@@ -209,7 +224,8 @@ static void lib_run(void *arg, const struct op *op, struct text *out)
 	if (!lk_lib_file(state, op, out) && !lk_lib_meta(state, op, out))
 		lk_lib_name(state, op, out);
 	if (op->probe)
-		probe_end(state, op->kind, &probe, op->kind == OP_FALLOCATE && strncmp(out->bytes, "ok", 2) != 0 ? NULL : out);
+		probe_end(state, op->kind, &probe,
+			  op->kind == OP_FALLOCATE && strncmp(out->bytes, "ok", 2) != 0 ? NULL : out);
 }
 
 static void lib_tree(void *arg, struct text *out)

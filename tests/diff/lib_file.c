@@ -32,7 +32,8 @@ static void open_file(struct lib *state, const struct op *op, struct text *out)
 	if ((wanted & O_TMPFILE) == O_TMPFILE)
 		flags |= LINKFS_O_TMPFILE;
 	struct linkfs_file *file = NULL;
-	int result = linkfs_file_open(state->volume, &state->cred, state->at, state->p, flags, (uint32_t)op->n[2], &file);
+	int result =
+		linkfs_file_open(state->volume, &state->cred, state->at, state->p, flags, (uint32_t)op->n[2], &file);
 	struct linkfs_stat st = {0};
 	if (result == 0) {
 		result = linkfs_file_stat(file, &st);
@@ -45,7 +46,10 @@ static void open_file(struct lib *state, const struct op *op, struct text *out)
 		linkfs_file_close(file);
 		return;
 	}
-	*slot = (struct lib_slot){.file = file, .ino = linkfs_file_ino(file), .user = op->user, .flags = (int)wanted,
+	*slot = (struct lib_slot){.file = file,
+				  .ino = linkfs_file_ino(file),
+				  .user = op->user,
+				  .flags = (int)wanted,
 				  .regular = S_ISREG(st.mode)};
 }
 
@@ -168,10 +172,12 @@ static void file_xattr(const struct lib *state, const struct lib_slot *slot, con
 	size_t len = 0;
 	if (op->kind == OP_FSETXATTR) {
 		len = lk_xattr_value(op, state->q, value, sizeof(value));
-		lk_lib_result(out, linkfs_node_setxattr(state->volume, &state->cred, slot->ino, state->q, value, len, (uint32_t)op->n[2]));
+		lk_lib_result(out, linkfs_node_setxattr(state->volume, &state->cred, slot->ino, state->q, value, len,
+							(uint32_t)op->n[2]));
 		return;
 	}
-	if (!lk_lib_result(out, linkfs_node_getxattr(state->volume, &state->cred, slot->ino, state->q, value, (size_t)op->n[0], &len)))
+	if (!lk_lib_result(out, linkfs_node_getxattr(state->volume, &state->cred, slot->ino, state->q, value,
+						     (size_t)op->n[0], &len)))
 		return;
 	if (op->n[0])
 		lk_answer_bytes(out, value, len);

@@ -87,20 +87,23 @@ static void status(struct lib *state, const struct op *op, struct text *out)
 {
 	struct linkfs_stat st;
 	struct answer_stat answer;
-	if (!lk_lib_result(out, linkfs_path_stat(state->volume, &state->cred, state->at, state->p, op->n[0] ? 0 : LINKFS_NOFOLLOW, &st)))
+	if (!lk_lib_result(out, linkfs_path_stat(state->volume, &state->cred, state->at, state->p,
+						 op->n[0] ? 0 : LINKFS_NOFOLLOW, &st)))
 		return;
 	lk_lib_stat(&st, &answer);
 	lk_answer_stat(out, &answer, state->side);
-	lk_text_add(out, " born %s", st.btime_ns > st.ctime_ns - INT64_C(86400000000000) && st.btime_ns <= st.ctime_ns + 1000000000
-					     ? "now"
-					     : "at another time");
+	lk_text_add(out, " born %s",
+		    st.btime_ns > st.ctime_ns - INT64_C(86400000000000) && st.btime_ns <= st.ctime_ns + 1000000000
+			    ? "now"
+			    : "at another time");
 }
 
 static void read_link(struct lib *state, const struct op *op, struct text *out)
 {
 	char target[PATH_ROOM];
 	size_t n = 0;
-	int result = linkfs_path_readlink(state->volume, &state->cred, state->at, state->p, target, (size_t)op->n[0], &n);
+	int result =
+		linkfs_path_readlink(state->volume, &state->cred, state->at, state->p, target, (size_t)op->n[0], &n);
 	if (lk_lib_result(out, result)) {
 		lk_text_add(out, " %zu ", n);
 		lk_text_escape(out, target, n < 60 ? n : 60);
@@ -189,7 +192,8 @@ static void set_attr(struct lib *state, const struct op *op, struct text *out)
 		set.size = (uint64_t)op->n[0];
 	} else {
 		flags = op->n[4] ? LINKFS_NOFOLLOW : 0;
-		if (!lk_lib_times(op, 0, &set)) { /* seconds and nanoseconds are apart in the system call, which walks first */
+		if (!lk_lib_times(op, 0,
+				  &set)) { /* seconds and nanoseconds are apart in the system call, which walks first */
 			struct linkfs_stat st;
 			int result = linkfs_path_stat(state->volume, &state->cred, state->at, state->p, flags, &st);
 			lk_lib_result(out, result ? result : LINKFS_EINVAL);
@@ -220,7 +224,8 @@ static void xattr(struct lib *state, const struct op *op, struct text *out)
 	struct linkfs_stat st;
 	struct linkfs_volume *volume = state->volume;
 	const struct linkfs_cred *cred = &state->cred;
-	static const unsigned char nofollow[OP_COUNT] = {[OP_SETXATTR] = 3, [OP_GETXATTR] = 1, [OP_LISTXATTR] = 1, [OP_REMOVEXATTR] = 0};
+	static const unsigned char nofollow[OP_COUNT] = {
+		[OP_SETXATTR] = 3, [OP_GETXATTR] = 1, [OP_LISTXATTR] = 1, [OP_REMOVEXATTR] = 0};
 	size_t len = 0;
 	int result = 0;
 	/* The system call looks at its arguments before it walks; a node-level call can only do so after. */
@@ -233,7 +238,8 @@ static void xattr(struct lib *state, const struct op *op, struct text *out)
 	if (result == 0 && value_len > LINKFS_XATTR_SIZE_MAX)
 		result = LINKFS_E2BIG;
 	if (result == 0)
-		result = linkfs_path_stat(volume, cred, state->at, state->p, op->n[nofollow[op->kind]] ? LINKFS_NOFOLLOW : 0, &st);
+		result = linkfs_path_stat(volume, cred, state->at, state->p,
+					  op->n[nofollow[op->kind]] ? LINKFS_NOFOLLOW : 0, &st);
 	if (result == 0 && op->kind == OP_SETXATTR)
 		result = linkfs_node_setxattr(volume, cred, st.ino, state->q, value, value_len, (uint32_t)op->n[2]);
 	else if (result == 0 && op->kind == OP_GETXATTR)
@@ -294,7 +300,8 @@ void lk_lib_name(struct lib *state, const struct op *op, struct text *out)
 		break;
 	}
 	case OP_MKNOD: {
-		struct linkfs_make how = {.mode = (uint32_t)op->n[0], .rdev_major = (uint32_t)op->n[1], .rdev_minor = (uint32_t)op->n[2]};
+		struct linkfs_make how = {
+			.mode = (uint32_t)op->n[0], .rdev_major = (uint32_t)op->n[1], .rdev_minor = (uint32_t)op->n[2]};
 		if (S_ISDIR(how.mode)) /* mknod(2) makes none; the library's call does */
 			lk_text_add(out, "EPERM");
 		else

@@ -49,7 +49,9 @@ static void put_back(struct lib *state, uint64_t ino, const struct linkfs_stat *
 {
 	struct linkfs_stat after;
 	struct linkfs_cred kernel = {.flags = LINKFS_CRED_KERNEL};
-	struct linkfs_setattr set = {.valid = LINKFS_SET_ATIME | LINKFS_SET_CTIME, .atime_ns = before->atime_ns, .ctime_ns = before->ctime_ns};
+	struct linkfs_setattr set = {.valid = LINKFS_SET_ATIME | LINKFS_SET_CTIME,
+				     .atime_ns = before->atime_ns,
+				     .ctime_ns = before->ctime_ns};
 	if (linkfs_node_getattr(state->volume, ino, &after) == 0 && after.atime_ns != before->atime_ns)
 		(void)linkfs_node_setattr(state->volume, &kernel, ino, &set, NULL);
 }
@@ -120,7 +122,8 @@ static int view_xattrs(void *arg, int64_t dir, const char *name, int64_t node, u
 	int result = linkfs_node_listxattr(state->volume, NULL, (uint64_t)node, names, sizeof(names), &len);
 	for (size_t at = 0; result == 0 && at < len; at += strlen(names + at) + 1) {
 		size_t n = 0;
-		result = linkfs_node_getxattr(state->volume, NULL, (uint64_t)node, names + at, value, sizeof(value), &n);
+		result =
+			linkfs_node_getxattr(state->volume, NULL, (uint64_t)node, names + at, value, sizeof(value), &n);
 		*hash += lk_hash(lk_hash(0, names + at, strlen(names + at)), value, n);
 		(*count)++;
 	}
@@ -130,8 +133,15 @@ static int view_xattrs(void *arg, int64_t dir, const char *name, int64_t node, u
 void lk_lib_tree(struct lib *state, struct text *out)
 {
 	const struct tree_view view = {
-		.state = state, .side = state->side, .open_root = view_root, .open_child = view_child, .close = view_close,
-		.stat = view_stat, .list = view_list, .content = view_content, .xattrs = view_xattrs,
+		.state = state,
+		.side = state->side,
+		.open_root = view_root,
+		.open_child = view_child,
+		.close = view_close,
+		.stat = view_stat,
+		.list = view_list,
+		.content = view_content,
+		.xattrs = view_xattrs,
 	};
 	lk_tree_list(&view, out);
 }

@@ -92,8 +92,21 @@ static void mount_ext4(const char *at, bool noatime)
 		lk_die("%s: %s", image, strerror(errno));
 	close(fd);
 	(void)snprintf(options, sizeof(options), "loop,nodev,nosuid,%s", noatime ? "noatime" : "relatime");
-	const char *const make[] = {"mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-O", "^has_journal", "-E",
-				    "lazy_itable_init=1", image, NULL};
+	const char *const make[] = {"mke2fs",
+				    "-q",
+				    "-F",
+				    "-t",
+				    "ext4",
+				    "-b",
+				    "4096",
+				    "-I",
+				    "256",
+				    "-O",
+				    "^has_journal",
+				    "-E",
+				    "lazy_itable_init=1",
+				    image,
+				    NULL};
 	const char *const mount_it[] = {"mount", "-o", options, image, at, NULL};
 	if (command(make))
 		skip("mke2fs cannot make the reference");
@@ -141,7 +154,8 @@ static void set_up(struct options *options, struct run_config *config)
 	if (mounted && root) {
 		/* Devices are made at random: none may be opened. */
 		if (mount(options->dir, subject_dir, NULL, MS_BIND, NULL) ||
-		    mount(NULL, subject_dir, NULL, MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | (noatime ? MS_NOATIME : 0), NULL))
+		    mount(NULL, subject_dir, NULL,
+			  MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | (noatime ? MS_NOATIME : 0), NULL))
 			lk_die("bind %s: %s", options->dir, strerror(errno));
 		subject_mounted = true;
 		config->subject_dir = subject_dir;
@@ -174,7 +188,8 @@ static void set_up(struct options *options, struct run_config *config)
 	config->verbose = options->verbose;
 }
 
-static void save_ops(const struct options *options, const struct op_list *ops, const struct run_result *result, uint64_t seed)
+static void save_ops(const struct options *options, const struct op_list *ops, const struct run_result *result,
+		     uint64_t seed)
 {
 	struct text line = {0};
 	char path[512];
@@ -202,7 +217,8 @@ static int random_runs(const struct options *options, struct run_config *config)
 	size_t done = 0, differences = 0;
 	time_t start = time(NULL);
 	uint64_t seed = options->seed;
-	printf("# seed %llu, %zu operations, %s, %u users\n", (unsigned long long)seed, options->ops, options->backend, options->users);
+	printf("# seed %llu, %zu operations, %s, %u users\n", (unsigned long long)seed, options->ops, options->backend,
+	       options->users);
 	fflush(stdout);
 	config->reported = reported;
 	for (; done < options->ops && time(NULL) - start < options->seconds; seed++) {
@@ -215,9 +231,10 @@ static int random_runs(const struct options *options, struct run_config *config)
 			differences++;
 			if (!known) {
 				if (config->reported_count < 64)
-					memcpy(reported[config->reported_count++], result.signature, sizeof(result.signature));
-				printf("# seed %llu differs after %zu operations (%s); shrinking\n", (unsigned long long)seed, ops.count,
-				       result.signature);
+					memcpy(reported[config->reported_count++], result.signature,
+					       sizeof(result.signature));
+				printf("# seed %llu differs after %zu operations (%s); shrinking\n",
+				       (unsigned long long)seed, ops.count, result.signature);
 				fflush(stdout);
 				lk_run_shrink(config, &ops, &result, options->shrink_seconds);
 				lk_run_report(&ops, &result);
@@ -229,8 +246,8 @@ static int random_runs(const struct options *options, struct run_config *config)
 		if (differences && !options->keep_going)
 			break;
 	}
-	printf("# %zu operations, %zu differences, seeds %llu to %llu, %ld s\n", done, differences, (unsigned long long)options->seed,
-	       (unsigned long long)seed - 1, (long)(time(NULL) - start));
+	printf("# %zu operations, %zu differences, seeds %llu to %llu, %ld s\n", done, differences,
+	       (unsigned long long)options->seed, (unsigned long long)seed - 1, (long)(time(NULL) - start));
 	free(ops.ops);
 	/* Out of time is no failure of what ran, unless so many were asked for. */
 	bool few = done < options->least;
@@ -291,48 +308,90 @@ static void add_replays(const char *path, glob_t *list)
 
 static const char usage[] =
 	"usage: diff [--backend lib|mount|ext4|tmpfs] [--dir DIR] [--reference DIR] [--seed N] [--ops N] [--length N]\n"
-	"            [--users N] [--seconds N] [--shrink-seconds N] [--keep-going] [--save DIR] [--verbose] [--corrupt N] [--no-atime]\n"
+	"            [--users N] [--seconds N] [--shrink-seconds N] [--keep-going] [--save DIR] [--verbose] [--corrupt "
+	"N] [--no-atime]\n"
 	"            [--least N] [--random]\n"
 	"            [--replay FILE-OR-DIR ...]\n";
 
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"backend", 1, NULL, 'b'}, {"dir", 1, NULL, 'd'},    {"reference", 1, NULL, 'R'},      {"seed", 1, NULL, 's'},
-		{"ops", 1, NULL, 'o'},     {"length", 1, NULL, 'l'}, {"users", 1, NULL, 'u'},          {"seconds", 1, NULL, 't'},
-		{"replay", 1, NULL, 'r'},  {"verbose", 0, NULL, 'v'}, {"keep-going", 0, NULL, 'k'},    {"save", 1, NULL, 'S'},
-		{"corrupt", 1, NULL, 'c'}, {"help", 0, NULL, 'h'},   {"shrink-seconds", 1, NULL, 'T'}, {"no-atime", 0, NULL, 'A'},
-		{"least", 1, NULL, 'L'},   {"random", 0, NULL, 'N'}, {NULL, 0, NULL, 0},
+		{"backend", 1, NULL, 'b'},  {"dir", 1, NULL, 'd'},        {"reference", 1, NULL, 'R'},
+		{"seed", 1, NULL, 's'},     {"ops", 1, NULL, 'o'},        {"length", 1, NULL, 'l'},
+		{"users", 1, NULL, 'u'},    {"seconds", 1, NULL, 't'},    {"replay", 1, NULL, 'r'},
+		{"verbose", 0, NULL, 'v'},  {"keep-going", 0, NULL, 'k'}, {"save", 1, NULL, 'S'},
+		{"corrupt", 1, NULL, 'c'},  {"help", 0, NULL, 'h'},       {"shrink-seconds", 1, NULL, 'T'},
+		{"no-atime", 0, NULL, 'A'}, {"least", 1, NULL, 'L'},      {"random", 0, NULL, 'N'},
+		{NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("LINKFS_SEED");
-	struct options options = {.seed = seed && *seed ? strtoull(seed, NULL, 0) : 1, .ops = 20000, .length = 1500, .backend = "lib",
-				  .users = geteuid() == 0 ? 4 : 1, .seconds = 3600, .shrink_seconds = 60};
+	struct options options = {.seed = seed && *seed ? strtoull(seed, NULL, 0) : 1,
+				  .ops = 20000,
+				  .length = 1500,
+				  .backend = "lib",
+				  .users = geteuid() == 0 ? 4 : 1,
+				  .seconds = 3600,
+				  .shrink_seconds = 60};
 	glob_t replays = {0};
 	int c;
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
-		case 'b': options.backend = optarg; break;
-		case 'd': options.dir = optarg; break;
-		case 'R': options.reference = optarg; break;
-		case 's': options.seed = strtoull(optarg, NULL, 0); break;
-		case 'o': options.ops = strtoull(optarg, NULL, 0); break;
-		case 'l': options.length = strtoull(optarg, NULL, 0); break;
-		case 'u': options.users = (unsigned)atoi(optarg); break;
-		case 't': options.seconds = atoi(optarg); break;
-		case 'T': options.shrink_seconds = atoi(optarg); break;
-		case 'v': options.verbose = true; break;
-		case 'k': options.keep_going = true; break;
-		case 'L': options.least = strtoull(optarg, NULL, 0); break;
+		case 'b':
+			options.backend = optarg;
+			break;
+		case 'd':
+			options.dir = optarg;
+			break;
+		case 'R':
+			options.reference = optarg;
+			break;
+		case 's':
+			options.seed = strtoull(optarg, NULL, 0);
+			break;
+		case 'o':
+			options.ops = strtoull(optarg, NULL, 0);
+			break;
+		case 'l':
+			options.length = strtoull(optarg, NULL, 0);
+			break;
+		case 'u':
+			options.users = (unsigned)atoi(optarg);
+			break;
+		case 't':
+			options.seconds = atoi(optarg);
+			break;
+		case 'T':
+			options.shrink_seconds = atoi(optarg);
+			break;
+		case 'v':
+			options.verbose = true;
+			break;
+		case 'k':
+			options.keep_going = true;
+			break;
+		case 'L':
+			options.least = strtoull(optarg, NULL, 0);
+			break;
 		case 'N':
 			/* A seed of the clock's, unless one was given. */
 			if (!(seed && *seed))
 				options.seed = (uint64_t)time(NULL) * 1000;
 			break;
-		case 'A': options.no_atime = true; break;
-		case 'S': options.save = optarg; break;
-		case 'c': options.corrupt = strtoull(optarg, NULL, 0); break;
-		case 'r': add_replays(optarg, &replays); break;
-		default: fputs(usage, stderr); return 99;
+		case 'A':
+			options.no_atime = true;
+			break;
+		case 'S':
+			options.save = optarg;
+			break;
+		case 'c':
+			options.corrupt = strtoull(optarg, NULL, 0);
+			break;
+		case 'r':
+			add_replays(optarg, &replays);
+			break;
+		default:
+			fputs(usage, stderr);
+			return 99;
 		}
 	}
 	main_pid = getpid();

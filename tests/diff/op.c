@@ -11,58 +11,59 @@
 
 /* The comment at each row names its numbers n[0], n[1] ... and paths p, q. */
 static const struct op_row op_rows[OP_COUNT] = {
-	[OP_OPEN] = {"open", BOTH, 3, 1, 0},             /* slot, O_ flags, mode; p */
-	[OP_CLOSE] = {"close", BOTH, 1, 0, 0},           /* slot */
-	[OP_PREAD] = {"pread", BOTH, 3, 0, 0},           /* slot, offset, length */
-	[OP_PWRITE] = {"pwrite", BOTH, 4, 0, 0},         /* slot, offset, length, content */
-	[OP_READ] = {"read", OP_ON_MOUNT, 2, 0, 0},      /* slot, length */
-	[OP_WRITE] = {"write", OP_ON_MOUNT, 3, 0, 0},    /* slot, length, content */
-	[OP_LSEEK] = {"lseek", OP_ON_MOUNT, 3, 0, 0},    /* slot, offset, whence 0-2 */
-	[OP_TRUNCATE] = {"truncate", BOTH, 1, 1, -1},    /* size; p */
-	[OP_FTRUNCATE] = {"ftruncate", BOTH, 2, 0, 0},   /* slot, size */
-	[OP_FALLOCATE] = {"fallocate", BOTH, 4, 0, 0},   /* slot, FALLOC_FL_ mode, offset, length */
-	[OP_SEEK] = {"seek", BOTH, 3, 0, 0},             /* slot, offset, 3 data or 4 hole */
-	[OP_COPY] = {"copy", BOTH, 5, 0, 0},             /* slot, offset, slot, offset, length */
-	[OP_MMAP] = {"mmap", OP_ON_MOUNT, 4, 0, 0},      /* slot, offset, length, content */
-	[OP_FLOCK] = {"flock", OP_ON_MOUNT, 2, 0, 0},    /* slot, LOCK_ operation */
-	[OP_LOCK] = {"lock", OP_ON_MOUNT, 4, 0, 0},      /* slot, type, start, length */
-	[OP_IOCTL] = {"ioctl", OP_ON_MOUNT, 2, 0, 0},    /* slot, request */
-	[OP_FSYNC] = {"fsync", BOTH, 2, 0, 0},           /* slot, data only */
+	[OP_OPEN] = {"open", BOTH, 3, 1, 0},           /* slot, O_ flags, mode; p */
+	[OP_CLOSE] = {"close", BOTH, 1, 0, 0},         /* slot */
+	[OP_PREAD] = {"pread", BOTH, 3, 0, 0},         /* slot, offset, length */
+	[OP_PWRITE] = {"pwrite", BOTH, 4, 0, 0},       /* slot, offset, length, content */
+	[OP_READ] = {"read", OP_ON_MOUNT, 2, 0, 0},    /* slot, length */
+	[OP_WRITE] = {"write", OP_ON_MOUNT, 3, 0, 0},  /* slot, length, content */
+	[OP_LSEEK] = {"lseek", OP_ON_MOUNT, 3, 0, 0},  /* slot, offset, whence 0-2 */
+	[OP_TRUNCATE] = {"truncate", BOTH, 1, 1, -1},  /* size; p */
+	[OP_FTRUNCATE] = {"ftruncate", BOTH, 2, 0, 0}, /* slot, size */
+	[OP_FALLOCATE] = {"fallocate", BOTH, 4, 0, 0}, /* slot, FALLOC_FL_ mode, offset, length */
+	[OP_SEEK] = {"seek", BOTH, 3, 0, 0},           /* slot, offset, 3 data or 4 hole */
+	[OP_COPY] = {"copy", BOTH, 5, 0, 0},           /* slot, offset, slot, offset, length */
+	[OP_MMAP] = {"mmap", OP_ON_MOUNT, 4, 0, 0},    /* slot, offset, length, content */
+	[OP_FLOCK] = {"flock", OP_ON_MOUNT, 2, 0, 0},  /* slot, LOCK_ operation */
+	[OP_LOCK] = {"lock", OP_ON_MOUNT, 4, 0, 0},    /* slot, type, start, length */
+	[OP_IOCTL] = {"ioctl", OP_ON_MOUNT, 2, 0, 0},  /* slot, request */
+	[OP_FSYNC] = {"fsync", BOTH, 2, 0, 0},         /* slot, data only */
 	[OP_SYNC] = {"sync", BOTH, 0, 0, -1},
-	[OP_MKDIR] = {"mkdir", BOTH, 1, 1, -1},          /* mode; p */
-	[OP_RMDIR] = {"rmdir", BOTH, 0, 1, -1},          /* p */
-	[OP_MKNOD] = {"mknod", BOTH, 3, 1, -1},          /* mode with type, major, minor; p */
-	[OP_SYMLINK] = {"symlink", BOTH, 0, 2, -1},      /* p text, q path */
-	[OP_READLINK] = {"readlink", BOTH, 1, 1, -1},    /* buffer size; p */
-	[OP_LINK] = {"link", BOTH, 1, 2, -1},            /* follow; p, q */
-	[OP_LINKFD] = {"linkfd", BOTH, 1, 1, 0},         /* slot; p */
-	[OP_UNLINK] = {"unlink", BOTH, 0, 1, -1},        /* p */
-	[OP_RENAME] = {"rename", BOTH, 1, 2, -1},        /* RENAME_ flags; p, q */
-	[OP_SAME] = {"same", BOTH, 0, 2, -1},            /* p, q: one inode? */
-	[OP_STAT] = {"stat", BOTH, 1, 1, -1},            /* follow; p */
-	[OP_FSTAT] = {"fstat", BOTH, 1, 0, 0},           /* slot */
-	[OP_CHMOD] = {"chmod", BOTH, 1, 1, -1},          /* mode; p */
-	[OP_FCHMOD] = {"fchmod", BOTH, 2, 0, 0},         /* slot, mode */
-	[OP_CHOWN] = {"chown", BOTH, 3, 1, -1},          /* uid, gid, nofollow; p */
-	[OP_FCHOWN] = {"fchown", BOTH, 3, 0, 0},         /* slot, uid, gid */
-	[OP_UTIMES] = {"utimes", BOTH, 5, 1, -1},        /* asec, ansec, msec, mnsec, nofollow; p; -1 now, -2 omit */
-	[OP_FUTIMES] = {"futimes", BOTH, 5, 0, 0},       /* slot, asec, ansec, msec, mnsec */
-	[OP_ACCESS] = {"access", BOTH, 1, 1, -1},        /* mask; p */
-	[OP_SETXATTR] = {"setxattr", BOTH, 4, 2, -1},    /* content, length, XATTR_ flags, nofollow; p path, q name */
-	[OP_GETXATTR] = {"getxattr", BOTH, 2, 2, -1},    /* buffer size, nofollow; p, q */
-	[OP_LISTXATTR] = {"listxattr", BOTH, 2, 1, -1},  /* buffer size, nofollow; p */
+	[OP_MKDIR] = {"mkdir", BOTH, 1, 1, -1},         /* mode; p */
+	[OP_RMDIR] = {"rmdir", BOTH, 0, 1, -1},         /* p */
+	[OP_MKNOD] = {"mknod", BOTH, 3, 1, -1},         /* mode with type, major, minor; p */
+	[OP_SYMLINK] = {"symlink", BOTH, 0, 2, -1},     /* p text, q path */
+	[OP_READLINK] = {"readlink", BOTH, 1, 1, -1},   /* buffer size; p */
+	[OP_LINK] = {"link", BOTH, 1, 2, -1},           /* follow; p, q */
+	[OP_LINKFD] = {"linkfd", BOTH, 1, 1, 0},        /* slot; p */
+	[OP_UNLINK] = {"unlink", BOTH, 0, 1, -1},       /* p */
+	[OP_RENAME] = {"rename", BOTH, 1, 2, -1},       /* RENAME_ flags; p, q */
+	[OP_SAME] = {"same", BOTH, 0, 2, -1},           /* p, q: one inode? */
+	[OP_STAT] = {"stat", BOTH, 1, 1, -1},           /* follow; p */
+	[OP_FSTAT] = {"fstat", BOTH, 1, 0, 0},          /* slot */
+	[OP_CHMOD] = {"chmod", BOTH, 1, 1, -1},         /* mode; p */
+	[OP_FCHMOD] = {"fchmod", BOTH, 2, 0, 0},        /* slot, mode */
+	[OP_CHOWN] = {"chown", BOTH, 3, 1, -1},         /* uid, gid, nofollow; p */
+	[OP_FCHOWN] = {"fchown", BOTH, 3, 0, 0},        /* slot, uid, gid */
+	[OP_UTIMES] = {"utimes", BOTH, 5, 1, -1},       /* asec, ansec, msec, mnsec, nofollow; p; -1 now, -2 omit */
+	[OP_FUTIMES] = {"futimes", BOTH, 5, 0, 0},      /* slot, asec, ansec, msec, mnsec */
+	[OP_ACCESS] = {"access", BOTH, 1, 1, -1},       /* mask; p */
+	[OP_SETXATTR] = {"setxattr", BOTH, 4, 2, -1},   /* content, length, XATTR_ flags, nofollow; p path, q name */
+	[OP_GETXATTR] = {"getxattr", BOTH, 2, 2, -1},   /* buffer size, nofollow; p, q */
+	[OP_LISTXATTR] = {"listxattr", BOTH, 2, 1, -1}, /* buffer size, nofollow; p */
 	[OP_REMOVEXATTR] = {"removexattr", BOTH, 1, 2, -1}, /* nofollow; p, q */
-	[OP_FSETXATTR] = {"fsetxattr", BOTH, 4, 2, 3},   /* content, length, flags, slot; p unused, q name */
-	[OP_FGETXATTR] = {"fgetxattr", BOTH, 2, 2, 1},   /* buffer size, slot; p unused, q name */
-	[OP_LIST] = {"list", BOTH, 0, 1, -1},            /* p */
-	[OP_DIRWALK] = {"dirwalk", BOTH, 2, 2, -1},      /* entries first, 1 makes and 0 removes; p directory, q name */
-	[OP_OPENDIR] = {"opendir", BOTH, 1, 1, -1},      /* directory slot; p */
-	[OP_CLOSEDIR] = {"closedir", BOTH, 1, 0, -1},    /* directory slot */
-	[OP_CHDIR] = {"chdir", BOTH, 0, 1, -1},          /* p */
+	[OP_FSETXATTR] = {"fsetxattr", BOTH, 4, 2, 3},      /* content, length, flags, slot; p unused, q name */
+	[OP_FGETXATTR] = {"fgetxattr", BOTH, 2, 2, 1},      /* buffer size, slot; p unused, q name */
+	[OP_LIST] = {"list", BOTH, 0, 1, -1},               /* p */
+	[OP_DIRWALK] = {"dirwalk", BOTH, 2, 2, -1},   /* entries first, 1 makes and 0 removes; p directory, q name */
+	[OP_OPENDIR] = {"opendir", BOTH, 1, 1, -1},   /* directory slot; p */
+	[OP_CLOSEDIR] = {"closedir", BOTH, 1, 0, -1}, /* directory slot */
+	[OP_CHDIR] = {"chdir", BOTH, 0, 1, -1},       /* p */
 	[OP_GETCWD] = {"getcwd", OP_ON_MOUNT, 0, 0, -1},
-	[OP_UMASK] = {"umask", BOTH, 1, 0, -1},          /* mask */
-	[OP_FORGET] = {"forget", OP_ON_MOUNT, 0, 0, -1},  /* the kernel drops what it caches, where root may ask for that */
-	[OP_RESTART] = {"restart", BOTH, 1, 0, -1},      /* everything closed and opened again; 1: killed after a sync */
+	[OP_UMASK] = {"umask", BOTH, 1, 0, -1}, /* mask */
+	[OP_FORGET] = {"forget", OP_ON_MOUNT, 0, 0,
+		       -1},                         /* the kernel drops what it caches, where root may ask for that */
+	[OP_RESTART] = {"restart", BOTH, 1, 0, -1}, /* everything closed and opened again; 1: killed after a sync */
 };
 
 /* uid, gid, groups; the first is root, or whoever runs a test of one user. */
@@ -91,7 +92,8 @@ void lk_op_print(const struct op *op, struct text *out)
 		lk_text_add(out, " q=%s", op->q);
 	for (unsigned i = 0; i < row->numbers; i++) {
 		bool octal = (op->kind == OP_OPEN && i > 0) || op->kind == OP_MKDIR || op->kind == OP_CHMOD ||
-			     op->kind == OP_UMASK || (op->kind == OP_FCHMOD && i == 1) || (op->kind == OP_MKNOD && i == 0);
+			     op->kind == OP_UMASK || (op->kind == OP_FCHMOD && i == 1) ||
+			     (op->kind == OP_MKNOD && i == 0);
 		lk_text_add(out, octal ? "%s0%llo" : "%s%lld", i ? "," : " n=", (long long)op->n[i]);
 	}
 	if (op->probe)
@@ -191,7 +193,8 @@ void lk_fill(unsigned char *buf, size_t len, int64_t seed, int64_t offset)
 	}
 	for (size_t i = 0; i < len; i++) {
 		uint64_t at = (uint64_t)offset + i;
-		uint64_t word = ((at >> 3) + 1) * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)seed * UINT64_C(0xbf58476d1ce4e5b9);
+		uint64_t word =
+			((at >> 3) + 1) * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)seed * UINT64_C(0xbf58476d1ce4e5b9);
 		buf[i] = (unsigned char)((word ^ (word >> 31)) >> ((at & 7) * 8));
 	}
 }

@@ -31,8 +31,14 @@ bool lk_posix_result(struct text *out, int64_t result)
 void lk_posix_stat(const struct stat *st, struct answer_stat *out)
 {
 	*out = (struct answer_stat){
-		.mode = st->st_mode, .nlink = st->st_nlink, .size = (uint64_t)st->st_size, .ino = st->st_ino,
-		.rdev_major = major(st->st_rdev), .rdev_minor = minor(st->st_rdev), .uid = st->st_uid, .gid = st->st_gid,
+		.mode = st->st_mode,
+		.nlink = st->st_nlink,
+		.size = (uint64_t)st->st_size,
+		.ino = st->st_ino,
+		.rdev_major = major(st->st_rdev),
+		.rdev_minor = minor(st->st_rdev),
+		.uid = st->st_uid,
+		.gid = st->st_gid,
 		.sec = {st->st_atim.tv_sec, st->st_mtim.tv_sec, st->st_ctim.tv_sec},
 		.nsec = {st->st_atim.tv_nsec, st->st_mtim.tv_nsec, st->st_ctim.tv_nsec},
 	};
@@ -114,7 +120,8 @@ static void posix_stop(void *arg)
 static void set_ids(uint32_t uid, uint32_t gid, const uint32_t *groups, unsigned ngroups)
 {
 	/* The saved uid stays 0, so that the way back is open; the real one is what access(2) asks. */
-	if (syscall(SYS_setgroups, ngroups, groups) || syscall(SYS_setresgid, gid, gid, 0) || syscall(SYS_setresuid, uid, uid, 0))
+	if (syscall(SYS_setgroups, ngroups, groups) || syscall(SYS_setresgid, gid, gid, 0) ||
+	    syscall(SYS_setresuid, uid, uid, 0))
 		lk_die("cannot become uid %u: %s", uid, strerror(errno));
 }
 
@@ -228,8 +235,8 @@ static void probe_end(struct posix *state, enum op_kind kind, struct probe *prob
 /* Some calls know no directory descriptor: go there for the call. */
 static int enter(const struct posix *state, const struct op *op)
 {
-	static const bool needs[OP_COUNT] = {[OP_TRUNCATE] = true, [OP_CHDIR] = true, [OP_SETXATTR] = true, [OP_GETXATTR] = true,
-					     [OP_LISTXATTR] = true, [OP_REMOVEXATTR] = true};
+	static const bool needs[OP_COUNT] = {[OP_TRUNCATE] = true, [OP_CHDIR] = true,     [OP_SETXATTR] = true,
+					     [OP_GETXATTR] = true, [OP_LISTXATTR] = true, [OP_REMOVEXATTR] = true};
 	if (!needs[op->kind] || state->at == AT_FDCWD)
 		return -1;
 	int back = open(".", O_PATH | O_CLOEXEC);
@@ -320,8 +327,8 @@ static void posix_run(void *arg, const struct op *op, struct text *out)
 	int user = op->user;
 	const struct op_row *row = lk_op_row(op->kind);
 	/* The library's handles keep the credential that opened them. */
-	bool content = op->kind == OP_PREAD || op->kind == OP_PWRITE || op->kind == OP_FTRUNCATE || op->kind == OP_FALLOCATE ||
-		       op->kind == OP_COPY;
+	bool content = op->kind == OP_PREAD || op->kind == OP_PWRITE || op->kind == OP_FTRUNCATE ||
+		       op->kind == OP_FALLOCATE || op->kind == OP_COPY;
 	if (content && state->side->against_lib && state->slots[op->n[row->slot]].fd >= 0)
 		user = state->slots[op->n[row->slot]].user;
 	struct before before;
@@ -330,8 +337,9 @@ static void posix_run(void *arg, const struct op *op, struct text *out)
 	allocate_begin(state, op, &before);
 	int back = enter(state, op);
 	become(state, op, user);
-	if (state->side->against_lib && ((row->paths && op->kind != OP_SYMLINK && climbs_from_nowhere(state, state->p)) ||
-					 (row->paths > 1 && climbs_from_nowhere(state, state->q)))) {
+	if (state->side->against_lib &&
+	    ((row->paths && op->kind != OP_SYMLINK && climbs_from_nowhere(state, state->p)) ||
+	     (row->paths > 1 && climbs_from_nowhere(state, state->q)))) {
 		lk_text_add(out, "ENOENT");
 		state->skip = true;
 	} else if (!lk_posix_file(state, op, out) && !lk_posix_meta(state, op, out))

@@ -68,7 +68,8 @@ static void open_file(struct posix *state, const struct op *op, struct text *out
 			special = fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 		else
 			special = error == ENXIO || error == ENODEV || error == ENOTTY ||
-				  (fstatat(state->at, state->p, &st, 0) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) ||
+				  (fstatat(state->at, state->p, &st, 0) == 0 && !S_ISREG(st.st_mode) &&
+				   !S_ISDIR(st.st_mode)) ||
 				  (error == EACCES && (flags & O_CREAT) && (flags & O_NOFOLLOW) &&
 				   fstatat(state->at, state->p, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode));
 	}

@@ -67,7 +67,8 @@ static void walk_dir(struct posix *state, const struct op *op, struct text *out)
 	}
 	struct dirent *entry;
 	for (int64_t i = 0; i < op->n[0] && (entry = readdir(dir)); i++)
-		lk_names_add(&list, entry->d_name, strlen(entry->d_name), DTTOIF((unsigned)entry->d_type), entry->d_ino);
+		lk_names_add(&list, entry->d_name, strlen(entry->d_name), DTTOIF((unsigned)entry->d_type),
+			     entry->d_ino);
 	long place = telldir(dir);
 	while (readdir(dir))
 		;
@@ -77,7 +78,8 @@ static void walk_dir(struct posix *state, const struct op *op, struct text *out)
 		lk_posix_result(out, unlinkat(dirfd(dir), state->q, 0));
 	seekdir(dir, place);
 	while ((entry = readdir(dir)))
-		lk_names_add(&list, entry->d_name, strlen(entry->d_name), DTTOIF((unsigned)entry->d_type), entry->d_ino);
+		lk_names_add(&list, entry->d_name, strlen(entry->d_name), DTTOIF((unsigned)entry->d_type),
+			     entry->d_ino);
 	for (size_t i = 0; i < list.count; i++) {
 		if (strcmp(list.names[i], state->q) == 0) { /* this one may be seen or not */
 			list.count--;
@@ -104,11 +106,12 @@ static void status(struct posix *state, const struct op *op, struct text *out)
 	lk_posix_stat(&st, &answer);
 	lk_answer_stat(out, &answer, state->side);
 	if (statx(state->at, state->p, flags, STATX_BTIME, &stx) == 0)
-		lk_text_add(out, " born %s", !(stx.stx_mask & STATX_BTIME)                                ? "never"
-					     : stx.stx_btime.tv_sec < st.st_ctim.tv_sec - 86400 ||
-							     stx.stx_btime.tv_sec > st.st_ctim.tv_sec + 1
-						     ? "at another time"
-						     : "now");
+		lk_text_add(out, " born %s",
+			    !(stx.stx_mask & STATX_BTIME) ? "never"
+			    : stx.stx_btime.tv_sec < st.st_ctim.tv_sec - 86400 ||
+					    stx.stx_btime.tv_sec > st.st_ctim.tv_sec + 1
+				    ? "at another time"
+				    : "now");
 }
 
 static void read_link(struct posix *state, const struct op *op, struct text *out)
@@ -126,7 +129,8 @@ static void same_inode(struct posix *state, const struct op *op, struct text *ou
 {
 	struct stat a, b;
 	(void)op;
-	if (fstatat(state->at, state->p, &a, AT_SYMLINK_NOFOLLOW) || fstatat(state->at, state->q, &b, AT_SYMLINK_NOFOLLOW))
+	if (fstatat(state->at, state->p, &a, AT_SYMLINK_NOFOLLOW) ||
+	    fstatat(state->at, state->q, &b, AT_SYMLINK_NOFOLLOW))
 		lk_answer_error(out, errno);
 	else
 		lk_text_add(out, "ok %s", a.st_ino == b.st_ino && a.st_dev == b.st_dev ? "same" : "two");
@@ -214,7 +218,8 @@ static void xattr(struct posix *state, const struct op *op, struct text *out)
 		lk_posix_result(out, op->n[3] ? lsetxattr(p, q, value, len, flags) : setxattr(p, q, value, len, flags));
 	} else if (op->kind == OP_GETXATTR) {
 		size_t room = (size_t)op->n[0];
-		answer_value(out, op->n[1] ? lgetxattr(p, q, value, room) : getxattr(p, q, value, room), value, op->n[0]);
+		answer_value(out, op->n[1] ? lgetxattr(p, q, value, room) : getxattr(p, q, value, room), value,
+			     op->n[0]);
 	} else if (op->kind == OP_LISTXATTR) {
 		size_t room = (size_t)op->n[0];
 		char *names = (char *)value;
@@ -331,6 +336,10 @@ void lk_posix_name(struct posix *state, const struct op *op, struct text *out)
 		/* One side is enough: caches are the whole machine's. */
 		if (!state->side->reference && !state->side->against_lib && state->forget_fd >= 0)
 			(void)!write(state->forget_fd, "3", 1);
+		struct stat root;
+		if (geteuid() != 0 &&
+		    fstat(state->root_fd, &root) == 0) /* an ordinary user must find the way in again */
+			(void)fchmod(state->root_fd, (root.st_mode & 07777) | 0700);
 		lk_text_add(out, "ok"); /* the process ends after this */
 		break;
 	default:

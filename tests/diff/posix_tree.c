@@ -135,8 +135,15 @@ static int view_xattrs(void *arg, int64_t dir, const char *name, int64_t node, u
 void lk_posix_tree(struct posix *state, struct text *out)
 {
 	const struct tree_view view = {
-		.state = state, .side = state->side, .open_root = view_root, .open_child = view_child, .close = view_close,
-		.stat = view_stat, .list = view_list, .content = view_content, .xattrs = view_xattrs,
+		.state = state,
+		.side = state->side,
+		.open_root = view_root,
+		.open_child = view_child,
+		.close = view_close,
+		.stat = view_stat,
+		.list = view_list,
+		.content = view_content,
+		.xattrs = view_xattrs,
 	};
 	lk_tree_list(&view, out);
 }

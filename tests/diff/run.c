@@ -91,8 +91,8 @@ static void run_begin(struct run *run, const struct run_config *config)
 		lk_die("out of memory");
 	for (int i = 0; i < 2; i++) {
 		run->sides[i] = config->sides[i];
-		(void)snprintf(run->dirs[i], sizeof(run->dirs[i]), "%s/run-%d-%u-%d", i ? config->subject_dir : config->reference_dir,
-			       (int)getpid(), number, i);
+		(void)snprintf(run->dirs[i], sizeof(run->dirs[i]), "%s/run-%d-%u-%d",
+			       i ? config->subject_dir : config->reference_dir, (int)getpid(), number, i);
 		run->sides[i].dir = run->dirs[i];
 		run->sides[i].taints = taints;
 		if (mkdir(run->dirs[i], 0777) || chmod(run->dirs[i], 0777))
@@ -153,7 +153,8 @@ static void set_signature(struct run_result *result, const struct op *op)
 	if (strncmp(a, "ok", 2) == 0 && strncmp(b, "ok", 2) == 0) {
 		/* Beyond that, whether it is about times or about the rest. */
 		const char *times[2] = {strchr(a, '|'), strchr(b, '|')};
-		bool rest = (times[0] ? times[0] - a : (ptrdiff_t)strlen(a)) == (times[1] ? times[1] - b : (ptrdiff_t)strlen(b)) &&
+		bool rest = (times[0] ? times[0] - a : (ptrdiff_t)strlen(a)) ==
+				    (times[1] ? times[1] - b : (ptrdiff_t)strlen(b)) &&
 			    strncmp(a, b, strcspn(a, "|")) == 0;
 		strncat(result->signature, rest ? " times" : " rest", 10);
 	}
@@ -252,7 +253,8 @@ void lk_run_generated(const struct run_config *config, uint64_t seed, size_t cou
 			struct op op;
 			lk_gen_next(gen, &op);
 			lk_ops_add(ops, &op);
-		} while (ops->count < count && ops->count - base < BATCH && ops->ops[ops->count - 1].kind != OP_RESTART);
+		} while (ops->count < count && ops->count - base < BATCH &&
+			 ops->ops[ops->count - 1].kind != OP_RESTART);
 		if (!run_batch(&run, ops->ops + base, ops->count - base, base, gen, result))
 			break;
 		if (ops->count / config->tree_every != looked) {
@@ -373,7 +375,8 @@ void lk_run_report(const struct op_list *ops, const struct run_result *result)
 	}
 	printf("# %s\n# reference: %s\n# subject:   %s\n",
 	       result->index < ops->count ? "answers to the last operation:" : "trees at the end:",
-	       result->answers[0].bytes ? result->answers[0].bytes : "", result->answers[1].bytes ? result->answers[1].bytes : "");
+	       result->answers[0].bytes ? result->answers[0].bytes : "",
+	       result->answers[1].bytes ? result->answers[1].bytes : "");
 	fflush(stdout);
 	lk_text_free(&line);
 }

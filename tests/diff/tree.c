@@ -113,9 +113,9 @@ static void walk_node(struct walk *walk, int64_t dir, const char *name, int64_t 
 			struct answer_stat child_st;
 			if (view->stat(view->state, child, &child_st) == 0 &&
 			    (child_st.ino != list.inos[i] || (child_st.mode & S_IFMT) != list.types[i]))
-				lk_text_add(walk->out, "%s: the listing has type %o, stat %o; same inode: %d\n", walk->path.bytes,
-					    list.types[i] >> 12, (unsigned)(child_st.mode & S_IFMT) >> 12,
-					    child_st.ino == list.inos[i]);
+				lk_text_add(walk->out, "%s: the listing has type %o, stat %o; same inode: %d\n",
+					    walk->path.bytes, list.types[i] >> 12,
+					    (unsigned)(child_st.mode & S_IFMT) >> 12, child_st.ino == list.inos[i]);
 			walk_node(walk, node, list.names[i], child);
 			view->close(view->state, child);
 		}

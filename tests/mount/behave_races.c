@@ -56,10 +56,10 @@ static int complain(int line)
 	print_error("behave_races.c:%d: %s\n", line, strerror(errno));
 	return line;
 }
-#define MUST(condition)                            \
-	do {                                       \
-		if (!(condition))                  \
-			return complain(__LINE__); \
+#define MUST(condition)                                                                                                \
+	do {                                                                                                           \
+		if (!(condition))                                                                                      \
+			return complain(__LINE__);                                                                     \
 	} while (0)
 
 /* ---- replacing by rename ------------------------------------------------------------------------------------- */
@@ -78,7 +78,8 @@ static int replace_or_read(int number)
 			MUST(fd >= 0);
 			MUST(write(fd, buf, len) == (ssize_t)len && close(fd) == 0);
 			MUST(rename(temporary, "current") == 0);
-			MUST(symlink(i % 2 ? "version-1" : "version-2", temporary) == 0 && rename(temporary, "link") == 0);
+			MUST(symlink(i % 2 ? "version-1" : "version-2", temporary) == 0 &&
+			     rename(temporary, "link") == 0);
 		}
 		return 0;
 	}
@@ -115,8 +116,10 @@ static int storm(int number)
 	struct lk_test_random random = {.state = lk_test_seed() * 8 + (uint64_t)number};
 	char a[32], b[32];
 	while (goes_on(start)) {
-		(void)snprintf(a, sizeof(a), "d%u/n%u", (unsigned)lk_test_below(&random, 3), (unsigned)lk_test_below(&random, 8));
-		(void)snprintf(b, sizeof(b), "d%u/n%u", (unsigned)lk_test_below(&random, 3), (unsigned)lk_test_below(&random, 8));
+		(void)snprintf(a, sizeof(a), "d%u/n%u", (unsigned)lk_test_below(&random, 3),
+			       (unsigned)lk_test_below(&random, 8));
+		(void)snprintf(b, sizeof(b), "d%u/n%u", (unsigned)lk_test_below(&random, 3),
+			       (unsigned)lk_test_below(&random, 8));
 		int r = 0;
 		switch (lk_test_below(&random, 6)) {
 		case 0:
@@ -310,7 +313,7 @@ static unsigned count_directories(const char *path, int depth)
 	for (struct dirent *entry; (entry = readdir(dir));) {
 		if (entry->d_name[0] == '.')
 			continue;
-		(void)snprintf(child, sizeof(child), "%s/%s", path, entry->d_name);
+		assert_true(snprintf(child, sizeof(child), "%s/%s", path, entry->d_name) < (int)sizeof(child));
 		below++;
 		total += count_directories(child, depth + 1);
 		(void)snprintf(child, sizeof(child), "%s/%s/..", path, entry->d_name);

@@ -1,0 +1,43 @@
+/*
+ * gen.h - the generator's state and draws, which its two files share.
+ */
+#ifndef LK_DIFF_GEN_H
+#define LK_DIFF_GEN_H
+
+#include "diff.h"
+
+#define KNOWN 24
+#define QUEUE 64
+
+/* What a path is drawn for: what should be there, most of the time. */
+enum want { WANT_FILE, WANT_DIR, WANT_LINK, WANT_OTHER, WANT_KINDS, WANT_ANY = WANT_KINDS, WANT_NEW };
+
+struct known {
+	char paths[KNOWN][OP_PATTERN]; /* from the root, without the leading slash */
+	size_t count;
+};
+
+struct gen {
+	uint64_t state;
+	unsigned on;
+	bool many_users;
+	struct known known[WANT_KINDS]; /* what existed at some time */
+	bool open[OP_SLOTS];
+	struct op queue[QUEUE];
+	size_t queued, taken;
+	uint64_t drawn;
+};
+
+int64_t lk_gen_below(struct gen *gen, int64_t limit);
+bool lk_gen_chance(struct gen *gen, int percent);
+#define PICK(gen, array) ((array)[lk_gen_below((gen), (int64_t)(sizeof(array) / sizeof((array)[0])))])
+const char *lk_gen_name(struct gen *gen);
+/* Appends to a pattern unless it would not fit. */
+void lk_gen_append(char *out, const char *more);
+void lk_gen_path(struct gen *gen, char *out, enum want want);
+int64_t lk_gen_slot(struct gen *gen, bool open);
+/* The numbers of an operation, and those of its paths that are no paths: xattr names, the text of a symlink. */
+void lk_gen_numbers(struct gen *gen, struct op *op);
+void lk_gen_target(struct gen *gen, char *out);
+
+#endif
