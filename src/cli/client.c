@@ -240,7 +240,7 @@ static int relay(struct cli *cli, int fd, int *status_out)
 int cli_run_there(struct cli *cli, const char *socket_path, int argc, char *const *argv, const struct cli_args *args,
 		  int *status_out)
 {
-	uid_t owner;
+	uid_t owner = 0;
 	int fd = connect_owner(socket_path, &owner);
 	if (fd < 0)
 		return fd;
@@ -262,7 +262,7 @@ int cli_run_there(struct cli *cli, const char *socket_path, int argc, char *cons
 
 int cli_farewell_ask(struct cli *cli, const char *socket_path, int *fd_out)
 {
-	uid_t owner;
+	uid_t owner = 0;
 	int fd = connect_owner(socket_path, &owner);
 	(void)cli;
 	if (fd < 0)

@@ -358,4 +358,5 @@ const struct cli_command cli_cmd_ls = {
 	.options = options,
 	.run = run,
 	.default_operand = ".",
+	.flags = CLI_READS,
 };

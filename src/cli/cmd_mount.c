@@ -217,7 +217,7 @@ static int run_daemon(struct daemon *daemon)
 
 static int wait_report(struct cli *cli, struct daemon *daemon, int fd)
 {
-	struct report report;
+	struct report report = {0};
 	size_t done = 0;
 	while (done < sizeof(report)) {
 		ssize_t n = read(fd, (char *)&report + done, sizeof(report) - done);

@@ -140,4 +140,5 @@ const struct cli_command cli_cmd_readlink = {
 	.options = options,
 	.run = run,
 	.min = 1,
+	.flags = CLI_READS,
 };

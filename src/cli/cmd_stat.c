@@ -341,4 +341,5 @@ const struct cli_command cli_cmd_stat = {
 	.options = options,
 	.run = run,
 	.min = 1,
+	.flags = CLI_READS,
 };

@@ -182,11 +182,23 @@ static bool owner_is_brief(const char *path, bool *nobody_out)
 #define READER_STEPS 10
 #define WAIT_STEP_NS 50000000L
 
-static int open_volume(const char *path, struct linkfs_volume **out, struct linkfs_message *why)
+/* Whether the volume is mounted, and by its reading owner: one that owns nothing. */
+static bool is_mounted(const char *path)
 {
-	struct linkfs_open_options options = {0};
+	char *point = cli_mount_point(path);
+	free(point);
+	return point != NULL;
+}
+
+static int open_volume(const char *path, bool reads, struct linkfs_volume **out, struct linkfs_message *why)
+{
+	struct linkfs_open_options options = {.flags = LINKFS_OPEN_READONLY};
 	bool readers = false;
 	int error;
+	/* Readers do not keep each other out, and write nothing. What they cannot read, a crash's rest maybe, an owner can. */
+	if (reads && linkfs_volume_open(path, &options, out, why) == 0)
+		return 0;
+	options.flags = 0;
 	for (int step = 0, nobody_steps = 0;; step++) {
 		bool nobody = false;
 		why->text[0] = '\0';
@@ -194,7 +206,7 @@ static int open_volume(const char *path, struct linkfs_volume **out, struct link
 		if (error != LINKFS_ELOCKED || step >= WAIT_STEPS || !owner_is_brief(path, &nobody))
 			break;
 		nobody_steps += nobody;
-		readers = nobody_steps > READER_STEPS;
+		readers = nobody_steps == READER_STEPS && is_mounted(path);
 		if (readers)
 			break;
 		nanosleep(&(struct timespec){.tv_nsec = WAIT_STEP_NS}, NULL);
@@ -217,7 +229,7 @@ int cli_volume_open(struct cli *cli, const char *path, struct linkfs_volume **ou
 	}
 	struct linkfs_message why = {""};
 	struct linkfs_volume *volume = NULL;
-	int error = open_volume(path, &volume, &why);
+	int error = open_volume(path, cli->command && (cli->command->flags & CLI_READS), &volume, &why);
 	if (error) {
 		if (why.text[0])
 			cli_failf(cli, NULL, "%s", why.text);

@@ -105,7 +105,7 @@ int copy_list(struct copy *copy, const struct copy_dir *dir, struct cli_list *ou
 
 int copy_open_dir(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_dir *out)
 {
-	struct copy_stat found;
+	struct copy_stat found = {0};
 	if (!dir->volume) {
 		int fd = openat(dir->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
 		if (fd < 0)
@@ -213,7 +213,7 @@ int copy_open_write(struct copy *copy, const struct copy_dir *dir, const char *n
 		file.fd = openat(dir->fd, name, O_WRONLY | O_CLOEXEC | O_NOCTTY | flags, 0600);
 		if (file.fd < 0)
 			return host_error();
-		if (!existing && fchmod(file.fd, mode & 07777) != 0) {
+		if (!existing && mode != 0600 && fchmod(file.fd, mode & 07777) != 0) {
 			close(file.fd);
 			return host_error();
 		}

@@ -49,7 +49,7 @@ int cli_any_stat(struct cli *cli, const struct cli_path *path, bool follow, stru
 int cli_targets_find(struct cli *cli, const struct cli_args *args, const struct cli_path *target_dir,
 		     bool no_target_dir, bool no_follow, struct cli_targets *out)
 {
-	struct linkfs_stat st;
+	struct linkfs_stat st = {0};
 	if (target_dir && no_target_dir)
 		return cli_usage(cli, "--target-directory and --no-target-directory exclude each other");
 	if (!target_dir && args->noperands < 2)

@@ -51,7 +51,7 @@ void need_root(void)
 	}
 }
 
-int as_user(uid_t uid, gid_t gid, gid_t group, mode_t mask, int (*fn)(void *), void *arg)
+int as_user(uid_t uid, gid_t gid, gid_t group, mode_t mask, int (*fn)(const void *), const void *arg)
 {
 	need_root();
 	pid_t pid = fork();

@@ -28,7 +28,7 @@ enum { ALICE = 41001, BOB = 41002, TEAM = 41100 };
 
 /* Runs fn in a child as uid and gid with one supplementary group (0: none) and the umask; gives what fn returned (0 to
  * 255, by custom 0 or an errno), or fails the test when the child died. Skips the test when this process is not root. */
-int as_user(uid_t uid, gid_t gid, gid_t group, mode_t mask, int (*fn)(void *), void *arg);
+int as_user(uid_t uid, gid_t gid, gid_t group, mode_t mask, int (*fn)(const void *), const void *arg);
 /* Skips the test unless root. */
 void need_root(void);
 

@@ -70,11 +70,11 @@ static void times_reach_before_1970_and_after_2106(void **state)
 	}
 }
 
-static int touch_now(void *arg)
+static int touch_now(const void *arg)
 {
 	return utimensat(AT_FDCWD, arg, NULL, 0) ? errno : 0;
 }
-static int touch_then(void *arg)
+static int touch_then(const void *arg)
 {
 	const struct timespec set[2] = {{1, 0}, {1, 0}};
 	return utimensat(AT_FDCWD, arg, set, 0) ? errno : 0;
@@ -205,31 +205,31 @@ static void xattrs_obey_linux(void **state)
 	FAILS(ENODATA, getxattr("f", "user.a", v, sizeof(v)));
 }
 
-static int set_trusted(void *arg)
+static int set_trusted(const void *arg)
 {
 	return setxattr(arg, "trusted.t", "1", 1, 0) ? errno : 0;
 }
-static int get_trusted(void *arg)
+static int get_trusted(const void *arg)
 {
 	char v[8];
 	return getxattr(arg, "trusted.t", v, sizeof(v)) < 0 ? errno : 0;
 }
-static int list_shows_trusted(void *arg)
+static int list_shows_trusted(const void *arg)
 {
 	char list[256];
 	ssize_t n = listxattr(arg, list, sizeof(list));
 	return n < 0 ? errno : memmem(list, (size_t)n, "trusted.t", 10) ? 1 : 0;
 }
-static int set_user(void *arg)
+static int set_user(const void *arg)
 {
 	return setxattr(arg, "user.u", "1", 1, 0) ? errno : 0;
 }
-static int get_security(void *arg)
+static int get_security(const void *arg)
 {
 	char v[8];
 	return getxattr(arg, "security.s", v, sizeof(v)) < 0 ? errno : 0;
 }
-static int set_security(void *arg)
+static int set_security(const void *arg)
 {
 	return setxattr(arg, "security.s", "2", 1, 0) ? errno : 0;
 }
@@ -252,14 +252,14 @@ static void xattr_namespaces_have_owners(void **state)
 	assert_int_equal(as_user(ALICE, ALICE, 0, 0, set_user, "f"), EACCES);
 }
 
-static int write_a_byte(void *arg)
+static int write_a_byte(const void *arg)
 {
 	int fd = open(arg, O_WRONLY);
 	if (fd < 0)
 		return errno;
 	return pwrite(fd, "z", 1, 0) == 1 ? close(fd) : errno;
 }
-static int truncate_it(void *arg)
+static int truncate_it(const void *arg)
 {
 	return truncate(arg, 0) ? errno : 0;
 }
@@ -309,15 +309,15 @@ static void setuid_and_capabilities_are_dropped(void **state)
 	FAILS(ENODATA, getxattr("f", "security.capability", v, sizeof(v)));
 }
 
-static int chmod_setgid(void *arg)
+static int chmod_setgid(const void *arg)
 {
 	return chmod(arg, 02755) ? errno : 0;
 }
-static int chown_to_team(void *arg)
+static int chown_to_team(const void *arg)
 {
 	return chown(arg, (uid_t)-1, TEAM) ? errno : 0;
 }
-static int chown_to_bob(void *arg)
+static int chown_to_bob(const void *arg)
 {
 	return chown(arg, BOB, (gid_t)-1) ? errno : 0;
 }

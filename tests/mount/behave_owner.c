@@ -20,7 +20,7 @@ static size_t acl_blob(unsigned char *out, const struct acl_entry *entries, size
 	return 4 + count * sizeof(*entries);
 }
 
-static int make_all(void *arg)
+static int make_all(const void *arg)
 {
 	(void)arg;
 	int fd = open("file", O_WRONLY | O_CREAT | O_EXCL, 0666);
@@ -76,7 +76,7 @@ static void setgid_directories_hand_on_their_group(void **state)
 	assert_int_equal(stat_of("file").st_mode & 07777, 0644);
 }
 
-static int make_setgid(void *arg)
+static int make_setgid(const void *arg)
 {
 	(void)arg;
 	int fd = open("setgid", O_WRONLY | O_CREAT | O_EXCL, 02775);
@@ -129,7 +129,7 @@ static void default_acls_replace_the_umask(void **state)
 	assert_int_equal(file[4].perm, 0);
 }
 
-static int open_for_writing(void *arg)
+static int open_for_writing(const void *arg)
 {
 	int fd = open(arg, O_WRONLY);
 	return fd < 0 ? errno : close(fd);
@@ -168,16 +168,16 @@ static void acls_decide_and_change_the_mode(void **state)
 	FAILS(EINVAL, setxattr("f", "system.posix_acl_access", "\2\0\0\0\7", 5, 0));
 }
 
-static int link_it(void *arg)
+static int link_it(const void *arg)
 {
 	(void)arg;
 	return link("private/f", "mine") ? errno : 0;
 }
 
-static int link_by_fd(void *arg)
+static int link_by_fd(const void *arg)
 {
 	char path[64];
-	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", *(int *)arg);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", *(const int *)arg);
 	return linkat(AT_FDCWD, path, AT_FDCWD, "mine", AT_SYMLINK_FOLLOW) ? errno : 0;
 }
 
@@ -198,11 +198,11 @@ static void a_second_name_needs_only_the_file_and_the_new_place(void **state)
 	assert_int_equal(nlink_of("mine"), 2);
 }
 
-static int unlink_it(void *arg)
+static int unlink_it(const void *arg)
 {
 	return unlink(arg) ? errno : 0;
 }
-static int rename_it(void *arg)
+static int rename_it(const void *arg)
 {
 	return rename(arg, "moved") ? errno : 0;
 }
