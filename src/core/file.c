@@ -146,8 +146,9 @@ int lk_file_changed(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 	int r = 0;
 	cred = lk_cred(cred);
 	if (kill || lk_perm_drops_bits(cred, inode)) {
-		/* setgid without group execution goes too when the writer is no member (Linux: setattr_should_drop_sgid). */
-		bool drop_sgid = !lk_cred_may_all(cred) && !lk_cred_in_group(cred, inode->gid);
+		/* setgid without group execution goes too when the writer is no member (Linux: setattr_should_drop_sgid). The
+		 * kernel asks only for those without CAP_FSETID. */
+		bool drop_sgid = (kill || !lk_cred_may_all(cred)) && !lk_cred_in_group(cred, inode->gid);
 		r = lk_perm_kill_privs(op, inode);
 		if (drop_sgid)
 			inode->mode &= ~(int64_t)S_ISGID;
