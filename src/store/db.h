@@ -39,6 +39,8 @@ struct lk_db_usage {
 	uint64_t wal_bytes; /* used part of the WAL */
 };
 
+#define LK_DB_RESERVE_PAGES 256u
+
 struct lk_db_ops {
 	void (*close)(struct lk_db *db);
 	/* key: a record whose key columns are set. Fills *record; bytes are copied into *bytes (appended to it) and stay
@@ -61,7 +63,8 @@ struct lk_db_ops {
 	int (*undo)(struct lk_db *db); /* back to the savepoint, which is gone then */
 
 	/* T4: makes sure that the transaction can grow by up to pages more pages and still commit and checkpoint.
-	 * freeing: the operation gives space back and may use the reserve. LINKFS_ENOSPC. */
+	 * freeing: the operation gives space back and may use the reserve of LK_DB_RESERVE_PAGES: what it asks for must
+	 * be less, by the rows a commit adds. LINKFS_ENOSPC. */
 	int (*reserve)(struct lk_db *db, uint32_t pages, bool freeing);
 	/* Moves committed pages from the WAL into the database. Any thread; beside the owner's calls where the host
 	 * allows it (T5), else LINKFS_EAGAIN and the owner calls it with its lock held (slice). */

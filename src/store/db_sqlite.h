@@ -18,9 +18,6 @@
 #define LK_DB_CACHE_KIB 65536
 #define LK_DB_BUSY_MS 10000
 #define LK_DB_READER_BUSY_MS 1000
-/* T4: what only operations that free may use, in the WAL and in the database. The largest reservation of one (a step of
- * reclaiming) must fit, with room for the rows a commit adds. */
-#define LK_RESERVE_PAGES 256
 
 enum lk_control {
 	LK_SQL_BEGIN,

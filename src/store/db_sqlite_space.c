@@ -7,7 +7,7 @@
  *   wal_used + (dirty + pages) frames  fit what is allocated to the WAL, and
  *   page count - free pages + pages    fit what is allocated to the database (free pages are used first).
  * How many pages are dirty SQLite does not tell; it is at most the pages in its cache (none is spilled before COMMIT),
- * and at most the sum of what was reserved in this transaction. LK_RESERVE_PAGES more stay for operations that free.
+ * and at most the sum of what was reserved in this transaction. LK_DB_RESERVE_PAGES more stay for operations that free.
  * The WAL's index in shared memory is a file too: it is grown with the WAL.
  */
 #include "db_sqlite.h"
@@ -24,7 +24,7 @@
 #define STEP_MAX (16u * 1024 * 1024)
 #define SHM_REGION_FRAMES 4096
 /* What a WAL that was emptied keeps: the reserve, and an operation that does not free. */
-#define WAL_KEPT (LK_WAL_HEADER + (uint64_t)LK_RESERVE_PAGES * 3 / 2 * LK_FRAME_SIZE)
+#define WAL_KEPT (LK_WAL_HEADER + (uint64_t)LK_DB_RESERVE_PAGES * 3 / 2 * LK_FRAME_SIZE)
 
 /* Grows *allocated to at least need bytes: doubling up to STEP_MAX, or, when the host has not that much, by less. */
 static int grow(struct lk_space *space, int fd, uint64_t *allocated, uint64_t need)
@@ -136,7 +136,7 @@ int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing)
 		return LINKFS_EIO;
 	if (db->read_only)
 		return LINKFS_EROFS;
-	int r = reserve(db, pages, freeing ? 0 : LK_RESERVE_PAGES);
+	int r = reserve(db, pages, freeing ? 0 : LK_DB_RESERVE_PAGES);
 	db->tight |= r == LINKFS_ENOSPC;
 	return r;
 }
@@ -293,7 +293,7 @@ int lk_sqlite_space_open(struct lk_sqlite *db)
 	free(wal);
 	if (db->space.db_fd < 0 || db->space.wal_fd < 0)
 		return linkfs_from_errno(error);
-	int r = reserve(db, 0, LK_RESERVE_PAGES);
+	int r = reserve(db, 0, LK_DB_RESERVE_PAGES);
 	db->dirty = 0;
 	return r == LINKFS_ENOSPC ? 0 : r;
 }
@@ -310,7 +310,7 @@ static void shrink_wal(struct lk_space *space)
 
 static void shrink_db(struct lk_space *space, uint64_t pages)
 {
-	uint64_t end = pages * LK_PAGE_SIZE, kept = (uint64_t)LK_RESERVE_PAGES * LK_PAGE_SIZE;
+	uint64_t end = pages * LK_PAGE_SIZE, kept = (uint64_t)LK_DB_RESERVE_PAGES * LK_PAGE_SIZE;
 	off_t size = lseek(space->db_fd, 0, SEEK_END);
 	if (!pages || size < 0 || space->db_allocated <= end + 2 * kept)
 		return;
