@@ -24,7 +24,8 @@ struct lk_fuse_pool {
 	_Atomic bool polling;    /* somebody polls */
 	_Atomic uint64_t gap_ns; /* moving average between a reply and the next request */
 	_Atomic uint64_t no_poll_until_ns, backoff_ns, check_at_ns;
-	int load_fd; /* /proc/loadavg, -1 without */
+	_Atomic uint32_t wanted; /* looks in a row at which all cores were wanted */
+	int load_fd;             /* /proc/loadavg, -1 without */
 	uint32_t cores_online;
 	bool may_poll;
 	/* pool.c */

@@ -22,8 +22,9 @@
 #define WINDOW_MAX_NS 300000u
 #define LOST_CORE_NS 50000u /* away for longer between two looks: somebody else had the core */
 #define CHECK_NS 2000000u   /* how often to ask for the number of running threads while polling */
-#define WANTED_NS 20000000u /* no polling for so long when there are too many */
-#define QUEUED_NS 4000u     /* a request that soon was there already */
+#define WANTED_NS 10000000u /* no polling for so long when there are too many */
+#define READ_FAILURES_MAX 1000u
+#define QUEUED_NS 4000u /* a request that soon was there already */
 #define BACKOFF_MIN_NS 10000000u
 #define BACKOFF_MAX_NS 320000000u
 
@@ -71,19 +72,23 @@ void lk_fuse_buffers_trim(struct lk_fuse_worker *worker)
 /* Length of the request read into worker->in; 0: none now; -1: the connection is gone. */
 static ssize_t read_request(struct lk_fuse_worker *worker)
 {
-	for (;;) {
+	for (uint32_t failures = 0; failures < READ_FAILURES_MAX;) {
 		ssize_t n = read(worker->mount->fd, worker->in, LK_FUSE_BUFFER_SIZE);
 		if (n >= (ssize_t)sizeof(struct fuse_in_header)) {
 			if ((size_t)n > worker->in_used)
 				worker->in_used = (size_t)n;
 			return n;
 		}
-		if (n < 0 && (errno == EINTR || errno == ENOENT))
-			continue; /* ENOENT: the caller gave up while we read */
 		if (n < 0 && errno == EAGAIN)
 			return 0;
-		return -1;
+		if (n < 0 && (errno == EINTR || errno == ENOENT))
+			continue; /* ENOENT: the caller gave up while we read */
+		if (n < 0 && (errno == ENODEV || errno == ECONNABORTED))
+			return -1;
+		/* Memory was short while it was copied: the kernel has failed that request, not the connection. */
+		failures++;
 	}
+	return -1;
 }
 
 uint32_t lk_fuse_opcode_of(const struct lk_fuse_worker *worker)
@@ -159,11 +164,14 @@ static uint64_t poll_window(const struct lk_fuse_worker *worker, uint64_t now)
 	if (gap > GAP_POLL_NS || now < atomic_load_explicit(&pool->no_poll_until_ns, memory_order_relaxed))
 		return 0;
 	if (now >= atomic_load_explicit(&pool->check_at_ns, memory_order_relaxed)) {
-		atomic_store_explicit(&pool->check_at_ns, now + CHECK_NS, memory_order_relaxed);
+		/* Twice in a row: once may be something short-lived. */
 		if (cores_wanted(pool)) {
-			no_poll_for(pool, now, WANTED_NS);
+			if (atomic_fetch_add_explicit(&pool->wanted, 1, memory_order_relaxed))
+				no_poll_for(pool, now, WANTED_NS);
 			return 0;
 		}
+		atomic_store_explicit(&pool->wanted, 0, memory_order_relaxed);
+		atomic_store_explicit(&pool->check_at_ns, now + CHECK_NS, memory_order_relaxed);
 	}
 	uint64_t window = 4 * gap + 20000u;
 	return window < WINDOW_MAX_NS ? window : WINDOW_MAX_NS;
