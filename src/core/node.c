@@ -17,6 +17,7 @@ struct node_lock {
 	pthread_cond_t free;
 	uint64_t ino;
 	bool held;
+	bool tell;      /* content changed: the observer is told once it is unlocked */
 	uint32_t users; /* the one who has it and those who wait */
 	struct node_lock *next;
 };
@@ -223,6 +224,7 @@ static struct node_lock *lock_new(struct shard *s, uint64_t ino)
 	}
 	l->ino = ino;
 	l->held = false;
+	l->tell = false;
 	l->users = 0;
 	l->next = s->locks;
 	s->locks = l;
@@ -269,19 +271,48 @@ int lk_node_lock(struct lk_fs *fs, uint64_t ino)
 	return l ? 0 : LINKFS_ENOMEM;
 }
 
-void lk_node_unlock(struct lk_fs *fs, uint64_t ino)
+bool lk_node_tell_later(struct lk_fs *fs, uint64_t ino)
 {
 	struct shard *s = shard_of(fs, ino);
 	(void)pthread_mutex_lock(&s->mutex);
+	struct node_lock *l = *lock_of(s, ino);
+	bool held = l && l->held;
+	if (held)
+		l->tell = true;
+	(void)pthread_mutex_unlock(&s->mutex);
+	return held;
+}
+
+/* Returns whether the observer must be told. */
+static bool unlock(struct lk_fs *fs, uint64_t ino)
+{
+	struct shard *s = shard_of(fs, ino);
+	bool told = false;
+	(void)pthread_mutex_lock(&s->mutex);
 	struct node_lock **link = lock_of(s, ino), *l = *link;
 	if (l) {
-		l->held = false;
+		told = l->tell;
+		l->held = l->tell = false;
 		if (--l->users)
 			(void)pthread_cond_signal(&l->free);
 		else
 			lock_free(s, link);
 	}
 	(void)pthread_mutex_unlock(&s->mutex);
+	return told;
+}
+
+static void tell(struct lk_fs *fs, uint64_t ino)
+{
+	struct linkfs_event event = {.kind = LINKFS_EVENT_DATA, .ino = ino};
+	if (fs->observer)
+		fs->observer(fs->observer_arg, &event, 1);
+}
+
+void lk_node_unlock(struct lk_fs *fs, uint64_t ino)
+{
+	if (unlock(fs, ino))
+		tell(fs, ino);
 }
 
 int lk_node_lock2(struct lk_fs *fs, uint64_t a, uint64_t b)
@@ -298,9 +329,11 @@ int lk_node_lock2(struct lk_fs *fs, uint64_t a, uint64_t b)
 
 void lk_node_unlock2(struct lk_fs *fs, uint64_t a, uint64_t b)
 {
-	lk_node_unlock(fs, a);
-	if (a != b)
-		lk_node_unlock(fs, b);
+	bool tell_a = unlock(fs, a), tell_b = a != b && unlock(fs, b);
+	if (tell_a)
+		tell(fs, a);
+	if (tell_b)
+		tell(fs, b);
 }
 
 void lk_node_usage(struct lk_fs *fs, uint64_t *nodes_out, uint64_t *bytes_out)

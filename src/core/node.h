@@ -27,6 +27,10 @@ void lk_node_unlock(struct lk_fs *fs, uint64_t ino);
 int lk_node_lock2(struct lk_fs *fs, uint64_t a, uint64_t b);
 void lk_node_unlock2(struct lk_fs *fs, uint64_t a, uint64_t b);
 
+/* The lock's holder has changed the content: the observer is told so by the unlock and no sooner. Telling waits for the kernel,
+ * which may hold a page that it is writing, and that write waits for the lock (M6). False when it is not locked. */
+bool lk_node_tell_later(struct lk_fs *fs, uint64_t ino);
+
 /* Nodes in the table, and its memory in bytes. */
 void lk_node_usage(struct lk_fs *fs, uint64_t *nodes_out, uint64_t *bytes_out);
 

@@ -18,6 +18,7 @@
 
 #include "inode_cache.h"
 #include "name_cache.h"
+#include "node.h"
 #include "orphan.h"
 
 #include <stdlib.h>
@@ -227,6 +228,26 @@ static int finish_write(struct lk_op *op, int result, bool *commit_out)
 	return 0;
 }
 
+/* Never with a node's lock held: who is told may wait for who waits for it. Changes of content are made under one, by its holder,
+ * and told when it is unlocked; what else became of that inode in the same op (a capability that went) is told with it. */
+static void tell(struct lk_op *op)
+{
+	struct lk_fs *fs = op->fs;
+	uint64_t later = 0;
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < op->event_count; i++) {
+		const struct linkfs_event *e = &op->events[i];
+		if (e->kind == LINKFS_EVENT_DATA && (e->ino == later || lk_node_tell_later(fs, e->ino)))
+			later = e->ino;
+	}
+	for (uint32_t i = 0; i < op->event_count; i++) {
+		if (!later || op->events[i].kind == LINKFS_EVENT_ENTRY || op->events[i].ino != later)
+			op->events[n++] = op->events[i];
+	}
+	if (n && fs->observer)
+		fs->observer(fs->observer_arg, op->events, n);
+}
+
 int lk_op_end(struct lk_op *op, int result)
 {
 	struct lk_fs *fs = op->fs;
@@ -248,8 +269,8 @@ int lk_op_end(struct lk_op *op, int result)
 	if (op->discard)
 		lk_alloc_discard(fs->alloc);
 	if (result == 0) {
-		if (op->event_count && fs->observer)
-			fs->observer(fs->observer_arg, op->events, op->event_count);
+		if (op->event_count)
+			tell(op);
 		/* What could not be reclaimed now stays an orphan and is, with its last hold or at the next open. */
 		for (uint32_t i = 0; i < op->reclaim_count; i++)
 			(void)lk_orphan_released(fs, op->reclaim[i]);
