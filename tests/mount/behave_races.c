@@ -316,7 +316,7 @@ static unsigned count_directories(const char *path, int depth)
 		assert_true(snprintf(child, sizeof(child), "%s/%s", path, entry->d_name) < (int)sizeof(child));
 		below++;
 		total += count_directories(child, depth + 1);
-		(void)snprintf(child, sizeof(child), "%s/%s/..", path, entry->d_name);
+		assert_true(snprintf(child, sizeof(child), "%s/%s/..", path, entry->d_name) < (int)sizeof(child));
 		assert_int_equal(stat_of(child).st_ino, stat_of(path).st_ino);
 	}
 	OK(closedir(dir));
