@@ -71,14 +71,14 @@ static int may_change(struct lk_op *op, const struct linkfs_cred *cred, const st
 }
 
 /* What a change of owner or content takes from the file: capabilities always, the bits when bits is set. */
-static int drop_privs(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, bool bits)
+static int drop_privs(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, bool bits, bool asked)
 {
 	int rc = lk_perm_kill_caps(op, inode);
 
 	if (rc || !bits)
 		return rc;
 	inode->mode &= ~(int64_t)S_ISUID;
-	if ((inode->mode & S_IXGRP) || !(lk_cred_may_all(cred) || lk_cred_in_group(cred, inode->gid)))
+	if ((inode->mode & S_IXGRP) || ((asked || !lk_cred_may_all(cred)) && !lk_cred_in_group(cred, inode->gid)))
 		inode->mode &= ~(int64_t)S_ISGID;
 	return 0;
 }
@@ -86,8 +86,8 @@ static int drop_privs(struct lk_op *op, const struct linkfs_cred *cred, struct l
 static int apply_size(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode,
 		      const struct linkfs_setattr *c)
 {
-	bool bits = (c->valid & LINKFS_SET_KILL_SUIDGID) || lk_perm_drops_bits(cred, inode);
-	int rc = drop_privs(op, cred, inode, bits);
+	bool asked = c->valid & LINKFS_SET_KILL_SUIDGID;
+	int rc = drop_privs(op, cred, inode, asked || lk_perm_drops_bits(cred, inode), asked);
 
 	/* As on ext4 the times change also when the size stays. */
 	return rc ? rc : lk_file_resize(op, inode, c->size);
@@ -99,7 +99,7 @@ static int apply_owner(struct lk_op *op, const struct linkfs_cred *cred, struct 
 	int rc = 0;
 
 	if (!lk_is_dir(inode))
-		rc = drop_privs(op, cred, inode, true);
+		rc = drop_privs(op, cred, inode, true, false);
 	if (rc)
 		return rc;
 	if (c->valid & LINKFS_SET_UID)
@@ -115,7 +115,7 @@ static int apply_kill(struct lk_op *op, const struct linkfs_cred *cred, struct l
 {
 	if (cred->uid == 0 && (inode->flags & LK_INODE_HAS_CAPS))
 		return lk_perm_kill_caps(op, inode);
-	return lk_perm_kill_privs(op, inode);
+	return lk_is_dir(inode) ? 0 : drop_privs(op, cred, inode, true, cred->uid != 0);
 }
 
 static int apply_mode(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, uint32_t mode)
