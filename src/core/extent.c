@@ -30,7 +30,7 @@ int lk_ext_check(const struct lk_extent *row, uint64_t ino, struct lk_ext *out)
 		return LINKFS_ECORRUPT;
 	if (row->codec == LK_CODEC_HOLE ? row->disk_block != 0
 					: row->disk_block < 0 || row->disk_block > LK_DISK_BLOCK_MAX ||
-						  row->count > LK_DISK_BLOCK_MAX + 1 - row->disk_block)
+						  row->disk_block % LK_GROUP_BLOCKS + row->count > LK_GROUP_BLOCKS)
 		return LINKFS_ECORRUPT;
 	*out = (struct lk_ext){(uint64_t)row->file_block, (uint64_t)row->count, (uint64_t)row->disk_block,
 			       (uint32_t)row->codec};

@@ -86,8 +86,10 @@ static uint64_t joins(const struct build *b, const struct lk_ext *part, bool who
 		return part->count;
 	if (row->disk + row->count != part->disk)
 		return 0;
-	uint64_t room = part->codec == LK_CODEC_RAW ? LK_EXTENT_BLOCKS_MAX - row->count
-						    : LK_GROUP_BLOCKS - row->disk % LK_GROUP_BLOCKS - row->count;
+	/* A row lies in one group. */
+	uint64_t room = LK_GROUP_BLOCKS - row->disk % LK_GROUP_BLOCKS - row->count;
+	if (part->codec == LK_CODEC_RAW)
+		room = LK_MIN(room, LK_EXTENT_BLOCKS_MAX - row->count);
 	if (part->count > room && whole)
 		return 0;
 	return LK_MIN(part->count, room);
@@ -106,7 +108,7 @@ static int build_add(struct build *b, const struct lk_ext *e, const uint8_t *sum
 			n = part.count;
 			if (part.codec == LK_CODEC_RAW)
 				n = LK_MIN(n, (uint64_t)LK_EXTENT_BLOCKS_MAX);
-			else if (part.codec == LK_CODEC_UNWRITTEN)
+			if (part.codec != LK_CODEC_HOLE)
 				n = LK_MIN(n, LK_GROUP_BLOCKS - part.disk % LK_GROUP_BLOCKS);
 			b->any = true;
 			b->row = part;

@@ -150,8 +150,8 @@ static int see_extent(void *arg, const void *record)
 	} else {
 		assert_int_equal(e->codec, LK_CODEC_UNWRITTEN);
 		assert_int_equal(e->sums.len, 0);
-		assert_int_equal(e->disk_block / LK_GROUP_BLOCKS, (e->disk_block + e->count - 1) / LK_GROUP_BLOCKS);
 	}
+	assert_int_equal(e->disk_block / LK_GROUP_BLOCKS, (e->disk_block + e->count - 1) / LK_GROUP_BLOCKS);
 	assert_true(e->disk_block >= 0 && e->disk_block + e->count <= DISK_MAX);
 	f->blocks += e->count;
 	for (int64_t i = 0; i < e->count; i++) {
