@@ -9,11 +9,11 @@
 
 int lk_fuse_say(struct linkfs_message *why, int error, const char *format, ...)
 {
-	va_list args;
-	if (!why)
-		return error;
-	va_start(args, format);
-	vsnprintf(why->text, sizeof(why->text), format, args);
-	va_end(args);
+	if (why) {
+		va_list args;
+		va_start(args, format);
+		(void)vsnprintf(why->text, sizeof(why->text), format, args);
+		va_end(args);
+	}
 	return error;
 }

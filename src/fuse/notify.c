@@ -6,9 +6,8 @@
  *   attributes  INVAL_INODE with offset -1: attributes and ACLs, not the pages
  *   content     INVAL_INODE from 0 on: pages too (also a symlink's text)
  *   a name      INVAL_INODE of the directory (its times, count and cached listing), then INVAL_ENTRY that only expires
- *               the name. Without EXPIRE_ONLY it would detach a directory from its processes' cwd and unmount what is
- *               mounted inside, so on kernels before 6.2 names of directories are left to their timeout... which is
- *               never: there the name is expired only when it is no directory.
+ *               the name. Without EXPIRE_ONLY (kernels before 6.2) it would detach a directory from its processes' cwd
+ *               and unmount what is mounted inside: there only names of other files are told.
  * Layer: fuse.
  */
 #include "session.h"
@@ -36,27 +35,29 @@ struct lk_fuse_notifier {
 	pthread_t thread;
 };
 
-static void send(struct linkfs_mount *mount, int32_t code, struct iovec *iov, int count)
+/* parts follow the header; at most two. */
+static void send(struct linkfs_mount *mount, int32_t code, const struct iovec *parts, int count)
 {
 	struct fuse_out_header header = {.error = code};
+	struct iovec iov[3] = {{.iov_base = &header, .iov_len = sizeof(header)}};
 	size_t len = sizeof(header);
-	iov[0].iov_base = &header;
-	iov[0].iov_len = sizeof(header);
-	for (int i = 1; i < count; i++)
-		len += iov[i].iov_len;
+	for (int i = 0; i < count; i++) {
+		iov[i + 1] = parts[i];
+		len += parts[i].iov_len;
+	}
 	header.len = (uint32_t)len;
 	/* ENOENT: the kernel does not know it, which is as good. Anything else means that the mount is going. */
 	ssize_t n;
 	do {
-		n = writev(mount->fd, iov, count);
+		n = writev(mount->fd, iov, count + 1);
 	} while (n < 0 && errno == EINTR);
 }
 
 static void inval_inode(struct linkfs_mount *mount, uint64_t ino, int64_t off)
 {
 	struct fuse_notify_inval_inode_out out = {.ino = ino, .off = off, .len = 0};
-	struct iovec iov[2] = {{0}, {.iov_base = &out, .iov_len = sizeof(out)}};
-	send(mount, FUSE_NOTIFY_INVAL_INODE, iov, 2);
+	const struct iovec part = {.iov_base = &out, .iov_len = sizeof(out)};
+	send(mount, FUSE_NOTIFY_INVAL_INODE, &part, 1);
 }
 
 static bool is_directory(struct linkfs_mount *mount, uint64_t dir, const char *name, size_t len)
@@ -78,8 +79,9 @@ static void expire_entry(struct linkfs_mount *mount, uint64_t dir, const char *n
 		out.flags = FUSE_EXPIRE_ONLY;
 	else if (is_directory(mount, dir, name, len))
 		return;
-	struct iovec iov[3] = {{0}, {.iov_base = &out, .iov_len = sizeof(out)}, {.iov_base = copy, .iov_len = len + 1}};
-	send(mount, FUSE_NOTIFY_INVAL_ENTRY, iov, 3);
+	const struct iovec parts[2] = {{.iov_base = &out, .iov_len = sizeof(out)},
+				       {.iov_base = copy, .iov_len = len + 1}};
+	send(mount, FUSE_NOTIFY_INVAL_ENTRY, parts, 2);
 }
 
 static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
