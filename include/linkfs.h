@@ -110,9 +110,9 @@ LINKFS_API const char *linkfs_version(void);
 
 #define LINKFS_ROOT_INO 1u
 #define LINKFS_NAME_MAX 255u
-#define LINKFS_PATH_MAX 4096u         /* with the terminating NUL, as Linux's PATH_MAX */
-#define LINKFS_SYMLINK_MAX 4095u      /* longest target text */
-#define LINKFS_SYMLOOP_MAX 40u        /* expansions in one walk */
+#define LINKFS_PATH_MAX 4096u    /* with the terminating NUL, as Linux's PATH_MAX */
+#define LINKFS_SYMLINK_MAX 4095u /* longest target text */
+#define LINKFS_SYMLOOP_MAX 40u   /* expansions in one walk */
 #define LINKFS_LINK_MAX 2147483647u
 #define LINKFS_XATTR_NAME_MAX 255u
 #define LINKFS_XATTR_SIZE_MAX 65536u
@@ -152,7 +152,7 @@ struct linkfs_volume;
 
 /* Zero the struct, set what matters. */
 struct linkfs_create_options {
-	const char *label;    /* NULL for none; at most 255 bytes */
+	const char *label; /* NULL for none; at most 255 bytes */
 	uint32_t root_uid, root_gid;
 	uint32_t root_mode;   /* permissions of the root directory; 0 means 0755 */
 	uint64_t limit_bytes; /* most bytes of file data the volume may hold; 0 for no limit of its own */
@@ -165,7 +165,7 @@ LINKFS_API int linkfs_volume_create(const char *path, const struct linkfs_create
 				    struct linkfs_message *why);
 
 #define LINKFS_OPEN_READONLY 1u
-#define LINKFS_OPEN_NOATIME 2u    /* reads never change atime (otherwise relatime) */
+#define LINKFS_OPEN_NOATIME 2u /* reads never change atime (otherwise relatime) */
 #define LINKFS_OPEN_STRICTATIME 4u
 
 /* Zero the struct, set what matters. */
@@ -192,21 +192,22 @@ LINKFS_API int linkfs_volume_sync(struct linkfs_volume *volume);
 /* Who owns the volume at path, read from its lock file without opening it. */
 struct linkfs_owner {
 	uint32_t pid;
-	int local;               /* whether the owner runs on this host */
+	int local; /* whether the owner runs on this host */
 	char host[256];
-	char mount_point[4096];  /* "" when not mounted */
+	char mount_point[4096];   /* "" when not mounted */
 	char control_socket[512]; /* "" when it has none */
 };
 /* LINKFS_ENOENT when nobody owns it, LINKFS_ENOTVOLUME when path is no volume. */
 LINKFS_API int linkfs_volume_owner(const char *path, struct linkfs_owner *out);
 
 /* Rewrites the owner's line in the lock file (after mounting, before unmounting). NULL for none. */
-LINKFS_API int linkfs_volume_set_owner(struct linkfs_volume *volume, const char *mount_point, const char *control_socket);
+LINKFS_API int linkfs_volume_set_owner(struct linkfs_volume *volume, const char *mount_point,
+				       const char *control_socket);
 
 struct linkfs_statfs {
-	uint64_t block_size;            /* bytes; the unit of the next three */
+	uint64_t block_size; /* bytes; the unit of the next three */
 	uint64_t blocks, blocks_free, blocks_available;
-	uint64_t inodes, inodes_free;   /* files in use plus a generous bound */
+	uint64_t inodes, inodes_free; /* files in use plus a generous bound */
 	uint64_t name_max;
 };
 LINKFS_API int linkfs_volume_statfs(struct linkfs_volume *volume, struct linkfs_statfs *out);
@@ -214,20 +215,20 @@ LINKFS_API int linkfs_volume_statfs(struct linkfs_volume *volume, struct linkfs_
 struct linkfs_info {
 	uint8_t uuid[16];
 	char label[256];
-	char path[4096];          /* absolute path of the volume's directory */
+	char path[4096]; /* absolute path of the volume's directory */
 	uint32_t format_version;
-	uint32_t read_only;       /* opened so, or poisoned */
+	uint32_t read_only; /* opened so, or poisoned */
 	uint32_t poisoned;
 	uint32_t block_size;
 	uint64_t features_compat, features_ro_compat, features_incompat;
 	int64_t created_ns;
-	uint64_t inodes;          /* files, directories, symlinks ... now */
+	uint64_t inodes; /* files, directories, symlinks ... now */
 	uint64_t next_ino;
 	uint64_t epoch;
 	uint64_t data_blocks_used; /* of block_size bytes */
-	uint64_t meta_bytes;      /* database and its WAL on the host */
+	uint64_t meta_bytes;       /* database and its WAL on the host */
 	uint64_t limit_bytes;
-	uint64_t commits;         /* since opened */
+	uint64_t commits; /* since opened */
 };
 LINKFS_API int linkfs_volume_info(struct linkfs_volume *volume, struct linkfs_info *out);
 
@@ -273,7 +274,7 @@ LINKFS_API int linkfs_node_getattr(struct linkfs_volume *volume, uint64_t ino, s
 #define LINKFS_SET_MTIME 32u
 #define LINKFS_SET_ATIME_NOW 64u
 #define LINKFS_SET_MTIME_NOW 128u
-#define LINKFS_SET_CTIME 256u      /* the kernel's own; only with LINKFS_CRED_KERNEL */
+#define LINKFS_SET_CTIME 256u        /* the kernel's own; only with LINKFS_CRED_KERNEL */
 #define LINKFS_SET_KILL_SUIDGID 512u /* the kernel asks to drop setuid and setgid bits with this change */
 struct linkfs_setattr {
 	uint32_t valid; /* LINKFS_SET_... */
@@ -288,10 +289,12 @@ LINKFS_API int linkfs_node_setattr(struct linkfs_volume *volume, const struct li
 
 /* 0 when the credential may do all of mask (4 read, 2 write, 1 execute or search; 0 exists), else LINKFS_EACCES
  * (LINKFS_EROFS for writing to a read-only volume). */
-LINKFS_API int linkfs_node_access(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint32_t mask);
+LINKFS_API int linkfs_node_access(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				  uint32_t mask);
 
 /* The text of a symlink, not NUL-terminated, cut at size; *len_out is what was written. LINKFS_EINVAL if not a symlink. */
-LINKFS_API int linkfs_node_readlink(struct linkfs_volume *volume, uint64_t ino, char *buf, size_t size, size_t *len_out);
+LINKFS_API int linkfs_node_readlink(struct linkfs_volume *volume, uint64_t ino, char *buf, size_t size,
+				    size_t *len_out);
 
 /* Makes a file of the type in mode (regular, directory, FIFO, socket, character or block device; a mode without
  * type is a regular file). Owner is the credential's uid; group its gid, or the directory's when that is setgid. The
@@ -311,8 +314,9 @@ LINKFS_API int linkfs_node_symlink(struct linkfs_volume *volume, const struct li
 				   const char *name, size_t name_len, const char *target, size_t target_len,
 				   uint32_t flags, struct linkfs_stat *out);
 /* Another name for a file of any type but directory (LINKFS_EPERM). LINKFS_EMLINK at LINKFS_LINK_MAX. */
-LINKFS_API int linkfs_node_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint64_t dir,
-				const char *name, size_t name_len, uint32_t flags, struct linkfs_stat *out);
+LINKFS_API int linkfs_node_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				uint64_t dir, const char *name, size_t name_len, uint32_t flags,
+				struct linkfs_stat *out);
 LINKFS_API int linkfs_node_unlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
 				  const char *name, size_t name_len);
 LINKFS_API int linkfs_node_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
@@ -332,7 +336,7 @@ struct linkfs_entry {
 	size_t name_len;
 	uint64_t ino;
 	uint64_t cookie;
-	uint32_t type; /* S_IFMT bits of the mode */
+	uint32_t type;                  /* S_IFMT bits of the mode */
 	const struct linkfs_stat *stat; /* with LINKFS_READDIR_STAT, else NULL; NULL for "." and ".." too */
 };
 /* Nonzero stops; the entry then counts as not read. */
@@ -397,65 +401,70 @@ LINKFS_API int linkfs_node_removexattr(struct linkfs_volume *volume, const struc
  * directory's number). Absolute symlink targets start at the volume's root. Walks as Linux does: search permission in
  * each directory, at most LINKFS_SYMLOOP_MAX expansions, trailing slashes follow and demand a directory. */
 #define LINKFS_NOFOLLOW 4u /* do not follow a symlink that is the last component */
-LINKFS_API int linkfs_path_stat(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
-				uint32_t flags, struct linkfs_stat *out);
+LINKFS_API int linkfs_path_stat(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				const char *path, uint32_t flags, struct linkfs_stat *out);
 /* The directory of the last component and its name, for calls that make or remove it. *name_out points into path
  * (or to "." for a path of only slashes); trailing slashes are not part of the name; *slash_out (may be NULL) tells if
  * there were any. The last component is not looked at. */
-LINKFS_API int linkfs_path_parent(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
-				  uint64_t *dir_out, const char **name_out, size_t *name_len_out, int *slash_out);
-LINKFS_API int linkfs_path_make(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
-				const struct linkfs_make *how, struct linkfs_stat *out);
+LINKFS_API int linkfs_path_parent(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				  const char *path, uint64_t *dir_out, const char **name_out, size_t *name_len_out,
+				  int *slash_out);
+LINKFS_API int linkfs_path_make(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				const char *path, const struct linkfs_make *how, struct linkfs_stat *out);
 LINKFS_API int linkfs_path_symlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *target,
 				   uint64_t at, const char *path, struct linkfs_stat *out);
 /* Puts a symlink at path in place of whatever file or symlink is there, in one step (ln -sfn). A directory there is LINKFS_EISDIR. */
-LINKFS_API int linkfs_path_replace_symlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *target,
-					   uint64_t at, const char *path, struct linkfs_stat *out);
+LINKFS_API int linkfs_path_replace_symlink(struct linkfs_volume *volume, const struct linkfs_cred *cred,
+					   const char *target, uint64_t at, const char *path, struct linkfs_stat *out);
 /* flags LINKFS_FOLLOW: when old_path is a symlink, link its target (AT_SYMLINK_FOLLOW); default links the symlink itself. */
 #define LINKFS_FOLLOW 8u
 LINKFS_API int linkfs_path_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
 				const char *old_path, uint64_t new_at, const char *new_path, uint32_t flags);
-LINKFS_API int linkfs_path_unlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path);
-LINKFS_API int linkfs_path_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path);
+LINKFS_API int linkfs_path_unlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				  const char *path);
+LINKFS_API int linkfs_path_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				 const char *path);
 LINKFS_API int linkfs_path_rename(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
 				  const char *old_path, uint64_t new_at, const char *new_path, uint32_t flags);
-LINKFS_API int linkfs_path_readlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
-				    char *buf, size_t size, size_t *len_out);
+LINKFS_API int linkfs_path_readlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				    const char *path, char *buf, size_t size, size_t *len_out);
 /* flags: 0 or LINKFS_NOFOLLOW. */
-LINKFS_API int linkfs_path_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
-				   uint32_t flags, const struct linkfs_setattr *change);
+LINKFS_API int linkfs_path_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				   const char *path, uint32_t flags, const struct linkfs_setattr *change);
 
 /* Open files: keep an unlinked file alive and remember what they were opened for. */
 struct linkfs_file;
 #define LINKFS_O_READ 1u
 #define LINKFS_O_WRITE 2u
 #define LINKFS_O_APPEND 4u
-#define LINKFS_O_CREATE 8u     /* make a regular file with mode when there is none */
-#define LINKFS_O_EXCL 16u      /* with CREATE: LINKFS_EEXIST when there is one, a dangling symlink included */
+#define LINKFS_O_CREATE 8u /* make a regular file with mode when there is none */
+#define LINKFS_O_EXCL 16u  /* with CREATE: LINKFS_EEXIST when there is one, a dangling symlink included */
 #define LINKFS_O_TRUNC 32u
-#define LINKFS_O_NOFOLLOW 64u  /* LINKFS_ELOOP when the last component is a symlink */
-#define LINKFS_O_SYNC 128u     /* every write durable when it returns */
-#define LINKFS_O_TMPFILE 256u  /* path names a directory; makes a file without a name in it */
+#define LINKFS_O_NOFOLLOW 64u /* LINKFS_ELOOP when the last component is a symlink */
+#define LINKFS_O_SYNC 128u    /* every write durable when it returns */
+#define LINKFS_O_TMPFILE 256u /* path names a directory; makes a file without a name in it */
 /* *out is freed by linkfs_file_close(). Directories: LINKFS_EISDIR for writing. */
-LINKFS_API int linkfs_file_open(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
-				uint32_t flags, uint32_t mode, struct linkfs_file **out);
+LINKFS_API int linkfs_file_open(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				const char *path, uint32_t flags, uint32_t mode, struct linkfs_file **out);
 /* Frees the handle (NULL allowed); the last handle of an unlinked file frees the file. Not durable: sync first. */
 LINKFS_API void linkfs_file_close(struct linkfs_file *file);
 LINKFS_API uint64_t linkfs_file_ino(const struct linkfs_file *file);
 /* As linkfs_node_read/write; LINKFS_EBADF when not opened for it. */
 LINKFS_API int linkfs_file_read(struct linkfs_file *file, uint64_t offset, void *buf, size_t size, size_t *done_out);
-LINKFS_API int linkfs_file_write(struct linkfs_file *file, uint64_t offset, const void *buf, size_t size, size_t *done_out);
+LINKFS_API int linkfs_file_write(struct linkfs_file *file, uint64_t offset, const void *buf, size_t size,
+				 size_t *done_out);
 LINKFS_API int linkfs_file_truncate(struct linkfs_file *file, uint64_t size);
 LINKFS_API int linkfs_file_stat(struct linkfs_file *file, struct linkfs_stat *out);
 LINKFS_API int linkfs_file_sync(struct linkfs_file *file, int data_only);
 /* Gives an open file (of O_TMPFILE, or unlinked) a name (linkat with AT_EMPTY_PATH). A file that was unlinked, other
  * than by O_TMPFILE, is LINKFS_ENOENT as on Linux. */
-LINKFS_API int linkfs_file_link(struct linkfs_file *file, const struct linkfs_cred *cred, uint64_t at, const char *path);
+LINKFS_API int linkfs_file_link(struct linkfs_file *file, const struct linkfs_cred *cred, uint64_t at,
+				const char *path);
 
 /* Open directories. */
 struct linkfs_dir;
-LINKFS_API int linkfs_dir_open(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
-			       struct linkfs_dir **out);
+LINKFS_API int linkfs_dir_open(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+			       const char *path, struct linkfs_dir **out);
 /* The next entry, valid until the next call on this handle; *out is NULL at the end. One thread at a time per handle. */
 LINKFS_API int linkfs_dir_read(struct linkfs_dir *dir, const struct linkfs_entry **out);
 LINKFS_API uint64_t linkfs_dir_tell(const struct linkfs_dir *dir);

@@ -15,14 +15,15 @@ struct linkfs_mount;
 
 /* Zero the struct, set what matters. */
 struct linkfs_mount_options {
-	const char *source;      /* shown in /proc/mounts; the volume's path */
-	const char *extra;       /* more kernel mount options, comma-separated ("nosuid,nodev,noexec,ro,noatime..."); may be NULL */
-	uint32_t allow_other;    /* users other than the mounter may use it (default for root) */
-	uint32_t threads;        /* 0: as many as the machine suggests */
-	uint32_t poll_us;        /* how long a worker polls before it sleeps; UINT32_MAX: adaptive (default when 0) */
-	uint32_t no_poll;        /* always sleep */
-	uint32_t writeback;      /* the kernel's writeback cache (M5) */
-	uint32_t no_snapshots;   /* OPEN may be answered with ENOSYS (M2) */
+	const char *source; /* shown in /proc/mounts; the volume's path */
+	const char *
+		extra; /* more kernel mount options, comma-separated ("nosuid,nodev,noexec,ro,noatime..."); may be NULL */
+	uint32_t allow_other;  /* users other than the mounter may use it (default for root) */
+	uint32_t threads;      /* 0: as many as the machine suggests */
+	uint32_t poll_us;      /* how long a worker polls before it sleeps; UINT32_MAX: adaptive (default when 0) */
+	uint32_t no_poll;      /* always sleep */
+	uint32_t writeback;    /* the kernel's writeback cache (M5) */
+	uint32_t no_snapshots; /* OPEN may be answered with ENOSYS (M2) */
 };
 
 /* Mounts at mount_point (a directory; must be absolute): mount(2) for root, fusermount3 otherwise. A stale mount there
@@ -41,7 +42,7 @@ LINKFS_API void linkfs_mount_close(struct linkfs_mount *mount);
 struct linkfs_mount_counter {
 	const char *operation; /* "LOOKUP" */
 	uint64_t requests, errors;
-	uint64_t nanoseconds;  /* spent serving */
+	uint64_t nanoseconds; /* spent serving */
 };
 LINKFS_API int linkfs_mount_counter(struct linkfs_mount *mount, size_t i, struct linkfs_mount_counter *out);
 

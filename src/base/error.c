@@ -14,6 +14,7 @@ struct row {
 	const char *text;
 };
 
+/* clang-format off */
 #define ROW(x, text) {LINKFS_##x, x, "LINKFS_" #x, text}
 static const struct row rows[] = {
 	{0, 0, "LINKFS_OK", "Success"},
@@ -61,6 +62,7 @@ static const struct row rows[] = {
 	{LINKFS_ESCHEMA, EIO, "LINKFS_ESCHEMA", "The volume's database does not have linkfs's schema"},
 	{LINKFS_EPOISONED, EIO, "LINKFS_EPOISONED", "An earlier sync failed: the volume is read-only until it is reopened"},
 };
+/* clang-format on */
 
 static const struct row *find(int error)
 {

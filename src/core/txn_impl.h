@@ -7,9 +7,10 @@
 
 #include "txn.h"
 
-#define LK_OP_PAGES 64u          /* what T4 proves for an op: it may dirty as many pages */
-#define LK_OP_BULK_PAGES 192u    /* and for a step of long work: 512 neighbouring extent rows fill 75 */
-_Static_assert(LK_OP_BULK_PAGES + LK_OP_PAGES <= LK_DB_RESERVE_PAGES, "a step of reclaiming fits what a full host leaves");
+#define LK_OP_PAGES 64u       /* what T4 proves for an op: it may dirty as many pages */
+#define LK_OP_BULK_PAGES 192u /* and for a step of long work: 512 neighbouring extent rows fill 75 */
+_Static_assert(LK_OP_BULK_PAGES + LK_OP_PAGES <= LK_DB_RESERVE_PAGES,
+	       "a step of reclaiming fits what a full host leaves");
 #define LK_BATCH_ROWS_MAX 50000u /* row writes in a batch: bounds the pages it dirties */
 #define LK_ROW_PAGES 8u     /* a row's write dirties no more: a leaf, its new sibling and two above, in two trees */
 #define LK_PROOF_AHEAD 512u /* pages proved at once, for the ops that follow */

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+/* Tables, as they are read. */
+/* clang-format off */
 #define INT(s, f) {#f, LK_INT, offsetof(struct s, f)}
 #define BYTES(s, f) {#f, LK_BYTES, offsetof(struct s, f)}
 /* "last" of a history table: after the live struct, whose size is a multiple of 8 (all fields are). */
@@ -140,6 +142,8 @@ const struct lk_table lk_tables[LK_T_COUNT] = {
 	[LK_T_XATTR_OLD] = {OLD(LK_T_XATTR_OLD, "xattr_old", lk_xattr, 2), COLUMNS(xattr_old_columns),
 			    INDEXES(xattr_old_indexes)},
 };
+
+/* clang-format on */
 
 uint64_t lk_block_sum(const void *block, size_t len)
 {

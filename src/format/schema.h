@@ -14,10 +14,10 @@
 #define LK_APPLICATION_ID 0x6c6b6673 /* "lkfs" */
 #define LK_FORMAT_VERSION 1
 #define LK_BLOCK_SIZE 4096u
-#define LK_EXTENT_BLOCKS_MAX 64u      /* blocks in an extent row with checksums (64 x 8 bytes stay in the B-tree cell) */
-#define LK_GROUP_BLOCKS 32768u        /* blocks in a group: 128 MiB */
-#define LK_PIECE_BLOCKS 262144u       /* blocks in a data piece: 1 GiB */
-#define LK_INLINE_MAX 2048u           /* content up to this is kept in the inline table */
+#define LK_EXTENT_BLOCKS_MAX 64u /* blocks in an extent row with checksums (64 x 8 bytes stay in the B-tree cell) */
+#define LK_GROUP_BLOCKS 32768u   /* blocks in a group: 128 MiB */
+#define LK_PIECE_BLOCKS 262144u  /* blocks in a data piece: 1 GiB */
+#define LK_INLINE_MAX 2048u      /* content up to this is kept in the inline table */
 #define LK_INO_MAX ((INT64_C(1) << 48) - 1)
 #define LK_DISK_BLOCK_MAX ((INT64_C(1) << 40) - 1)
 
@@ -70,11 +70,11 @@ struct lk_table {
 	enum lk_table_id id;
 	const struct lk_column *columns;
 	uint8_t column_count;
-	uint8_t key_count;      /* the first key_count columns are the key */
-	bool rowid;             /* the key is one integer column: INTEGER PRIMARY KEY */
-	bool versioned;         /* has born, and a history table */
-	uint8_t born_column;    /* versioned only */
-	enum lk_table_id old;   /* versioned only */
+	uint8_t key_count;    /* the first key_count columns are the key */
+	bool rowid;           /* the key is one integer column: INTEGER PRIMARY KEY */
+	bool versioned;       /* has born, and a history table */
+	uint8_t born_column;  /* versioned only */
+	enum lk_table_id old; /* versioned only */
 	const struct lk_index *indexes;
 	uint8_t index_count;
 	size_t record_size;
@@ -114,17 +114,17 @@ struct lk_super { /* one row, id 1 */
 	int64_t features_compat, features_ro_compat, features_incompat;
 	int64_t block_size;
 	int64_t created_ns;
-	int64_t limit_blocks;          /* 0: none */
-	struct lk_bytes properties;    /* "key=value\n"... */
-	struct lk_bytes key_slots;     /* empty: room for encryption (L2) */
+	int64_t limit_blocks;       /* 0: none */
+	struct lk_bytes properties; /* "key=value\n"... */
+	struct lk_bytes key_slots;  /* empty: room for encryption (L2) */
 };
 
 enum lk_counter_id { /* the counter table's keys */
-	LK_COUNTER_NEXT_INO = 1,
-	LK_COUNTER_EPOCH = 2,
-	LK_COUNTER_INODES = 3,
-	LK_COUNTER_NEXT_INTENT = 4,
-	LK_COUNTER_DATA_BLOCKS = 5, /* blocks allocated; the sum over groups is the truth */
+		     LK_COUNTER_NEXT_INO = 1,
+		     LK_COUNTER_EPOCH = 2,
+		     LK_COUNTER_INODES = 3,
+		     LK_COUNTER_NEXT_INTENT = 4,
+		     LK_COUNTER_DATA_BLOCKS = 5, /* blocks allocated; the sum over groups is the truth */
 };
 struct lk_counter {
 	int64_t id;
@@ -132,14 +132,14 @@ struct lk_counter {
 };
 
 /* flags of an inode */
-#define LK_INODE_INLINE 1      /* content is in the inline table (an empty file is inline without a row) */
+#define LK_INODE_INLINE 1 /* content is in the inline table (an empty file is inline without a row) */
 #define LK_INODE_KEEP_LINKS 2
 #define LK_INODE_TRACKED 4
-#define LK_INODE_HAS_ACL 8     /* has system.posix_acl_access */
+#define LK_INODE_HAS_ACL 8 /* has system.posix_acl_access */
 #define LK_INODE_HAS_DEFAULT_ACL 16
-#define LK_INODE_HAS_CAPS 32   /* has security.capability */
-#define LK_INODE_TMPFILE 64    /* made without a name and never had one: may be linked from nlink 0 */
-#define LK_INODE_TRIM 128      /* extent rows past the size hold old content: an intent is to cut them off */
+#define LK_INODE_HAS_CAPS 32 /* has security.capability */
+#define LK_INODE_TMPFILE 64  /* made without a name and never had one: may be linked from nlink 0 */
+#define LK_INODE_TRIM 128    /* extent rows past the size hold old content: an intent is to cut them off */
 
 struct lk_inode {
 	int64_t ino;

@@ -17,10 +17,10 @@
 int behave_setup(void **state);
 int behave_teardown(void **state);
 #define BEHAVE(f) cmocka_unit_test_setup_teardown(f, behave_setup, behave_teardown)
-#define BEHAVE_MAIN(tests)                                                        \
-	int main(void)                                                              \
-	{                                                                           \
-		return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);     \
+#define BEHAVE_MAIN(tests)                                                                                             \
+	int main(void)                                                                                                 \
+	{                                                                                                              \
+		return cmocka_run_group_tests_name(__FILE__, tests, NULL, NULL);                                       \
 	}
 
 /* Two ordinary users and a group both are in. */
@@ -33,20 +33,20 @@ int as_user(uid_t uid, gid_t gid, gid_t group, mode_t mask, int (*fn)(const void
 void need_root(void);
 
 /* Calls that must work, and calls that must fail with just this errno. */
-#define OK(call)                                                                                                \
-	do {                                                                                                     \
-		errno = 0;                                                                                        \
-		if ((long long)(call) < 0)                                                                        \
-			fail_msg("%s: %s", #call, strerror(errno));                                               \
+#define OK(call)                                                                                                       \
+	do {                                                                                                           \
+		errno = 0;                                                                                             \
+		if ((long long)(call) < 0)                                                                             \
+			fail_msg("%s: %s", #call, strerror(errno));                                                    \
 	} while (0)
-#define FAILS(expected, call)                                                                                   \
-	do {                                                                                                     \
-		errno = 0;                                                                                        \
-		long long fails_r = (long long)(call);                                                            \
-		int fails_e = errno;                                                                              \
-		if (fails_r != -1 || fails_e != (expected))                                                       \
-			fail_msg("%s: returned %lld, errno %s, wanted %s", #call, fails_r,                         \
-				 strerrorname_np(fails_e), strerrorname_np(expected));                              \
+#define FAILS(expected, call)                                                                                          \
+	do {                                                                                                           \
+		errno = 0;                                                                                             \
+		long long fails_r = (long long)(call);                                                                 \
+		int fails_e = errno;                                                                                   \
+		if (fails_r != -1 || fails_e != (expected))                                                            \
+			fail_msg("%s: returned %lld, errno %s, wanted %s", #call, fails_r, strerrorname_np(fails_e),   \
+				 strerrorname_np(expected));                                                           \
 	} while (0)
 
 /* Makes a file with text in it, mode 0644. */

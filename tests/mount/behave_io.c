@@ -289,10 +289,12 @@ static void io_uring_works(void **state)
 	size_t sq_len = p.sq_off.array + p.sq_entries * sizeof(unsigned);
 	size_t cq_len = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe);
 	size_t sqe_len = p.sq_entries * sizeof(struct io_uring_sqe);
-	unsigned char *sq = mmap(NULL, sq_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING);
-	unsigned char *cq = mmap(NULL, cq_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_CQ_RING);
-	struct io_uring_sqe *sqes = mmap(NULL, sqe_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring,
-					 IORING_OFF_SQES);
+	unsigned char *sq =
+		mmap(NULL, sq_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQ_RING);
+	unsigned char *cq =
+		mmap(NULL, cq_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_CQ_RING);
+	struct io_uring_sqe *sqes =
+		mmap(NULL, sqe_len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES);
 	assert_true(sq != MAP_FAILED && cq != MAP_FAILED && sqes != MAP_FAILED);
 	int fd = open("f", O_RDWR | O_CREAT, 0644);
 	OK(fd);
@@ -310,7 +312,8 @@ static void io_uring_works(void **state)
 		__atomic_store_n(tail, *tail + 1, __ATOMIC_RELEASE);
 		assert_int_equal(syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, NULL, 0L), 1);
 		unsigned *head = (unsigned *)(void *)(cq + p.cq_off.head);
-		assert_int_not_equal(*head, __atomic_load_n((unsigned *)(void *)(cq + p.cq_off.tail), __ATOMIC_ACQUIRE));
+		assert_int_not_equal(*head,
+				     __atomic_load_n((unsigned *)(void *)(cq + p.cq_off.tail), __ATOMIC_ACQUIRE));
 		struct io_uring_cqe *cqe = (struct io_uring_cqe *)(void *)(cq + p.cq_off.cqes) +
 					   (*head & *(unsigned *)(void *)(cq + p.cq_off.ring_mask));
 		assert_int_equal(cqe->res, 16);

@@ -99,8 +99,11 @@ static void setgid_of_a_new_file_needs_membership(void **state)
 static void default_acls_replace_the_umask(void **state)
 {
 	(void)state;
-	const struct acl_entry entries[] = {{USER_OBJ, 7, 0xffffffff}, {USER, 7, BOB},          {GROUP_OBJ, 5, 0xffffffff},
-					    {MASK, 7, 0xffffffff},     {OTHER, 0, 0xffffffff}};
+	const struct acl_entry entries[] = {{USER_OBJ, 7, 0xffffffff},
+					    {USER, 7, BOB},
+					    {GROUP_OBJ, 5, 0xffffffff},
+					    {MASK, 7, 0xffffffff},
+					    {OTHER, 0, 0xffffffff}};
 	unsigned char blob[64];
 	size_t len = acl_blob(blob, entries, 5);
 	OK(mkdir("d", 0777));
@@ -142,8 +145,11 @@ static void acls_decide_and_change_the_mode(void **state)
 	put_file("f", "x");
 	OK(chmod("f", 0600));
 	assert_int_equal(as_user(BOB, BOB, 0, 0, open_for_writing, "f"), EACCES);
-	struct acl_entry entries[] = {{USER_OBJ, 6, 0xffffffff}, {USER, 6, BOB},          {GROUP_OBJ, 4, 0xffffffff},
-				      {MASK, 6, 0xffffffff},     {OTHER, 0, 0xffffffff}};
+	struct acl_entry entries[] = {{USER_OBJ, 6, 0xffffffff},
+				      {USER, 6, BOB},
+				      {GROUP_OBJ, 4, 0xffffffff},
+				      {MASK, 6, 0xffffffff},
+				      {OTHER, 0, 0xffffffff}};
 	unsigned char blob[64];
 	size_t len = acl_blob(blob, entries, 5);
 	OK(setxattr("f", "system.posix_acl_access", blob, len, 0));
@@ -159,7 +165,8 @@ static void acls_decide_and_change_the_mode(void **state)
 	(void)acl_blob(blob, entries, 5);
 	assert_memory_equal(got, blob, len);
 	/* An ACL that says no more than a mode is the mode. */
-	const struct acl_entry minimal[] = {{USER_OBJ, 6, 0xffffffff}, {GROUP_OBJ, 6, 0xffffffff}, {OTHER, 4, 0xffffffff}};
+	const struct acl_entry minimal[] = {
+		{USER_OBJ, 6, 0xffffffff}, {GROUP_OBJ, 6, 0xffffffff}, {OTHER, 4, 0xffffffff}};
 	len = acl_blob(blob, minimal, 3);
 	OK(setxattr("f", "system.posix_acl_access", blob, len, 0));
 	assert_int_equal(stat_of("f").st_mode & 07777, 0664);
