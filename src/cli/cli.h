@@ -89,7 +89,7 @@ struct cli;
 
 #define CLI_LOCAL 1u     /* always runs in the caller's process */
 #define CLI_HIDDEN 2u    /* not in lists */
-#define CLI_READS 8u     /* changes nothing: a volume that nobody owns is opened read-only */
+#define CLI_READS 8u     /* changes nothing and asks for no free space: a volume that nobody owns is opened read-only */
 #define CLI_DASH_MODE 4u /* "-x" may be a mode, not options */
 
 struct cli_command {

@@ -183,5 +183,4 @@ const struct cli_command cli_cmd_df = {
 	.run = run,
 	.default_operand = ".",
 	.takes = CLI_TAKES_VOLUME,
-	.flags = CLI_READS,
 };
