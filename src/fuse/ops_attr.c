@@ -97,6 +97,10 @@ int lk_fuse_setattr(struct lk_fuse_request *rq)
 	unpack_change(rq, rq->arg, &change);
 	if (!change.valid)
 		return lk_fuse_getattr(rq);
+	if (change.valid & LINKFS_SET_KILL_SUIDGID)
+		lk_fuse_join_group(rq);
+	if (change.valid & LINKFS_SET_KILL_SUIDGID)
+		lk_fuse_need_groups(rq);
 	int r = linkfs_node_setattr(rq->mount->volume, &rq->cred, rq->ino, &change, &st);
 	return r ? r : reply_attr(rq, &st);
 }

@@ -16,8 +16,10 @@ int lk_fuse_open(struct lk_fuse_request *rq)
 	if (arg->flags & O_TRUNC) {
 		/* ATOMIC_O_TRUNC: nobody else truncates. */
 		struct linkfs_setattr change = {.valid = LINKFS_SET_SIZE | LINKFS_SET_MTIME_NOW};
-		if (arg->open_flags & FUSE_OPEN_KILL_SUIDGID)
+		if (arg->open_flags & FUSE_OPEN_KILL_SUIDGID) {
 			change.valid |= LINKFS_SET_KILL_SUIDGID;
+			lk_fuse_join_group(rq);
+		}
 		int r = linkfs_node_setattr(rq->mount->volume, &rq->cred, rq->ino, &change, NULL);
 		if (r)
 			return r;
@@ -55,8 +57,10 @@ int lk_fuse_write(struct lk_fuse_request *rq)
 	uint32_t flags = 0;
 	if (arg->size != rq->arg_len - sizeof(*arg))
 		return LINKFS_EINVAL;
-	if (arg->write_flags & FUSE_WRITE_KILL_SUIDGID)
+	if (arg->write_flags & FUSE_WRITE_KILL_SUIDGID) {
 		flags |= LINKFS_WRITE_KILL_SUIDGID;
+		lk_fuse_join_group(rq);
+	}
 	/* The kernel sends an FSYNC after a synchronous write, once for all pieces of a call, but not after an asynchronous
 	 * direct one. */
 	if ((arg->flags & (O_SYNC | O_DSYNC)) && (arg->flags & O_DIRECT))

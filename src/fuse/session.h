@@ -75,6 +75,8 @@ struct lk_fuse_request {
 	void *out; /* room for the reply's content, 8-byte aligned */
 	size_t out_cap, out_len;
 	struct linkfs_cred cred; /* umask is set by the operations that have one */
+	uint32_t group;          /* the supplementary group lk_fuse_join_group() found */
+	uint32_t group;          /* the one supplementary group in it, if any (groups.c) */
 	uint64_t ino;            /* of the header's node id */
 	uint64_t held;           /* the inode the reply gives the kernel a hold on; 0: none */
 	bool held_entries;       /* the reply is READDIRPLUS records, each with a hold */
@@ -103,6 +105,8 @@ size_t lk_fuse_dispatch(struct linkfs_mount *mount, const void *in, size_t len, 
 			struct lk_fuse_request *rq);
 /* The kernel did not take the reply: gives back the holds it would have learned of. */
 void lk_fuse_undo(struct lk_fuse_request *rq, const void *out, size_t out_len);
+/* Puts the file's group into the caller's credential when he is in it and it decides about setgid. */
+void lk_fuse_join_group(struct lk_fuse_request *rq);
 /* The table row of a request, NULL when there is none. in has at least a header. */
 const struct lk_fuse_op *lk_fuse_op_find(const void *in);
 
@@ -139,6 +143,8 @@ lk_fuse_handler lk_fuse_setxattr, lk_fuse_getxattr, lk_fuse_listxattr, lk_fuse_r
 lk_fuse_handler lk_fuse_readdir, lk_fuse_readdirplus;                                       /* ops_dirs.c */
 lk_fuse_handler lk_fuse_done; /* an operation that only needs a reply */
 
+/* groups.c: before a call that is to drop setuid and setgid of rq's inode. */
+void lk_fuse_need_groups(struct lk_fuse_request *rq);
 /* The file capabilities of rq's inode have been removed: see unpack_change() in ops_attr.c. */
 void lk_fuse_uncapped(struct lk_fuse_request *rq);
 /* Drops every hold of the READDIRPLUS records in a reply's content. */
