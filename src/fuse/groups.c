@@ -53,7 +53,7 @@ static bool thread_in_group(uint32_t thread, uint32_t gid)
 	return line && line_has(line + sizeof(label) - 1, gid);
 }
 
-void lk_fuse_need_groups(struct lk_fuse_request *rq)
+void lk_fuse_join_group(struct lk_fuse_request *rq)
 {
 	struct linkfs_stat st;
 	if (rq->cred.uid == 0 || linkfs_node_getattr(rq->mount->volume, rq->ino, &st))

@@ -106,6 +106,8 @@ int linkfs_mount_serve(struct linkfs_mount *mount)
 	/* Unmounting may need answers (dirty pages of mappings), so the workers go on until it is done. */
 	lk_fuse_detach(mount);
 	wait_gone(mount, FAREWELL_MS);
+	/* While somebody still answers: the kernel takes a notification only when the request that has the page is answered. */
+	lk_fuse_notifier_stop(mount);
 	lk_fuse_pool_end(mount);
 	return 0;
 }

@@ -31,7 +31,8 @@ struct lk_fuse_notifier {
 	pthread_mutex_t lock;
 	pthread_cond_t work, finished;
 	struct job *first, **last;
-	bool ending;
+	bool ending; /* takes no more jobs */
+	bool ended;  /* its thread was joined; the mount's thread only */
 	pthread_t thread;
 };
 
@@ -137,9 +138,12 @@ void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event
 	if (!count || atomic_load(&mount->gone))
 		return;
 	pthread_mutex_lock(&notifier->lock);
-	*notifier->last = &job;
-	notifier->last = &job.next;
-	pthread_cond_signal(&notifier->work);
+	job.done = notifier->ending;
+	if (!job.done) {
+		*notifier->last = &job;
+		notifier->last = &job.next;
+		pthread_cond_signal(&notifier->work);
+	}
 	while (!job.done)
 		pthread_cond_wait(&notifier->finished, &notifier->lock);
 	pthread_mutex_unlock(&notifier->lock);
@@ -168,14 +172,23 @@ int lk_fuse_notifier_start(struct linkfs_mount *mount)
 	return 0;
 }
 
-void lk_fuse_notifier_end(struct linkfs_mount *mount)
+void lk_fuse_notifier_stop(struct linkfs_mount *mount)
 {
 	struct lk_fuse_notifier *notifier = mount->notifier;
+	if (notifier->ended)
+		return;
 	pthread_mutex_lock(&notifier->lock);
 	notifier->ending = true;
 	pthread_cond_signal(&notifier->work);
 	pthread_mutex_unlock(&notifier->lock);
 	pthread_join(notifier->thread, NULL);
+	notifier->ended = true;
+}
+
+void lk_fuse_notifier_end(struct linkfs_mount *mount)
+{
+	struct lk_fuse_notifier *notifier = mount->notifier;
+	lk_fuse_notifier_stop(mount);
 	pthread_cond_destroy(&notifier->work);
 	pthread_cond_destroy(&notifier->finished);
 	pthread_mutex_destroy(&notifier->lock);

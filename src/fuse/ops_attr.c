@@ -99,8 +99,6 @@ int lk_fuse_setattr(struct lk_fuse_request *rq)
 		return lk_fuse_getattr(rq);
 	if (change.valid & LINKFS_SET_KILL_SUIDGID)
 		lk_fuse_join_group(rq);
-	if (change.valid & LINKFS_SET_KILL_SUIDGID)
-		lk_fuse_need_groups(rq);
 	int r = linkfs_node_setattr(rq->mount->volume, &rq->cred, rq->ino, &change, &st);
 	return r ? r : reply_attr(rq, &st);
 }

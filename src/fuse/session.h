@@ -76,7 +76,6 @@ struct lk_fuse_request {
 	size_t out_cap, out_len;
 	struct linkfs_cred cred; /* umask is set by the operations that have one */
 	uint32_t group;          /* the supplementary group lk_fuse_join_group() found */
-	uint32_t group;          /* the one supplementary group in it, if any (groups.c) */
 	uint64_t ino;            /* of the header's node id */
 	uint64_t held;           /* the inode the reply gives the kernel a hold on; 0: none */
 	bool held_entries;       /* the reply is READDIRPLUS records, each with a hold */
@@ -143,8 +142,6 @@ lk_fuse_handler lk_fuse_setxattr, lk_fuse_getxattr, lk_fuse_listxattr, lk_fuse_r
 lk_fuse_handler lk_fuse_readdir, lk_fuse_readdirplus;                                       /* ops_dirs.c */
 lk_fuse_handler lk_fuse_done; /* an operation that only needs a reply */
 
-/* groups.c: before a call that is to drop setuid and setgid of rq's inode. */
-void lk_fuse_need_groups(struct lk_fuse_request *rq);
 /* The file capabilities of rq's inode have been removed: see unpack_change() in ops_attr.c. */
 void lk_fuse_uncapped(struct lk_fuse_request *rq);
 /* Drops every hold of the READDIRPLUS records in a reply's content. */
@@ -164,6 +161,8 @@ uint64_t lk_fuse_clock_ns(void);
 
 /* notify.c */
 int lk_fuse_notifier_start(struct linkfs_mount *mount);
+/* Sends what is waiting and takes no more; callers go on at once. The workers must still be answering. */
+void lk_fuse_notifier_stop(struct linkfs_mount *mount);
 void lk_fuse_notifier_end(struct linkfs_mount *mount);
 /* Sends what an observer's events call for and returns when the kernel has taken it. The caller holds no lock. */
 void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count);
