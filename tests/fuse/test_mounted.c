@@ -367,6 +367,45 @@ static int chown_like_user(struct mounted *mounted)
 	return st.st_mode == (S_IFREG | 0755) ? 0 : 2;
 }
 
+static int write_locked(struct mounted *mounted)
+{
+	int fd = open(at(mounted, "locked"), O_WRONLY);
+	return fd < 0 || write(fd, "x", 1) != 1;
+}
+
+static int truncate_locked(struct mounted *mounted)
+{
+	return truncate(at(mounted, "locked"), 0) != 0;
+}
+
+static int open_locked(struct mounted *mounted)
+{
+	return open(at(mounted, "locked"), O_WRONLY | O_TRUNC) < 0;
+}
+
+/* setgid without group execution stays for members of the file's group, by whichever of their groups, and goes for
+ * others. */
+static void setgid_without_execution(void **state)
+{
+	static int (*const changes[])(struct mounted *) = {write_locked, truncate_locked, open_locked};
+	struct stat st;
+	(void)state;
+	close(make("locked"));
+	assert_int_equal(chown(at(&m, "locked"), 0, 2000), 0);
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		assert_int_equal(chmod(at(&m, "locked"), 02666), 0);
+		assert_int_equal(as_user(1000, 1000, 2000, changes[i], &m), 0);
+		assert_int_equal(stat(at(&m, "locked"), &st), 0);
+		assert_int_equal(st.st_mode, S_IFREG | 02666);
+		assert_int_equal(as_user(1000, 2000, 1000, changes[i], &m), 0);
+		assert_int_equal(stat(at(&m, "locked"), &st), 0);
+		assert_int_equal(st.st_mode, S_IFREG | 02666);
+		assert_int_equal(as_user(1000, 1000, 200, changes[i], &m), 0);
+		assert_int_equal(stat(at(&m, "locked"), &st), 0);
+		assert_int_equal(st.st_mode, S_IFREG | 0666);
+	}
+}
+
 /* setuid and setgid go with a write by others than root, at once for everybody. */
 static void setuid_dropped(void **state)
 {
@@ -463,6 +502,7 @@ static int tests(void)
 		cmocka_unit_test_setup_teardown(content_again, begin, end),
 		cmocka_unit_test_setup_teardown(counters, begin, end),
 		cmocka_unit_test_setup_teardown(setuid_dropped, begin, end),
+		cmocka_unit_test_setup_teardown(setgid_without_execution, begin, end),
 		cmocka_unit_test_setup_teardown(ownership, begin, end),
 		cmocka_unit_test_setup_teardown(refused_calls, begin, end),
 	};
