@@ -161,6 +161,19 @@ static int see_extent(void *arg, const void *record)
 	return 0;
 }
 
+/* History counts like the present, and may name unwritten blocks beside it. */
+static int see_old(void *arg, const void *record)
+{
+	struct seen *s = arg;
+	const struct lk_extent *e = record;
+	for (int64_t i = 0; e->codec != LK_CODEC_HOLE && i < e->count; i++) {
+		assert_true(e->disk_block >= 0 && e->disk_block + e->count <= DISK_MAX);
+		s->refs[e->disk_block + i]++;
+		s->unwritten[e->disk_block + i] = false;
+	}
+	return 0;
+}
+
 static int see_shared(void *arg, const void *record)
 {
 	struct seen *s = arg;
@@ -245,6 +258,7 @@ uint64_t world_check(struct world *w)
 	scan(&op, LK_T_EXTENT, see_extent, &s);
 	for (uint32_t i = 0; i < DISK_MAX; i++)
 		assert_false(s.unwritten[i] && s.refs[i] > 1);
+	scan(&op, LK_T_EXTENT_OLD, see_old, &s);
 	scan(&op, LK_T_SHARED, see_shared, &s);
 	scan(&op, LK_T_GROUP, see_group, &s);
 	for (uint32_t i = 0; i < DISK_MAX; i++)
