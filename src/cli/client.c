@@ -211,7 +211,8 @@ static int answer_want(int fd)
 	return error;
 }
 
-static int relay(struct cli *cli, int fd, int *status_out)
+/* input says that the command line names standard input: an owner that asks for it otherwise gets none. */
+static int relay(struct cli *cli, int fd, bool input, int *status_out)
 {
 	for (;;) {
 		enum cli_frame type;
@@ -223,7 +224,7 @@ static int relay(struct cli *cli, int fd, int *status_out)
 		else if (!error && type == CLI_FRAME_ERR)
 			error = copy_out(fd, len, cli->err);
 		else if (!error && type == CLI_FRAME_WANT && len == 0)
-			error = answer_want(fd);
+			error = input ? answer_want(fd) : LINKFS_EINVAL;
 		else if (!error && type == CLI_FRAME_EXIT && len == sizeof(status)) {
 			error = cli_socket_read(fd, status, sizeof(status));
 			if (!error)
@@ -237,6 +238,16 @@ static int relay(struct cli *cli, int fd, int *status_out)
 	}
 }
 
+static bool names_input(const struct cli_args *args)
+{
+	for (size_t i = 0; i < args->noperands; i++) {
+		if (strcmp(args->operands[i].text, "-") == 0 || strcmp(args->operands[i].text, "/dev/stdin") == 0 ||
+		    strcmp(args->operands[i].text, "file:/dev/stdin") == 0)
+			return true;
+	}
+	return false;
+}
+
 int cli_run_there(struct cli *cli, const char *socket_path, int argc, char *const *argv, const struct cli_args *args,
 		  int *status_out)
 {
@@ -247,7 +258,7 @@ int cli_run_there(struct cli *cli, const char *socket_path, int argc, char *cons
 	int error = send_request(cli, fd, owner, argc, argv, args);
 	int status = 0;
 	/* Even when sending failed: the owner may have said why. */
-	int relayed = relay(cli, fd, &status);
+	int relayed = relay(cli, fd, names_input(args), &status);
 	close(fd);
 	if (relayed == LINKFS_EPIPE || (error && relayed)) {
 		cli_failf(cli, NULL, "the process that serves the volume ended before the command did");
@@ -278,7 +289,7 @@ int cli_farewell_ask(struct cli *cli, const char *socket_path, int *fd_out)
 
 int cli_farewell_wait(struct cli *cli, int fd, int *status_out)
 {
-	int error = relay(cli, fd, status_out);
+	int error = relay(cli, fd, false, status_out);
 	close(fd);
 	return error;
 }

@@ -193,6 +193,11 @@ static void detach(void)
 static int run_daemon(struct daemon *daemon)
 {
 	struct linkfs_message why = {""};
+	/* What the caller had open is none of ours: it may be a pipe or a lock that somebody waits for. */
+	unsigned ready = (unsigned)daemon->ready_fd;
+	if (ready > 3)
+		close_range(3, ready - 1, 0);
+	close_range(ready + 1, ~0u, 0);
 	setsid();
 	if (chdir("/") != 0)
 		return CLI_EXIT_SOME;

@@ -131,11 +131,10 @@ static int enter_dir(struct copy_run *run, const struct copy_dir *from, const ch
 		return LINKFS_ENOMEM;
 	frame.from.fd = frame.to.fd = -1;
 	int error = copy_open_dir(copy, from, from_name, follow, &frame.from);
-	/* Listed before the copy is made: a copy inside its source is then not part of it. */
-	if (!error)
-		error = copy_list(copy, &frame.from, &frame.list);
 	if (!error)
 		error = open_target(run, st, to, name, &frame);
+	if (!error)
+		error = copy_list(copy, &frame.from, &frame.list);
 	frame.from_name = error ? NULL : cli_strdup(from_name);
 	frame.to_name = error ? NULL : cli_strdup(name);
 	if (!error && (!frame.from_name || !frame.to_name))
@@ -147,6 +146,11 @@ static int enter_dir(struct copy_run *run, const struct copy_dir *from, const ch
 		free(frame.from_name);
 		free(frame.to_name);
 		return error;
+	}
+	struct copy_stat top;
+	if (run->len == 0 && copy_stat(copy, to, name, true, &top) == 0) {
+		run->top_dev = top.dev;
+		run->top_ino = top.st.ino;
 	}
 	run->frames[run->len++] = frame;
 	copy->dirs++;
@@ -215,6 +219,12 @@ static void visit(struct copy_run *run, const struct copy_dir *from, const char 
 		cli_failf(copy->cli, run->display, "is a directory: -r copies it with its content");
 		return;
 	}
+	if (run->len && st.dev == run->top_dev && st.st.ino == run->top_ino) {
+		copy_progress_end(copy);
+		copy->errors++;
+		cli_failf(copy->cli, run->display, "is the copy itself: a directory cannot be copied into itself");
+		return;
+	}
 	why = forbidden(run, from, &st);
 	if (why || (copy->one_fs && st.dev != run->dev && !from->volume)) {
 		copy->skipped++;
@@ -262,11 +272,11 @@ static int copy_input(struct copy_run *run, const char *name)
 	struct copy_file out = {.fd = -1};
 	uint64_t offset = 0;
 	bool existing = false;
-	int error = copy_open_write(copy, &run->to, name, 0666, false, &out);
+	int error = copy_open_write(copy, &run->to, name, 0666, COPY_NEW, &out);
 	if (error == LINKFS_EEXIST) {
 		existing = true;
 		error = copy->existing == COPY_SKIP ? LINKFS_EEXIST
-						    : copy_open_write(copy, &run->to, name, 0, true, &out);
+						    : copy_open_write(copy, &run->to, name, 0, COPY_THERE_FOLLOW, &out);
 	}
 	while (!error) {
 		size_t n = cli_cancelled(copy->cli) ? 0 : fread(copy->buf, 1, COPY_BUF, copy->cli->in);

@@ -71,8 +71,9 @@ int copy_make(struct copy *copy, const struct copy_dir *dir, const char *name, c
 int copy_symlink(struct copy *copy, const struct copy_dir *dir, const char *name, const char *text);
 int copy_unlink(struct copy *copy, const struct copy_dir *dir, const char *name);
 int copy_open_read(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_file *out);
-/* A new file; or with existing the one that is there, cut to nothing. */
-int copy_open_write(struct copy *copy, const struct copy_dir *dir, const char *name, uint32_t mode, bool existing,
+/* A new file; or the one that is there, cut to nothing, through a symlink or not. */
+enum copy_open { COPY_NEW, COPY_THERE, COPY_THERE_FOLLOW };
+int copy_open_write(struct copy *copy, const struct copy_dir *dir, const char *name, uint32_t mode, enum copy_open how,
 		    struct copy_file *out);
 void copy_close(struct copy_file *file);
 int copy_read(struct copy_file *file, uint64_t offset, void *buf, size_t size, size_t *done_out);

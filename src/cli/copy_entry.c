@@ -76,10 +76,11 @@ static int make_file(struct copy_run *run, const struct copy_dir *from, const ch
 	uint32_t mode = keep ? 0600 : st->st.mode & 0777;
 	if (!to->volume)
 		mode &= ~copy->cli->cred.umask;
+	enum copy_open how = !existing ? COPY_NEW : run->len == 0 ? COPY_THERE_FOLLOW : COPY_THERE;
 	int error = copy_open_read(copy, from, from_name, follow, &in);
 	if (error)
 		return error;
-	error = copy_open_write(copy, to, name, mode, existing, &out);
+	error = copy_open_write(copy, to, name, mode, how, &out);
 	if (error == LINKFS_EEXIST && !existing) { /* mostly nothing is there: looked at only when something is */
 		copy_close(&in);
 		return error;

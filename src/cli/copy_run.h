@@ -24,7 +24,8 @@ struct copy_run {
 	size_t display_len, display_cap;
 	char *below; /* path of the copy below run.to: for links on the host */
 	size_t below_len, below_cap;
-	uint64_t dev; /* of the operand, for one_fs */
+	uint64_t dev;              /* of the operand, for one_fs */
+	uint64_t top_dev, top_ino; /* the copy of the operand, when it is a directory */
 };
 
 /* Copies a file, symlink or special file that has attributes st, under name in directory to. */

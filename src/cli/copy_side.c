@@ -204,22 +204,24 @@ int copy_open_read(struct copy *copy, const struct copy_dir *dir, const char *na
 	return 0;
 }
 
-int copy_open_write(struct copy *copy, const struct copy_dir *dir, const char *name, uint32_t mode, bool existing,
+int copy_open_write(struct copy *copy, const struct copy_dir *dir, const char *name, uint32_t mode, enum copy_open how,
 		    struct copy_file *out)
 {
 	struct copy_file file = {.volume = dir->volume, .fd = -1};
 	if (!dir->volume) {
-		int flags = existing ? O_TRUNC : O_CREAT | O_EXCL | O_NOFOLLOW;
+		int flags = how == COPY_NEW ? O_CREAT | O_EXCL : O_TRUNC | O_NONBLOCK;
+		if (how != COPY_THERE_FOLLOW)
+			flags |= O_NOFOLLOW;
 		file.fd = openat(dir->fd, name, O_WRONLY | O_CLOEXEC | O_NOCTTY | flags, 0600);
 		if (file.fd < 0)
 			return host_error();
-		if (!existing && mode != 0600 && fchmod(file.fd, mode & 07777) != 0) {
+		if (how == COPY_NEW && mode != 0600 && fchmod(file.fd, mode & 07777) != 0) {
 			close(file.fd);
 			return host_error();
 		}
-	} else if (existing) {
-		int error = linkfs_file_open(dir->volume, &copy->cli->cred, dir->ino, name,
-					     LINKFS_O_WRITE | LINKFS_O_TRUNC, 0, &file.file);
+	} else if (how != COPY_NEW) {
+		uint32_t flags = LINKFS_O_WRITE | LINKFS_O_TRUNC | (how == COPY_THERE ? LINKFS_O_NOFOLLOW : 0);
+		int error = linkfs_file_open(dir->volume, &copy->cli->cred, dir->ino, name, flags, 0, &file.file);
 		if (error)
 			return cli_gone(error);
 		file.ino = linkfs_file_ino(file.file);

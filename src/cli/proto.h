@@ -54,5 +54,7 @@ int cli_socket_read(int fd, void *buf, size_t len);
 int cli_runtime_dir(char *buf, size_t size, struct linkfs_message *why);
 /* Removes sockets in dir of processes that are no more. */
 void cli_runtime_clean(const char *dir);
+/* A socket that listens at path, for its owner alone; a LINKFS_E... code on failure. */
+int cli_runtime_listen(const char *path);
 
 #endif

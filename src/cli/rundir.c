@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static bool usable(const char *path)
@@ -81,4 +83,24 @@ void cli_runtime_clean(const char *dir)
 			unlinkat(fd, e->d_name, 0);
 	}
 	closedir(stream);
+}
+
+int cli_runtime_listen(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(address.sun_path))
+		return LINKFS_ENAMETOOLONG;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return linkfs_from_errno(errno);
+	unlink(path); /* a process with our number that died */
+	/* The directory is closed to others, so the moment before the chmod is harmless. */
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 || chmod(path, 0600) != 0 ||
+	    listen(fd, 16) != 0) {
+		int error = linkfs_from_errno(errno);
+		close(fd);
+		return error;
+	}
+	return fd;
 }

@@ -13,8 +13,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -417,26 +415,6 @@ static int make_path(struct linkfs_volume *volume, char *path, size_t size)
 	return error;
 }
 
-static int listen_at(const char *path)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	if (strlen(path) >= sizeof(address.sun_path))
-		return LINKFS_ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path) + 1);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return linkfs_from_errno(errno);
-	unlink(path); /* a process with our number that died */
-	/* The directory is closed to others, so the moment before the chmod is harmless. */
-	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 || chmod(path, 0600) != 0 ||
-	    listen(fd, 16) != 0) {
-		int error = linkfs_from_errno(errno);
-		close(fd);
-		return error;
-	}
-	return fd;
-}
-
 int cli_server_start(struct linkfs_volume *volume, struct linkfs_mount *mount, const char *volume_path, char *path_out,
 		     size_t size, struct cli_server **out)
 {
@@ -457,7 +435,7 @@ int cli_server_start(struct linkfs_volume *volume, struct linkfs_mount *mount, c
 		server->path = cli_strdup(path);
 		server->volume_path = cli_strdup(volume_path);
 		server->wake_fd = eventfd(0, EFD_CLOEXEC);
-		server->listen_fd = listen_at(path);
+		server->listen_fd = cli_runtime_listen(path);
 		error = server->listen_fd < 0 ? server->listen_fd : 0;
 	}
 	if (!error && (!server->path || !server->volume_path || server->wake_fd < 0))
