@@ -264,9 +264,12 @@ struct before {
 	ssize_t caps_len;
 };
 
-static void allocate_begin(const struct posix *state, const struct op *op, struct before *before)
+static void change_begin(const struct posix *state, const struct op *op, struct before *before)
 {
-	before->fd = op->kind == OP_FALLOCATE ? state->slots[op->n[0]].fd : -1;
+	/* So has a write beyond the largest file on a mount, whose kernel side knows no largest. */
+	bool changes = op->kind == OP_FALLOCATE ||
+		       (!state->side->against_lib && (op->kind == OP_PWRITE || op->kind == OP_WRITE));
+	before->fd = changes ? state->slots[op->n[0]].fd : -1;
 	if (before->fd < 0)
 		return;
 	if (fstat(before->fd, &before->st))
@@ -274,7 +277,7 @@ static void allocate_begin(const struct posix *state, const struct op *op, struc
 	before->caps_len = fgetxattr(before->fd, "security.capability", before->caps, sizeof(before->caps));
 }
 
-static void allocate_failed(const struct before *before)
+static void change_failed(const struct before *before)
 {
 	struct stat now;
 	if (before->fd < 0 || fstat(before->fd, &now))
@@ -334,7 +337,7 @@ static void posix_run(void *arg, const struct op *op, struct text *out)
 	struct before before;
 	if (op->probe)
 		probe_begin(state, op, &probe);
-	allocate_begin(state, op, &before);
+	change_begin(state, op, &before);
 	int back = enter(state, op);
 	become(state, op, user);
 	if (state->side->against_lib &&
@@ -347,8 +350,8 @@ static void posix_run(void *arg, const struct op *op, struct text *out)
 	become_root(state, user);
 	leave(back, op->kind == OP_CHDIR && strcmp(out->bytes, "ok") == 0);
 	if (strncmp(out->bytes, "ok", 2) != 0)
-		allocate_failed(&before);
-	bool quiet = settle_pipe(state, op) || (op->kind == OP_FALLOCATE && strncmp(out->bytes, "ok", 2) != 0);
+		change_failed(&before);
+	bool quiet = settle_pipe(state, op) || (before.fd >= 0 && strncmp(out->bytes, "ok", 2) != 0);
 	if (op->probe)
 		probe_end(state, op->kind, &probe, quiet ? NULL : out);
 	if (state->skip) {

@@ -113,6 +113,14 @@ static void write_file(const struct op *op, int fd, bool positioned, struct text
 	free(buf);
 }
 
+static void taint(struct posix *state, int fd)
+{
+	struct stat st;
+	struct taints *taints = state->side->taints;
+	if (!is_tainted(state, fd) && fstat(fd, &st) == 0)
+		taints->inos[taints->count++] = st.st_ino;
+}
+
 static void copy_range(struct posix *state, const struct op *op, int fd, struct text *out)
 {
 	struct posix_slot *from = &state->slots[op->n[0]], *to = &state->slots[op->n[2]];
@@ -140,12 +148,11 @@ static void copy_range(struct posix *state, const struct op *op, int fd, struct 
 	} while (n > 0 && left);
 	if (lk_posix_result(out, done ? done : n))
 		lk_text_add(out, " %lld", (long long)done);
-	struct stat st;
-	if (done && fstat(to->fd, &st) == 0 && !is_tainted(state, to->fd))
-		state->side->taints->inos[state->side->taints->count++] = st.st_ino;
+	if (done)
+		taint(state, to->fd);
 }
 
-static void map_write(const struct op *op, int fd, struct text *out)
+static void map_write(struct posix *state, const struct op *op, int fd, struct text *out)
 {
 	struct stat st;
 	int64_t offset = op->n[1] & ~INT64_C(4095), len = op->n[2] % 70000 + 1;
@@ -170,6 +177,7 @@ static void map_write(const struct op *op, int fd, struct text *out)
 	/* Until then a FUSE server knows nothing of the write, and its time may come after a later utimensat. */
 	(void)msync(map, (size_t)len, MS_SYNC);
 	munmap(map, (size_t)len);
+	taint(state, fd);
 }
 
 static void lock_range(const struct op *op, int fd, struct text *out)
@@ -291,7 +299,7 @@ bool lk_posix_file(struct posix *state, const struct op *op, struct text *out)
 		copy_range(state, op, fd, out);
 		break;
 	case OP_MMAP:
-		map_write(op, fd, out);
+		map_write(state, op, fd, out);
 		break;
 	case OP_FLOCK:
 		lk_posix_result(out, flock(fd, (int)op->n[1] | LOCK_NB));
