@@ -26,11 +26,14 @@ static void take(struct lk_alloc *a, struct request *q, uint64_t block, uint32_t
 	a->busy += count;
 	a->rotor = block + count;
 	q->left -= count;
-	struct lk_run *last = q->run_count ? &q->runs[q->run_count - 1] : NULL;
-	if (last && last->block + last->count == block && lk_group_of(last->block) == lk_group_of(block))
-		last->count += count;
-	else
-		q->runs[q->run_count++] = (struct lk_run){block, count};
+	if (q->run_count) {
+		struct lk_run *last = &q->runs[q->run_count - 1];
+		if (last->block + last->count == block && lk_group_of(last->block) == lk_group_of(block)) {
+			last->count += count;
+			return;
+		}
+	}
+	q->runs[q->run_count++] = (struct lk_run){block, count};
 }
 
 /* Takes runs of at least want blocks (or of all that is left) from position from of a group on. */
@@ -156,6 +159,8 @@ int lk_alloc_reserve_for(struct lk_alloc *a, uint32_t count, uint32_t replaced, 
 {
 	if (a->drain_blocks || atomic_load_explicit(&a->any_punched, memory_order_relaxed))
 		lk_freed_advance(a, false);
+	if (!runs || !max_runs)
+		return LINKFS_ENOSPC;
 	uint64_t held = a->busy - a->waiting, room = a->limit_blocks > held ? a->limit_blocks - held : 0;
 	if (count > replaced && count - replaced > room)
 		return LINKFS_ENOSPC;
