@@ -20,6 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* An ordinary user whom every system knows by name, which fusermount3 wants. */
+#define NOBODY 65534
+
 struct place {
 	char *dir, volume[256], point[256];
 };
@@ -343,7 +346,7 @@ static int as_ordinary_user(const struct place *place)
 	if (mknod(device, S_IFCHR | 0666, makedev(10, 229)) || chmod(device, 0666) ||
 	    mount(device, "/dev/fuse", NULL, MS_BIND, NULL))
 		return 77;
-	pid_t pid = server_start(place, NULL, said, 1000);
+	pid_t pid = server_start(place, NULL, said, NOBODY);
 	if (strcmp(said, "+")) {
 		print_error("%s\n", said);
 		server_wait(pid);
@@ -354,7 +357,7 @@ static int as_ordinary_user(const struct place *place)
 	/* Root is shut out of a mount without allow_other; the user is not. */
 	pid_t user = fork();
 	if (user == 0) {
-		if (setgroups(0, NULL) || setgid(1000) || setuid(1000))
+		if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
 			_exit(99);
 		put(place, "file", "text");
 		_exit(holds(place, "file", "text") ? 0 : 1);
@@ -367,7 +370,7 @@ static int as_ordinary_user(const struct place *place)
 	if (mounted_at(place->point))
 		return 5;
 	const struct linkfs_mount_options open_to_all = {.allow_other = 1};
-	pid = server_start(place, &open_to_all, said, 1000);
+	pid = server_start(place, &open_to_all, said, NOBODY);
 	if (said[0] == '+')
 		kill(pid, SIGTERM); /* this machine's fuse.conf allows it */
 	else if (!strstr(said, "user_allow_other"))
@@ -385,15 +388,15 @@ static void ordinary_user(void **state)
 		skip();
 	}
 	place_begin(&place);
-	assert_int_equal(chown(place.point, 1000, 1000), 0);
-	assert_int_equal(chown(place.dir, 1000, 1000), 0);
+	assert_int_equal(chown(place.point, NOBODY, NOBODY), 0);
+	assert_int_equal(chown(place.dir, NOBODY, NOBODY), 0);
 	lk_test_rmdir(strdup(place.volume));
 	/* The user's own volume. */
 	pid_t pid = fork();
 	if (pid == 0) {
-		struct linkfs_create_options create = {.root_uid = 1000, .root_gid = 1000};
+		struct linkfs_create_options create = {.root_uid = NOBODY, .root_gid = NOBODY};
 		struct linkfs_message why;
-		if (setgroups(0, NULL) || setgid(1000) || setuid(1000))
+		if (setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY))
 			_exit(99);
 		_exit(linkfs_volume_create(place.volume, &create, &why) ? 1 : 0);
 	}
