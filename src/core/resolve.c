@@ -160,6 +160,9 @@ int lk_walk_look(struct lk_op *op, const struct lk_where *where, struct lk_slot 
 	case LK_LAST_NAME:
 		break;
 	}
+	/* Linux looks into no removed directory, so it does not judge the name either. */
+	if (where->len > LINKFS_NAME_MAX && where->dir.inode.nlink == 0)
+		return LINKFS_ENOENT;
 	rc = lk_dirent_find(op, (uint64_t)where->dir.inode.ino, where->name, where->len, slot);
 	if (rc)
 		return rc;
