@@ -11,6 +11,7 @@
 #include <glob.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,8 @@ struct options {
 
 static char work_dir[256], image_dir[320], subject_dir[320];
 static bool image_mounted, subject_mounted;
-static pid_t main_pid;
+static pid_t main_pid, janitor;
+static int janitor_fd = -1;
 
 static void clean_up(void)
 {
@@ -43,8 +45,38 @@ static void clean_up(void)
 		(void)umount2(image_dir, MNT_DETACH);
 	if (subject_mounted)
 		(void)umount2(subject_dir, MNT_DETACH);
-	if (work_dir[0])
-		lk_remove_tree(AT_FDCWD, work_dir);
+	if (janitor) {
+		(void)close(janitor_fd);
+		(void)waitpid(janitor, NULL, 0);
+	}
+}
+
+/* A process that outlives this one by as long as it takes to remove the directory, however this one ends: the pipe
+ * closes when it and its workers are gone. */
+static void start_janitor(void)
+{
+	int pair[2];
+	char byte;
+	if (pipe2(pair, O_CLOEXEC))
+		lk_die("pipe: %s", strerror(errno));
+	fflush(NULL);
+	janitor = fork();
+	if (janitor < 0)
+		lk_die("fork: %s", strerror(errno));
+	janitor_fd = pair[1];
+	if (janitor) {
+		(void)close(pair[0]);
+		return;
+	}
+	(void)setsid(); /* what ends the group must not end this one */
+	(void)signal(SIGTERM, SIG_IGN);
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)close(pair[1]);
+	while (read(pair[0], &byte, 1) < 0 && errno == EINTR)
+		;
+	lk_remove_tree(AT_FDCWD, work_dir);
+	_exit(0);
 }
 
 static _Noreturn void skip(const char *why)
@@ -77,6 +109,7 @@ static void make_work_dir(void)
 		work_dir[0] = '\0';
 		lk_die("mkdtemp: %s", strerror(errno));
 	}
+	start_janitor();
 	(void)snprintf(image_dir, sizeof(image_dir), "%s/reference", work_dir);
 	(void)snprintf(subject_dir, sizeof(subject_dir), "%s/subject", work_dir);
 	if (mkdir(image_dir, 0755) || mkdir(subject_dir, 0755))
