@@ -8,10 +8,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct mounted m;
@@ -218,6 +220,63 @@ static void both_at_once(void **state)
 	assert_int_equal(names_in(at(&m, "shared")), 2);
 }
 
+struct busy {
+	struct mounted *m;
+	uint64_t ino;
+	int fd;
+	atomic_bool end;
+};
+
+static void *write_through_mount(void *arg)
+{
+	struct busy *b = arg;
+	/* Parts of pages that are not cached: the kernel keeps such a page locked until we have answered. */
+	for (off_t n = 0; pwrite(b->fd, "kernel", 6, n * 7 % 1500 * 4096 + 50) == 6; n++)
+		continue;
+	return NULL;
+}
+
+static void *write_beside(void *arg)
+{
+	static const char block[1 << 20];
+	struct busy *b = arg;
+	size_t done;
+	for (uint64_t n = 0; !atomic_load(&b->end); n++)
+		linkfs_node_write(b->m->volume, NULL, b->ino, n % 6 << 20, block, sizeof(block), 0, &done, NULL);
+	return NULL;
+}
+
+/* Both sides write one file: neither waits for the other for good, also when the mount ends meanwhile. */
+static void both_write(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct mounted own;
+		struct busy b = {.m = &own};
+		struct stat st;
+		struct timespec until;
+		pthread_t through, beside;
+		mounted_begin(&own, NULL);
+		b.fd = open(at(&own, "file"), O_RDWR | O_CREAT, 0600);
+		assert_true(b.fd >= 0);
+		assert_int_equal(fstat(b.fd, &st), 0);
+		b.ino = st.st_ino;
+		assert_int_equal(pthread_create(&through, NULL, write_through_mount, &b), 0);
+		assert_int_equal(pthread_create(&beside, NULL, write_beside, &b), 0);
+		usleep(300000);
+		linkfs_mount_stop(own.mount);
+		usleep(500000);
+		atomic_store(&b.end, true);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += 15;
+		if (pthread_timedjoin_np(beside, NULL, &until))
+			fail_msg("a change beside the kernel hangs");
+		mounted_end(&own);
+		assert_int_equal(pthread_join(through, NULL), 0);
+		close(b.fd);
+	}
+}
+
 static int tests(void)
 {
 	const struct CMUnitTest all[] = {
@@ -227,6 +286,7 @@ static int tests(void)
 		cmocka_unit_test_setup_teardown(content, begin, end),
 		cmocka_unit_test_setup_teardown(symlinks, begin, end),
 		cmocka_unit_test_setup_teardown(both_at_once, begin, end),
+		cmocka_unit_test(both_write),
 	};
 	return cmocka_run_group_tests_name("fuse-live", all, NULL, NULL);
 }
