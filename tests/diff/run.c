@@ -149,6 +149,8 @@ static void set_signature(struct run_result *result, const struct op *op)
 		return;
 	}
 	const char *a = result->answers[0].bytes, *b = result->answers[1].bytes;
+	if (!a || !b)
+		lk_die("an operation without an answer");
 	(void)snprintf(result->signature, sizeof(result->signature), "%s %.*s/%.*s", lk_op_row(op->kind)->name,
 		       (int)strcspn(a, " "), a, (int)strcspn(b, " "), b);
 	if (strncmp(a, "ok", 2) == 0 && strncmp(b, "ok", 2) == 0) {
