@@ -70,24 +70,12 @@ static int may_change(struct lk_op *op, const struct linkfs_cred *cred, const st
 	return 0;
 }
 
-/* What a change of owner or content takes from the file: capabilities always, the bits when bits is set. */
-static int drop_privs(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, bool bits, bool asked)
-{
-	int rc = lk_perm_kill_caps(op, inode);
-
-	if (rc || !bits)
-		return rc;
-	inode->mode &= ~(int64_t)S_ISUID;
-	if ((inode->mode & S_IXGRP) || ((asked || !lk_cred_may_all(cred)) && !lk_cred_in_group(cred, inode->gid)))
-		inode->mode &= ~(int64_t)S_ISGID;
-	return 0;
-}
-
 static int apply_size(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode,
 		      const struct linkfs_setattr *c)
 {
 	bool asked = c->valid & LINKFS_SET_KILL_SUIDGID;
-	int rc = drop_privs(op, cred, inode, asked || lk_perm_drops_bits(cred, inode), asked);
+	bool bits = asked || lk_perm_drops_bits(cred, inode);
+	int rc = bits ? lk_perm_kill_privs(op, cred, inode, asked) : lk_perm_kill_caps(op, inode);
 
 	/* As on ext4 the times change also when the size stays. */
 	return rc ? rc : lk_file_resize(op, inode, c->size);
@@ -96,10 +84,8 @@ static int apply_size(struct lk_op *op, const struct linkfs_cred *cred, struct l
 static int apply_owner(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode,
 		       const struct linkfs_setattr *c)
 {
-	int rc = 0;
+	int rc = lk_perm_kill_privs(op, cred, inode, false);
 
-	if (!lk_is_dir(inode))
-		rc = drop_privs(op, cred, inode, true, false);
 	if (rc)
 		return rc;
 	if (c->valid & LINKFS_SET_UID)
@@ -115,7 +101,7 @@ static int apply_kill(struct lk_op *op, const struct linkfs_cred *cred, struct l
 {
 	if (cred->uid == 0 && (inode->flags & LK_INODE_HAS_CAPS))
 		return lk_perm_kill_caps(op, inode);
-	return lk_is_dir(inode) ? 0 : drop_privs(op, cred, inode, true, cred->uid != 0);
+	return lk_perm_kill_privs(op, cred, inode, cred->uid != 0);
 }
 
 static int apply_mode(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, uint32_t mode)

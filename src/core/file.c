@@ -8,8 +8,6 @@
  */
 #include "file_impl.h"
 
-#include "xattr.h"
-
 #include <string.h>
 
 int lk_file_check_type(const struct lk_inode *inode)
@@ -145,16 +143,10 @@ int lk_file_changed(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 {
 	int r = 0;
 	cred = lk_cred(cred);
-	if (kill || lk_perm_drops_bits(cred, inode)) {
-		/* setgid without group execution goes too when the writer is no member (Linux: setattr_should_drop_sgid). The
-		 * kernel asks only for those without CAP_FSETID. */
-		bool drop_sgid = (kill || !lk_cred_may_all(cred)) && !lk_cred_in_group(cred, inode->gid);
-		r = lk_perm_kill_privs(op, inode);
-		if (drop_sgid)
-			inode->mode &= ~(int64_t)S_ISGID;
-	} else if (inode->flags & LK_INODE_HAS_CAPS) {
-		r = lk_xattr_erase(op, inode, "security.capability");
-	}
+	if (kill || lk_perm_drops_bits(cred, inode))
+		r = lk_perm_kill_privs(op, cred, inode, kill);
+	else
+		r = lk_perm_kill_caps(op, inode);
 	lk_inode_touch(op, inode, true);
 	if (r == 0)
 		r = lk_inode_put(op, inode);

@@ -25,7 +25,4 @@ int lk_file_trim_step(struct lk_op *op, uint64_t ino, bool *more_out);
 /* Finishes a long operation that a crash cut off. */
 int lk_file_resume(struct lk_fs *fs, const struct lk_intent *intent);
 
-/* perm.c: drops setuid, setgid (when group-executable) and file capabilities from inode; not put. */
-int lk_perm_kill_privs(struct lk_op *op, struct lk_inode *inode);
-
 #endif

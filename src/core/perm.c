@@ -106,7 +106,7 @@ int lk_perm_kill_caps(struct lk_op *op, struct lk_inode *inode)
 	return rc == LINKFS_ENODATA ? LINKFS_ECORRUPT : rc;
 }
 
-int lk_perm_kill_privs(struct lk_op *op, struct lk_inode *inode)
+int lk_perm_kill_privs(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, bool asked)
 {
 	int rc;
 
@@ -114,7 +114,7 @@ int lk_perm_kill_privs(struct lk_op *op, struct lk_inode *inode)
 		return 0;
 	rc = lk_perm_kill_caps(op, inode);
 	inode->mode &= ~(int64_t)S_ISUID;
-	if (inode->mode & S_IXGRP)
+	if ((inode->mode & S_IXGRP) || ((asked || !lk_cred_may_all(cred)) && !lk_cred_in_group(cred, inode->gid)))
 		inode->mode &= ~(int64_t)S_ISGID;
 	return rc;
 }

@@ -35,8 +35,12 @@ int lk_perm_delete(struct lk_op *op, const struct linkfs_cred *cred, const struc
 		   const struct lk_inode *victim, bool want_dir);
 /* Whether a change of content by cred drops setuid or setgid from inode (Linux: not when root makes it). */
 bool lk_perm_drops_bits(const struct linkfs_cred *cred, const struct lk_inode *inode);
-/* Drops file capabilities; not put. lk_perm_kill_privs() (file.h) drops the bits too. */
+/* Drops file capabilities; not put. */
 int lk_perm_kill_caps(struct lk_op *op, struct lk_inode *inode);
+/* Drops file capabilities, setuid and setgid; not put. Without group execution setgid goes only when cred may not keep it
+ * and is not in the group (Linux: setattr_should_drop_sgid). asked: the kernel asks, which it does only for those
+ * without CAP_FSETID. Directories keep all. */
+int lk_perm_kill_privs(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, bool asked);
 
 /* All of linkfs_node_setattr() but the node's write lock, which the caller holds for LINKFS_SET_SIZE. opened: through a
  * handle opened for writing, so that the size may be changed whatever the mode says now. Puts inode. */
