@@ -145,7 +145,7 @@ static void appends_of_several_processes_lose_nothing(void **state)
 		pids[w] = fork();
 		if (pids[w] == 0) {
 			int fd = open("log", O_WRONLY | O_APPEND);
-			char line[17];
+			char line[32];
 			for (int i = 0; fd >= 0 && i < LINES; i++) {
 				(void)snprintf(line, sizeof(line), "%03d.%011d\n", w, i);
 				if (write(fd, line, 16) != 16)
