@@ -346,6 +346,9 @@ typedef int linkfs_entry_fn(void *arg, const struct linkfs_entry *entry);
  * A call may also return 0 after a bounded number of entries; the end is reached when fn was never called. */
 LINKFS_API int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
 				   uint64_t cookie, uint32_t flags, linkfs_entry_fn *fn, void *arg);
+/* A number that grows with every change of any name in the volume, at the latest before the call that makes it returns. A
+ * listing read after one answer still holds while the answer is the same. Takes no lock. */
+LINKFS_API uint64_t linkfs_volume_name_changes(struct linkfs_volume *volume);
 
 /* Content. Reads past the end give 0 bytes. Permissions are the opener's business: these check none. */
 LINKFS_API int linkfs_node_read(struct linkfs_volume *volume, uint64_t ino, uint64_t offset, void *buf, size_t size,

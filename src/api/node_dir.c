@@ -1,7 +1,8 @@
 /*
  * node_dir.c - listing a directory by inode number.
- * Layer: api. A scan gathers a batch in the op's arena; then the callback sees it, still under the lock, so that
- * entries, attributes and holds are of one moment.
+ * Layer: api. A plain listing goes from the scan straight to the callback. With attributes or holds, which need other
+ * tables, a scan gathers a batch in the op's arena and the callback sees it then; all under the lock, so that entries,
+ * attributes and holds are of one moment.
  */
 #include "call.h"
 
@@ -19,6 +20,20 @@ struct batch {
 	struct linkfs_entry entries[];
 };
 
+/* name: room for the entry's name and a NUL. */
+static void entry_of(const struct lk_dirent *d, char *name, struct linkfs_entry *out)
+{
+	memcpy(name, d->name.p, d->name.len);
+	name[d->name.len] = 0;
+	*out = (struct linkfs_entry){
+		.name = name,
+		.name_len = d->name.len,
+		.ino = (uint64_t)d->ino,
+		.cookie = lk_dirent_cookie(d),
+		.type = lk_dirent_type(d),
+	};
+}
+
 static int gather(void *arg, const void *record)
 {
 	const struct lk_dirent *d = record;
@@ -27,16 +42,23 @@ static int gather(void *arg, const void *record)
 
 	if (!name)
 		return LINKFS_ENOMEM;
-	memcpy(name, d->name.p, d->name.len);
-	name[d->name.len] = 0;
-	b->entries[b->count++] = (struct linkfs_entry){
-		.name = name,
-		.name_len = d->name.len,
-		.ino = (uint64_t)d->ino,
-		.cookie = lk_dirent_cookie(d),
-		.type = lk_dirent_type(d),
-	};
+	entry_of(d, name, &b->entries[b->count++]);
 	return 0;
+}
+
+struct plain {
+	linkfs_entry_fn *fn;
+	void *arg;
+};
+
+static int pass_on(void *arg, const void *record)
+{
+	const struct plain *p = arg;
+	char name[LINKFS_NAME_MAX + 1];
+	struct linkfs_entry e;
+
+	entry_of(record, name, &e);
+	return p->fn(p->arg, &e) != 0;
 }
 
 /* "." and "..", as far as they come after cookie. Returns nonzero when fn stopped. */
@@ -129,6 +151,11 @@ static int list(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t flags,
 	return rc;
 }
 
+uint64_t linkfs_volume_name_changes(struct linkfs_volume *volume)
+{
+	return atomic_load(&lk_volume_fs(volume)->name_changes);
+}
+
 int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir, uint64_t cookie,
 			uint32_t flags, linkfs_entry_fn *fn, void *arg)
 {
@@ -156,8 +183,10 @@ int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *
 		due = lk_atime_due(fs, &place.inode, op.now_ns);
 		rc = dots(&op, &place, cookie, fn, arg, &stopped);
 	}
-	if (rc == 0 && !stopped)
+	if (rc == 0 && !stopped && flags)
 		rc = list(&op, dir, cookie, flags, fn, arg, &last);
+	else if (rc == 0 && !stopped)
+		rc = lk_dirent_scan(&op, dir, cookie, ENTRIES_MAX, pass_on, &(struct plain){fn, arg});
 	/* What the caller was told about before an error is not his: he is told the error only. */
 	for (const struct batch *b = last; rc && b; b = b->before)
 		for (uint32_t i = 0; i < b->held; i++)

@@ -134,6 +134,7 @@ int lk_dirent_insert(struct lk_op *op, struct lk_slot *slot, const char *name, s
 	slot->ino = ino;
 	slot->type = mode & S_IFMT;
 	fill(&d, slot, name, len);
+	atomic_fetch_add(&op->fs->name_changes, 1);
 	rc = lk_txn_insert(op, LK_T_DIRENT, &d);
 	if (rc == LINKFS_EEXIST) /* the bucket was just read: the ordinal was free */
 		return LINKFS_ECORRUPT;
@@ -150,6 +151,7 @@ int lk_dirent_replace(struct lk_op *op, struct lk_slot *slot, const char *name, 
 	slot->ino = ino;
 	slot->type = mode & S_IFMT;
 	fill(&d, slot, name, len);
+	atomic_fetch_add(&op->fs->name_changes, 1);
 	rc = lk_txn_put(op, LK_T_DIRENT, &d);
 	if (rc == 0)
 		lk_name_cache_set(op->fs, slot, name, len);
@@ -163,6 +165,7 @@ int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *n
 
 	fill(&d, slot, name, len);
 	lk_name_cache_drop(op->fs, slot);
+	atomic_fetch_add(&op->fs->name_changes, 1);
 	rc = lk_txn_erase(op, LK_T_DIRENT, &d);
 	if (rc == LINKFS_ENOENT) /* it was just read */
 		return LINKFS_ECORRUPT;

@@ -113,6 +113,8 @@ void lk_name_cache_drop(struct lk_fs *fs, const struct lk_slot *slot)
 
 void lk_name_cache_clear(struct lk_fs *fs)
 {
+	/* Changes were taken back, which is a change. */
+	atomic_fetch_add(&fs->name_changes, 1);
 	/* Around once in four thousand million: then what is old would look new. */
 	if (++fs->names->generation == 0)
 		memset(fs->names->entries, 0, sizeof(fs->names->entries));

@@ -49,8 +49,10 @@ static struct linkfs_mount *session_new(struct linkfs_volume *volume, const stru
 	mount->conn.no_open = options->no_snapshots;
 	mount->conn.writeback = options->writeback;
 	mount->conn.generation = generation_of(volume);
+	mount->ahead = lk_fuse_ahead_new();
 	mount->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (mount->stop_fd < 0) {
+		lk_fuse_ahead_free(mount->ahead);
 		free(mount);
 		return NULL;
 	}
@@ -134,6 +136,7 @@ void linkfs_mount_close(struct linkfs_mount *mount)
 	if (mount->fd >= 0)
 		close(mount->fd);
 	close(mount->stop_fd);
+	lk_fuse_ahead_free(mount->ahead);
 	free(mount->point);
 	free(mount);
 }

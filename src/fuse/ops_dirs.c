@@ -68,17 +68,12 @@ static uint64_t last_cookie(const struct listing *l, size_t from, uint64_t cooki
 	return cookie;
 }
 
-static int list(struct lk_fuse_request *rq, bool plus)
+int lk_fuse_list(struct lk_fuse_request *rq, bool plus, uint64_t cookie, void *out, size_t size, size_t *len_out,
+		 uint64_t *more_out)
 {
-	const struct fuse_read_in *arg = rq->arg;
 	uint32_t flags = plus ? LINKFS_READDIR_STAT | LINKFS_HOLD : 0;
-	uint64_t cookie = arg->offset;
-	struct listing l = {.rq = rq, .p = rq->out, .plus = plus};
-	l.size = arg->size < rq->out_cap ? arg->size : rq->out_cap;
-	if (l.size > LK_FUSE_CONTENT_MAX)
-		l.size = LK_FUSE_CONTENT_MAX;
-	if (cookie >> 63)
-		return LINKFS_EINVAL;
+	struct listing l = {.rq = rq, .p = out, .size = size, .plus = plus};
+	*more_out = 0;
 	/* The library may return early; go on until the reply is nearly full or the directory ends. */
 	do {
 		size_t from = l.len;
@@ -92,17 +87,36 @@ static int list(struct lk_fuse_request *rq, bool plus)
 	} while (l.any && !l.full && l.len < l.size - l.size / 4);
 	if (l.full && l.len == 0)
 		return LINKFS_EINVAL; /* too small for one entry, as getdents says it */
-	rq->out_len = l.len;
-	rq->held_entries = plus;
+	*len_out = l.len;
+	if (l.any)
+		*more_out = cookie;
 	return 0;
+}
+
+static size_t room(const struct lk_fuse_request *rq)
+{
+	const struct fuse_read_in *arg = rq->arg;
+	size_t size = arg->size < rq->out_cap ? arg->size : rq->out_cap;
+	return size < LK_FUSE_CONTENT_MAX ? size : LK_FUSE_CONTENT_MAX;
 }
 
 int lk_fuse_readdir(struct lk_fuse_request *rq)
 {
-	return list(rq, false);
+	const struct fuse_read_in *arg = rq->arg;
+	if (arg->offset >> 63)
+		return LINKFS_EINVAL;
+	if (lk_fuse_ahead_take(rq, arg->offset, room(rq)))
+		return 0;
+	return lk_fuse_list(rq, false, arg->offset, rq->out, room(rq), &rq->out_len, &rq->next_cookie);
 }
 
 int lk_fuse_readdirplus(struct lk_fuse_request *rq)
 {
-	return list(rq, true);
+	const struct fuse_read_in *arg = rq->arg;
+	uint64_t more;
+	if (arg->offset >> 63)
+		return LINKFS_EINVAL;
+	int r = lk_fuse_list(rq, true, arg->offset, rq->out, room(rq), &rq->out_len, &more);
+	rq->held_entries = r == 0;
+	return r;
 }

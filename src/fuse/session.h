@@ -44,6 +44,7 @@ struct lk_fuse_counts {
 
 struct lk_fuse_pool;
 struct lk_fuse_notifier;
+struct lk_fuse_ahead;
 
 struct linkfs_mount {
 	struct linkfs_volume *volume;
@@ -63,6 +64,7 @@ struct linkfs_mount {
 	char *point;               /* absolute, without symlinks */
 	struct lk_fuse_pool *pool;
 	struct lk_fuse_notifier *notifier;
+	struct lk_fuse_ahead *ahead;
 };
 
 /* ---- one request ------------------------------------------------------------------------------------------ */
@@ -79,6 +81,8 @@ struct lk_fuse_request {
 	uint64_t ino;            /* of the header's node id */
 	uint64_t held;           /* the inode the reply gives the kernel a hold on; 0: none */
 	bool held_entries;       /* the reply is READDIRPLUS records, each with a hold */
+	uint64_t
+		next_cookie; /* the reply is READDIR records, and the caller surely asks for those after this; else 0 */
 };
 
 /* Handlers return 0 with out_len set, or a negative LINKFS_E... code. */
@@ -142,6 +146,11 @@ lk_fuse_handler lk_fuse_setxattr, lk_fuse_getxattr, lk_fuse_listxattr, lk_fuse_r
 lk_fuse_handler lk_fuse_readdir, lk_fuse_readdirplus;                                       /* ops_dirs.c */
 lk_fuse_handler lk_fuse_done; /* an operation that only needs a reply */
 
+/* READDIR records after cookie, at most size bytes, into out. *more_out: the cookie to go on from, 0 at the
+ * end. (ops_dirs.c) */
+int lk_fuse_list(struct lk_fuse_request *rq, bool plus, uint64_t cookie, void *out, size_t size, size_t *len_out,
+		 uint64_t *more_out);
+
 /* The file capabilities of rq's inode have been removed: see unpack_change() in ops_attr.c. */
 void lk_fuse_uncapped(struct lk_fuse_request *rq);
 /* Drops every hold of the READDIRPLUS records in a reply's content. */
@@ -158,6 +167,14 @@ void lk_fuse_pool_end(struct linkfs_mount *mount); /* tells and waits for all wo
 /* Serves the first request, which must be INIT, within timeout_ms. */
 int lk_fuse_serve_init(struct linkfs_mount *mount, int timeout_ms);
 uint64_t lk_fuse_clock_ns(void);
+
+/* ahead.c: parts of listings read before they are asked for. A mount whose ahead is NULL reads none. */
+struct lk_fuse_ahead *lk_fuse_ahead_new(void);
+void lk_fuse_ahead_free(struct lk_fuse_ahead *ahead);
+/* After the reply to rq, whose next_cookie is set. */
+void lk_fuse_ahead_make(struct lk_fuse_request *rq);
+/* Fills rq's reply with size bytes of records at most after cookie if they are there and still true. */
+bool lk_fuse_ahead_take(struct lk_fuse_request *rq, uint64_t cookie, size_t size);
 
 /* notify.c */
 int lk_fuse_notifier_start(struct linkfs_mount *mount);

@@ -115,6 +115,8 @@ bool lk_fuse_serve(struct lk_fuse_worker *worker, size_t len)
 	} while (w < 0 && errno == EINTR);
 	if (w < 0)
 		lk_fuse_undo(&worker->rq, worker->out, n);
+	else if (worker->rq.next_cookie)
+		lk_fuse_ahead_make(&worker->rq);
 	return failed;
 }
 

@@ -36,6 +36,7 @@ enum lk_operation { LK_SQL_GET, LK_SQL_PUT, LK_SQL_INSERT, LK_SQL_ERASE, LK_SQL_
 /* A prepared scan; the shape is everything that changes the SQL text. */
 struct lk_scan_stmt {
 	uint32_t shape;
+	uint32_t selected; /* bit per column of the table */
 	sqlite3_stmt *stmt;
 	struct lk_scan_stmt *next;
 };
@@ -66,11 +67,12 @@ struct lk_sqlite {
 int lk_sql_create_table(struct lk_buf *out, const struct lk_table *table);
 int lk_sql_create_index(struct lk_buf *out, const struct lk_table *table, const struct lk_index *index);
 int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_operation operation);
+/* At most one ranged column: a tuple's range is walked in parts (db_sqlite_row.c). */
 int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan);
 /* The scan's columns in its order: those of the index, then the rest of the key. Returns their number. */
 uint8_t lk_sql_order(const struct lk_table *table, int index, uint8_t columns[LK_COLUMNS_MAX]);
-/* Whether a scan by index, or LK_BY_KEY, reads this column (struct lk_index's covering). */
-bool lk_sql_selected(const struct lk_table *table, int index, uint8_t column);
+/* Whether a scan's rows have this column: not what a covering index lacks, nor integers that scan->from says already. */
+bool lk_sql_selected(const struct lk_scan *scan, uint8_t column);
 
 /* _open.c */
 /* flags: LK_DB_... and this: a reader of media that nobody can write, without locks and WAL. */

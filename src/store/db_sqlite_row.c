@@ -159,16 +159,8 @@ int lk_sqlite_erase(struct lk_db *base, const struct lk_table *table, const void
 	return sqlite3_changes64(db->handle) ? 0 : LINKFS_ENOENT;
 }
 
-static int scan_stmt(struct lk_sqlite *db, const struct lk_scan *scan, sqlite3_stmt **out)
+static int make_scan(struct lk_sqlite *db, const struct lk_scan *scan, uint32_t shape, struct lk_scan_stmt **out)
 {
-	uint32_t shape = (uint32_t)(scan->index + 1) << 24 | (uint32_t)scan->equal << 16 | (uint32_t)scan->ranged << 8 |
-			 (uint32_t)scan->exclusive << 1 | (uint32_t)scan->reverse;
-	for (struct lk_scan_stmt *s = db->scans[scan->table->id]; s; s = s->next) {
-		if (s->shape == shape) {
-			*out = s->stmt;
-			return 0;
-		}
-	}
 	struct lk_scan_stmt *made = calloc(1, sizeof(*made));
 	if (!made)
 		return LINKFS_ENOMEM;
@@ -182,80 +174,113 @@ static int scan_stmt(struct lk_sqlite *db, const struct lk_scan *scan, sqlite3_s
 		return r;
 	}
 	made->shape = shape;
+	for (uint8_t i = 0; i < scan->table->column_count; i++)
+		made->selected |= (uint32_t)lk_sql_selected(scan, i) << i;
 	made->next = db->scans[scan->table->id];
 	db->scans[scan->table->id] = made;
-	*out = made->stmt;
+	*out = made;
 	return 0;
 }
 
-/* Which columns of the record the scan's rows have, as a bit set. */
-static uint32_t selected(const struct lk_table *table, int index)
+static int scan_stmt(struct lk_sqlite *db, const struct lk_scan *scan, struct lk_scan_stmt **out)
 {
-	if (index < 0 || !table->indexes[index].covering)
-		return UINT32_MAX;
-	uint32_t set = 0;
-	for (uint8_t i = 0; i < table->column_count; i++)
-		set |= (uint32_t)lk_sql_selected(table, index, i) << i;
-	return set;
+	uint32_t shape = (uint32_t)(scan->index + 1) << 24 | (uint32_t)scan->equal << 16 | (uint32_t)scan->ranged << 8 |
+			 (uint32_t)scan->exclusive << 1 | (uint32_t)scan->reverse;
+	for (struct lk_scan_stmt *s = db->scans[scan->table->id]; s; s = s->next) {
+		if (s->shape == shape) {
+			*out = s;
+			return 0;
+		}
+	}
+	return make_scan(db, scan, shape, out);
 }
 
-static int read_scanned(sqlite3_stmt *stmt, const struct lk_table *table, uint32_t set, void *record)
+/* The connection has no mutex, so a column's value may be asked for once and looked at by the cheaper calls. */
+static int read_scanned(const struct lk_scan_stmt *s, const struct lk_table *table, void *record)
 {
 	int at = 0;
 	for (uint8_t i = 0; i < table->column_count; i++) {
 		const struct lk_column *column = &table->columns[i];
-		if (!(set >> i & 1))
+		if (!(s->selected >> i & 1))
 			continue;
-		if (!typed(stmt, at, column))
+		sqlite3_value *value = sqlite3_column_value(s->stmt, at++);
+		if (sqlite3_value_type(value) != (column->type == LK_INT ? SQLITE_INTEGER : SQLITE_BLOB))
 			return LINKFS_ECORRUPT;
 		if (column->type == LK_INT) {
-			*lk_int_at(column, record) = sqlite3_column_int64(stmt, at++);
+			*lk_int_at(column, record) = sqlite3_value_int64(value);
 			continue;
 		}
 		struct lk_bytes *to = lk_bytes_at(column, record);
-		to->p = sqlite3_column_blob(stmt, at);
-		to->len = (size_t)sqlite3_column_bytes(stmt, at++);
+		to->p = sqlite3_value_blob(value);
+		to->len = (size_t)sqlite3_value_bytes(value);
 		if (to->len && !to->p)
 			return LINKFS_ENOMEM;
 	}
 	return 0;
 }
 
-int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn, void *arg)
+/* A scan that is under way in its parts. */
+struct walk {
+	lk_row_fn *fn;
+	void *arg;
+	uint32_t rows;
+	bool stopped;
+};
+
+/* A scan with at most one ranged column. */
+static int scan_part(struct lk_sqlite *db, const struct lk_scan *scan, const uint8_t *columns, struct walk *w)
 {
-	struct lk_sqlite *db = lk_sqlite_of(base);
 	const struct lk_table *table = scan->table;
-	uint8_t columns[LK_COLUMNS_MAX];
-	if (db->lost)
-		return LINKFS_EIO;
-	if (scan->index < LK_BY_KEY || scan->index >= table->index_count ||
-	    scan->equal + scan->ranged > lk_sql_order(table, scan->index, columns))
-		return LINKFS_EINVAL;
-	sqlite3_stmt *stmt;
-	int r = scan_stmt(db, scan, &stmt);
+	uint64_t record[LK_RECORD_MAX / 8] = {0};
+	struct lk_scan_stmt *s;
+	int r = scan_stmt(db, scan, &s);
 	if (r)
 		return r;
 	int code = SQLITE_OK;
-	for (uint8_t i = 0; i < scan->equal + scan->ranged && !code; i++)
-		code = bind(stmt, i + 1, &table->columns[columns[i]], scan->from);
-	uint32_t set = selected(table, scan->index);
-	uint64_t record[LK_RECORD_MAX / 8] = {0};
-	uint32_t rows = 0;
-	while (!r && !code) {
-		code = sqlite3_step(stmt);
+	for (uint8_t i = 0; i < scan->equal + scan->ranged && !code; i++) {
+		const struct lk_column *column = &table->columns[columns[i]];
+		if (i < scan->equal && column->type == LK_INT)
+			*lk_int_at(column, record) = *lk_int_of(column, scan->from);
+		code = bind(s->stmt, i + 1, column, scan->from);
+	}
+	while (!r && !code && !w->stopped) {
+		code = sqlite3_step(s->stmt);
 		if (code != SQLITE_ROW)
 			break;
 		code = SQLITE_OK;
-		r = read_scanned(stmt, table, set, record);
+		r = read_scanned(s, table, record);
 		if (!r)
-			r = fn(arg, record);
-		if (++rows == scan->limit)
-			break;
+			r = w->fn(w->arg, record);
+		w->stopped = r > 0 || ++w->rows == scan->limit;
 	}
-	(void)sqlite3_reset(stmt);
+	(void)sqlite3_reset(s->stmt);
 	if (code && code != SQLITE_DONE)
 		return lk_sqlite_failed(db, code);
 	return r < 0 ? r : 0;
+}
+
+/* What comes after (x, y, z) is (x, y, after z), then (x, after y), then (after x). SQL can compare tuples, but SQLite does it
+ * again at each row; so each part is a statement of its own, and a seek. */
+int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn, void *arg)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	struct walk w = {.fn = fn, .arg = arg};
+	struct lk_scan part = *scan;
+	uint8_t columns[LK_COLUMNS_MAX];
+	if (db->lost)
+		return LINKFS_EIO;
+	if (scan->index < LK_BY_KEY || scan->index >= scan->table->index_count ||
+	    scan->equal + scan->ranged > lk_sql_order(scan->table, scan->index, columns))
+		return LINKFS_EINVAL;
+	part.ranged = scan->ranged > 0;
+	part.equal = (uint8_t)(scan->equal + scan->ranged - part.ranged);
+	int r = scan_part(db, &part, columns, &w);
+	while (!r && !w.stopped && part.equal > scan->equal) {
+		part.equal--;
+		part.exclusive = true;
+		r = scan_part(db, &part, columns, &w);
+	}
+	return r;
 }
 
 void lk_sqlite_finalize(struct lk_sqlite *db)

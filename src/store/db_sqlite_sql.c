@@ -191,17 +191,16 @@ uint8_t lk_sql_order(const struct lk_table *table, int index, uint8_t columns[LK
 	return count;
 }
 
-bool lk_sql_selected(const struct lk_table *table, int index, uint8_t column)
+bool lk_sql_selected(const struct lk_scan *scan, uint8_t column)
 {
-	if (index < 0 || !table->indexes[index].covering)
-		return true;
+	const struct lk_table *table = scan->table;
 	uint8_t columns[LK_COLUMNS_MAX];
-	uint8_t count = lk_sql_order(table, index, columns);
+	uint8_t count = lk_sql_order(table, scan->index, columns);
 	for (uint8_t i = 0; i < count; i++) {
 		if (columns[i] == column)
-			return true;
+			return i >= scan->equal || table->columns[column].type == LK_BYTES;
 	}
-	return false;
+	return scan->index < 0 || !table->indexes[scan->index].covering;
 }
 
 static int select_text(struct lk_buf *out, const struct lk_scan *scan)
@@ -210,7 +209,7 @@ static int select_text(struct lk_buf *out, const struct lk_scan *scan)
 	int r = text(out, "SELECT ");
 	bool first = true;
 	for (uint8_t i = 0; i < table->column_count && !r; i++) {
-		if (!lk_sql_selected(table, scan->index, i))
+		if (!lk_sql_selected(scan, i))
 			continue;
 		if (!first)
 			r = text(out, ",");
@@ -218,6 +217,8 @@ static int select_text(struct lk_buf *out, const struct lk_scan *scan)
 		if (!r)
 			r = name(out, table->columns[i].name);
 	}
+	if (!r && first)
+		r = text(out, "1");
 	if (!r)
 		r = text(out, " FROM ");
 	if (!r)
@@ -232,29 +233,18 @@ static int select_text(struct lk_buf *out, const struct lk_scan *scan)
 	return r;
 }
 
-/* ("c","d")>(?,?): SQLite seeks to a row value in one step. */
-static int range_text(struct lk_buf *out, const struct lk_scan *scan, const uint8_t *columns)
+static int range_text(struct lk_buf *out, const struct lk_scan *scan, uint8_t column)
 {
-	static const char *const signs[2][2] = {{">=", ">"}, {"<=", "<"}};
-	int r = text(out, "(");
-	if (!r)
-		r = names(out, scan->table, columns + scan->equal, scan->ranged);
-	if (!r)
-		r = text(out, ")");
-	if (!r)
-		r = text(out, signs[scan->reverse][scan->exclusive]);
-	if (!r)
-		r = text(out, "(");
-	if (!r)
-		r = marks(out, scan->ranged);
-	return r ? r : text(out, ")");
+	static const char *const signs[2][2] = {{">=?", ">?"}, {"<=?", "<?"}};
+	int r = name(out, scan->table->columns[column].name);
+	return r ? r : text(out, signs[scan->reverse][scan->exclusive]);
 }
 
 int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan)
 {
 	uint8_t columns[LK_COLUMNS_MAX] = {0};
 	uint8_t count = lk_sql_order(scan->table, scan->index, columns);
-	int r = select_text(out, scan);
+	int r = scan->ranged > 1 ? LINKFS_EINVAL : select_text(out, scan);
 	if (!r && scan->equal + scan->ranged > 0)
 		r = text(out, " WHERE ");
 	if (!r)
@@ -263,7 +253,7 @@ int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan)
 		if (scan->equal)
 			r = text(out, " AND ");
 		if (!r)
-			r = range_text(out, scan, columns);
+			r = range_text(out, scan, columns[scan->equal]);
 	}
 	for (uint8_t i = scan->equal; i < count && !r; i++) {
 		r = text(out, i == scan->equal ? " ORDER BY " : ",");

@@ -209,12 +209,19 @@ int linkfs_node_rename(struct linkfs_volume *volume, const struct linkfs_cred *c
 	return called("rename", cred, old_dir);
 }
 
+uint64_t linkfs_volume_name_changes(struct linkfs_volume *volume)
+{
+	(void)volume;
+	return fake.name_changes;
+}
+
 int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir, uint64_t cookie,
 			uint32_t flags, linkfs_entry_fn *fn, void *arg)
 {
 	(void)volume;
 	unsigned seen = 0;
 	int r = called("readdir", cred, dir);
+	fake.readdirs++;
 	if (r)
 		return r;
 	for (uint64_t i = cookie; i < FAKE_ENTRIES + 2; i++) {

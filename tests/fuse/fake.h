@@ -32,6 +32,8 @@ struct fake {
 	size_t size;
 	uint32_t flags, mode;
 	unsigned batch; /* readdir returns after so many entries; 0: no bound */
+	unsigned readdirs;
+	uint64_t name_changes;
 };
 
 /* The one volume of the tests. */

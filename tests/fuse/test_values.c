@@ -307,13 +307,73 @@ static void directories(void **state)
 	assert_int_equal(message_send(mount, &m, &r), -EINVAL);
 }
 
+/* One READDIR of FAKE_DIR; returns how often the library was asked for it. */
+static unsigned readdir_at(struct linkfs_mount *mount, uint64_t offset, uint32_t size)
+{
+	const struct fuse_read_in in = {.offset = offset, .size = size};
+	message_begin(&m, FUSE_READDIR, FAKE_DIR);
+	message_add(&m, &in, sizeof(in));
+	fake.readdirs = 0;
+	assert_int_equal(message_send(mount, &m, &r), 0);
+	const struct fuse_dirent *first = (const void *)(r.bytes + sizeof(r.header));
+	assert_true(r.len > sizeof(r.header));
+	assert_int_equal(first->off, offset + 1);
+	return fake.readdirs;
+}
+
+/* What was read ahead is the answer to the request that goes on from there, once, while no name has changed. */
+static void listing_ahead(void **state)
+{
+	enum { SIZE = 400 };
+	struct linkfs_mount *mount = fake_mount();
+	(void)state;
+	fake_reset();
+	mount->ahead = lk_fuse_ahead_new();
+	assert_non_null(mount->ahead);
+	assert_true(readdir_at(mount, 0, SIZE) > 0);
+	uint64_t next = r.rq.next_cookie;
+	assert_true(next > 2 && next < FAKE_ENTRIES);
+
+	lk_fuse_ahead_make(&r.rq);
+	assert_int_equal(readdir_at(mount, next, SIZE), 0);
+	static struct reply ahead;
+	memcpy(&ahead, &r, sizeof(ahead));
+	assert_true(readdir_at(mount, next, SIZE) > 0); /* given once */
+	assert_int_equal(r.len, ahead.len);
+	assert_memory_equal(r.bytes + sizeof(r.header), ahead.bytes + sizeof(r.header), r.len - sizeof(r.header));
+	assert_int_equal(r.rq.next_cookie, ahead.rq.next_cookie);
+
+	readdir_at(mount, 0, SIZE);
+	lk_fuse_ahead_make(&r.rq);
+	fake.name_changes++;
+	assert_true(readdir_at(mount, next, SIZE) > 0);
+
+	readdir_at(mount, 0, SIZE);
+	lk_fuse_ahead_make(&r.rq);
+	assert_true(readdir_at(mount, next + 1, SIZE) > 0);
+	readdir_at(mount, 0, SIZE);
+	lk_fuse_ahead_make(&r.rq);
+	assert_true(readdir_at(mount, next, SIZE + 100) > 0);
+
+	/* A directory that ends: nothing is expected after the empty answer. */
+	for (next = FAKE_ENTRIES; next; next = r.rq.next_cookie) {
+		const struct fuse_read_in in = {.offset = next, .size = SIZE};
+		message_begin(&m, FUSE_READDIR, FAKE_DIR);
+		message_add(&m, &in, sizeof(in));
+		assert_int_equal(message_send(mount, &m, &r), 0);
+		assert_true(r.len > sizeof(r.header) || r.rq.next_cookie == 0);
+	}
+	lk_fuse_ahead_free(mount->ahead);
+	mount->ahead = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(setattr),     cmocka_unit_test(capability_dropped),
 		cmocka_unit_test(far_times),   cmocka_unit_test(birth_time),
 		cmocka_unit_test(content),     cmocka_unit_test(xattrs),
-		cmocka_unit_test(directories),
+		cmocka_unit_test(directories), cmocka_unit_test(listing_ahead),
 	};
 	return cmocka_run_group_tests_name("fuse-values", tests, NULL, NULL);
 }
