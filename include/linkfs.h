@@ -258,6 +258,8 @@ LINKFS_API void linkfs_volume_observe(struct linkfs_volume *volume, linkfs_obser
 #define LINKFS_HOLD 1u
 
 LINKFS_API int linkfs_node_hold(struct linkfs_volume *volume, uint64_t ino);
+/* 1 while anybody holds ino, else 0; always 1 for the root. Nothing that was not held has been told to a kernel. */
+LINKFS_API int linkfs_node_is_held(struct linkfs_volume *volume, uint64_t ino);
 /* Gives up count holds; the last one of an unlinked file frees it. Never fails for a held node. */
 LINKFS_API void linkfs_node_release(struct linkfs_volume *volume, uint64_t ino, uint64_t count);
 

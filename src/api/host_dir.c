@@ -162,12 +162,17 @@ void lk_host_remove_volume(const char *dir, bool made)
 		(void)rmdir(dir);
 }
 
-int lk_host_usage(const char *dir, uint64_t *data_out, uint64_t *meta_out)
+int lk_host_usage(int dir_fd, uint64_t *data_out, uint64_t *meta_out)
 {
 	uint64_t data = 0, meta = 0;
-	DIR *d = opendir(dir);
-	if (!d)
-		return linkfs_from_errno(errno);
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	if (!d) {
+		int error = linkfs_from_errno(errno);
+		if (fd >= 0)
+			(void)close(fd);
+		return error;
+	}
 	struct stat st;
 	for (struct dirent *e; (e = readdir(d));) {
 		bool piece = strncmp(e->d_name, "data.", 5) == 0;

@@ -141,6 +141,11 @@ int linkfs_node_hold(struct linkfs_volume *volume, uint64_t ino)
 	return lk_op_end(&op, r);
 }
 
+int linkfs_node_is_held(struct linkfs_volume *volume, uint64_t ino)
+{
+	return ino == LINKFS_ROOT_INO || lk_node_held(volume->fs, ino);
+}
+
 void linkfs_node_release(struct linkfs_volume *volume, uint64_t ino, uint64_t count)
 {
 	if (lk_node_unhold(volume->fs, ino, count))

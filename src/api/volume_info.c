@@ -45,7 +45,7 @@ int linkfs_volume_statfs(struct linkfs_volume *volume, struct linkfs_statfs *out
 	if (r == 0)
 		r = lk_data_space(fs->data, &host_free, &host_total);
 	if (r == 0)
-		r = lk_host_usage(fs->path, &on_host, &meta);
+		r = lk_host_usage(lk_data_dir(fs->data), &on_host, &meta);
 	if (r)
 		return r;
 	uint64_t data = (n.used - LK_MIN(n.used, n.pending)) * LK_BLOCK_SIZE;
@@ -56,8 +56,6 @@ int linkfs_volume_statfs(struct linkfs_volume *volume, struct linkfs_statfs *out
 		uint64_t limit = fs->limit_blocks * LK_BLOCK_SIZE;
 		free_bytes = LK_MIN(free_bytes, limit - LK_MIN(limit, data));
 	}
-	if (fs->open_flags & LINKFS_OPEN_READONLY)
-		free_bytes = 0;
 	uint64_t blocks_free = free_bytes / LK_BLOCK_SIZE;
 	uint64_t numbers_left = (uint64_t)LK_INO_MAX + 1 - LK_MIN((uint64_t)LK_INO_MAX + 1, n.next_ino);
 	/* A small file costs about 256 bytes of metadata. */
@@ -81,7 +79,7 @@ int linkfs_volume_info(struct linkfs_volume *volume, struct linkfs_info *out)
 	uint64_t on_host, meta;
 	int r = gather(fs, &n);
 	if (r == 0)
-		r = lk_host_usage(fs->path, &on_host, &meta);
+		r = lk_host_usage(lk_data_dir(fs->data), &on_host, &meta);
 	if (r)
 		return r;
 	bool poisoned = atomic_load(&fs->poisoned);

@@ -8,6 +8,8 @@
  *   a name      INVAL_INODE of the directory (its times, count and cached listing), then INVAL_ENTRY that only expires
  *               the name. Without EXPIRE_ONLY (kernels before 6.2) it would detach a directory from its processes' cwd
  *               and unmount what is mounted inside: there only names of other files are told.
+ * What the kernel does not hold it has nothing of: such events end here, so that a live import costs no system calls. A hold
+ * taken after the change came with the changed state, and one given up since needs nothing.
  * Layer: fuse.
  */
 #include "session.h"
@@ -90,6 +92,8 @@ static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, 
 	uint64_t dir = 0; /* the last one whose listing was dropped */
 	for (size_t i = 0; i < count; i++) {
 		const struct linkfs_event *event = &events[i];
+		if (!linkfs_node_is_held(mount->volume, event->ino))
+			continue;
 		switch (event->kind) {
 		case LINKFS_EVENT_ATTR:
 			inval_inode(mount, event->ino, -1);
@@ -131,11 +135,20 @@ static void *notifier_main(void *arg)
 	return NULL;
 }
 
+static bool is_news(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (linkfs_node_is_held(mount->volume, events[i].ino))
+			return true;
+	}
+	return false;
+}
+
 void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
 {
 	struct lk_fuse_notifier *notifier = mount->notifier;
 	struct job job = {.events = events, .count = count};
-	if (!count || atomic_load(&mount->gone))
+	if (!is_news(mount, events, count) || atomic_load(&mount->gone))
 		return;
 	pthread_mutex_lock(&notifier->lock);
 	job.done = notifier->ending;

@@ -373,6 +373,11 @@ int lk_data_sync(struct lk_data *d)
 	return result;
 }
 
+int lk_data_dir(const struct lk_data *d)
+{
+	return d->dir_fd;
+}
+
 int lk_data_space(struct lk_data *d, uint64_t *free_out, uint64_t *total_out)
 {
 	struct statvfs s;

@@ -353,8 +353,11 @@ static void space_returns(void **state)
 	assert_int_equal(linkfs_path_link(v, NULL, LINKFS_ROOT_INO, "f", LINKFS_ROOT_INO, "g", 0), 0);
 	assert_int_equal(linkfs_path_unlink(v, NULL, LINKFS_ROOT_INO, "f"), 0);
 	assert_true(free_blocks(v) + BLOCKS <= before);
+	assert_int_equal(linkfs_node_is_held(v, LINKFS_ROOT_INO), 1);
+	assert_int_equal(linkfs_node_is_held(v, st.ino), 0);
 	assert_int_equal(linkfs_node_hold(v, st.ino), 0);
 	assert_int_equal(linkfs_node_hold(v, st.ino), 0);
+	assert_int_equal(linkfs_node_is_held(v, st.ino), 1);
 	assert_int_equal(linkfs_path_unlink(v, NULL, LINKFS_ROOT_INO, "g"), 0);
 	assert_int_equal(linkfs_node_getattr(v, st.ino, &st), 0);
 	assert_int_equal(st.nlink, 0);
@@ -415,6 +418,30 @@ static void closes_clean(void **state)
 	assert_int_equal(linkfs_volume_close(v), 0);
 }
 
+/* The space of a volume is told wherever its directory was moved to, and to readers as well. */
+static void space_of_a_moved_volume(void **state)
+{
+	(void)state;
+	struct linkfs_create_options o = {.limit_bytes = 64 << 20};
+	assert_int_equal(linkfs_volume_create(path, &o, NULL), 0);
+	struct linkfs_volume *v = open_volume(0);
+	write_file(v, "f", 100 * 4096);
+	assert_int_equal(linkfs_volume_sync(v), 0);
+	uint64_t before = free_blocks(v);
+	char moved[4200];
+	struct linkfs_info info;
+	(void)snprintf(moved, sizeof(moved), "%s moved", path);
+	assert_int_equal(rename(path, moved), 0);
+	assert_int_equal(free_blocks(v), before);
+	assert_int_equal(linkfs_volume_info(v, &info), 0);
+	assert_true(info.meta_bytes > 0);
+	assert_int_equal(linkfs_volume_close(v), 0);
+	assert_int_equal(rename(moved, path), 0);
+	v = open_volume(LINKFS_OPEN_READONLY);
+	assert_int_equal(free_blocks(v), before);
+	assert_int_equal(linkfs_volume_close(v), 0);
+}
+
 #define UNIT(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -422,7 +449,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		UNIT(create_and_info), UNIT(create_refused), UNIT(open_refused),
 		UNIT(newer_formats),   UNIT(read_only),      UNIT(read_only_without_permission),
-		UNIT(space_returns),   UNIT(closes_clean),
+		UNIT(space_returns),   UNIT(closes_clean),   UNIT(space_of_a_moved_volume),
 	};
 	return cmocka_run_group_tests_name("api-volume", tests, NULL, NULL);
 }
