@@ -10,7 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#define READ_FILES 100 /* files that open+read goes over */
+#define WARM_ROUNDS 20u /* over the same names: what the kernel answers by itself takes no time to speak of */
+#define READ_FILES 100  /* files that open+read goes over */
 #define READ_SIZE 4096
 
 static const struct backend *be;
@@ -57,6 +58,19 @@ static int each(const char *operation, char kind, int (*call)(const char *name))
 			return 1;
 	}
 	report(operation, count, from);
+	return 0;
+}
+
+static int each_warm(const char *operation, char kind, int (*call)(const char *name))
+{
+	char a[32];
+	uint64_t from = now_ns();
+	for (unsigned i = 0; i < count * WARM_ROUNDS; i++) {
+		named(a, kind, i % count);
+		if (call(a))
+			return 1;
+	}
+	report(operation, (uint64_t)count * WARM_ROUNDS, from);
 	return 0;
 }
 
@@ -131,7 +145,7 @@ static int names(void)
 {
 	return each("create", 'f', be->create) || each2("link", 'f', 'l', be->link) ||
 	       each2("symlink", 'f', 's', be->symlink) || each("mkdir", 'm', be->mkdir) || be->cold() ||
-	       each("lookup-cold", 'f', be->stat) || each("stat-warm", 'f', be->stat) ||
+	       each("lookup-cold", 'f', be->stat) || each_warm("stat-warm", 'f', be->stat) ||
 	       each("readlink", 's', be->readlink) || each2("rename", 'f', 'r', be->rename) ||
 	       each("unlink", 'r', be->unlink) || each("unlink-link", 'l', be->unlink) ||
 	       each("unlink-symlink", 's', be->unlink) || each("rmdir", 'm', be->rmdir);
