@@ -8,7 +8,8 @@
  * away from e and its count is 0, the list is free. A stream of new readers cannot hold this up.
  *
  * Punching. A drained run is punched before it becomes free, outside the metadata lock. When blocks run short,
- * what only waits for its punch is freed without one.
+ * what only waits for its punch is freed without one. The host is given back aligned chunks of LK_PUNCH_BLOCKS_MIN: a run
+ * takes in what is free already of the chunks it lies in, so that a chunk is punched when its last block goes.
  */
 #include "alloc_impl.h"
 
@@ -76,6 +77,35 @@ static int compare_runs(const void *a, const void *b)
 	return x->block < y->block ? -1 : x->block > y->block;
 }
 
+/* Free blocks of one group become busy again and wait with the run that takes them in. */
+static bool take_in(struct lk_alloc *a, uint64_t block, uint32_t count)
+{
+	struct lk_group_state *g = &a->groups[lk_group_of(block)];
+	uint32_t from = lk_bit_of(block);
+	if (!count || !lk_bits_all(g->bits->busy, from, count, false))
+		return false;
+	lk_bits_set(g->bits->busy, from, count);
+	g->busy += count;
+	a->busy += count;
+	a->waiting += count;
+	return true;
+}
+
+static void widen(struct lk_alloc *a, struct lk_run *run)
+{
+	uint32_t before = (uint32_t)(run->block % LK_PUNCH_BLOCKS_MIN);
+	uint64_t end = run->block + run->count;
+	uint32_t after = (uint32_t)(-end % LK_PUNCH_BLOCKS_MIN);
+	if (run->count >= UINT32_MAX - 2 * LK_PUNCH_BLOCKS_MIN)
+		return;
+	if (take_in(a, run->block - before, before)) {
+		run->block -= before;
+		run->count += before;
+	}
+	if (take_in(a, end, after))
+		run->count += after;
+}
+
 /* No reader can look at the list's blocks any more: long runs go on to be punched, the others are free. */
 static void release_list(struct lk_alloc *a, struct lk_buf *list)
 {
@@ -94,6 +124,8 @@ static void release_list(struct lk_alloc *a, struct lk_buf *list)
 	}
 	struct lk_punch *punch = lk_data_can_discard(a->data) ? malloc(sizeof(*punch)) : NULL;
 	for (size_t i = 0; i < merged; i++) {
+		if (punch)
+			widen(a, &runs[i]);
 		if (punch && runs[i].count >= LK_PUNCH_BLOCKS_MIN)
 			runs[kept++] = runs[i];
 		else

@@ -368,6 +368,47 @@ static void punched_runs_come_back_after_the_punch(void **state)
 	world_close(&w);
 }
 
+/* A chunk whose blocks are freed one by one, and not in order, is given back whole with the last of them. */
+static void crumbs_are_punched_with_their_chunk(void **state)
+{
+	(void)state;
+	enum { CHUNK = 16, BLOCKS = 4 * CHUNK }; /* LK_PUNCH_BLOCKS_MIN */
+	struct world w;
+	uint64_t pending;
+	world_open(&w, 0);
+	uint8_t *bytes = malloc(BLOCKS * (size_t)LK_BLOCK_SIZE);
+	assert_non_null(bytes);
+	memset(bytes, 0xab, BLOCKS * (size_t)LK_BLOCK_SIZE);
+	struct lk_run a = make_used(&w, BLOCKS);
+	assert_int_equal(lk_data_write(w.data, a.block, BLOCKS, bytes), 0);
+	commit(&w);
+	if (!lk_data_can_discard(w.data))
+		skip();
+	/* The first whole chunk of the run. */
+	uint64_t chunk = (a.block + CHUNK - 1) / CHUNK * CHUNK;
+	for (uint32_t i = 0; i < CHUNK; i++) {
+		free_kept(&w, (struct lk_run){chunk + i * 7 % CHUNK, 1});
+		commit(&w);
+		(void)used_of(&w, &pending);
+		assert_int_equal(pending, i + 1 == CHUNK ? CHUNK : 0);
+		lk_alloc_discard(w.alloc);
+	}
+	commit(&w);
+	(void)used_of(&w, &pending);
+	assert_int_equal(pending, 0);
+	assert_int_equal(lk_data_read(w.data, chunk, CHUNK, bytes), 0);
+	for (size_t i = 0; i < CHUNK * (size_t)LK_BLOCK_SIZE; i++)
+		assert_int_equal(bytes[i], 0);
+	/* Its neighbours in use keep what they hold. */
+	assert_int_equal(lk_data_read(w.data, chunk + CHUNK, CHUNK, bytes), 0);
+	for (size_t i = 0; i < CHUNK * (size_t)LK_BLOCK_SIZE; i++)
+		assert_int_equal(bytes[i], 0xab);
+	/* And they are taken from there again. */
+	assert_true(make_used(&w, CHUNK).count == CHUNK);
+	free(bytes);
+	world_close(&w);
+}
+
 static void lying_bitmaps_are_damage(void **state)
 {
 	(void)state;
@@ -615,6 +656,7 @@ int main(void)
 		cmocka_unit_test(wrong_frees_are_damage),
 		cmocka_unit_test(readers_hold_what_was_freed_after_them),
 		cmocka_unit_test(punched_runs_come_back_after_the_punch),
+		cmocka_unit_test(crumbs_are_punched_with_their_chunk),
 		cmocka_unit_test(lying_bitmaps_are_damage),
 		cmocka_unit_test(random_histories_keep_the_rules),
 	};
