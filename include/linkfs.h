@@ -324,6 +324,20 @@ LINKFS_API int linkfs_node_unlink(struct linkfs_volume *volume, const struct lin
 LINKFS_API int linkfs_node_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
 				 const char *name, size_t name_len);
 
+/* Gives the name an inode of its own, which shares the content's blocks with the old one until either is written: other names, and
+ * whoever has the file open, keep the old inode, and an edit no longer shows through. Everything but the number and the
+ * birth and change times is as it was. A file with one name is left as it is. *out (may be NULL) is what the name stands for then.
+ * Atomic: other calls see the old inode or the new one. Who does not own the file gets LINKFS_EPERM; directories LINKFS_EISDIR.
+ * LINKFS_EAGAIN: the name became another file's meanwhile. Costs no data blocks; time in proportion to the number of extents. */
+LINKFS_API int linkfs_node_unshare(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+				   const char *name, size_t name_len, uint32_t flags, struct linkfs_stat *out);
+/* A new file whose content is that of ino and shares its blocks until one of the two is written. The owner of ino (or root) gets
+ * owner, mode, times and xattrs too, as cp -a copies them; for anybody else, who must be able to read ino, it is a file of his
+ * own. Atomic. Symlinks and special files are copied as such; directories are LINKFS_EISDIR. */
+LINKFS_API int linkfs_node_clone(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				 uint64_t dir, const char *name, size_t name_len, uint32_t flags,
+				 struct linkfs_stat *out);
+
 #define LINKFS_RENAME_NOREPLACE 1u
 #define LINKFS_RENAME_EXCHANGE 2u
 #define LINKFS_RENAME_WHITEOUT 4u /* refused: LINKFS_EINVAL */
@@ -425,6 +439,13 @@ LINKFS_API int linkfs_path_replace_symlink(struct linkfs_volume *volume, const s
 #define LINKFS_FOLLOW 8u
 LINKFS_API int linkfs_path_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
 				const char *old_path, uint64_t new_at, const char *new_path, uint32_t flags);
+/* linkfs_node_unshare() and linkfs_node_clone() by path. The last component of path is never followed; old_path's is with
+ * LINKFS_FOLLOW. */
+LINKFS_API int linkfs_path_unshare(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				   const char *path, struct linkfs_stat *out);
+LINKFS_API int linkfs_path_clone(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
+				 const char *old_path, uint64_t new_at, const char *new_path, uint32_t flags,
+				 struct linkfs_stat *out);
 LINKFS_API int linkfs_path_unlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
 				  const char *path);
 LINKFS_API int linkfs_path_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,

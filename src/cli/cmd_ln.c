@@ -1,5 +1,6 @@
 /*
- * cmd_ln.c - linkfs ln: hard and symbolic links. With -f a link takes the place of what is there in one step (row B5).
+ * cmd_ln.c - linkfs ln: hard and symbolic links, and copies that share content (row D8). With -f a link takes the place of
+ * what is there in one step (row B5).
  */
 #include "table.h"
 #include <stdlib.h>
@@ -15,13 +16,14 @@ enum {
 	OPT_TARGET = 't',
 	OPT_VERBOSE = 'v',
 	OPT_LOGICAL = 'L',
-	OPT_PHYSICAL = 'P'
+	OPT_PHYSICAL = 'P',
+	OPT_COW = 256
 };
 
 struct ln {
 	struct cli *cli;
 	struct linkfs_volume *volume;
-	bool symbolic, force, relative, verbose, logical;
+	bool symbolic, force, relative, verbose, logical, cow;
 };
 
 /* Where one link goes. */
@@ -79,6 +81,12 @@ static int relative_target(struct ln *ln, const struct cli_path *source, const s
 	return error;
 }
 
+static int link_node(struct ln *ln, uint64_t ino, uint64_t dir, const char *name, size_t len)
+{
+	return ln->cow ? linkfs_node_clone(ln->volume, &ln->cli->cred, ino, dir, name, len, 0, NULL)
+		       : linkfs_node_link(ln->volume, &ln->cli->cred, ino, dir, name, len, 0, NULL);
+}
+
 /* Links under a name that nobody knows, then renames it into place. */
 static int replace_with_link(struct ln *ln, const struct cli_path *source, const struct place *place)
 {
@@ -96,12 +104,13 @@ static int replace_with_link(struct ln *ln, const struct cli_path *source, const
 		error = linkfs_node_lookup(ln->volume, cred, dir, name, len, 0, &there);
 	if (error)
 		return error;
-	if (there.ino == from.ino) /* a name of it already: renaming would do nothing and leave the other name */
+	if (there.ino == from.ino &&
+	    !ln->cow) /* a name of it already: renaming would do nothing and leave the other name */
 		return 0;
 	if (S_ISDIR(there.mode))
 		return LINKFS_EISDIR;
 	cli_temp_name(temp);
-	error = linkfs_node_link(ln->volume, cred, from.ino, dir, temp, strlen(temp), 0, NULL);
+	error = link_node(ln, from.ino, dir, temp, strlen(temp));
 	if (error)
 		return error;
 	error = linkfs_node_rename(ln->volume, cred, dir, temp, strlen(temp), dir, name, len, 0);
@@ -112,8 +121,12 @@ static int replace_with_link(struct ln *ln, const struct cli_path *source, const
 
 static int make_hard(struct ln *ln, const struct cli_path *source, const struct place *place)
 {
-	int error = linkfs_path_link(ln->volume, &ln->cli->cred, source->at, source->path, place->at, place->path,
-				     ln->logical ? LINKFS_FOLLOW : 0);
+	const struct linkfs_cred *cred = &ln->cli->cred;
+	uint32_t flags = ln->logical ? LINKFS_FOLLOW : 0;
+	int error =
+		ln->cow ? linkfs_path_clone(ln->volume, cred, source->at, source->path, place->at, place->path, flags,
+					    NULL)
+			: linkfs_path_link(ln->volume, cred, source->at, source->path, place->at, place->path, flags);
 	if (error == LINKFS_EEXIST && ln->force)
 		error = replace_with_link(ln, source, place);
 	return error;
@@ -159,7 +172,8 @@ static void link_one(struct ln *ln, const struct cli_targets *targets, const str
 	if (path_source && cli_path_volume(ln->cli, source, &other) != 0)
 		return;
 	if (path_source && other != ln->volume) {
-		cli_failf(ln->cli, source->text, "is in another volume: a hard link cannot lead there (EXDEV)");
+		cli_failf(ln->cli, source->text, "is in another volume: a %s cannot lead there (EXDEV)",
+			  ln->cow ? "copy that shares content" : "hard link");
 		return;
 	}
 	int error = find_place(ln, targets, source, &place);
@@ -168,7 +182,9 @@ static void link_one(struct ln *ln, const struct cli_targets *targets, const str
 	error = cli_gone(error);
 	if (error == LINKFS_EEXIST && !ln->force)
 		cli_failf(ln->cli, place.display, "exists; -f puts the link in its place");
-	else if (error == LINKFS_EPERM && !ln->symbolic)
+	else if (ln->cow && error == LINKFS_EISDIR)
+		cli_failf(ln->cli, source->text, "is a directory: --cow copies files");
+	else if (error == LINKFS_EPERM && !ln->symbolic && !ln->cow)
 		cli_failf(ln->cli, source->text, "hard link not allowed: a directory, or not yours to link");
 	else if (error)
 		cli_failf(ln->cli, place.display ? place.display : targets->dest->text, "cannot link to '%s': %s",
@@ -211,6 +227,9 @@ static int run(struct cli *cli, const struct cli_args *args)
 		case OPT_PHYSICAL:
 			ln.logical = false;
 			break;
+		case OPT_COW:
+			ln.cow = true;
+			break;
 		default:
 			ln.verbose = true;
 			break;
@@ -218,6 +237,8 @@ static int run(struct cli *cli, const struct cli_args *args)
 	}
 	if (ln.relative && !ln.symbolic)
 		return cli_usage(cli, "-r needs -s");
+	if (ln.cow && ln.symbolic)
+		return cli_usage(cli, "--cow and -s exclude each other");
 	int status = cli_targets_find(cli, args, target_dir, no_target, no_deref, &targets);
 	if (status)
 		return status;
@@ -237,6 +258,8 @@ static size_t texts(const struct cli_args *args)
 }
 
 static const struct cli_option options[] = {
+	{OPT_COW, "cow", NULL,
+	 "Not a link but a file of its own that shares the content until one of the two is written", 0},
 	{OPT_FORCE, "force", NULL, "Put the link in the place of a file or symlink that is there, in one step", 0},
 	{OPT_LOGICAL, "logical", NULL, "Hard links to the targets of symlinks", 0},
 	{OPT_NO_DEREF, "no-dereference", NULL, "A symlink to a directory as destination is a name, not a directory", 0},

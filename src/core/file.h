@@ -20,6 +20,9 @@ int lk_file_allocate(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t 
 int lk_file_seek(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, int whence, uint64_t *out);
 int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset,
 		       uint64_t to, uint64_t to_offset, uint64_t length, uint64_t *done_out);
+/* Gives the new and nameless file to the content of from, whose blocks it shares; unwritten blocks become holes.
+ * Both nodes are locked, no op is open; in bounded steps. Sizes are equal then, times are not looked at. */
+int lk_file_clone(struct lk_fs *fs, uint64_t from, uint64_t to);
 /* One step of a truncation that needs several (LK_INODE_TRIM); 0 when there is none. */
 int lk_file_trim_step(struct lk_op *op, uint64_t ino, bool *more_out);
 /* Finishes a long operation that a crash cut off. */

@@ -1,5 +1,5 @@
 /*
- * file_copy.c - copy_file_range: whole blocks are shared (K3), the rest is copied.
+ * file_copy.c - copy_file_range: whole blocks are shared (K3), the rest is copied; and files that begin as copies.
  * Layer: core. Both nodes stay locked; each op does a bounded part, so a failure after the first gives a short count.
  */
 #include "file_impl.h"
@@ -174,5 +174,93 @@ int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_
 	r = copy_locked(&c, done_out);
 	lk_node_unlock2(fs, from, to);
 	free(c.buf);
+	return r;
+}
+
+/* ---- clones ----------------------------------------------------------------------------------------------------- */
+
+#define CLONE_HOLES 256u /* rows passed over in one op */
+
+/* The next blocks of the source that hold content, from block *at on; *count_out 0: none before end or before too many rows. */
+static int next_content(struct lk_op *op, uint64_t from, uint64_t *at, uint64_t end, uint32_t *count_out)
+{
+	struct lk_ext ext;
+	for (uint32_t i = 0; i < CLONE_HOLES && *at < end; i++) {
+		int r = lk_extent_find(op, from, *at, &ext);
+		if (r)
+			return r;
+		if (ext.codec == LK_CODEC_RAW) {
+			*count_out = (uint32_t)LK_MIN(end - *at, (uint64_t)LK_MAP_BLOCKS);
+			return 0;
+		}
+		*at = LK_MIN(ext.at + ext.count, end);
+	}
+	*count_out = 0;
+	return 0;
+}
+
+/* One op: some content, or at the end what makes the rest a hole. */
+static int clone_step(struct copy *c, uint64_t end, bool *done_out)
+{
+	struct lk_op op;
+	struct lk_inode from, to;
+	uint64_t at = lk_block_of(c->from_offset);
+	uint32_t count = 0;
+	int r = lk_op_begin(c->fs, &op, LK_OP_WRITE | LK_OP_SILENT | LK_OP_BULK);
+	if (r)
+		return r;
+	r = next_content(&op, c->from, &at, end, &count);
+	c->from_offset = c->to_offset = at * LK_BLOCK_SIZE;
+	if (r == 0 && count) {
+		r = share_op(&op, c, count);
+	} else if (r == 0 && at == end) {
+		r = lk_inode_get(&op, c->from, &from);
+		if (r == 0)
+			r = lk_inode_get(&op, c->to, &to);
+		if (r == 0 && (to.flags & LK_INODE_INLINE))
+			r = lk_file_to_extents(&op, &to);
+		if (r == 0)
+			r = lk_file_extend(&op, &to, end);
+		to.size = from.size;
+		if (r == 0)
+			r = lk_inode_put(&op, &to);
+		*done_out = r == 0;
+	}
+	r = lk_op_end(&op, r);
+	if (r == 0)
+		c->from_offset = c->to_offset = (at + count) * LK_BLOCK_SIZE;
+	return r;
+}
+
+/* Content that lies in the inode's row. */
+static int clone_inline(struct lk_op *op, const struct lk_inode *from, uint64_t to)
+{
+	struct lk_inode copy;
+	uint8_t *content;
+	int r = lk_inode_get(op, to, &copy);
+	if (r == 0)
+		r = lk_file_inline_get(op, from, 0, &content);
+	if (r == 0)
+		r = lk_file_inline_put(op, &copy, content, (size_t)from->size);
+	return r ? r : lk_inode_put(op, &copy);
+}
+
+int lk_file_clone(struct lk_fs *fs, uint64_t from, uint64_t to)
+{
+	struct copy c = {.fs = fs, .cred = lk_cred(NULL), .from = from, .to = to};
+	struct lk_inode source;
+	struct lk_op op;
+	bool done = false;
+	int r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_SILENT);
+	if (r)
+		return r;
+	r = lk_inode_get(&op, from, &source);
+	if (r == 0 && (source.flags & LK_INODE_INLINE)) {
+		r = clone_inline(&op, &source, to);
+		done = true;
+	}
+	r = lk_op_end(&op, r);
+	while (r == 0 && !done)
+		r = clone_step(&c, lk_blocks_up((uint64_t)source.size), &done);
 	return r;
 }

@@ -10,6 +10,22 @@
 
 #include <string.h>
 
+int lk_link_own(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir, uint32_t mode,
+		struct lk_inode *inode)
+{
+	inode->uid = cred->uid;
+	inode->gid = cred->gid;
+	if (dir->mode & S_ISGID) {
+		inode->gid = dir->gid;
+		if (S_ISDIR(mode))
+			mode |= S_ISGID;
+		else if ((mode & S_IXGRP) && !lk_cred_may_all(cred) && !lk_cred_in_group(cred, dir->gid))
+			mode &= ~(uint32_t)S_ISGID;
+	}
+	inode->mode = mode;
+	return S_ISLNK(mode) ? 0 : lk_acl_inherit(op, cred, dir, inode);
+}
+
 int lk_link_new_inode(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir, uint32_t mode,
 		      struct lk_inode *out)
 {
@@ -17,19 +33,9 @@ int lk_link_new_inode(struct lk_op *op, const struct linkfs_cred *cred, const st
 
 	if (rc)
 		return rc;
-	out->uid = cred->uid;
-	out->gid = cred->gid;
-	if (dir->mode & S_ISGID) {
-		out->gid = dir->gid;
-		if (S_ISDIR(mode))
-			mode |= S_ISGID;
-		else if ((mode & S_IXGRP) && !lk_cred_may_all(cred) && !lk_cred_in_group(cred, dir->gid))
-			mode &= ~(uint32_t)S_ISGID;
-	}
-	out->mode = mode;
 	if (S_ISREG(mode))
 		out->flags |= LK_INODE_INLINE; /* empty: small until it grows */
-	return S_ISLNK(mode) ? 0 : lk_acl_inherit(op, cred, dir, out);
+	return lk_link_own(op, cred, dir, mode, out);
 }
 
 int lk_link_prepare(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, bool want_dir,

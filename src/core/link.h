@@ -36,9 +36,15 @@ int lk_symlink_replace(struct lk_op *op, const struct linkfs_cred *cred, struct 
 /* The text of a symlink, in the op's arena, NUL after it. LINKFS_EINVAL for another type. */
 int lk_symlink_text(struct lk_op *op, const struct lk_inode *inode, const char **text_out, size_t *len_out);
 
+/* copy, an inode that is not put yet, becomes a symlink with the text of source. */
+int lk_symlink_copy(struct lk_op *op, const struct lk_inode *source, struct lk_inode *copy);
+
 /* Shared by the above. A new inode of cred in dir (inode_init_owner(9)'s rules), with what dir hands on; not put. */
 int lk_link_new_inode(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir, uint32_t mode,
 		      struct lk_inode *out);
+/* The same rules for an inode that is there: owner, group, mode, what dir hands on (with lk_acl_inherit()). Not put. */
+int lk_link_own(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir, uint32_t mode,
+		struct lk_inode *inode);
 /* The name's last component is one, absent, and may come: LINKFS_EEXIST, LINKFS_ENOENT, LINKFS_EROFS, LINKFS_EACCES. */
 int lk_link_prepare(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, bool want_dir,
 		    struct lk_slot *slot);

@@ -114,24 +114,35 @@ static int check_target(const char *target, size_t len)
 	return memchr(target, 0, len) ? LINKFS_EINVAL : 0;
 }
 
+static int put_text(struct lk_op *op, struct lk_inode *inode, const char *target, size_t len)
+{
+	struct lk_target row = {.ino = inode->ino, .text = {target, len}};
+	int rc = lk_txn_insert(op, LK_T_TARGET, &row);
+
+	inode->size = (int64_t)len;
+	return rc ? rc : each_component(op->fs, (uint64_t)inode->ino, target, len, insert_component, op);
+}
+
+int lk_symlink_copy(struct lk_op *op, const struct lk_inode *source, struct lk_inode *copy)
+{
+	const char *text;
+	size_t len;
+	int rc = lk_symlink_text(op, source, &text, &len);
+
+	return rc ? rc : put_text(op, copy, text, len);
+}
+
 /* A new symlink without a name; the caller gives it one and touches the directory. Put. */
 static int new_symlink(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir, const char *target,
 		       size_t len, struct lk_inode *out)
 {
-	struct lk_target row = {.text = {target, len}};
 	int rc = lk_link_new_inode(op, cred, dir, S_IFLNK | 0777, out);
 
 	if (rc)
 		return rc;
-	row.ino = out->ino;
 	out->nlink = 1;
-	out->size = (int64_t)len;
-	rc = lk_inode_put(op, out);
-	if (rc == 0)
-		rc = lk_txn_insert(op, LK_T_TARGET, &row);
-	if (rc == 0)
-		rc = each_component(op->fs, (uint64_t)out->ino, target, len, insert_component, op);
-	return rc;
+	rc = put_text(op, out, target, len);
+	return rc ? rc : lk_inode_put(op, out);
 }
 
 int lk_symlink_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const char *target,

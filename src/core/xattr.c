@@ -133,13 +133,17 @@ int lk_xattr_erase(struct lk_op *op, struct lk_inode *inode, const char *name)
 	return 0;
 }
 
-/* Names gathered for erasing: a scan's callback must not write. */
+/* Names gathered for erasing, values too for copying: a scan's callback must not write. */
 struct gather {
 	struct lk_op *op;
+	bool values;
+	size_t bytes; /* gathered */
+	uint32_t count;
 	struct name {
 		struct name *next;
-		size_t len;
-		char text[];
+		size_t len, value_len;
+		const char *value;
+		char text[]; /* NUL after it */
 	} * names;
 };
 
@@ -147,27 +151,55 @@ static int gather_row(void *arg, const void *record)
 {
 	struct gather *g = arg;
 	const struct lk_xattr *x = record;
-	struct name *n = lk_op_alloc(g->op, sizeof(*n) + x->name.len);
+	size_t value_len = g->values ? x->value.len : 0;
+	struct name *n = lk_op_alloc(g->op, sizeof(*n) + x->name.len + 1 + value_len);
 
 	if (!n)
 		return LINKFS_ENOMEM;
 	n->len = x->name.len;
 	memcpy(n->text, x->name.p, n->len);
+	n->text[n->len] = 0;
+	n->value = n->text + n->len + 1;
+	n->value_len = value_len;
+	if (value_len)
+		memcpy(n->text + n->len + 1, x->value.p, value_len);
 	n->next = g->names;
 	g->names = n;
+	g->bytes += n->len + value_len;
+	g->count++;
 	return 0;
+}
+
+static int gather(struct gather *g, const struct lk_inode *inode)
+{
+	struct lk_xattr key = {.ino = inode->ino, .name = {"", 0}};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_XATTR], .index = LK_BY_KEY, .equal = 1, .from = &key};
+
+	return inode->xattr_count ? lk_txn_scan(g->op, &scan, gather_row, g) : 0;
+}
+
+int lk_xattr_copy(struct lk_op *op, const struct lk_inode *source, struct lk_inode *copy, bool all)
+{
+	struct gather g = {.op = op, .values = true};
+	int rc = gather(&g, source);
+
+	/* A row of its own leaf each, and overflow pages that are filled. */
+	if (rc == 0 && g.count)
+		rc = lk_op_need(op, (uint32_t)(g.bytes / 2048) + 2 * g.count);
+	for (struct name *n = g.names; rc == 0 && n; n = n->next) {
+		if (!all && (strncmp(n->text, "security.", 9) == 0 || strncmp(n->text, "trusted.", 8) == 0))
+			continue;
+		rc = lk_xattr_store(op, copy, n->text, n->value, n->value_len);
+	}
+	return rc;
 }
 
 int lk_xattr_drop(struct lk_op *op, struct lk_inode *inode)
 {
 	struct gather g = {.op = op};
-	struct lk_xattr key = {.ino = inode->ino, .name = {"", 0}};
-	struct lk_scan scan = {.table = &lk_tables[LK_T_XATTR], .index = LK_BY_KEY, .equal = 1, .from = &key};
-	int rc;
+	struct lk_xattr key = {.ino = inode->ino};
+	int rc = gather(&g, inode);
 
-	if (inode->xattr_count == 0)
-		return 0;
-	rc = lk_txn_scan(op, &scan, gather_row, &g);
 	for (struct name *n = g.names; rc == 0 && n; n = n->next) {
 		key.name.p = n->text;
 		key.name.len = n->len;

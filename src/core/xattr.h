@@ -14,6 +14,9 @@ int lk_xattr_load(struct lk_op *op, const struct lk_inode *inode, const char *na
 int lk_xattr_store(struct lk_op *op, struct lk_inode *inode, const char *name, const void *value, size_t size);
 int lk_xattr_erase(struct lk_op *op, struct lk_inode *inode, const char *name);
 
+/* Gives copy, which has none, source's attributes; without all, none of security.* and trusted.*. Before the op's first write. */
+int lk_xattr_copy(struct lk_op *op, const struct lk_inode *source, struct lk_inode *copy, bool all);
+
 /* linkfs_node_*xattr(), with checks, ctime and put. */
 int lk_xattr_get(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *inode, const char *name,
 		 void *buf, size_t size, size_t *len_out);

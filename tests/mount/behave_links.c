@@ -269,7 +269,7 @@ static void forty_expansions_and_no_more(void **state)
 	(void)state;
 	put_file("l0", "end");
 	for (int i = 1; i <= 41; i++) {
-		char to[8], from[8];
+		char to[16], from[16];
 		(void)snprintf(to, sizeof(to), "l%d", i - 1);
 		(void)snprintf(from, sizeof(from), "l%d", i);
 		OK(symlink(to, from));
