@@ -9,6 +9,7 @@
 #include "db_sqlite.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,6 +257,29 @@ static int find_file(const char *dir, bool create, char **out, struct linkfs_mes
 	return r;
 }
 
+/* What SQLite opens beside meta.db, before it does: a pipe would stop it, and a rollback journal, which a volume that was once
+ * whole never has, would be played back before anything is compared. */
+static int check_beside(const char *path, struct linkfs_message *why)
+{
+	static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
+	for (size_t i = 0; i < LK_ARRAY_LEN(suffixes); i++) {
+		char name[PATH_MAX];
+		struct stat st;
+		int n = snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+		if (n < 0 || (size_t)n >= sizeof(name))
+			return LINKFS_ENAMETOOLONG;
+		if (lstat(name, &st))
+			continue;
+		if (i == 2)
+			return lk_fail(why, LINKFS_ENOTVOLUME,
+				       "%s is there: the volume was never wholly made, or another program changed it",
+				       name);
+		if (!S_ISREG(st.st_mode))
+			return lk_fail(why, LINKFS_ENOTVOLUME, "%s is not a regular file", name);
+	}
+	return 0;
+}
+
 static int connect_and_check(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *why)
 {
 	int r = lk_sqlite_connect(db->path, flags, db->read_only ? NULL : &db->space, &db->handle, why);
@@ -332,6 +356,8 @@ int lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struc
 	if (why)
 		why->text[0] = 0;
 	int r = find_file(dir, create, &db->path, why);
+	if (!r)
+		r = check_beside(db->path, why);
 	if (!r)
 		r = start(db, flags, why);
 	if (r) {
