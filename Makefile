@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 setup = tools/setup-build
 
-.PHONY: all run test test-long lint bench coverage install uninstall clean format deps help
+.PHONY: all run test test-long fuzz lint bench coverage install uninstall clean format deps help
 .NOTPARALLEL:
 
 all: ## build build/release (what install installs)
@@ -26,6 +26,10 @@ test: ## every test of the fast tier, under ASan and UBSan
 test-long: ## all tests, the long tier too, with a fresh seed
 	@tools/deps test
 	@tools/run-tests --build $(BUILD) -j $(JOBS) --long $(TESTS)
+
+fuzz: ## the fuzzers for TIME seconds each (600), with libFuzzer where clang is installed; FUZZ="volume fuse" chooses
+	@tools/deps test
+	@tools/fuzz --build $(BUILD) -j $(JOBS) --seconds $(or $(TIME),600) $(FUZZ)
 
 lint: ## layers, sizes, banned calls, format, clang-tidy, cppcheck, warning-free with gcc and clang
 	@tools/deps lint

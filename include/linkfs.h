@@ -98,7 +98,8 @@ LINKFS_API const char *linkfs_error_name(int error);
 LINKFS_API const char *linkfs_strerror(int error);
 
 /* A sentence for people beside an error code: what was wrong, where, and what to do. Owned by the caller;
- * every function that takes one accepts NULL. Written only when the function fails. */
+ * every function that takes one accepts NULL. Written only when the function fails. Names of files and what a volume holds
+ * stand in it as they are, but for control characters and broken UTF-8, which are '?'. */
 struct linkfs_message {
 	char text[1024];
 };

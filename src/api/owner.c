@@ -361,6 +361,11 @@ int lk_owner_read(const char *dir, struct linkfs_owner *out)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return linkfs_from_errno(errno);
+	struct stat st;
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		(void)close(fd);
+		return LINKFS_ENOTVOLUME;
+	}
 	r = try_flock(fd, LOCK_SH);
 	bool locked = r == LINKFS_ELOCKED;
 	if (r == 0)

@@ -70,23 +70,25 @@ static int hex_digit(char c)
 static void take_escaped(const char *p, size_t len, char *out, size_t size)
 {
 	size_t n = 0;
+	memset(out, 0, size);
 	for (size_t i = 0; i < len; i++) {
 		char c = p[i];
 		if (c == '%') {
 			int high = i + 2 < len ? hex_digit(p[i + 1]) : -1;
 			int low = high >= 0 ? hex_digit(p[i + 2]) : -1;
-			if (low < 0 || (high == 0 && low == 0))
+			if (low < 0) {
+				memset(out, 0, size);
 				return;
+			}
 			c = (char)(high << 4 | low);
 			i += 2;
 		}
-		if (n + 1 >= size) {
-			out[0] = '\0';
+		if (n + 1 >= size || !c) {
+			memset(out, 0, size);
 			return;
 		}
 		out[n++] = c;
 	}
-	out[n] = '\0';
 }
 
 static uint64_t take_number(const char *p, size_t len, uint64_t max)

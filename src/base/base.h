@@ -37,7 +37,7 @@ uint64_t lk_clock_monotonic_ns(void);
 /* Cryptographically random bytes (getrandom). */
 int lk_random(void *p, size_t len);
 
-/* Fills message->text when message is not NULL; returns error, so that callers can write return lk_fail(...). */
+/* Fills message->text when message is not NULL, control characters and broken UTF-8 as ?; returns error, so that callers can write return lk_fail(...). */
 int lk_fail(struct linkfs_message *message, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Whole-buffer I/O: retry on EINTR and short counts. Return 0, or a LINKFS code; a short read is LINKFS_EIO,

@@ -102,6 +102,31 @@ const char *linkfs_strerror(int error)
 	return row ? row->text : "Unknown error";
 }
 
+/* The length of the UTF-8 character at p if a terminal may be shown it, else 0: what lies in a volume must not command it. */
+static size_t harmless(const unsigned char *p)
+{
+	if (*p < 0x80)
+		return *p >= 0x20 && *p != 0x7f;
+	size_t len = *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : 2;
+	if (*p < 0xc2 || *p > 0xf4 || (*p == 0xc2 && p[1] < 0xa0))
+		return 0;
+	for (size_t i = 1; i < len; i++) {
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return len;
+}
+
+static void make_printable(char *text)
+{
+	for (unsigned char *p = (unsigned char *)text; *p;) {
+		size_t len = harmless(p);
+		if (!len)
+			*p = '?';
+		p += LK_MAX(len, (size_t)1);
+	}
+}
+
 int lk_fail(struct linkfs_message *message, int error, const char *format, ...)
 {
 	if (message) {
@@ -109,6 +134,7 @@ int lk_fail(struct linkfs_message *message, int error, const char *format, ...)
 		va_start(args, format);
 		(void)vsnprintf(message->text, sizeof(message->text), format, args);
 		va_end(args);
+		make_printable(message->text);
 	}
 	return error;
 }

@@ -164,11 +164,9 @@ int cli_canonical(struct cli *cli, struct linkfs_volume *volume, uint64_t at, co
 
 char *cli_spell(struct cli *cli, const struct cli_path *like, const char *path)
 {
-	struct linkfs_owner *owner = like->in_mount ? cli_alloc(sizeof(*owner)) : NULL;
-	char *text = NULL;
+	char *point = like->in_mount ? cli_served_point(like->volume) : NULL;
+	char *text = point ? cli_join(point, *path == '/' ? path + 1 : path) : NULL;
 	(void)cli;
-	if (owner && linkfs_volume_owner(like->volume, owner) == 0 && owner->mount_point[0])
-		text = cli_join(owner->mount_point, *path == '/' ? path + 1 : path);
-	free(owner);
+	free(point);
 	return text ? text : cli_format("%s:%s", like->volume, path);
 }

@@ -186,9 +186,11 @@ struct cli_mount {
 /* All mounts of type fuse.linkfs of this process, in mount order. */
 int cli_mounts_read(struct cli_mount **out, size_t *count_out);
 void cli_mounts_free(struct cli_mount *mounts, size_t count);
-/* Where a volume (its absolute path) is mounted, allocated; NULL when it is not. Read-only mounts are no owners: the table
- * of mounts tells of them. */
+/* Where a volume (its absolute path) is mounted, allocated; NULL when it is not. Only the table of mounts is asked: read-only
+ * mounts are no owners, and the lock file of somebody else's volume may name any directory as its mount. */
 char *cli_mount_point(const char *volume);
+/* Where its living owner serves it: what the lock file says and the table of mounts confirms. */
+char *cli_served_point(const char *volume);
 
 /* ---- running elsewhere (client.c, server.c, run.c) ------------------------------------------------------------ */
 

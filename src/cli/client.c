@@ -14,7 +14,8 @@
 
 #define FUSE_MAGIC 0x65735546
 
-/* Connects, and makes sure that the listener is ours or root's: a lock file in somebody's volume may name any socket. */
+/* Connects, and makes sure that the listener is ours or root's, and that it is an owner's: a lock file in somebody's volume may
+ * name any socket. */
 static int connect_owner(const char *path, uid_t *uid_out)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -32,7 +33,7 @@ static int connect_owner(const char *path, uid_t *uid_out)
 		close(fd);
 		return error ? error : LINKFS_EIO;
 	}
-	if (peer.uid != geteuid() && peer.uid != 0 && geteuid() != 0) {
+	if ((peer.uid != geteuid() && peer.uid != 0 && geteuid() != 0) || !cli_runtime_owns(path, peer.uid)) {
 		close(fd);
 		return LINKFS_EACCES;
 	}
@@ -182,7 +183,18 @@ static int send_request(struct cli *cli, int fd, uid_t owner, int argc, char *co
 	return error;
 }
 
-static int copy_out(int socket_fd, size_t len, FILE *to)
+/* Another user's process may send a terminal nothing that commands it, but for the end of a progress line. */
+static void make_harmless(char *buf, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)buf[i];
+		bool erases = c == 0x1b && i + 2 < len && buf[i + 1] == '[' && buf[i + 2] == 'K';
+		if ((c < 0x20 && c != '\n' && c != '\t' && c != '\r' && !erases) || c == 0x7f)
+			buf[i] = '?';
+	}
+}
+
+static int copy_out(int socket_fd, size_t len, FILE *to, bool clean)
 {
 	char buf[4096];
 	while (len) {
@@ -190,6 +202,8 @@ static int copy_out(int socket_fd, size_t len, FILE *to)
 		int error = cli_socket_read(socket_fd, buf, part);
 		if (error)
 			return error;
+		if (clean)
+			make_harmless(buf, part);
 		if (fwrite(buf, 1, part, to) != part)
 			return LINKFS_EIO;
 		len -= part;
@@ -211,8 +225,9 @@ static int answer_want(int fd)
 	return error;
 }
 
-/* input says that the command line names standard input: an owner that asks for it otherwise gets none. */
-static int relay(struct cli *cli, int fd, bool input, int *status_out)
+/* input says that the command line names standard input: an owner that asks for it otherwise gets none. stranger: the owner is
+ * another user's process. */
+static int relay(struct cli *cli, int fd, bool input, bool stranger, int *status_out)
 {
 	for (;;) {
 		enum cli_frame type;
@@ -220,9 +235,9 @@ static int relay(struct cli *cli, int fd, bool input, int *status_out)
 		uint8_t status[4];
 		int error = cli_frame_header(fd, &type, &len, NULL);
 		if (!error && type == CLI_FRAME_OUT)
-			error = copy_out(fd, len, cli->out);
+			error = copy_out(fd, len, cli->out, stranger && cli->out_tty);
 		else if (!error && type == CLI_FRAME_ERR)
-			error = copy_out(fd, len, cli->err);
+			error = copy_out(fd, len, cli->err, stranger);
 		else if (!error && type == CLI_FRAME_WANT && len == 0)
 			error = input ? answer_want(fd) : LINKFS_EINVAL;
 		else if (!error && type == CLI_FRAME_EXIT && len == sizeof(status)) {
@@ -258,7 +273,7 @@ int cli_run_there(struct cli *cli, const char *socket_path, int argc, char *cons
 	int error = send_request(cli, fd, owner, argc, argv, args);
 	int status = 0;
 	/* Even when sending failed: the owner may have said why. */
-	int relayed = relay(cli, fd, names_input(args), &status);
+	int relayed = relay(cli, fd, names_input(args), owner != geteuid() && owner != 0, &status);
 	close(fd);
 	if (relayed == LINKFS_EPIPE || (error && relayed)) {
 		cli_failf(cli, NULL, "the process that serves the volume ended before the command did");
@@ -289,7 +304,7 @@ int cli_farewell_ask(struct cli *cli, const char *socket_path, int *fd_out)
 
 int cli_farewell_wait(struct cli *cli, int fd, int *status_out)
 {
-	int error = relay(cli, fd, false, status_out);
+	int error = relay(cli, fd, false, true, status_out);
 	close(fd);
 	return error;
 }

@@ -76,7 +76,8 @@ static void show(struct cli *cli, const struct facts *facts)
 	else
 		fprintf(out, "%-12sno\n", "Mounted:");
 	if (facts->served)
-		fprintf(out, "%-12spid %u on %s\n", "Served by:", facts->owner.pid, facts->owner.host);
+		fprintf(out, "%-12spid %u on %s\n", "Served by:", facts->owner.pid,
+			cli_show(facts->owner.host, text, sizeof(text)));
 }
 
 static void show_json(struct cli_json *json, const struct facts *facts)

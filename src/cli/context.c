@@ -55,11 +55,21 @@ int cli_grow(void *array_ptr, size_t *cap, size_t len, size_t size)
 	return 0;
 }
 
+/* C0, DEL, and C1, which is two bytes in UTF-8: U+009B is as good as an escape to some terminals. */
+static bool is_control(const unsigned char *p, bool inside)
+{
+	return *p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0) ||
+	       (!inside && *p >= 0x80 && *p < 0xa0);
+}
+
 const char *cli_show(const char *text, char *buf, size_t size)
 {
 	size_t n = 0;
+	bool inside = false; /* of a character of several bytes */
 	for (const unsigned char *p = (const unsigned char *)text; *p && n + 5 < size; p++) {
-		if (*p < 0x20 || *p == 0x7f)
+		bool control = is_control(p, inside);
+		inside = !control && (*p >= 0xc0 || (inside && *p >= 0x80 && *p < 0xc0));
+		if (control)
 			n += (size_t)snprintf(buf + n, size - n, "\\%03o", *p);
 		else
 			buf[n++] = (char)*p;
@@ -80,6 +90,19 @@ static void message(struct cli *cli, const char *what)
 	}
 }
 
+/* What is formatted may come from a volume or its lock file. */
+__attribute__((format(printf, 2, 0))) static void put_shown(struct cli *cli, const char *format, va_list ap)
+{
+	char *text = NULL;
+	int len = vasprintf(&text, format, ap);
+	size_t size = len < 0 ? 0 : (size_t)len * 4 + 8;
+	char *shown = size ? malloc(size) : NULL;
+	fputs(shown ? cli_show(text, shown, size) : "out of memory", cli->err);
+	free(shown);
+	if (len >= 0)
+		free(text);
+}
+
 void cli_fail(struct cli *cli, const char *what, int error)
 {
 	message(cli, what);
@@ -94,7 +117,7 @@ void cli_failf(struct cli *cli, const char *what, const char *format, ...)
 	va_list ap;
 	message(cli, what);
 	va_start(ap, format);
-	vfprintf(cli->err, format, ap);
+	put_shown(cli, format, ap);
 	va_end(ap);
 	fputc('\n', cli->err);
 	fflush(cli->err);
@@ -107,7 +130,7 @@ int cli_usage(struct cli *cli, const char *format, ...)
 	va_list ap;
 	message(cli, NULL);
 	va_start(ap, format);
-	vfprintf(cli->err, format, ap);
+	put_shown(cli, format, ap);
 	va_end(ap);
 	if (cli->command)
 		fprintf(cli->err, "\nTry 'linkfs %s --help' for more information.\n", cli->command->name);
@@ -123,7 +146,7 @@ void cli_note(struct cli *cli, const char *format, ...)
 	va_list ap;
 	message(cli, NULL);
 	va_start(ap, format);
-	vfprintf(cli->err, format, ap);
+	put_shown(cli, format, ap);
 	va_end(ap);
 	fputc('\n', cli->err);
 	fflush(cli->err);

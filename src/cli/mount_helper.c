@@ -24,7 +24,7 @@ int cli_mount_helper(int argc, char **argv, int *argc_out, char **out)
 {
 	char *operands[2] = {NULL, NULL};
 	size_t noperands = 0;
-	bool fake = false;
+	bool fake = false, sloppy = false, read_only = false;
 	int n = 0;
 	out[n++] = argv[0];
 	out[n++] = word("mount");
@@ -43,11 +43,11 @@ int cli_mount_helper(int argc, char **argv, int *argc_out, char **out)
 				out[n++] = word("-o");
 				out[n++] = argv[i + 1];
 			} else if (*p == 's') {
-				out[n++] = word("-s");
+				sloppy = true;
 			} else if (*p == 'f') {
 				fake = true;
 			} else if (*p == 'r') {
-				out[n++] = word("-r");
+				read_only = true;
 			} else if (!takes && !strchr("nvw", *p)) {
 				return wrong("unknown option");
 			}
@@ -59,6 +59,10 @@ int cli_mount_helper(int argc, char **argv, int *argc_out, char **out)
 	}
 	if (noperands != 2)
 		return wrong("a volume and a directory are needed");
+	if (sloppy)
+		out[n++] = word("-s");
+	if (read_only)
+		out[n++] = word("-r");
 	out[n++] = word("--");
 	out[n++] = operands[0];
 	out[n++] = operands[1];

@@ -104,19 +104,33 @@ void cli_mounts_free(struct cli_mount *mounts, size_t count)
 
 char *cli_mount_point(const char *volume)
 {
+	struct cli_mount *mounts = NULL;
+	size_t count = 0;
+	char *point = NULL;
+	if (cli_mounts_read(&mounts, &count) != 0)
+		return NULL;
+	for (size_t i = count; i > 0 && !point; i--) {
+		if (strcmp(mounts[i - 1].source, volume) == 0)
+			point = cli_strdup(mounts[i - 1].point);
+	}
+	cli_mounts_free(mounts, count);
+	return point;
+}
+
+char *cli_served_point(const char *volume)
+{
 	struct linkfs_owner *owner = cli_alloc(sizeof(*owner));
 	struct cli_mount *mounts = NULL;
 	size_t count = 0;
 	char *point = NULL;
-	if (owner && linkfs_volume_owner(volume, owner) == 0 && owner->local && owner->mount_point[0])
-		point = cli_strdup(owner->mount_point);
-	free(owner);
-	if (point || cli_mounts_read(&mounts, &count) != 0)
-		return point;
-	for (size_t i = 0; i < count && !point; i++) {
-		if (strcmp(mounts[i].source, volume) == 0)
-			point = cli_strdup(mounts[i].point);
+	if (owner && linkfs_volume_owner(volume, owner) == 0 && owner->local && owner->mount_point[0] &&
+	    cli_mounts_read(&mounts, &count) == 0) {
+		for (size_t i = 0; i < count && !point; i++) {
+			if (strcmp(mounts[i].source, volume) == 0 && strcmp(mounts[i].point, owner->mount_point) == 0)
+				point = cli_strdup(mounts[i].point);
+		}
+		cli_mounts_free(mounts, count);
 	}
-	cli_mounts_free(mounts, count);
+	free(owner);
 	return point;
 }

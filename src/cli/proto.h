@@ -54,6 +54,8 @@ int cli_socket_read(int fd, void *buf, size_t len);
 int cli_runtime_dir(char *buf, size_t size, struct linkfs_message *why);
 /* Removes sockets in dir of processes that are no more. */
 void cli_runtime_clean(const char *dir);
+/* Whether path is that of a control socket in the runtime directory of user uid, where nobody else makes any. */
+bool cli_runtime_owns(const char *path, uid_t uid);
 /* A socket that listens at path, for its owner alone; a LINKFS_E... code on failure. */
 int cli_runtime_listen(const char *path);
 

@@ -49,26 +49,24 @@ static const char *find_runner(const struct cli_command *command, const struct c
  * while the command runs elsewhere. */
 static int settle_paths(const struct cli_command *command, struct cli_args *args, const char *runner)
 {
-	struct linkfs_owner *owner = cli_alloc(sizeof(*owner));
-	if (!owner)
-		return LINKFS_ENOMEM;
 	for (size_t i = 0; i < args->npaths && command->takes == CLI_TAKES_HOST; i++) {
 		struct cli_path *path = args->paths[i];
 		if (path->kind != CLI_VOLUME || (runner && strcmp(path->volume, runner) == 0))
 			continue;
 		if (path->in_mount) {
 			cli_path_as_host(path);
-		} else if (linkfs_volume_owner(path->volume, owner) == 0 && owner->local && owner->mount_point[0]) {
-			char *host = cli_args_keep(args, cli_join(owner->mount_point, path->path));
-			if (!host) {
-				free(owner);
+			continue;
+		}
+		char *point = cli_served_point(path->volume);
+		if (point) {
+			char *host = cli_args_keep(args, cli_join(point, path->path));
+			free(point);
+			if (!host)
 				return LINKFS_ENOMEM;
-			}
 			path->kind = CLI_HOST;
 			path->host = host;
 		}
 	}
-	free(owner);
 	return 0;
 }
 

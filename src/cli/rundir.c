@@ -85,6 +85,20 @@ void cli_runtime_clean(const char *dir)
 	closedir(stream);
 }
 
+bool cli_runtime_owns(const char *path, uid_t uid)
+{
+	struct stat dir, file;
+	char text[128];
+	const char *name = strrchr(path, '/');
+	size_t len = name ? (size_t)(name - path) : 0;
+	if (path[0] != '/' || len == 0 || len >= sizeof(text) || strlen(name + 1) < 32 || !socket_pid(name + 1))
+		return false;
+	memcpy(text, path, len);
+	text[len] = '\0';
+	return lstat(text, &dir) == 0 && S_ISDIR(dir.st_mode) && dir.st_uid == uid && (dir.st_mode & 077) == 0 &&
+	       lstat(path, &file) == 0 && S_ISSOCK(file.st_mode) && file.st_uid == uid;
+}
+
 int cli_runtime_listen(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};

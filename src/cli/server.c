@@ -196,8 +196,18 @@ static int run_command(struct cli *cli, const struct cli_request *request)
 		cli_args_done(&args);
 		return CLI_EXIT_SOME;
 	}
-	for (size_t i = 0; i < args.npaths; i++)
+	/* A lock file may send its readers to another volume's owner. */
+	bool ours = false;
+	for (size_t i = 0; i < args.npaths; i++) {
 		*args.paths[i] = request->paths[i];
+		ours = ours ||
+		       (args.paths[i]->kind == CLI_VOLUME && strcmp(args.paths[i]->volume, cli->own_volume) == 0);
+	}
+	if (!ours) {
+		cli_failf(cli, NULL, "this process serves the volume %s, and was asked for another", cli->own_volume);
+		cli_args_done(&args);
+		return CLI_EXIT_SOME;
+	}
 	status = cli_run_here(cli, &args);
 	cli_args_done(&args);
 	return status;

@@ -258,7 +258,11 @@ static int parse_relative(const char *p, int64_t now_ns, int64_t *out)
 			count = -count;
 		else if (*after)
 			continue;
-		*out = now_ns + count * units[i].seconds * NS;
+		int64_t delta;
+		if (__builtin_mul_overflow(count * units[i].seconds, NS, &delta) ||
+		    __builtin_add_overflow(now_ns, delta, &delta))
+			return LINKFS_EINVAL;
+		*out = delta;
 		return 0;
 	}
 	return LINKFS_EINVAL;

@@ -36,11 +36,11 @@ static bool within(int64_t value, int64_t max)
 static bool valid(const struct lk_inode *i, uint64_t ino, int64_t epoch)
 {
 	int64_t size_max = (i->mode & S_IFMT) == S_IFLNK ? LINKFS_SYMLINK_MAX : (int64_t)LINKFS_FILE_SIZE_MAX;
-	return (uint64_t)i->ino == ino && within(i->mode, 0177777) && known_type(i->mode) &&
-	       within(i->uid, UINT32_MAX) && within(i->gid, UINT32_MAX) && within(i->nlink, LINKFS_LINK_MAX) &&
-	       within(i->size, size_max) && within(i->blocks, LK_DISK_BLOCK_MAX) && i->rdev >= 0 &&
-	       (i->flags & ~(int64_t)KNOWN_FLAGS) == 0 && within(i->xattr_count, INT32_MAX) && i->born >= 1 &&
-	       i->born <= epoch;
+	return (uint64_t)i->ino == ino && (ino != LINKFS_ROOT_INO || lk_is_dir(i)) && within(i->mode, 0177777) &&
+	       known_type(i->mode) && within(i->uid, UINT32_MAX) && within(i->gid, UINT32_MAX) &&
+	       within(i->nlink, LINKFS_LINK_MAX) && within(i->size, size_max) && within(i->blocks, LK_DISK_BLOCK_MAX) &&
+	       i->rdev >= 0 && (i->flags & ~(int64_t)KNOWN_FLAGS) == 0 && within(i->xattr_count, INT32_MAX) &&
+	       i->born >= 1 && i->born <= epoch;
 }
 
 int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out)
@@ -56,8 +56,10 @@ int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out)
 	}
 	struct lk_inode inode = {.ino = (int64_t)ino};
 	int r = lk_txn_get(op, LK_T_INODE, &inode, &inode);
+	if (r == LINKFS_ENOENT) /* the root is never removed */
+		return ino == LINKFS_ROOT_INO ? LINKFS_ECORRUPT : LINKFS_ESTALE;
 	if (r)
-		return r == LINKFS_ENOENT ? LINKFS_ESTALE : r;
+		return r;
 	if (!valid(&inode, ino, fs->epoch))
 		return LINKFS_ECORRUPT;
 	if (live)

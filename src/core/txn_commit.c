@@ -74,6 +74,26 @@ static int snapshot_row(void *arg, const void *record)
 	return 0;
 }
 
+static int largest_row(void *arg, const void *record)
+{
+	*(int64_t *)arg = *(const int64_t *)record; /* ino is the first column of both tables */
+	return 1;
+}
+
+/* K1: a number that is or was an inode's is never given out again; a new record would go over the old one. */
+static int check_next_ino(struct lk_fs *fs, int64_t next)
+{
+	static const enum lk_table_id tables[] = {LK_T_INODE, LK_T_INODE_OLD};
+	for (size_t i = 0; i < LK_ARRAY_LEN(tables); i++) {
+		int64_t largest = 0;
+		struct lk_scan scan = {.table = &lk_tables[tables[i]], .index = LK_BY_KEY, .reverse = true, .limit = 1};
+		int r = lk_db_scan(fs->db, &scan, largest_row, &largest);
+		if (r || largest >= next)
+			return r ? r : LINKFS_ECORRUPT;
+	}
+	return 0;
+}
+
 int lk_counters_load(struct lk_fs *fs)
 {
 	struct lk_batch *batch = fs->batch;
@@ -87,6 +107,9 @@ int lk_counters_load(struct lk_fs *fs)
 	fs->epoch = batch->counters[LK_COUNTER_EPOCH];
 	if (next <= (int64_t)LINKFS_ROOT_INO || next > LK_INO_MAX + 1 || fs->epoch < 1)
 		return LINKFS_ECORRUPT;
+	r = check_next_ino(fs, next);
+	if (r)
+		return r;
 	fs->newest_snapshot = 0;
 	struct lk_scan snapshots = {.table = &lk_tables[LK_T_SNAPSHOT], .index = LK_BY_KEY};
 	return lk_db_scan(fs->db, &snapshots, snapshot_row, fs);

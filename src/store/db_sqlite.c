@@ -9,6 +9,7 @@
 #include "db_sqlite.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ int lk_sqlite_error(int code)
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 	case SQLITE_SCHEMA:
+	case SQLITE_TOOBIG: /* of a row: we write none that large */
 		return LINKFS_ECORRUPT;
 	case SQLITE_NOMEM:
 		return LINKFS_ENOMEM;
@@ -48,7 +50,6 @@ int lk_sqlite_error(int code)
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
 		return LINKFS_EACCES;
-	case SQLITE_TOOBIG:
 	case SQLITE_MISUSE:
 	case SQLITE_RANGE:
 	case SQLITE_MISMATCH:
@@ -256,6 +257,30 @@ static int find_file(const char *dir, bool create, char **out, struct linkfs_mes
 	return r;
 }
 
+/* What SQLite opens beside meta.db, before it does: a pipe would stop it, and a rollback journal, which a volume that was once
+ * whole never has, would be played back before anything is compared. */
+static int check_beside(const char *path, struct linkfs_message *why)
+{
+	static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
+	for (size_t i = 0; i < LK_ARRAY_LEN(suffixes); i++) {
+		char name[PATH_MAX];
+		struct stat st;
+		int n = snprintf(name, sizeof(name), "%s%s", path, suffixes[i]);
+		if (n < 0 || (size_t)n >= sizeof(name))
+			return LINKFS_ENAMETOOLONG;
+		if (lstat(name, &st))
+			continue;
+		if (i == 2)
+			return lk_fail(why, LINKFS_ENOTVOLUME,
+				       "%s is there: the volume was never wholly made, or another program changed it",
+				       name);
+		/* A directory in the index's place is harmless: the volume does without (T5). */
+		if (!S_ISREG(st.st_mode) && !(i == 1 && S_ISDIR(st.st_mode)))
+			return lk_fail(why, LINKFS_ENOTVOLUME, "%s is not a regular file", name);
+	}
+	return 0;
+}
+
 static int connect_and_check(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *why)
 {
 	int r = lk_sqlite_connect(db->path, flags, db->read_only ? NULL : &db->space, &db->handle, why);
@@ -332,6 +357,8 @@ int lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struc
 	if (why)
 		why->text[0] = 0;
 	int r = find_file(dir, create, &db->path, why);
+	if (!r)
+		r = check_beside(db->path, why);
 	if (!r)
 		r = start(db, flags, why);
 	if (r) {

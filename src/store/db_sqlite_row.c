@@ -91,7 +91,7 @@ static int read_got(sqlite3_stmt *stmt, const struct lk_table *table, const void
 			return LINKFS_ENOMEM;
 		struct lk_bytes *to = lk_bytes_at(column, record);
 		to->len = len;
-		to->p = bytes ? bytes->p + bytes->len : NULL;
+		to->p = bytes && bytes->p ? bytes->p + bytes->len : NULL;
 		if (bytes && len) {
 			memcpy(bytes->p + bytes->len, p, len);
 			bytes->len += len;

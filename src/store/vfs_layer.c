@@ -19,6 +19,9 @@ static sqlite3_vfs *base_of(sqlite3_vfs *vfs)
 static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out_flags)
 {
 	sqlite3_vfs *base = base_of(vfs);
+	/* A journal may name a super-journal anywhere, and SQLite deletes it after the rollback. We never have one. */
+	if (flags & SQLITE_OPEN_SUPER_JOURNAL)
+		return SQLITE_CANTOPEN;
 	if (!(flags & (SQLITE_OPEN_MAIN_DB | SQLITE_OPEN_WAL)))
 		return base->xOpen(base, name, file, flags, out_flags);
 	return lk_sum_file_open(base, name, file, flags, out_flags);
@@ -31,7 +34,7 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int 
 static int retire_wal(const char *name)
 {
 	static const uint8_t zeros[LK_WAL_HEADER];
-	int fd = open(name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = open(name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? SQLITE_OK : SQLITE_IOERR_DELETE;
 	off_t size = lseek(fd, 0, SEEK_END);

@@ -129,6 +129,15 @@ def wait_for(condition, seconds=30):
     return False
 
 
+def alive(pid):
+    """Whether any of a process's threads still runs: the first may be a zombie while the others still hold its files."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z" or len(os.listdir(f"/proc/{pid}/task")) > 1
+    except OSError:
+        return False
+
+
 class Volume:
     def __init__(self, base, name="vol"):
         self.path = os.path.join(base, name)

@@ -162,7 +162,9 @@ static void test_dates(void **state)
 					    "99999-01-01",
 					    "@99999999999999999999",
 					    "1970-01-01 1:00",
-					    "2 parsecs ago"};
+					    "2 parsecs ago",
+					    "9127 fortnights",
+					    "1000000 weeks ago"};
 	for (size_t i = 0; i < CLI_ARRAY_LEN(wrong); i++) {
 		struct cli cli = {.tz = "UTC0"};
 		int64_t ns;

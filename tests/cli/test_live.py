@@ -21,15 +21,6 @@ def owner(volume):
     return info["owner"], info.get("requests")
 
 
-def alive(pid):
-    try:
-        os.kill(pid, 0)
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def mounted(path):
     return path in h.mounts_below(os.path.dirname(path))
 
@@ -45,7 +36,7 @@ def life(base):
     with open(volume.mnt + "/f", "w") as f:
         f.write("kept")
     h.equal(h.must("umount", volume.mnt).err, "", "umount")
-    h.ok(not mounted(volume.mnt) and not alive(who["pid"]) or h.wait_for(lambda: not alive(who["pid"]), 10), "the mount and its process are gone")
+    h.ok(not mounted(volume.mnt) and not h.alive(who["pid"]) or h.wait_for(lambda: not h.alive(who["pid"]), 10), "the mount and its process are gone")
     h.ok(not os.path.exists(who["control_socket"]), "and the socket")
     h.equal(h.must("cat", volume("/f")).out, "kept", "what was written is there")
     # By volume, by volume with a colon; busy.
@@ -67,7 +58,7 @@ def life(base):
         with open(f"{volume.mnt}/{number.name}", "w") as f:
             f.write(number.name)
         os.kill(who["pid"], number)
-        h.ok(h.wait_for(lambda: not alive(who["pid"])) and not mounted(volume.mnt), f"{number.name} unmounts")
+        h.ok(h.wait_for(lambda: not h.alive(who["pid"])) and not mounted(volume.mnt), f"{number.name} unmounts")
         h.equal(h.must("cat", volume(f"/{number.name}")).out, number.name, f"{number.name}: what was written is there")
         h.ok(not os.path.exists(who["control_socket"]), f"{number.name}: the socket is gone")
     # Killed: what was synced is there; the dead mount is detached by the next.
@@ -77,7 +68,7 @@ def life(base):
         f.write("synced")
     h.must("sync", volume.mnt)
     os.kill(who["pid"], signal.SIGKILL)
-    h.wait_for(lambda: not alive(who["pid"]))
+    h.wait_for(lambda: not h.alive(who["pid"]))
     result = h.linkfs("cat", volume.mnt + "/never/there")
     h.ok(result.rc == 1 and result.err.startswith("linkfs: cat: "), "a path in a dead mount is told", result)
     h.equal(h.must("cat", volume("/synced")).out, "synced", "a killed mount: what linkfs sync acknowledged is there (F1)")
@@ -89,7 +80,7 @@ def life(base):
     volume.mount()
     who, _ = owner(volume)
     os.kill(who["pid"], signal.SIGKILL)
-    h.wait_for(lambda: not alive(who["pid"]))
+    h.wait_for(lambda: not h.alive(who["pid"]))
     h.equal(h.linkfs("umount", volume.mnt).rc, 0, "umount detaches a dead mount")
     h.ok(not mounted(volume.mnt), "and it is gone")
 
@@ -339,7 +330,7 @@ def nonsense(base):
             if not body:
                 body = bytearray(b"\0")
         talk(frame(bytes(body)))
-    h.ok(alive(who["pid"]), "after damaged requests the owner lives")
+    h.ok(h.alive(who["pid"]), "after damaged requests the owner lives")
     h.equal(h.must("ls", volume("/")).err, "", "and serves")
     # Somebody who connects and says nothing does not keep others waiting, nor the end.
     idle = [socket.socket(socket.AF_UNIX) for _ in range(10)]
