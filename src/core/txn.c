@@ -79,10 +79,9 @@ static int prove_space(struct lk_op *op, uint32_t pages)
 		batch->proved = pages + LK_PROOF_AHEAD;
 		return 0;
 	}
-	r = fs->db->ops->reserve(fs->db, pages + flush, false);
-	op->tight = r == LINKFS_ENOSPC;
-	if (op->tight && frees)
-		r = fs->db->ops->reserve(fs->db, pages + flush, true);
+	/* Before the reserve comes what kept files can give. */
+	bool kept = !(op->flags & LK_OP_PURGE) && lk_deleted_any(fs);
+	r = fs->db->ops->reserve(fs->db, pages + flush, frees && !kept);
 	if (r != LINKFS_ENOSPC)
 		return r;
 	r = lk_batch_close(fs);
@@ -91,7 +90,12 @@ static int prove_space(struct lk_op *op, uint32_t pages)
 	op->discard = true;
 	(void)fs->db->ops->checkpoint(fs->db, true);
 	r = lk_batch_open(fs);
-	return r ? r : fs->db->ops->reserve(fs->db, pages + lk_inode_cache_pages(fs), frees);
+	if (r)
+		return r;
+	flush = lk_inode_cache_pages(fs);
+	r = fs->db->ops->reserve(fs->db, pages + flush, frees && !kept);
+	op->tight = kept && r == LINKFS_ENOSPC;
+	return op->tight && frees ? fs->db->ops->reserve(fs->db, pages + flush, true) : r;
 }
 
 static void op_init(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
@@ -141,6 +145,7 @@ static int find_space(struct lk_op *op)
 	uint32_t pages = op->flags & LK_OP_BULK ? LK_OP_BULK_PAGES : LK_OP_PAGES;
 	bool made = true;
 	for (unsigned step = 0;; step++) {
+		op->tight = false;
 		op->refused = prove_space(op, pages);
 		bool lacks = op->refused == LINKFS_ENOSPC || (op->tight && step == 0);
 		if (!lacks || !made || (op->flags & LK_OP_PURGE) || !lk_deleted_any(fs))

@@ -16,7 +16,7 @@
 #define LK_OP_WRITE 1u  /* opens a savepoint in the batch at its first write */
 #define LK_OP_FREES 2u  /* gives space back: may use the reserve (T4) */
 #define LK_OP_SILENT 4u /* send the observer nothing (LINKFS_CRED_KERNEL) */
-#define LK_OP_PURGE 16u /* gives space back for good: makes no room first (deleted.h) */
+#define LK_OP_PURGE 16u /* gives space back for good, or matters little: no kept file is given up for it (deleted.h) */
 #define LK_OP_BULK 8u   /* a step of long work, with hundreds of rows: T4 proves more for it */
 
 #define LK_OP_ARENA 4096
