@@ -213,6 +213,12 @@ static void nothing_found(struct cli_undelete *u, const struct cli_lost *lost)
 		cli_failf(u->cli, u->path->text, "is there, and no older file of this name is kept");
 	else
 		cli_failf(u->cli, u->path->text, "no deleted file of this name is kept");
+	char keep[64];
+	if (linkfs_volume_get_property(u->volume, LINKFS_KEEP_DELETED, keep, sizeof(keep)) == 0 &&
+	    strcmp(keep, "off") == 0)
+		cli_note(u->cli,
+			 "this volume keeps no deleted files; 'linkfs set %s %s=7d' makes it keep those to come",
+			 u->path->volume, LINKFS_KEEP_DELETED);
 }
 
 static void restore_operand(struct cli_undelete *u, const struct cli_lost *lost)

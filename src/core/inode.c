@@ -40,8 +40,8 @@ static bool valid(const struct lk_inode *i, uint64_t ino, int64_t epoch)
 	return (uint64_t)i->ino == ino && within(i->mode, 0177777) && known_type(i->mode) &&
 	       within(i->uid, UINT32_MAX) && within(i->gid, UINT32_MAX) && within(i->nlink, LINKFS_LINK_MAX) &&
 	       within(i->size, size_max) && within(i->blocks, LK_DISK_BLOCK_MAX) && i->rdev >= 0 &&
-	       (i->flags & ~(int64_t)KNOWN_FLAGS) == 0 && within(i->xattr_count, INT32_MAX) && i->born >= 1 &&
-	       i->born <= epoch;
+	       (i->flags & ~(int64_t)KNOWN_FLAGS) == 0 && (!(i->flags & LK_INODE_KEPT) || i->nlink == 0) &&
+	       within(i->xattr_count, INT32_MAX) && i->born >= 1 && i->born <= epoch;
 }
 
 /* E9: a kept inode shows only to those who held it when it lost its last name. */

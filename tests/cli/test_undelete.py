@@ -219,6 +219,10 @@ def choices(base):
     h.equal(row, [], "what was in it is below nothing")
     h.must("undelete", "--purge", "-r", volume("/"))
     h.equal(listed(volume, "-a", volume("/")), [], "--purge -r")
+    h.must("set", volume.path, "keep-deleted=off")
+    result = h.linkfs("undelete", volume("/never"))
+    h.ok("this volume keeps no deleted files; 'linkfs set " in result.err, "a volume that keeps nothing says so", result)
+    h.must("set", volume.path, "keep-deleted=1h")
     # Refusals.
     for argv, rc, words in ((("undelete", volume("/never")), 1, "no deleted file of this name is kept"),
                             (("undelete", volume("/never/was")), 1, "there is no 'never' on the way"),
