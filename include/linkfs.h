@@ -155,8 +155,10 @@ struct linkfs_volume;
 struct linkfs_create_options {
 	const char *label; /* NULL for none; at most 255 bytes */
 	uint32_t root_uid, root_gid;
-	uint32_t root_mode;   /* permissions of the root directory; 0 means 0755 */
-	uint64_t limit_bytes; /* most bytes of file data the volume may hold; 0 for no limit of its own */
+	uint32_t root_mode;            /* permissions of the root directory; 0 means 0755 */
+	uint64_t limit_bytes;          /* most bytes of file data the volume may hold; 0 for no limit of its own */
+	const char *const *properties; /* property_count words KEY=VALUE, as linkfs_volume_set_property() takes them */
+	size_t property_count;
 };
 
 /* Makes a volume in directory path, which must be absent or empty (its parent must exist). On failure what
@@ -229,9 +231,29 @@ struct linkfs_info {
 	uint64_t data_blocks_used; /* of block_size bytes */
 	uint64_t meta_bytes;       /* database and its WAL on the host */
 	uint64_t limit_bytes;
-	uint64_t commits; /* since opened */
+	uint64_t commits;                  /* since opened */
+	int64_t keep_deleted_ns;           /* property keep-deleted; 0: off */
+	uint64_t kept_inodes, kept_blocks; /* deleted and kept; not in inodes, but in data_blocks_used */
 };
 LINKFS_API int linkfs_volume_info(struct linkfs_volume *volume, struct linkfs_info *out);
+
+/* Properties: settings that are kept in the volume. Keys and values are text. */
+#define LINKFS_KEEP_DELETED "keep-deleted" /* a duration; see "deleted files" below */
+struct linkfs_property {
+	const char *key;
+	const char *initial; /* its value when it was never set */
+	const char *form;    /* what a value looks like, for people */
+	const char *text;    /* what it does, for people */
+};
+/* The i-th property that this linkfs knows; static strings. LINKFS_ENOENT past the end. */
+LINKFS_API int linkfs_property_known(size_t i, struct linkfs_property *out);
+/* The value in its usual form ("7d" for "168h"), NUL-terminated. LINKFS_EINVAL for an unknown key, LINKFS_ERANGE when size is too
+ * small (64 bytes always suffice). linkfs_volume_info() has the values as numbers. */
+LINKFS_API int linkfs_volume_get_property(struct linkfs_volume *volume, const char *key, char *buf, size_t size);
+/* Changes it at once; durable as any change is. For root and the owner of the volume's root directory, else LINKFS_EPERM.
+ * LINKFS_EINVAL with why naming the known keys, or what a value looks like. */
+LINKFS_API int linkfs_volume_set_property(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *key,
+					  const char *value, struct linkfs_message *why);
 
 /* What changed beside the kernel's back (calls whose credential lacks LINKFS_CRED_KERNEL). */
 enum linkfs_event_kind {
@@ -498,6 +520,71 @@ LINKFS_API uint64_t linkfs_dir_tell(const struct linkfs_dir *dir);
 LINKFS_API void linkfs_dir_seek(struct linkfs_dir *dir, uint64_t cookie);
 LINKFS_API uint64_t linkfs_dir_ino(const struct linkfs_dir *dir);
 LINKFS_API void linkfs_dir_close(struct linkfs_dir *dir);
+
+/* ---- deleted files ------------------------------------------------------------------------------------------- */
+
+/* With property keep-deleted, each name that goes (unlink, rmdir, rename or replace_symlink over it) is remembered for that long, and a
+ * file or directory that lost its last name is kept with its number, content and attributes. It is not in the tree, its number is
+ * LINKFS_ESTALE (but for who held it when its name went), and its space counts as free: when space is short the oldest go early, before
+ * LINKFS_ENOSPC is said. A file that was open goes on as ever and is kept as it is when it is closed. Files made by O_TMPFILE that never
+ * had a name are not kept. A shorter duration holds for what is kept already; "off" gives all of it up.
+ *
+ * Who: root everything; others what they own. To give a name back one must also be allowed to make it: to write and search the directory. */
+
+struct linkfs_deleted {
+	int64_t time_ns; /* when the name went; no two are equal: this is what names the deletion */
+	uint64_t ino;
+	uint64_t dir;     /* the directory it was in */
+	const char *name; /* this and path are valid during the callback */
+	size_t name_len;
+	const char *
+		path; /* from the root, as its directory is called now or was last; NULL when it is gone, or may not be searched */
+	uint32_t flags;          /* LINKFS_DELETED_... */
+	int64_t expires_ns;      /* when it is given up at the latest */
+	struct linkfs_stat stat; /* nlink: names that it has today */
+};
+#define LINKFS_DELETED_REPLACED 1u /* another file took its name in the same step */
+#define LINKFS_DELETED_DIR_KEPT 2u /* its directory was deleted and is kept; it comes back with it */
+#define LINKFS_DELETED_DIR_GONE 4u /* its directory, or one above, is gone for good */
+
+/* Which ones; zero what does not matter. */
+struct linkfs_deleted_query {
+	uint64_t dir;     /* those that were in this directory (by number; it may be deleted and kept itself); 0: all */
+	const char *name; /* with dir: of this name */
+	size_t name_len;
+	uint64_t ino;     /* names of this file */
+	int64_t since_ns; /* that went at this time or after it */
+	uint32_t flags;
+};
+#define LINKFS_DELETED_BELOW 1u /* dir: at any depth in it */
+#define LINKFS_DELETED_NAMED 2u /* names of files that have others, too */
+typedef int linkfs_deleted_fn(void *arg, const struct linkfs_deleted *deleted);
+/* Lists them, the newest first. *cursor is 0 to begin with, and says where to go on; it is 0 again at the end. A call may return 0 after a
+ * bounded number of them. fn may stop it with a nonzero result: that one then counts as not read. */
+LINKFS_API int linkfs_deleted_list(struct linkfs_volume *volume, const struct linkfs_cred *cred,
+				   const struct linkfs_deleted_query *query, int64_t *cursor, linkfs_deleted_fn *fn,
+				   void *arg);
+/* When the removals that are the last changes of directory dir began: the time of the first name that went from it since anything came
+ * into it or was moved out of it. So those since then are what rm -r took. LINKFS_ENOENT when none went last. */
+LINKFS_API int linkfs_deleted_since(struct linkfs_volume *volume, uint64_t dir, int64_t *since_out);
+
+struct linkfs_undelete {
+	uint64_t dir;     /* the directory to put it in; 0: where it was */
+	const char *name; /* the name to give it; NULL: its own */
+	size_t name_len;
+	uint32_t flags;
+};
+/* When the removal was the last change of its directory, the directory's mtime becomes again what it was before. */
+#define LINKFS_UNDELETE_DIR_TIME 1u
+/* Gives one name back; how may be NULL. Directories on the way that were deleted and are kept are given back first, each in a step of
+ * its own. Never in the place of something: LINKFS_EEXIST. A directory comes back empty; what went from it finds its place again.
+ * Errors: LINKFS_ENOENT (no such deletion, or no more), LINKFS_EPERM (another's file), LINKFS_EACCES (the directory), LINKFS_ESTALE (its
+ * directory is gone for good: name another), LINKFS_EBUSY (a directory that is still in use, as a working directory is; or with
+ * a mount, for a moment after its removal), LINKFS_EROFS, LINKFS_ENOSPC. out may be NULL. */
+LINKFS_API int linkfs_deleted_restore(struct linkfs_volume *volume, const struct linkfs_cred *cred, int64_t time_ns,
+				      const struct linkfs_undelete *how, struct linkfs_stat *out);
+/* Gives one up now; the file's space with its last one. LINKFS_ENOENT, LINKFS_EPERM. */
+LINKFS_API int linkfs_deleted_purge(struct linkfs_volume *volume, const struct linkfs_cred *cred, int64_t time_ns);
 
 #ifdef __cplusplus
 }

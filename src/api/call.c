@@ -4,6 +4,8 @@
  */
 #include "call.h"
 
+#include "file.h"
+
 void lk_call_unhold(struct lk_fs *fs, uint64_t ino)
 {
 	/* What cannot be reclaimed now is an orphan on disk, and is when the volume is next opened. */
@@ -34,6 +36,7 @@ int lk_call_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred
 	struct lk_fs *fs = lk_volume_fs(volume);
 	bool resize = change->valid & LINKFS_SET_SIZE;
 	struct lk_inode inode = {0};
+	unsigned tries = 0;
 	struct lk_op op;
 	int rc;
 
@@ -42,13 +45,15 @@ int lk_call_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred
 	rc = resize ? lk_node_lock(fs, ino) : 0;
 	if (rc)
 		return rc;
-	rc = lk_call_begin(volume, &op, cred, resize ? LK_OP_FREES : 0);
-	if (rc == 0) {
+	do {
+		rc = lk_call_begin(volume, &op, cred, resize ? LK_OP_FREES : 0);
+		if (rc)
+			break;
 		rc = lk_inode_get(&op, ino, &inode);
 		if (rc == 0)
 			rc = lk_attr_set(&op, cred, &inode, change, opened);
 		rc = lk_call_end(&op, rc, &inode, 0, out);
-	}
+	} while (resize && lk_file_again(fs, rc, false, &tries));
 	if (resize)
 		lk_node_unlock(fs, ino);
 	return rc;

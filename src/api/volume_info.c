@@ -12,6 +12,8 @@
 struct numbers {
 	uint64_t used, pending; /* data blocks */
 	uint64_t inodes, next_ino, epoch;
+	uint64_t kept, kept_blocks; /* deleted files that are kept */
+	int64_t keep_ns;
 	struct lk_db_usage db;
 };
 
@@ -21,21 +23,29 @@ static int gather(struct lk_fs *fs, struct numbers *n)
 	int r = lk_op_begin(fs, &op, 0);
 	if (r)
 		return r;
-	int64_t inodes = 0, next = 0;
+	int64_t inodes = 0, next = 0, kept = 0, kept_blocks = 0;
 	lk_alloc_usage(fs->alloc, &n->used, &n->pending);
 	r = fs->db->ops->usage(fs->db, &n->db);
 	if (r == 0)
 		r = lk_txn_count(&op, LK_COUNTER_INODES, 0, &inodes);
 	if (r == 0)
 		r = lk_txn_count(&op, LK_COUNTER_NEXT_INO, 0, &next);
-	n->inodes = (uint64_t)inodes;
+	if (r == 0)
+		r = lk_txn_count(&op, LK_COUNTER_KEPT, 0, &kept);
+	if (r == 0)
+		r = lk_txn_count(&op, LK_COUNTER_KEPT_BLOCKS, 0, &kept_blocks);
+	n->inodes = (uint64_t)(inodes - LK_MIN(kept, inodes));
+	n->kept = (uint64_t)kept;
+	n->kept_blocks = (uint64_t)kept_blocks;
+	n->keep_ns = fs->keep_deleted_ns;
 	n->next_ino = (uint64_t)next;
 	n->epoch = (uint64_t)fs->epoch;
 	return lk_op_end(&op, r);
 }
 
 /* Free is what the host could still give, and what we have from it and do not use: freed blocks (K4 keeps them until a
- * commit; some hosts never take them back) and free pages of the database. */
+ * commit; some hosts never take them back) and free pages of the database. So is what kept files have (E9): whoever writes gets it. Blocks
+ * that they share with files that are there count too, though they would not come back. */
 int linkfs_volume_statfs(struct linkfs_volume *volume, struct linkfs_statfs *out)
 {
 	struct lk_fs *fs = volume->fs;
@@ -48,7 +58,7 @@ int linkfs_volume_statfs(struct linkfs_volume *volume, struct linkfs_statfs *out
 		r = lk_host_usage(lk_data_dir(fs->data), &on_host, &meta);
 	if (r)
 		return r;
-	uint64_t data = (n.used - LK_MIN(n.used, n.pending)) * LK_BLOCK_SIZE;
+	uint64_t data = (n.used - LK_MIN(n.used, n.pending + n.kept_blocks)) * LK_BLOCK_SIZE;
 	uint64_t spare_pages = n.db.free_pages * n.db.page_size;
 	uint64_t meta_used = n.db.pages * n.db.page_size - LK_MIN(spare_pages, n.db.pages * n.db.page_size);
 	uint64_t free_bytes = host_free + (on_host > data ? on_host - data : 0) + spare_pages;
@@ -103,5 +113,8 @@ int linkfs_volume_info(struct linkfs_volume *volume, struct linkfs_info *out)
 	out->meta_bytes = meta;
 	out->limit_bytes = fs->limit_blocks * LK_BLOCK_SIZE;
 	out->commits = lk_txn_commits(fs);
+	out->keep_deleted_ns = n.keep_ns;
+	out->kept_inodes = n.kept;
+	out->kept_blocks = n.kept_blocks;
 	return 0;
 }

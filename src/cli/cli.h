@@ -91,6 +91,7 @@ struct cli;
 #define CLI_HIDDEN 2u    /* not in lists */
 #define CLI_READS 8u     /* changes nothing and asks for no free space: a volume that nobody owns is opened read-only */
 #define CLI_DASH_MODE 4u /* "-x" may be a mode, not options */
+#define CLI_TEXT_AFTER 16u /* only the first operand is a path */
 
 struct cli_command {
 	const char *name;

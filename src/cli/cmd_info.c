@@ -13,6 +13,7 @@ struct facts {
 	struct linkfs_info info;
 	struct linkfs_owner owner;
 	char uuid[40];
+	char keep[64];     /* property keep-deleted */
 	bool served;       /* by another process than this command's own */
 	char *mount_point; /* NULL when not mounted */
 };
@@ -32,6 +33,8 @@ static int gather(struct cli *cli, const struct cli_path *path, struct facts *fa
 	if (error)
 		return error;
 	error = linkfs_volume_info(volume, &facts->info);
+	if (!error)
+		error = linkfs_volume_get_property(volume, LINKFS_KEEP_DELETED, facts->keep, sizeof(facts->keep));
 	if (error) {
 		cli_fail(cli, path->text, error);
 		return error;
@@ -66,6 +69,13 @@ static void show(struct cli *cli, const struct facts *facts)
 	show_size(cli, "Metadata:", info->meta_bytes);
 	if (info->limit_bytes)
 		show_size(cli, "Limit:", info->limit_bytes);
+	fprintf(out, "%-12s%s=%s\n", "Properties:", LINKFS_KEEP_DELETED, facts->keep);
+	if (info->kept_inodes) {
+		char human[32];
+		cli_human_size(info->kept_blocks * info->block_size, 1024, human);
+		fprintf(out, "%-12s%" PRIu64 " deleted files, %s (free for others: see 'linkfs undelete --list')\n",
+			"Kept:", info->kept_inodes, human);
+	}
 	if (info->poisoned)
 		fprintf(out, "%-12s%s\n",
 			"State:", "READ-ONLY: writing to the disk failed; unmount, look after the disk, mount again");
@@ -98,6 +108,11 @@ static void show_json(struct cli_json *json, const struct facts *facts)
 	cli_json_number(json, "data_blocks_used", info->data_blocks_used);
 	cli_json_number(json, "meta_bytes", info->meta_bytes);
 	cli_json_number(json, "limit_bytes", info->limit_bytes);
+	cli_json_open(json, "properties", '{');
+	cli_json_string(json, LINKFS_KEEP_DELETED, facts->keep);
+	cli_json_close(json, '}');
+	cli_json_number(json, "kept_inodes", info->kept_inodes);
+	cli_json_number(json, "kept_blocks", info->kept_blocks);
 	cli_json_bool(json, "read_only", info->read_only);
 	cli_json_bool(json, "poisoned", info->poisoned);
 	cli_json_number(json, "commits", info->commits);

@@ -170,7 +170,7 @@ void lk_atime_touch(struct lk_fs *fs, uint64_t ino)
 	struct lk_op op;
 	int rc;
 
-	if (lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_SILENT))
+	if (lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_SILENT | LK_OP_PURGE))
 		return;
 	rc = lk_inode_get(&op, ino, &inode);
 	if (rc == 0 && lk_atime_due(fs, &inode, op.now_ns)) {

@@ -140,6 +140,10 @@ int lk_cow_split(struct lk_op *op, const struct linkfs_cred *cred, struct lk_cow
 		rc = LINKFS_EPERM;
 	if (rc == 0)
 		rc = lk_perm_delete(op, cred, &where->dir.inode, &source, false);
+	if (rc == 0 && source.nlink == 1) { /* the others went meanwhile: it is alone already */
+		*out = source;
+		return 0;
+	}
 	/* Reads only up to here. */
 	if (rc == 0)
 		rc = take_metadata(op, &source, true, true, &copy);
@@ -152,12 +156,16 @@ int lk_cow_split(struct lk_op *op, const struct linkfs_cred *cred, struct lk_cow
 	rc = lk_inode_put(op, &copy);
 	if (rc == 0)
 		rc = lk_dirent_replace(op, &slot, where->name, where->len, cow->to, (uint32_t)copy.mode);
-	if (rc == 0)
-		rc = lk_link_drop_name(op, &source);
 	if (rc)
 		return rc;
+	source.nlink--;
+	lk_inode_touch(op, &source, false);
+	rc = lk_inode_put(op, &source);
+	if (rc == 0)
+		rc = lk_op_event(op, LINKFS_EVENT_ATTR, cow->from, NULL, 0);
 	lk_inode_touch(op, &where->dir.inode, true);
-	rc = lk_inode_put(op, &where->dir.inode);
+	if (rc == 0)
+		rc = lk_inode_put(op, &where->dir.inode);
 	if (rc == 0)
 		*out = copy;
 	return rc;

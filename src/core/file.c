@@ -8,6 +8,8 @@
  */
 #include "file_impl.h"
 
+#include "deleted.h"
+
 #include <string.h>
 
 int lk_file_check_type(const struct lk_inode *inode)
@@ -153,17 +155,22 @@ int lk_file_changed(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 	return r ? r : lk_op_event(op, LINKFS_EVENT_DATA, (uint64_t)inode->ino, NULL, 0);
 }
 
-bool lk_file_again(struct lk_fs *fs, int r, bool host, unsigned *tries)
+/* What was freed becomes allocatable; then kept files give theirs back, in growing steps. */
+static bool find_blocks(struct lk_fs *fs, bool host, unsigned tries)
 {
 	uint64_t used, waiting;
-	if (r != LINKFS_ENOSPC || (*tries)++ >= 2)
-		return false;
 	(void)pthread_mutex_lock(&fs->lock);
 	lk_alloc_usage(fs->alloc, &used, &waiting);
+	bool kept = lk_deleted_any(fs);
 	(void)pthread_mutex_unlock(&fs->lock);
-	if (!waiting && !host)
-		return false;
-	if (lk_txn_commit(fs) != 0)
+	if (tries < 2 && (waiting || host))
+		return lk_txn_commit(fs) == 0;
+	return kept && lk_deleted_make_room(fs, tries < 2 ? 0 : tries - 2);
+}
+
+bool lk_file_again(struct lk_fs *fs, int r, bool host, unsigned *tries)
+{
+	if (r != LINKFS_ENOSPC || !find_blocks(fs, host, (*tries)++))
 		return false;
 	if (host) {
 		(void)pthread_mutex_lock(&fs->lock);

@@ -11,6 +11,9 @@
  * further steps of a large truncation). Sets size, blocks, times; does not put. */
 int lk_file_resize(struct lk_op *op, struct lk_inode *inode, uint64_t size);
 
+/* After a call that failed with r: whether another try is worth it. Commits, so that freed blocks can be used, and has kept files
+ * give theirs back; host: it was the host that had no room. Node locked, no op open. */
+bool lk_file_again(struct lk_fs *fs, int r, bool host, unsigned *tries);
 int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size,
 		 size_t *done_out);
 int lk_file_write(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,

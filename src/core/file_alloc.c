@@ -17,6 +17,7 @@ struct change {
 	const struct linkfs_cred *cred;
 	uint64_t ino, offset, end;
 	bool keep, zero;
+	bool any; /* kept files too: what a crash cut off */
 	bool host_full;
 };
 
@@ -25,7 +26,7 @@ static int begin(struct change *c, struct lk_op *op, uint32_t more, struct lk_in
 	int r = lk_op_begin(c->fs, op, lk_op_flags(c->cred, more));
 	if (r)
 		return r;
-	r = lk_inode_get(op, c->ino, inode);
+	r = c->any ? lk_inode_get_any(op, c->ino, inode) : lk_inode_get(op, c->ino, inode);
 	return r ? lk_op_end(op, r) : 0;
 }
 
@@ -146,7 +147,7 @@ static int punch(struct change *c)
 int lk_file_resume(struct lk_fs *fs, const struct lk_intent *intent)
 {
 	static const struct linkfs_cred kernel = {.flags = LINKFS_CRED_KERNEL};
-	struct change c = {.fs = fs, .cred = &kernel, .ino = (uint64_t)intent->ino};
+	struct change c = {.fs = fs, .cred = &kernel, .ino = (uint64_t)intent->ino, .any = true};
 	struct lk_inode inode;
 	struct lk_op op;
 	if (intent->kind == LK_INTENT_TRIM)

@@ -50,9 +50,6 @@ int lk_file_extend(struct lk_op *op, struct lk_inode *inode, uint64_t blocks);
 int lk_file_changed(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, bool kill);
 /* LK_INODE_TRIM: finishes the truncation. Node locked, no op open. */
 int lk_file_settle(struct lk_fs *fs, uint64_t ino);
-/* After a call that failed with r: whether another try is worth it. Commits, so that freed blocks can be used; host: it was
- * the host that had no room. Node locked, no op open. */
-bool lk_file_again(struct lk_fs *fs, int r, bool host, unsigned *tries);
 
 /* lk_file_write() with the node locked. */
 int lk_file_write_locked(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset,

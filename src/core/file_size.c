@@ -102,7 +102,7 @@ int lk_file_trim_step(struct lk_op *op, uint64_t ino, bool *more_out)
 	struct lk_inode inode;
 	bool more = false;
 	*more_out = false;
-	int r = lk_inode_get(op, ino, &inode);
+	int r = lk_inode_get_any(op, ino, &inode);
 	if (r == LINKFS_ESTALE)
 		return intent_erase(op, LK_INTENT_TRIM, ino);
 	if (r || !(inode.flags & LK_INODE_TRIM))
@@ -121,7 +121,7 @@ int lk_file_settle(struct lk_fs *fs, uint64_t ino)
 	int r = 0;
 	while (r == 0 && more) {
 		struct lk_op op;
-		r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT);
+		r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT | LK_OP_PURGE);
 		if (r)
 			break;
 		r = lk_op_end(&op, lk_file_trim_step(&op, ino, &more));

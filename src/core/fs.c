@@ -4,12 +4,14 @@
  */
 #include "fs.h"
 
+#include "deleted.h"
 #include "extent.h"
 #include "inode.h"
 #include "inode_cache.h"
 #include "name_cache.h"
 #include "node.h"
 #include "orphan.h"
+#include "property.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +42,8 @@ static int put_root(struct lk_db *db, const struct linkfs_create_options *o, int
 	return lk_db_insert(db, &lk_tables[LK_T_INODE], &root);
 }
 
-static int put_super(struct lk_db *db, const struct linkfs_create_options *o, int64_t now_ns)
+static int put_super(struct lk_db *db, const struct linkfs_create_options *o, struct lk_bytes properties,
+		     int64_t now_ns)
 {
 	uint8_t uuid[16], secret[192];
 	int r = lk_random(uuid, sizeof(uuid));
@@ -59,8 +62,28 @@ static int put_super(struct lk_db *db, const struct linkfs_create_options *o, in
 		.block_size = LK_BLOCK_SIZE,
 		.created_ns = now_ns,
 		.limit_blocks = (int64_t)(o->limit_bytes / LK_BLOCK_SIZE),
+		.properties = properties,
 	};
 	return lk_db_insert(db, &lk_tables[LK_T_SUPER], &super);
+}
+
+/* "key=value" words as a text of properties. */
+static int make_properties(const struct linkfs_create_options *o, struct lk_buf *out, struct linkfs_message *why)
+{
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < o->property_count; i++) {
+		const char *word = o->properties[i], *equals = strchr(word, '=');
+		struct lk_buf next = {0};
+		char key[64];
+		if (!equals || (size_t)(equals - word) >= sizeof(key))
+			return lk_fail(why, LINKFS_EINVAL, "'%.64s' is not KEY=VALUE", word);
+		memcpy(key, word, (size_t)(equals - word));
+		key[equals - word] = 0;
+		r = lk_property_put((struct lk_bytes){out->p, out->len}, key, equals + 1, &next, why);
+		lk_buf_done(out);
+		*out = next;
+	}
+	return r;
 }
 
 int lk_fs_create(const char *dir, const struct linkfs_create_options *options, struct linkfs_message *why)
@@ -72,14 +95,19 @@ int lk_fs_create(const char *dir, const struct linkfs_create_options *options, s
 		return lk_fail(why, LINKFS_EINVAL, "the size limit is larger than a volume can be");
 	if (o.limit_bytes && o.limit_bytes < LK_BLOCK_SIZE)
 		return lk_fail(why, LINKFS_EINVAL, "the size limit is below one block of %u bytes", LK_BLOCK_SIZE);
+	struct lk_buf properties = {0};
 	struct lk_db *db;
-	int r = lk_db_open_sqlite(dir, LK_DB_CREATE, &db, why);
-	if (r)
+	int r = make_properties(&o, &properties, why);
+	if (r == 0)
+		r = lk_db_open_sqlite(dir, LK_DB_CREATE, &db, why);
+	if (r) {
+		lk_buf_done(&properties);
 		return r;
+	}
 	int64_t now_ns = lk_clock_now_ns();
 	r = db->ops->begin(db);
 	if (r == 0)
-		r = put_super(db, &o, now_ns);
+		r = put_super(db, &o, (struct lk_bytes){properties.p, properties.len}, now_ns);
 	if (r == 0)
 		r = put_root(db, &o, now_ns);
 	if (r == 0)
@@ -89,7 +117,9 @@ int lk_fs_create(const char *dir, const struct linkfs_create_options *options, s
 	if (r == 0)
 		r = put_counter(db, LK_COUNTER_INODES, 1);
 	if (r == 0)
-		r = put_counter(db, LK_COUNTER_NEXT_INTENT, 1);
+		r = put_counter(db, LK_COUNTER_KEPT, 0);
+	if (r == 0)
+		r = put_counter(db, LK_COUNTER_KEPT_BLOCKS, 0);
 	if (r == 0)
 		r = put_counter(db, LK_COUNTER_DATA_BLOCKS, 0);
 	if (r == 0)
@@ -97,6 +127,7 @@ int lk_fs_create(const char *dir, const struct linkfs_create_options *options, s
 	if (r == 0)
 		r = db->ops->checkpoint(db, true);
 	lk_db_close(db);
+	lk_buf_done(&properties);
 	return r ? lk_fail(why, r, "cannot write the new volume in %s: %s", dir, linkfs_strerror(r)) : 0;
 }
 
@@ -122,6 +153,9 @@ static int take_super(struct lk_fs *fs, const struct lk_super *s, struct linkfs_
 			"%s uses features (0x%llx) with which this linkfs (%s) can only read it; open it read-only, "
 			"or with a newer one",
 			fs->path, (unsigned long long)unknown, VERSION);
+	int r = lk_property_take(fs, s->properties);
+	if (r)
+		return lk_fail(why, r, "the properties of %s are damaged; run `linkfs check %s`", fs->path, fs->path);
 	memcpy(fs->uuid, s->uuid.p, sizeof(fs->uuid));
 	memcpy(fs->name_secret, s->name_secret.p, sizeof(fs->name_secret));
 	if (s->label.len)
@@ -161,6 +195,7 @@ static void fs_free(struct lk_fs *fs)
 		lk_data_close(fs->data);
 	lk_db_close(fs->db);
 	(void)pthread_mutex_destroy(&fs->lock);
+	lk_buf_done(&fs->properties);
 	free(fs->path);
 	free(fs);
 }
@@ -214,6 +249,8 @@ int lk_fs_open_on(struct lk_db *db, const char *dir, uint32_t open_flags, uint32
 		fs_free(fs);
 		return r;
 	}
+	if (!(open_flags & LINKFS_OPEN_READONLY))
+		lk_deleted_recover(fs);
 	*out = fs;
 	return 0;
 }

@@ -5,11 +5,12 @@
 #include "inode.h"
 
 #include "inode_cache.h"
+#include "node.h"
 #include "txn_impl.h"
 
 #define KNOWN_FLAGS                                                                                                    \
 	(LK_INODE_INLINE | LK_INODE_KEEP_LINKS | LK_INODE_TRACKED | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL |      \
-	 LK_INODE_HAS_CAPS | LK_INODE_TMPFILE | LK_INODE_TRIM)
+	 LK_INODE_HAS_CAPS | LK_INODE_TMPFILE | LK_INODE_TRIM | LK_INODE_KEPT)
 
 static bool known_type(int64_t mode)
 {
@@ -39,11 +40,19 @@ static bool valid(const struct lk_inode *i, uint64_t ino, int64_t epoch)
 	return (uint64_t)i->ino == ino && (ino != LINKFS_ROOT_INO || lk_is_dir(i)) && within(i->mode, 0177777) &&
 	       known_type(i->mode) && within(i->uid, UINT32_MAX) && within(i->gid, UINT32_MAX) &&
 	       within(i->nlink, LINKFS_LINK_MAX) && within(i->size, size_max) && within(i->blocks, LK_DISK_BLOCK_MAX) &&
-	       i->rdev >= 0 && (i->flags & ~(int64_t)KNOWN_FLAGS) == 0 && within(i->xattr_count, INT32_MAX) &&
-	       i->born >= 1 && i->born <= epoch;
+	       i->rdev >= 0 && (i->flags & ~(int64_t)KNOWN_FLAGS) == 0 &&
+	       (!(i->flags & LK_INODE_KEPT) || i->nlink == 0) && within(i->xattr_count, INT32_MAX) && i->born >= 1 &&
+	       i->born <= epoch;
 }
 
-int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out)
+/* E9: a kept inode shows only to those who held it when it lost its last name. */
+static bool hidden(const struct lk_op *op, const struct lk_inode *inode)
+{
+	return (inode->flags & LK_INODE_KEPT) &&
+	       (op->view != LK_VIEW_LIVE || !lk_node_held(op->fs, (uint64_t)inode->ino));
+}
+
+static int get(struct lk_op *op, uint64_t ino, bool any, struct lk_inode *out)
 {
 	struct lk_fs *fs = op->fs;
 	if (ino == 0 || ino > (uint64_t)LK_INO_MAX)
@@ -51,6 +60,8 @@ int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out)
 	bool live = op->view == LK_VIEW_LIVE;
 	const struct lk_inode *cached = live ? lk_inode_cache_find(fs, ino) : NULL;
 	if (cached) {
+		if (!any && hidden(op, cached))
+			return LINKFS_ESTALE;
 		*out = *cached;
 		return 0;
 	}
@@ -64,8 +75,31 @@ int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out)
 		return LINKFS_ECORRUPT;
 	if (live)
 		lk_inode_cache_set(fs, &inode);
+	if (!any && hidden(op, &inode))
+		return LINKFS_ESTALE;
 	*out = inode;
 	return 0;
+}
+
+int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out)
+{
+	return get(op, ino, false, out);
+}
+
+int lk_inode_get_any(struct lk_op *op, uint64_t ino, struct lk_inode *out)
+{
+	return get(op, ino, true, out);
+}
+
+/* Blocks of a kept inode come with its mark, and come and go while it is open. */
+static int count_kept(struct lk_op *op, const struct lk_inode *inode)
+{
+	struct lk_inode before;
+	int r = lk_inode_get_any(op, (uint64_t)inode->ino, &before);
+	if (r)
+		return r;
+	int64_t counted = before.flags & LK_INODE_KEPT ? before.blocks : 0;
+	return lk_txn_count(op, LK_COUNTER_KEPT_BLOCKS, inode->blocks - counted, NULL);
 }
 
 int lk_inode_put(struct lk_op *op, struct lk_inode *inode)
@@ -75,6 +109,8 @@ int lk_inode_put(struct lk_op *op, struct lk_inode *inode)
 	if (!valid(inode, (uint64_t)inode->ino, op->fs->epoch))
 		return LINKFS_ECORRUPT;
 	int r = lk_op_changes(op);
+	if (r == 0 && (inode->flags & LK_INODE_KEPT))
+		r = count_kept(op, inode);
 	/* A number that this op's counter gave out has no row yet. */
 	return r ? r : lk_inode_cache_change(op, inode, inode->ino >= op->counters[LK_COUNTER_NEXT_INO]);
 }

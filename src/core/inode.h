@@ -11,6 +11,8 @@
 
 /* LINKFS_ESTALE when there is none (LINKFS_ECORRUPT for a record that breaks a rule: mode, counts, sizes). */
 int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out);
+/* Also one that is kept after it lost its last name (deleted.h), which is LINKFS_ESTALE to the former unless it is held. */
+int lk_inode_get_any(struct lk_op *op, uint64_t ino, struct lk_inode *out);
 int lk_inode_put(struct lk_op *op, struct lk_inode *inode);
 /* A new record with the next number and times now; mode, uid, gid, rdev, nlink are set by the caller before put. */
 int lk_inode_new(struct lk_op *op, struct lk_inode *out);

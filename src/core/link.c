@@ -202,19 +202,23 @@ int lk_link_add(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inod
 	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
 }
 
-int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode)
+int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode, const struct lk_lost *lost)
 {
-	int rc;
+	bool keep = op->fs->keep_deleted_ns > 0;
+	int rc = 0;
 
 	if (inode->nlink < (lk_is_dir(inode) ? 2 : 1))
 		return LINKFS_ECORRUPT;
 	inode->nlink = lk_is_dir(inode) ? 0 : inode->nlink - 1;
 	lk_inode_touch(op, inode, false);
+	if (keep)
+		rc = lk_deleted_add(op, inode, lost);
 	/* An inode that goes in this op need not be written first. */
-	rc = inode->nlink || lk_node_held(op->fs, (uint64_t)inode->ino) ? lk_inode_put(op, inode) : 0;
+	if (rc == 0 && (inode->nlink || keep || lk_node_held(op->fs, (uint64_t)inode->ino)))
+		rc = lk_inode_put(op, inode);
 	if (rc == 0)
 		rc = lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
-	if (rc == 0 && inode->nlink == 0)
+	if (rc == 0 && inode->nlink == 0 && !keep)
 		rc = lk_orphan_add(op, inode);
 	return rc;
 }
@@ -223,6 +227,7 @@ int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode)
 static int remove_name(struct lk_op *op, struct lk_where *where, const struct lk_slot *slot, struct lk_inode *victim)
 {
 	struct lk_inode *dir = &where->dir.inode;
+	struct lk_lost lost = {(uint64_t)dir->ino, where->name, where->len, dir->mtime_ns, false};
 	bool is_dir = lk_is_dir(victim);
 	int rc = lk_dirent_remove(op, slot, where->name, where->len);
 
@@ -233,7 +238,7 @@ static int remove_name(struct lk_op *op, struct lk_where *where, const struct lk
 		return LINKFS_ECORRUPT;
 	dir->nlink -= is_dir ? 1 : 0;
 	rc = lk_inode_put(op, dir);
-	return rc ? rc : lk_link_drop_name(op, victim);
+	return rc ? rc : lk_link_drop_name(op, victim, &lost);
 }
 
 int lk_link_unlink(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where)

@@ -6,6 +6,7 @@
 #ifndef LK_LINK_H
 #define LK_LINK_H
 
+#include "deleted.h"
 #include "resolve.h"
 
 /* The type and permissions that how asks for, as mknod(2) and mkdir(2) take them (mode_out may be NULL): LINKFS_EINVAL
@@ -48,7 +49,7 @@ int lk_link_own(struct lk_op *op, const struct linkfs_cred *cred, const struct l
 /* The name's last component is one, absent, and may come: LINKFS_EEXIST, LINKFS_ENOENT, LINKFS_EROFS, LINKFS_EACCES. */
 int lk_link_prepare(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, bool want_dir,
 		    struct lk_slot *slot);
-/* inode lost a name (a directory: its only one): counts, puts, makes an orphan of it when that was the last. */
-int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode);
+/* inode lost a name (a directory: its only one): counts, puts, keeps it or makes an orphan of it when that was the last. */
+int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode, const struct lk_lost *lost);
 
 #endif

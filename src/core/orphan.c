@@ -85,7 +85,7 @@ int lk_orphan_released(struct lk_fs *fs, uint64_t ino)
 	int r = 0;
 	while (r == 0 && more) {
 		struct lk_op op;
-		r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT);
+		r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT | LK_OP_PURGE);
 		if (r)
 			break;
 		r = lk_op_end(&op, step(&op, ino, &more));

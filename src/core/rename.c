@@ -176,6 +176,7 @@ static int move_name(struct lk_op *op, struct side *from, struct side *to)
 	int rc = lk_dirent_remove(op, &from->slot, from->where->name, from->where->len);
 	uint64_t ino = from->slot.ino;
 	uint32_t type = from->slot.type;
+	struct lk_lost lost = {(uint64_t)to->dir->ino, to->where->name, to->where->len, to->dir->mtime_ns, true};
 
 	if (rc)
 		return rc;
@@ -186,7 +187,7 @@ static int move_name(struct lk_op *op, struct side *from, struct side *to)
 	if (rc == 0)
 		rc = touch_moved(op, from);
 	if (rc == 0 && to->exists)
-		rc = lk_link_drop_name(op, &to->node.inode);
+		rc = lk_link_drop_name(op, &to->node.inode, &lost);
 	if (is_dir(from)) {
 		from->dir->nlink--;
 		to->dir->nlink += is_dir(to) ? 0 : 1;

@@ -193,7 +193,9 @@ int lk_symlink_replace(struct lk_op *op, const struct linkfs_cred *cred, struct 
 	if (rc == 0)
 		rc = lk_dirent_replace(op, &slot, where->name, where->len, (uint64_t)inode.ino, S_IFLNK);
 	if (rc == 0)
-		rc = lk_link_drop_name(op, &old.inode);
+		rc = lk_link_drop_name(op, &old.inode,
+				       &(struct lk_lost){(uint64_t)where->dir.inode.ino, where->name, where->len,
+							 where->dir.inode.mtime_ns, true});
 	if (rc == 0) {
 		lk_inode_touch(op, &where->dir.inode, true);
 		rc = lk_inode_put(op, &where->dir.inode);

@@ -16,6 +16,7 @@
  */
 #include "txn_impl.h"
 
+#include "deleted.h"
 #include "inode_cache.h"
 #include "name_cache.h"
 #include "node.h"
@@ -78,7 +79,9 @@ static int prove_space(struct lk_op *op, uint32_t pages)
 		batch->proved = pages + LK_PROOF_AHEAD;
 		return 0;
 	}
-	r = fs->db->ops->reserve(fs->db, pages + flush, frees);
+	/* Before the reserve comes what kept files can give. */
+	bool kept = !(op->flags & LK_OP_PURGE) && lk_deleted_any(fs);
+	r = fs->db->ops->reserve(fs->db, pages + flush, frees && !kept);
 	if (r != LINKFS_ENOSPC)
 		return r;
 	r = lk_batch_close(fs);
@@ -87,7 +90,12 @@ static int prove_space(struct lk_op *op, uint32_t pages)
 	op->discard = true;
 	(void)fs->db->ops->checkpoint(fs->db, true);
 	r = lk_batch_open(fs);
-	return r ? r : fs->db->ops->reserve(fs->db, pages + lk_inode_cache_pages(fs), frees);
+	if (r)
+		return r;
+	flush = lk_inode_cache_pages(fs);
+	r = fs->db->ops->reserve(fs->db, pages + flush, frees && !kept);
+	op->tight = kept && r == LINKFS_ENOSPC;
+	return op->tight && frees ? fs->db->ops->reserve(fs->db, pages + flush, true) : r;
 }
 
 static void op_init(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
@@ -111,27 +119,56 @@ void lk_op_internal_done(struct lk_op *op)
 	arena_done(op);
 }
 
-int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
+/* Takes the lock and opens the batch. */
+static int enter(struct lk_fs *fs, uint32_t flags)
 {
 	bool write = flags & LK_OP_WRITE;
-	op_init(fs, op, flags);
+	int r = 0;
 	if (write)
 		lk_batch_lock(fs);
 	else
 		(void)pthread_mutex_lock(&fs->lock);
-	struct lk_batch *batch = fs->batch;
-	int r = 0;
 	if (write && ((fs->open_flags & LINKFS_OPEN_READONLY) || atomic_load(&fs->poisoned)))
 		r = LINKFS_EROFS;
-	else if (!batch->open && !atomic_load(&fs->poisoned))
+	else if (!fs->batch->open && !atomic_load(&fs->poisoned))
 		r = lk_batch_open(fs);
-	if (r) {
+	if (r)
 		(void)pthread_mutex_unlock(&fs->lock);
-		return r;
+	return r;
+}
+
+/* T4, before anything is done: kept files give their space back to whoever lacks it, and before the reserve is touched. Who only used the
+ * reserve has one try: what is left then is for him. */
+static int find_space(struct lk_op *op)
+{
+	struct lk_fs *fs = op->fs;
+	uint32_t pages = op->flags & LK_OP_BULK ? LK_OP_BULK_PAGES : LK_OP_PAGES;
+	bool made = true;
+	for (unsigned step = 0;; step++) {
+		op->tight = false;
+		op->refused = prove_space(op, pages);
+		bool lacks = op->refused == LINKFS_ENOSPC || (op->tight && step == 0);
+		if (!lacks || !made || (op->flags & LK_OP_PURGE) || !lk_deleted_any(fs))
+			return 0;
+		(void)pthread_mutex_unlock(&fs->lock);
+		made = lk_deleted_make_room(fs, step);
+		int r = enter(fs, op->flags);
+		if (r)
+			return r;
 	}
+}
+
+int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
+{
+	op_init(fs, op, flags);
+	int r = enter(fs, flags);
+	if (r == 0 && (flags & LK_OP_WRITE))
+		r = find_space(op);
+	if (r)
+		return r;
+	struct lk_batch *batch = fs->batch;
 	op->now_ns = lk_clock_now_ns();
-	if (write) {
-		op->refused = prove_space(op, flags & LK_OP_BULK ? LK_OP_BULK_PAGES : LK_OP_PAGES);
+	if (flags & LK_OP_WRITE) {
 		memcpy(op->counters, batch->counters, sizeof(op->counters));
 		op->newest_snapshot = fs->newest_snapshot;
 		op->alloc.entries = batch->spare_log;

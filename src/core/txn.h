@@ -11,11 +11,12 @@
 
 #define LK_VIEW_LIVE INT64_MAX
 
-#define LK_COUNTERS 6 /* slots by lk_counter_id; 0 is unused */
+#define LK_COUNTERS 7 /* slots by lk_counter_id; 0 is unused */
 
 #define LK_OP_WRITE 1u  /* opens a savepoint in the batch at its first write */
 #define LK_OP_FREES 2u  /* gives space back: may use the reserve (T4) */
 #define LK_OP_SILENT 4u /* send the observer nothing (LINKFS_CRED_KERNEL) */
+#define LK_OP_PURGE 16u /* gives space back for good, or matters little: no kept file is given up for it (deleted.h) */
 #define LK_OP_BULK 8u   /* a step of long work, with hundreds of rows: T4 proves more for it */
 
 #define LK_OP_ARENA 4096
@@ -34,6 +35,7 @@ struct lk_op {
 	bool changed;   /* something was written */
 	bool savepoint; /* the savepoint is open */
 	bool first;     /* first_key was inserted before a savepoint: its undo is to erase it */
+	bool tight;     /* T4: nothing but the reserve is left */
 	bool discard;   /* a commit within begin: the discard that belongs to it is due */
 	int refused;    /* why the first write must fail: T4's proof */
 	enum lk_table_id first_table;

@@ -5,6 +5,7 @@
  */
 #include "txn_impl.h"
 
+#include "deleted.h"
 #include "inode_cache.h"
 #include "name_cache.h"
 
@@ -353,6 +354,17 @@ static void keeper_checkpoint(struct lk_fs *fs)
 	}
 }
 
+void lk_keeper_wake(struct lk_fs *fs)
+{
+	(void)pthread_cond_signal(&fs->batch->keeper);
+}
+
+/* The earlier of two times, of which 0 is never. */
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a && b ? LK_MIN(a, b) : a + b;
+}
+
 static void *keeper_main(void *arg)
 {
 	struct lk_fs *fs = arg;
@@ -371,7 +383,13 @@ static void *keeper_main(void *arg)
 			(void)pthread_mutex_lock(&fs->lock);
 			continue;
 		}
-		keeper_sleep(fs, due);
+		if (fs->deleted_due && !atomic_load(&fs->poisoned) && lk_clock_monotonic_ns() >= fs->deleted_due) {
+			(void)pthread_mutex_unlock(&fs->lock);
+			lk_deleted_expire(fs);
+			(void)pthread_mutex_lock(&fs->lock);
+			continue;
+		}
+		keeper_sleep(fs, earlier(due, atomic_load(&fs->poisoned) ? 0 : fs->deleted_due));
 	}
 	(void)pthread_mutex_unlock(&fs->lock);
 	return NULL;

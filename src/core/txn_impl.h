@@ -57,6 +57,8 @@ struct lk_batch {
 
 /* Takes the lock, for an op that writes or a commit: the leader sees that somebody comes. */
 void lk_batch_lock(struct lk_fs *fs);
+/* The keeper looks at once at what is due. */
+void lk_keeper_wake(struct lk_fs *fs);
 /* Opens the database transaction when it is not open. */
 int lk_batch_open(struct lk_fs *fs);
 /* T2's commit under the lock, data sync included. 0 when there is nothing to commit. */

@@ -69,8 +69,11 @@ static const struct lk_column xattr_old_columns[] = {XATTR_KEY, LAST(lk_xattr), 
 static const struct lk_column orphan_columns[] = {INT(lk_orphan, ino)};
 static const struct lk_column intent_columns[] = {INT(lk_intent, id), INT(lk_intent, kind), INT(lk_intent, ino),
 						  INT(lk_intent, from), INT(lk_intent, to)};
-static const struct lk_column deleted_columns[] = {INT(lk_deleted, ino), INT(lk_deleted, dir), BYTES(lk_deleted, name),
-						   INT(lk_deleted, time_ns)};
+static const struct lk_column deleted_columns[] = {INT(lk_deleted, time_ns), INT(lk_deleted, ino),
+						   INT(lk_deleted, dir), BYTES(lk_deleted, name),
+						   INT(lk_deleted, dir_mtime_ns), INT(lk_deleted, how)};
+static const uint8_t deleted_by_ino[] = {1};
+static const uint8_t deleted_by_dir[] = {2};
 static const struct lk_column group_columns[] = {INT(lk_group, number), INT(lk_group, used), BYTES(lk_group, bitmap)};
 static const struct lk_column shared_columns[] = {INT(lk_shared, disk_block), INT(lk_shared, count),
 						  INT(lk_shared, refs)};
@@ -85,6 +88,8 @@ static const uint8_t last_at_3[] = {3};
 
 static const struct lk_index dirent_indexes[] = {{"dirent_by_ino", dirent_by_ino, 5, true}};
 static const struct lk_index bind_indexes[] = {{"bind_by_source", bind_by_source, 1, false}};
+static const struct lk_index deleted_indexes[] = {{"deleted_by_ino", deleted_by_ino, 1, false},
+						  {"deleted_by_dir", deleted_by_dir, 1, false}};
 static const struct lk_index inode_old_indexes[] = {{"inode_old_by_last", last_at_1, 1, false}};
 static const struct lk_index dirent_old_indexes[] = {{"dirent_old_by_last", last_at_3, 1, false},
 						     {"dirent_old_by_ino", dirent_old_by_ino, 5, false}};
@@ -122,7 +127,8 @@ const struct lk_table lk_tables[LK_T_COUNT] = {
 			VERSIONED(xattr_columns, LK_T_XATTR_OLD)},
 	[LK_T_ORPHAN] = {PLAIN(LK_T_ORPHAN, "orphan", lk_orphan, 1, true), COLUMNS(orphan_columns)},
 	[LK_T_INTENT] = {PLAIN(LK_T_INTENT, "intent", lk_intent, 1, true), COLUMNS(intent_columns)},
-	[LK_T_DELETED] = {PLAIN(LK_T_DELETED, "deleted", lk_deleted, 1, true), COLUMNS(deleted_columns)},
+	[LK_T_DELETED] = {PLAIN(LK_T_DELETED, "deleted", lk_deleted, 1, true), COLUMNS(deleted_columns),
+			  INDEXES(deleted_indexes)},
 	[LK_T_GROUP] = {PLAIN(LK_T_GROUP, "grp", lk_group, 1, true), COLUMNS(group_columns)},
 	[LK_T_SHARED] = {PLAIN(LK_T_SHARED, "shared", lk_shared, 1, true), COLUMNS(shared_columns)},
 	[LK_T_SNAPSHOT] = {PLAIN(LK_T_SNAPSHOT, "snapshot", lk_snapshot, 1, true), COLUMNS(snapshot_columns)},

@@ -123,8 +123,9 @@ enum lk_counter_id { /* the counter table's keys */
 		     LK_COUNTER_NEXT_INO = 1,
 		     LK_COUNTER_EPOCH = 2,
 		     LK_COUNTER_INODES = 3,
-		     LK_COUNTER_NEXT_INTENT = 4,
+		     LK_COUNTER_KEPT = 4,        /* inodes with LK_INODE_KEPT */
 		     LK_COUNTER_DATA_BLOCKS = 5, /* blocks allocated; the sum over groups is the truth */
+		     LK_COUNTER_KEPT_BLOCKS = 6, /* what they have in blocks */
 };
 struct lk_counter {
 	int64_t id;
@@ -140,6 +141,7 @@ struct lk_counter {
 #define LK_INODE_HAS_CAPS 32 /* has security.capability */
 #define LK_INODE_TMPFILE 64  /* made without a name and never had one: may be linked from nlink 0 */
 #define LK_INODE_TRIM 128    /* extent rows past the size hold old content: an intent is to cut them off */
+#define LK_INODE_KEPT 256    /* has lost its last name and is kept: rows of table deleted name it (E9) */
 
 struct lk_inode {
 	int64_t ino;
@@ -226,12 +228,19 @@ struct lk_intent {
 	int64_t from, to; /* meaning by kind */
 };
 
+/* A name that went while the volume kept deleted files (E9). The time is the key: no two are equal. */
 struct lk_deleted {
-	int64_t ino;
+	int64_t time_ns;
+	int64_t ino; /* what it named; gone when there is no such inode */
 	int64_t dir;
 	struct lk_bytes name;
-	int64_t time_ns;
+	int64_t dir_mtime_ns; /* the directory's, before the name went */
+	int64_t how;
 };
+#define LK_DELETED_BY_INO 0 /* index (ino), in it by time */
+#define LK_DELETED_BY_DIR 1 /* index (dir), in it by time */
+#define LK_DELETED_REMOVED 0
+#define LK_DELETED_REPLACED 1 /* another file took the name in the same step */
 
 struct lk_group {
 	int64_t number;

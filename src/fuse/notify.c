@@ -7,7 +7,8 @@
  *   content     INVAL_INODE from 0 on: pages too (also a symlink's text)
  *   a name      INVAL_INODE of the directory (its times, count and cached listing), then INVAL_ENTRY that only expires
  *               the name. Without EXPIRE_ONLY (kernels before 6.2) it would detach a directory from its processes' cwd
- *               and unmount what is mounted inside: there only names of other files are told.
+ *               and unmount what is mounted inside: there only names of other files are told. When a file lost its last
+ *               name by it the name is invalidated: the kernel would hold the file, and its space, for as long as it likes.
  * What the kernel does not hold it has nothing of: such events end here, so that a live import costs no system calls. A hold
  * taken after the change came with the changed state, and one given up since needs nothing.
  * Layer: fuse.
@@ -70,7 +71,25 @@ static bool is_directory(struct linkfs_mount *mount, uint64_t dir, const char *n
 	return linkfs_node_lookup(mount->volume, &cred, dir, name, len, 0, &st) == 0 && S_ISDIR(st.mode);
 }
 
-static void expire_entry(struct linkfs_mount *mount, uint64_t dir, const char *name, size_t len)
+/* Whether one of the files told of lost its last name, and none is a directory that moved: what the kernel knows by a name that went
+ * is then gone itself. */
+static bool is_loss(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
+{
+	bool lost = false;
+	for (size_t i = 0; i < count; i++) {
+		struct linkfs_stat st;
+		if (events[i].kind != LINKFS_EVENT_ATTR)
+			continue;
+		int r = linkfs_node_getattr(mount->volume, events[i].ino, &st);
+		if (r == LINKFS_ESTALE || (!r && st.nlink == 0))
+			lost = true;
+		else if (r || S_ISDIR(st.mode))
+			return false;
+	}
+	return lost;
+}
+
+static void expire_entry(struct linkfs_mount *mount, uint64_t dir, const char *name, size_t len, bool loss)
 {
 	struct fuse_notify_inval_entry_out out = {.parent = dir, .namelen = (uint32_t)len};
 	char copy[LINKFS_NAME_MAX + 1];
@@ -78,9 +97,10 @@ static void expire_entry(struct linkfs_mount *mount, uint64_t dir, const char *n
 		return;
 	memcpy(copy, name, len);
 	copy[len] = 0;
-	if (mount->conn.offered & FUSE_HAS_EXPIRE_ONLY)
+	bool keeps = !loss || is_directory(mount, dir, name, len);
+	if (keeps && (mount->conn.offered & FUSE_HAS_EXPIRE_ONLY))
 		out.flags = FUSE_EXPIRE_ONLY;
-	else if (is_directory(mount, dir, name, len))
+	else if (keeps && is_directory(mount, dir, name, len))
 		return;
 	const struct iovec parts[2] = {{.iov_base = &out, .iov_len = sizeof(out)},
 				       {.iov_base = copy, .iov_len = len + 1}};
@@ -89,6 +109,7 @@ static void expire_entry(struct linkfs_mount *mount, uint64_t dir, const char *n
 
 static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
 {
+	bool loss = is_loss(mount, events, count);
 	uint64_t dir = 0; /* the last one whose listing was dropped */
 	for (size_t i = 0; i < count; i++) {
 		const struct linkfs_event *event = &events[i];
@@ -105,7 +126,7 @@ static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, 
 			if (event->ino != dir)
 				inval_inode(mount, event->ino, 0);
 			dir = event->ino;
-			expire_entry(mount, event->ino, event->name, event->name_len);
+			expire_entry(mount, event->ino, event->name, event->name_len, loss);
 			break;
 		}
 	}

@@ -178,6 +178,23 @@ def commands(base):
     process.stdout.close()
     h.ok(process.wait(30) != 0, "output that nobody reads ends the command")
     h.equal(h.must("cat", volume("/rel")).out, "relative", "and the mount goes on")
+    # What a command removes is gone for the kernel too: it gives the space back, though it has the file in its cache.
+    used = lambda: json.loads(h.must("info", "--json", volume.path).raw)[0]["data_blocks_used"]
+    os.mkdir(volume.mnt + "/emptied")
+    h.must("sync", volume.mnt)
+    before = used()
+    for name in ("cached", "replaced"):
+        with open(f"{volume.mnt}/{name}", "wb") as f:
+            f.write(big)
+    h.must("rm", volume("/cached"))
+    h.must("ln", "-sfn", "x", volume("/replaced"))
+    h.must("rmdir", volume("/emptied"))
+    h.ok(h.wait_for(lambda: used() == before, 10), "the space of files that commands removed returns", before, used())
+    os.mkdir(volume.mnt + "/stays")
+    here = subprocess.Popen(["sh", "-c", "read x; : >made && pwd -P"], cwd=volume.mnt + "/stays", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    h.must("mv", volume("/stays"), volume("/moved"))
+    here.communicate(b"\n", timeout=30)
+    h.ok(here.returncode == 0 and os.path.exists(volume.mnt + "/moved/made"), "a directory that a command moves stays a working directory")
     # Many at once.
     many = [subprocess.Popen([h.BIN, "mkdir", "-p", volume(f"/par/{i}/x")], env=h.environment()) for i in range(30)]
     h.equal([p.wait(60) for p in many], [0] * 30, "thirty commands at once")

@@ -62,6 +62,11 @@ static void *lib_start(const struct side *side)
 		lk_die("out of memory");
 	state->side = side;
 	state->umask = 022;
+	const char *property = getenv("LINKFS_TEST_PROPERTY");
+	if (property) {
+		options.properties = &property;
+		options.property_count = 1;
+	}
 	if (side->fresh) {
 		int result = linkfs_volume_create(side->dir, &options, &why);
 		if (result)

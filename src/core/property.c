@@ -1,0 +1,244 @@
+/*
+ * property.c - see property.h.
+ * Layer: core.
+ */
+#include "property.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+#define DURATION_MAX (INT64_C(36500) * 86400 * SECOND) /* a hundred years */
+
+static const struct {
+	char letter;
+	int64_t seconds;
+} units[] = {{'w', 604800}, {'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+
+int lk_duration_parse(const char *text, int64_t *ns_out)
+{
+	int64_t total = 0;
+	if (strcmp(text, "off") == 0 || strcmp(text, "0") == 0) {
+		*ns_out = 0;
+		return 0;
+	}
+	if (!*text)
+		return LINKFS_EINVAL;
+	while (*text) {
+		int64_t n = 0, seconds = 0;
+		if (*text < '0' || *text > '9')
+			return LINKFS_EINVAL;
+		for (; *text >= '0' && *text <= '9'; text++) {
+			n = n * 10 + (*text - '0');
+			if (n > DURATION_MAX / SECOND)
+				return LINKFS_EINVAL;
+		}
+		for (size_t i = 0; i < LK_ARRAY_LEN(units); i++) {
+			if (units[i].letter == *text)
+				seconds = units[i].seconds;
+		}
+		if (!seconds || n > DURATION_MAX / SECOND / seconds)
+			return LINKFS_EINVAL;
+		text++;
+		total += n * seconds * SECOND;
+		if (total > DURATION_MAX)
+			return LINKFS_EINVAL;
+	}
+	*ns_out = total;
+	return 0;
+}
+
+void lk_duration_format(int64_t ns, char out[LK_PROPERTY_VALUE_MAX])
+{
+	int64_t seconds = ns / SECOND;
+	size_t i = 1; /* weeks are read and written as days */
+	if (seconds <= 0) {
+		(void)snprintf(out, LK_PROPERTY_VALUE_MAX, "off");
+		return;
+	}
+	while (seconds % units[i].seconds)
+		i++;
+	(void)snprintf(out, LK_PROPERTY_VALUE_MAX, "%lld%c", (long long)(seconds / units[i].seconds), units[i].letter);
+}
+
+/* ---- what is known ------------------------------------------------------------------------------------------------ */
+
+static const struct linkfs_property known[] = {
+	{.key = LINKFS_KEEP_DELETED,
+	 .initial = "off",
+	 .form = "a duration as 7d, 12h, 30m or 90s, or off",
+	 .text = "how long files whose last name was removed can be given back by undelete"},
+};
+
+const struct linkfs_property *lk_property_known(size_t i)
+{
+	return i < LK_ARRAY_LEN(known) ? &known[i] : NULL;
+}
+
+static const struct linkfs_property *find_known(const char *key)
+{
+	for (size_t i = 0; i < LK_ARRAY_LEN(known); i++) {
+		if (strcmp(known[i].key, key) == 0)
+			return &known[i];
+	}
+	return NULL;
+}
+
+/* The usual form of a known key's value. */
+static int usual(const char *value, char out[LK_PROPERTY_VALUE_MAX])
+{
+	int64_t ns;
+	int r = lk_duration_parse(value, &ns);
+	if (r == 0)
+		lk_duration_format(ns, out);
+	return r;
+}
+
+static int unknown_key(const char *key, struct linkfs_message *why)
+{
+	char list[256] = "";
+	size_t n = 0;
+	for (size_t i = 0; i < LK_ARRAY_LEN(known) && n < sizeof(list); i++)
+		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", i ? ", " : "", known[i].key);
+	return lk_fail(why, LINKFS_EINVAL, "'%.64s' is no property of a volume; there is: %s", key, list);
+}
+
+/* ---- the text ----------------------------------------------------------------------------------------------------- */
+
+struct line {
+	const char *key, *value;
+	size_t key_len, value_len;
+};
+
+/* The next line from *p on. False at the end; LINKFS_ECORRUPT in *error when it is none. */
+static bool next_line(const char **p, const char *end, struct line *out, int *error)
+{
+	if (*p == end)
+		return false;
+	const char *stop = memchr(*p, '\n', (size_t)(end - *p));
+	const char *equals = stop ? memchr(*p, '=', (size_t)(stop - *p)) : NULL;
+	if (!equals || equals == *p || memchr(*p, 0, (size_t)(stop - *p))) {
+		*error = LINKFS_ECORRUPT;
+		return false;
+	}
+	*out = (struct line){*p, equals + 1, (size_t)(equals - *p), (size_t)(stop - equals - 1)};
+	*p = stop + 1;
+	return true;
+}
+
+static bool is_key(const struct line *line, const char *key)
+{
+	return strlen(key) == line->key_len && memcmp(line->key, key, line->key_len) == 0;
+}
+
+int lk_property_get(struct lk_bytes text, const char *key, char *value)
+{
+	const struct linkfs_property *property = find_known(key);
+	const char *p = text.p, *end = text.len ? p + text.len : p;
+	struct line line;
+	int error = 0;
+	if (!property)
+		return LINKFS_EINVAL;
+	while (text.len && next_line(&p, end, &line, &error)) {
+		if (!is_key(&line, key))
+			continue;
+		if (line.value_len >= LK_PROPERTY_VALUE_MAX)
+			return LINKFS_ECORRUPT;
+		memcpy(value, line.value, line.value_len);
+		value[line.value_len] = 0;
+		return 0;
+	}
+	if (error == 0)
+		(void)snprintf(value, LK_PROPERTY_VALUE_MAX, "%s", property->initial);
+	return error;
+}
+
+static int add_line(struct lk_buf *out, const char *key, size_t key_len, const char *value, size_t value_len)
+{
+	int r = lk_buf_append(out, key, key_len);
+	if (r == 0)
+		r = lk_buf_append(out, "=", 1);
+	if (r == 0)
+		r = lk_buf_append(out, value, value_len);
+	return r ? r : lk_buf_append(out, "\n", 1);
+}
+
+int lk_property_put(struct lk_bytes text, const char *key, const char *value, struct lk_buf *out,
+		    struct linkfs_message *why)
+{
+	const struct linkfs_property *property = find_known(key);
+	char form[LK_PROPERTY_VALUE_MAX];
+	if (!property)
+		return unknown_key(key, why);
+	if (usual(value, form))
+		return lk_fail(why, LINKFS_EINVAL, "%s: '%.64s' is not %s", key, value, property->form);
+	const char *p = text.p, *end = text.len ? p + text.len : p;
+	struct line line;
+	int r = 0;
+	out->len = 0;
+	while (r == 0 && text.len && next_line(&p, end, &line, &r)) {
+		if (!is_key(&line, key))
+			r = add_line(out, line.key, line.key_len, line.value, line.value_len);
+	}
+	if (r == 0)
+		r = add_line(out, key, strlen(key), form, strlen(form));
+	if (r == 0 && out->len > LK_PROPERTIES_MAX)
+		r = lk_fail(why, LINKFS_ENOSPC, "the properties are too long");
+	return r;
+}
+
+/* ---- in a volume ---------------------------------------------------------------------------------------------------- */
+
+int lk_property_take(struct lk_fs *fs, struct lk_bytes text)
+{
+	char value[LK_PROPERTY_VALUE_MAX];
+	int64_t keep_ns;
+	if (text.len > LK_PROPERTIES_MAX)
+		return LINKFS_ECORRUPT;
+	int r = lk_property_get(text, LINKFS_KEEP_DELETED, value);
+	if (r == 0 && lk_duration_parse(value, &keep_ns))
+		r = LINKFS_ECORRUPT;
+	if (r)
+		return r;
+	struct lk_buf copy = {0};
+	if (text.len)
+		r = lk_buf_append(&copy, text.p, text.len);
+	if (r)
+		return r;
+	lk_buf_done(&fs->properties);
+	fs->properties = copy;
+	fs->keep_deleted_ns = keep_ns;
+	return 0;
+}
+
+int lk_property_set(struct lk_op *op, const char *key, const char *value, struct linkfs_message *why)
+{
+	struct lk_super super = {.id = 1};
+	struct lk_buf text = {0};
+	int r = lk_txn_get(op, LK_T_SUPER, &super, &super);
+	if (r == LINKFS_ENOENT)
+		r = LINKFS_ECORRUPT;
+	if (r == 0)
+		r = lk_property_put(super.properties, key, value, &text, why);
+	super.properties = (struct lk_bytes){text.p, text.len};
+	if (r == 0)
+		r = lk_txn_put(op, LK_T_SUPER, &super);
+	if (r == 0)
+		r = lk_property_take(op->fs, super.properties);
+	lk_buf_done(&text);
+	return r;
+}
+
+int lk_property_reload(struct lk_fs *fs)
+{
+	struct lk_super super = {.id = 1};
+	struct lk_op op;
+	int r = lk_op_begin(fs, &op, 0);
+	if (r)
+		return r;
+	r = lk_txn_get(&op, LK_T_SUPER, &super, &super);
+	if (r == 0)
+		r = lk_property_take(fs, super.properties);
+	return lk_op_end(&op, r);
+}
