@@ -27,6 +27,8 @@ bool lk_data_can_discard(const struct lk_data *data);
 /* fdatasync of every piece written since its last successful sync, and of the directory when a piece was made.
  * Callers at once wait for each other. */
 int lk_data_sync(struct lk_data *data);
+/* The first block that no piece in the directory could hold; 0 without pieces. */
+int lk_data_end(struct lk_data *data, uint64_t *end_out);
 /* Bytes the host could still give (statvfs of the directory), and in all. */
 int lk_data_space(struct lk_data *data, uint64_t *free_out, uint64_t *total_out);
 /* Bytes written since the last sync (T2's bound). */
