@@ -76,7 +76,7 @@ static int judge_place(struct lk_check *c, const struct lk_extent *e, struct til
 		r = lk_found(c, LK_P_EXTENT_GAP, &place);
 		if (r > 0) {
 			r = put_hole(c, e->ino, t->at, place.count, c->epoch);
-			*again_out = true;
+			t->at = e->file_block;
 		}
 	} else if (e->file_block < t->at) {
 		place.block = (uint64_t)e->file_block;
@@ -136,29 +136,37 @@ static int judge_row(struct lk_check *c, struct lk_rows *rows, const struct lk_e
 	return r;
 }
 
+/* A hole was put behind the rows that were read: it must not be met as another inode's. */
+static int pass_hole(struct lk_check *c, struct lk_file *f)
+{
+	const void *row;
+	lk_rows_reread(f->extents);
+	int r = row_of(c, f->extents, f->inode.ino, &row);
+	if (r == 0 && row)
+		lk_rows_next(f->extents);
+	return r;
+}
+
 int lk_extents_check(struct lk_check *c, struct lk_file *f, int64_t *end_out, int64_t *blocks_out)
 {
 	const struct lk_inode *i = &f->inode;
 	struct tiling t = {.size = blocks_up(i->size), .past = f->made || (i->flags & LK_INODE_TRIM)};
 	const void *row;
 	int r;
-	for (;;) {
-		while ((r = row_of(c, f->extents, i->ino, &row)) == 0 && row) {
-			r = judge_row(c, f->extents, row, &t);
-			if (r)
-				return r;
-		}
-		if (r || t.at >= t.size || lk_is_broken(c, LK_T_EXTENT))
-			break;
-		struct lk_place place = {.ino = i->ino, .block = (uint64_t)t.at, .count = t.size - t.at};
-		r = lk_found(c, LK_P_EXTENT_SHORT, &place);
-		if (r > 0)
-			r = put_hole(c, i->ino, t.at, place.count, c->epoch);
-		else
-			break;
+	while ((r = row_of(c, f->extents, i->ino, &row)) == 0 && row) {
+		r = judge_row(c, f->extents, row, &t);
 		if (r)
 			return r;
-		lk_rows_reread(f->extents);
+	}
+	if (r == 0 && t.at < t.size && !lk_is_broken(c, LK_T_EXTENT)) {
+		struct lk_place place = {.ino = i->ino, .block = (uint64_t)t.at, .count = t.size - t.at};
+		r = lk_found(c, LK_P_EXTENT_SHORT, &place);
+		if (r > 0) {
+			r = put_hole(c, i->ino, t.at, place.count, c->epoch);
+			t.at = t.size;
+			if (r == 0)
+				r = pass_hole(c, f);
+		}
 	}
 	*end_out = t.at;
 	*blocks_out = t.blocks;

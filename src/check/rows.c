@@ -176,4 +176,5 @@ void lk_rows_next(struct lk_rows *rows)
 void lk_rows_reread(struct lk_rows *rows)
 {
 	rows->have = rows->at;
+	rows->ended = false;
 }
