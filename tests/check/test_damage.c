@@ -214,7 +214,7 @@ static const struct damage damages[] = {
 	ROW("group-field", "UPDATE grp SET bitmap=x'00'"),
 	ROW("group-missing", "DELETE FROM grp"),
 	/* history */
-	ROW("history-last", "UPDATE inode_old SET last=last-1"),
+	ROW("history-last", "UPDATE inode_old SET last=last+5"),
 	ROW("history-born", "UPDATE inode_old SET born=last+1"),
 	ROW("history-live", "UPDATE inode SET born=1 WHERE ino IN (SELECT ino FROM inode_old)"),
 	ROW("history-field", "UPDATE dirent_old SET name=x'2f'"),
