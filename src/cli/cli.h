@@ -18,7 +18,7 @@
 #define CLI_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define CLI_PRINTF(f, a) __attribute__((format(printf, f, a)))
 
-/* Exit statuses, the same for all commands (linkfs(1)). */
+/* Exit statuses, the same for all commands but those that bring their own (linkfs(1)). */
 #define CLI_EXIT_OK 0
 #define CLI_EXIT_SOME 1
 #define CLI_EXIT_USAGE 2
@@ -98,7 +98,8 @@ struct cli_command {
 	const char *summary;      /* one line, without a full stop */
 	const char *const *usage; /* what follows the name, one string per form, NULL at the end */
 	const struct cli_option *options;
-	const char *exits; /* statuses other than the common ones, or NULL */
+	const char *exits;             /* statuses other than the common ones, or NULL */
+	int usage_status, fail_status; /* in place of CLI_EXIT_USAGE and CLI_EXIT_SOME; 0: those */
 	int (*run)(struct cli *cli, const struct cli_args *args);
 	/* How many leading operands are text (a mode, an owner, symlink texts); NULL for none. */
 	size_t (*texts)(const struct cli_args *args);

@@ -103,13 +103,19 @@ __attribute__((format(printf, 2, 0))) static void put_shown(struct cli *cli, con
 		free(text);
 }
 
+static void failed(struct cli *cli)
+{
+	int status = cli->command && cli->command->fail_status ? cli->command->fail_status : CLI_EXIT_SOME;
+	if (cli->status < status)
+		cli->status = status;
+}
+
 void cli_fail(struct cli *cli, const char *what, int error)
 {
 	message(cli, what);
 	fprintf(cli->err, "%s\n", linkfs_strerror(error));
 	fflush(cli->err);
-	if (cli->status < CLI_EXIT_SOME)
-		cli->status = CLI_EXIT_SOME;
+	failed(cli);
 }
 
 void cli_failf(struct cli *cli, const char *what, const char *format, ...)
@@ -121,8 +127,7 @@ void cli_failf(struct cli *cli, const char *what, const char *format, ...)
 	va_end(ap);
 	fputc('\n', cli->err);
 	fflush(cli->err);
-	if (cli->status < CLI_EXIT_SOME)
-		cli->status = CLI_EXIT_SOME;
+	failed(cli);
 }
 
 int cli_usage(struct cli *cli, const char *format, ...)
@@ -137,8 +142,8 @@ int cli_usage(struct cli *cli, const char *format, ...)
 	else
 		fprintf(cli->err, "\nTry 'linkfs --help' for the list of commands.\n");
 	fflush(cli->err);
-	cli->status = CLI_EXIT_USAGE;
-	return CLI_EXIT_USAGE;
+	cli->status = cli->command && cli->command->usage_status ? cli->command->usage_status : CLI_EXIT_USAGE;
+	return cli->status;
 }
 
 void cli_note(struct cli *cli, const char *format, ...)

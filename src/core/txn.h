@@ -100,6 +100,9 @@ int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, boo
 
 /* Makes everything that stands durable (T2's commit, shared by those who wait at once). No lock held. */
 int lk_txn_commit(struct lk_fs *fs);
+/* The same, and the lock is held when it returns 0: rows are the last commit's until it is given up. A poisoned volume is as it
+ * was committed last. */
+int lk_txn_settle(struct lk_fs *fs);
 
 /* Starts and stops the batch and its keeper thread (commit interval, checkpoints). stop commits. */
 int lk_txn_start(struct lk_fs *fs);

@@ -310,6 +310,15 @@ int lk_txn_commit(struct lk_fs *fs)
 	return r;
 }
 
+int lk_txn_settle(struct lk_fs *fs)
+{
+	lk_batch_lock(fs);
+	int r = atomic_load(&fs->poisoned) ? 0 : lk_batch_commit(fs);
+	if (r)
+		(void)pthread_mutex_unlock(&fs->lock);
+	return r;
+}
+
 bool lk_batch_stands(struct lk_fs *fs, const struct lk_op *op)
 {
 	struct lk_batch *batch = fs->batch;

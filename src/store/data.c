@@ -9,6 +9,7 @@
  */
 #include "data.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -392,4 +393,42 @@ int lk_data_space(struct lk_data *d, uint64_t *free_out, uint64_t *total_out)
 uint64_t lk_data_dirty_bytes(struct lk_data *d)
 {
 	return atomic_load(&d->dirty);
+}
+
+/* The number in a piece's name; false for another name. */
+static bool piece_number(const char *name, uint64_t *out)
+{
+	char again[32];
+	char *end;
+	if (strncmp(name, "data.", 5) != 0)
+		return false;
+	uint64_t number = strtoull(name + 5, &end, 10);
+	if (*end || number > (uint64_t)LK_DISK_BLOCK_MAX / LK_PIECE_BLOCKS)
+		return false;
+	piece_name((uint32_t)number, again);
+	*out = number;
+	return strcmp(again, name) == 0;
+}
+
+int lk_data_end(struct lk_data *d, uint64_t *end_out)
+{
+	uint64_t end = 0, number;
+	int fd = openat(d->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		int r = linkfs_from_errno(errno);
+		if (fd >= 0)
+			(void)close(fd);
+		return r;
+	}
+	errno = 0;
+	for (struct dirent *e; (e = readdir(dir)) != NULL; errno = 0) {
+		if (piece_number(e->d_name, &number))
+			end = LK_MAX(end, (number + 1) * LK_PIECE_BLOCKS);
+	}
+	int r = errno ? linkfs_from_errno(errno) : 0;
+	(void)closedir(dir);
+	if (r == 0)
+		*end_out = end;
+	return r;
 }

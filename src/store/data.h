@@ -29,6 +29,8 @@ bool lk_data_can_discard(const struct lk_data *data);
 int lk_data_sync(struct lk_data *data);
 /* The volume's directory, wherever it was moved to meanwhile. The descriptor stays ours. */
 int lk_data_dir(const struct lk_data *data);
+/* The first block that no piece in the directory could hold; 0 without pieces. */
+int lk_data_end(struct lk_data *data, uint64_t *end_out);
 /* Bytes the host could still give (statvfs of the directory), and in all. */
 int lk_data_space(struct lk_data *data, uint64_t *free_out, uint64_t *total_out);
 /* Bytes written since the last sync (T2's bound). */

@@ -37,7 +37,17 @@ struct lk_db_usage {
 	uint64_t pages, free_pages; /* of the database file */
 	uint32_t page_size;
 	uint64_t wal_bytes; /* used part of the WAL */
+	bool readers;       /* others can read beside this connection (T5) */
 };
+
+/* What the engine found wrong with its own keeping. */
+struct lk_db_finding {
+	const struct lk_table *table; /* NULL: none can be told */
+	bool index_only;              /* the table's rows are whole, an index of it differs: rebuild() mends that */
+	const char *text;             /* the engine's words; valid during the call */
+};
+/* 0 goes on; a negative value stops and is returned. It must not use the database. */
+typedef int lk_db_finding_fn(void *arg, const struct lk_db_finding *finding);
 
 #define LK_DB_RESERVE_PAGES 256u
 
@@ -70,6 +80,14 @@ struct lk_db_ops {
 	 * allows it (T5), else LINKFS_EAGAIN and the owner calls it with its lock held (slice). */
 	int (*checkpoint)(struct lk_db *db, bool slice);
 	int (*usage)(struct lk_db *db, struct lk_db_usage *out);
+
+	/* Reads every page in use and compares what the engine keeps with itself: checksums, trees, indexes with their tables,
+	 * types of values. 0 when it came to an end, whatever it found. */
+	int (*verify)(struct lk_db *db, lk_db_finding_fn *fn, void *arg);
+	/* In a transaction: makes the table's indexes anew from its rows. */
+	int (*rebuild)(struct lk_db *db, const struct lk_table *table);
+	/* Copies the committed state to a new file, durably; it can take the database's place. LINKFS_EEXIST. */
+	int (*copy)(struct lk_db *db, const char *path);
 };
 
 struct lk_db {

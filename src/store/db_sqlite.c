@@ -220,6 +220,9 @@ static const struct lk_db_ops ops = {
 	.reserve = lk_sqlite_reserve,
 	.checkpoint = lk_sqlite_checkpoint,
 	.usage = lk_sqlite_usage,
+	.verify = lk_sqlite_verify,
+	.rebuild = lk_sqlite_rebuild,
+	.copy = lk_sqlite_copy,
 };
 
 /* The absolute path of meta.db, symlinks resolved: SQLite is told to follow none. */

@@ -1,7 +1,8 @@
 /*
  * db_sqlite.h - what the files of the SQLite engine share. Nobody else includes it.
  * Layer: store. db_sqlite.c holds life and transactions, _open.c settings and the schema's proof, _sql.c the SQL text,
- * _row.c records in and out, _space.c the reserve and checkpoints; vfs_sum.c is the file layer below SQLite.
+ * _row.c records in and out, _space.c the reserve and checkpoints, _verify.c what check/ needs; vfs_sum.c is the file layer
+ * below SQLite.
  *
  * Locks: everything is the caller's (one thread at a time) but side, which is guarded by side_lock.
  */
@@ -114,6 +115,11 @@ int lk_sqlite_make_files(struct lk_sqlite *db, bool create);
 bool lk_sqlite_wal_is_empty(const struct lk_sqlite *db);
 int lk_sqlite_space_open(struct lk_sqlite *db);
 void lk_sqlite_space_close(struct lk_sqlite *db, uint64_t pages);
+
+/* _verify.c */
+int lk_sqlite_verify(struct lk_db *base, lk_db_finding_fn *fn, void *arg);
+int lk_sqlite_rebuild(struct lk_db *base, const struct lk_table *table);
+int lk_sqlite_copy(struct lk_db *base, const char *path);
 
 static inline struct lk_sqlite *lk_sqlite_of(struct lk_db *base)
 {

@@ -210,7 +210,8 @@ int lk_sqlite_checkpoint(struct lk_db *base, bool slice)
 int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out)
 {
 	struct lk_sqlite *db = lk_sqlite_of(base);
-	struct lk_db_usage usage = {.page_size = LK_PAGE_SIZE, .wal_bytes = db->space.wal_used};
+	struct lk_db_usage usage = {
+		.page_size = LK_PAGE_SIZE, .wal_bytes = db->space.wal_used, .readers = !db->exclusive};
 	int r = db->lost ? LINKFS_EIO : pragma_value(db, LK_SQL_PAGE_COUNT, &usage.pages);
 	if (!r)
 		r = pragma_value(db, LK_SQL_FREE_COUNT, &usage.free_pages);

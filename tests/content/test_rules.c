@@ -402,6 +402,7 @@ static void flipped_bits_are_found(void **state)
 	(void)world_check(&w);
 	free(bytes);
 	free(got);
+	w.damaged = true;
 	world_close(&w);
 }
 
@@ -458,6 +459,7 @@ static void lying_rows_are_damage(void **state)
 		if (r != LINKFS_ECORRUPT)
 			fail_msg("lie %zu: write gives %s", i, linkfs_error_name(r));
 	}
+	w.damaged = true;
 	world_close(&w);
 }
 

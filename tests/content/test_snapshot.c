@@ -6,6 +6,7 @@
 #include "world.h"
 
 #include <file.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <txn.h>
@@ -23,7 +24,10 @@ struct past {
 static int64_t take(struct world *w)
 {
 	struct lk_op op;
-	struct lk_snapshot s = {.name = {"s", 1}};
+	static unsigned count;
+	char name[16];
+	(void)snprintf(name, sizeof(name), "s%u", count++);
+	struct lk_snapshot s = {.name = {name, strlen(name)}};
 	assert_int_equal(lk_op_begin(lk_volume_fs(w->volume), &op, LK_OP_WRITE), 0);
 	assert_int_equal(lk_op_end(&op, lk_txn_snapshot_add(&op, &s)), 0);
 	return s.epoch;

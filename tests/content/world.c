@@ -3,6 +3,8 @@
  */
 #include "world.h"
 
+#include "checked.h"
+
 #include <extent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,16 +43,30 @@ void world_open(struct world *w, uint64_t limit_bytes)
 	world_open_in(w, w->dir, limit_bytes);
 }
 
+static void check_closed(struct world *w)
+{
+	struct linkfs_check_options options = {.flags = LINKFS_CHECK_DATA};
+	struct linkfs_check_summary sum;
+	if (!w->damaged) {
+		lk_test_clean(w->volume_path, LINKFS_CHECK_DATA);
+		return;
+	}
+	assert_int_equal(linkfs_check(w->volume_path, &options, &sum, NULL), 0);
+	assert_true(sum.left > 0);
+}
+
 void world_reopen(struct world *w)
 {
 	assert_int_equal(linkfs_volume_close(w->volume), 0);
 	w->volume = NULL;
+	check_closed(w);
 	open_volume(w);
 }
 
 void world_close(struct world *w)
 {
 	assert_int_equal(linkfs_volume_close(w->volume), 0);
+	check_closed(w);
 	free(w->volume_path);
 	lk_test_rmdir(w->dir);
 }

@@ -15,11 +15,13 @@ struct world {
 	char *volume_path;
 	struct linkfs_volume *volume;
 	uint64_t limit_bytes;
+	bool damaged; /* on purpose: a check finds problems when it is closed, not none */
 };
 
 void world_open(struct world *w, uint64_t limit_bytes);
 /* In a directory that is there, for tests that bring their own host. */
 void world_open_in(struct world *w, const char *dir, uint64_t limit_bytes);
+/* Both check the closed volume, with all its data (F2). */
 void world_reopen(struct world *w);
 void world_close(struct world *w);
 

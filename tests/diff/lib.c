@@ -53,6 +53,26 @@ static void open_volume(struct lib *state)
 		lk_die("hold the root: %s", linkfs_strerror(result));
 }
 
+static int check_finding(void *arg, const struct linkfs_finding *finding)
+{
+	(void)arg;
+	fprintf(stderr, "check: %s: %s\n", finding->problem->id, finding->text);
+	return 0;
+}
+
+/* What was closed, or killed after a sync, is whole (F2). */
+static void check_volume(const char *dir)
+{
+	struct linkfs_message why = {""};
+	struct linkfs_check_summary sum;
+	struct linkfs_check_options options = {.flags = LINKFS_CHECK_DATA, .finding = check_finding};
+	int result = linkfs_check(dir, &options, &sum, &why);
+	if (result)
+		lk_die("check %s: %s: %s", dir, linkfs_strerror(result), why.text);
+	if (sum.problems)
+		lk_die("check %s: %llu problems", dir, (unsigned long long)sum.problems);
+}
+
 static void *lib_start(const struct side *side)
 {
 	struct lib *state = calloc(1, sizeof(*state));
@@ -72,6 +92,8 @@ static void *lib_start(const struct side *side)
 		if (result)
 			lk_die("create %s: %s: %s", side->dir, linkfs_strerror(result), why.text);
 	}
+	if (!side->fresh)
+		check_volume(side->dir);
 	open_volume(state);
 	return state;
 }
@@ -100,6 +122,7 @@ static void lib_stop(void *arg)
 		int result = linkfs_volume_close(state->volume);
 		if (result)
 			lk_die("close: %s", linkfs_strerror(result));
+		check_volume(state->side->dir);
 	}
 	free(state);
 }

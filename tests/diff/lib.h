@@ -7,6 +7,7 @@
 #include "diff.h"
 
 #include <linkfs.h>
+#include <linkfs_check.h>
 
 #define PATH_ROOM 8192
 

@@ -108,6 +108,22 @@ static int fault_usage(struct lk_db *db, struct lk_db_usage *out)
 	return r ? r : fault_of(db)->inner->ops->usage(fault_of(db)->inner, out);
 }
 
+/* Repair's own calls are not failed here: their writes are. */
+static int fault_verify(struct lk_db *db, lk_db_finding_fn *fn, void *arg)
+{
+	return fault_of(db)->inner->ops->verify(fault_of(db)->inner, fn, arg);
+}
+
+static int fault_rebuild(struct lk_db *db, const struct lk_table *table)
+{
+	return fault_of(db)->inner->ops->rebuild(fault_of(db)->inner, table);
+}
+
+static int fault_copy(struct lk_db *db, const char *path)
+{
+	return fault_of(db)->inner->ops->copy(fault_of(db)->inner, path);
+}
+
 static const struct lk_db_ops ops = {
 	.close = fault_close,
 	.get = fault_get,
@@ -124,6 +140,9 @@ static const struct lk_db_ops ops = {
 	.reserve = fault_reserve,
 	.checkpoint = fault_checkpoint,
 	.usage = fault_usage,
+	.verify = fault_verify,
+	.rebuild = fault_rebuild,
+	.copy = fault_copy,
 };
 
 int lk_db_fault_open(struct lk_db *inner, struct lk_db **out)
