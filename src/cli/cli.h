@@ -22,6 +22,9 @@
 #define CLI_EXIT_OK 0
 #define CLI_EXIT_SOME 1
 #define CLI_EXIT_USAGE 2
+/* Those of fsck(8), for commands with CLI_FSCK_EXITS. */
+#define CLI_EXIT_FSCK_FAILED 8
+#define CLI_EXIT_FSCK_USAGE 16
 
 /* ---- operands ---------------------------------------------------------------------------------------------- */
 
@@ -87,17 +90,18 @@ struct cli_args {
 
 struct cli;
 
-#define CLI_LOCAL 1u     /* always runs in the caller's process */
-#define CLI_HIDDEN 2u    /* not in lists */
-#define CLI_READS 8u     /* changes nothing and asks for no free space: a volume that nobody owns is opened read-only */
-#define CLI_DASH_MODE 4u /* "-x" may be a mode, not options */
+#define CLI_LOCAL 1u  /* always runs in the caller's process */
+#define CLI_HIDDEN 2u /* not in lists */
+#define CLI_READS 8u  /* changes nothing and asks for no free space: a volume that nobody owns is opened read-only */
+#define CLI_FSCK_EXITS 16u /* a failure is 8 and wrong usage 16, as with fsck(8); exits tells all */
+#define CLI_DASH_MODE 4u   /* "-x" may be a mode, not options */
 
 struct cli_command {
 	const char *name;
 	const char *summary;      /* one line, without a full stop */
 	const char *const *usage; /* what follows the name, one string per form, NULL at the end */
 	const struct cli_option *options;
-	const char *exits; /* statuses other than the common ones, or NULL */
+	const char *exits; /* statuses other than the common ones, or NULL; with CLI_FSCK_EXITS all of them */
 	int (*run)(struct cli *cli, const struct cli_args *args);
 	/* How many leading operands are text (a mode, an owner, symlink texts); NULL for none. */
 	size_t (*texts)(const struct cli_args *args);
@@ -137,7 +141,7 @@ struct cli {
 /* Says that something failed and remembers it for the exit status: "linkfs: COMMAND: WHAT: text". */
 void cli_fail(struct cli *cli, const char *what, int error);
 void cli_failf(struct cli *cli, const char *what, const char *format, ...) CLI_PRINTF(3, 4);
-/* Wrong usage: says so, points to --help, returns CLI_EXIT_USAGE. */
+/* Wrong usage: says so, points to --help, returns CLI_EXIT_USAGE (or CLI_EXIT_FSCK_USAGE). */
 int cli_usage(struct cli *cli, const char *format, ...) CLI_PRINTF(2, 3);
 /* A note on the error stream that is no failure. */
 void cli_note(struct cli *cli, const char *format, ...) CLI_PRINTF(2, 3);

@@ -80,13 +80,20 @@ static void message(struct cli *cli, const char *what)
 	}
 }
 
+static void note_failure(struct cli *cli)
+{
+	bool fsck = cli->command && (cli->command->flags & CLI_FSCK_EXITS);
+	int status = fsck ? CLI_EXIT_FSCK_FAILED : CLI_EXIT_SOME;
+	if (cli->status < status)
+		cli->status = status;
+}
+
 void cli_fail(struct cli *cli, const char *what, int error)
 {
 	message(cli, what);
 	fprintf(cli->err, "%s\n", linkfs_strerror(error));
 	fflush(cli->err);
-	if (cli->status < CLI_EXIT_SOME)
-		cli->status = CLI_EXIT_SOME;
+	note_failure(cli);
 }
 
 void cli_failf(struct cli *cli, const char *what, const char *format, ...)
@@ -98,8 +105,7 @@ void cli_failf(struct cli *cli, const char *what, const char *format, ...)
 	va_end(ap);
 	fputc('\n', cli->err);
 	fflush(cli->err);
-	if (cli->status < CLI_EXIT_SOME)
-		cli->status = CLI_EXIT_SOME;
+	note_failure(cli);
 }
 
 int cli_usage(struct cli *cli, const char *format, ...)
@@ -114,8 +120,9 @@ int cli_usage(struct cli *cli, const char *format, ...)
 	else
 		fprintf(cli->err, "\nTry 'linkfs --help' for the list of commands.\n");
 	fflush(cli->err);
-	cli->status = CLI_EXIT_USAGE;
-	return CLI_EXIT_USAGE;
+	bool fsck = cli->command && (cli->command->flags & CLI_FSCK_EXITS);
+	cli->status = fsck ? CLI_EXIT_FSCK_USAGE : CLI_EXIT_USAGE;
+	return cli->status;
 }
 
 void cli_note(struct cli *cli, const char *format, ...)

@@ -82,8 +82,11 @@ void cli_help_command(FILE *out, const struct cli_command *command)
 		if (!(o->flags & CLI_OPT_HIDDEN))
 			help_option(out, o);
 	}
-	fprintf(out, "\nExit status: 0 when all went well, 1 when something failed, 2 for wrong usage.%s%s\n",
-		command->exits ? " " : "", command->exits ? command->exits : "");
+	if (command->flags & CLI_FSCK_EXITS)
+		fprintf(out, "\nExit status: %s\n", command->exits);
+	else
+		fprintf(out, "\nExit status: 0 when all went well, 1 when something failed, 2 for wrong usage.%s%s\n",
+			command->exits ? " " : "", command->exits ? command->exits : "");
 }
 
 static void dump_options(struct cli_json *json, const struct cli_command *command)
@@ -120,6 +123,7 @@ static int run_table(struct cli *cli, const struct cli_args *args)
 		cli_json_string(&json, "summary", (*c)->summary);
 		cli_json_string(&json, "takes", takes[(*c)->takes]);
 		cli_json_string(&json, "exits", (*c)->exits ? (*c)->exits : "");
+		cli_json_bool(&json, "all_exits", ((*c)->flags & CLI_FSCK_EXITS) != 0);
 		cli_json_open(&json, "usage", '[');
 		for (const char *const *form = (*c)->usage; *form; form++)
 			cli_json_string(&json, NULL, *form);
