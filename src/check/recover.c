@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define SPARE_BLOCKS 1024u /* what a write may take besides what it keeps */
+
 static int pages_progress(void *arg, uint64_t done, uint64_t total)
 {
 	struct lk_recovery *r = arg;
@@ -67,7 +69,15 @@ void lk_recovery_new_volume(const struct lk_recovery *r, struct linkfs_create_op
 	if (r->rows.super_rank < LK_RANK_LOST)
 		return;
 	out->label = r->rows.label[0] ? r->rows.label : NULL;
-	out->limit_bytes = (uint64_t)r->rows.limit_blocks * LK_BLOCK_SIZE;
+	if (r->rows.limit_blocks == 0)
+		return;
+	/* What files shared is copied for each, and must have room. */
+	const struct lk_extent_row *e = r->rows.extents.p;
+	uint64_t blocks = SPARE_BLOCKS;
+	for (size_t i = 0; i < r->rows.extents.len; i++)
+		blocks += e[i].codec == LK_CODEC_RAW ? e[i].count : 0;
+	blocks = LK_MAX(blocks, (uint64_t)r->rows.limit_blocks);
+	out->limit_bytes = LK_MIN(blocks, (uint64_t)LK_DISK_BLOCK_MAX) * LK_BLOCK_SIZE;
 }
 
 int lk_recovery_build(struct lk_recovery *r, const char *new_dir, struct linkfs_recover_result *out,

@@ -94,6 +94,31 @@ static void label_and_limit_come_along(void **state)
 	lk_test_rmdir(dir);
 }
 
+/* Content that two files share is copied for each: a limit that it fitted below is raised. */
+static void shared_content_has_room(void **state)
+{
+	(void)state;
+	static uint8_t content[24u << 20];
+	char *dir = lk_test_mkdir(), *path = join(dir, "v");
+	struct linkfs_create_options create = {.limit_bytes = 32u << 20};
+	struct linkfs_make how = {.mode = S_IFREG | 0644};
+	struct linkfs_volume *v;
+	struct linkfs_stat a, b;
+	uint64_t done = 0;
+	memset(content, 0x42, sizeof(content));
+	assert_int_equal(linkfs_volume_create(path, &create, NULL), 0);
+	assert_int_equal(linkfs_volume_open(path, NULL, &v, NULL), 0);
+	assert_int_equal(linkfs_path_make(v, NULL, 1, "/a", &how, &a), 0);
+	assert_int_equal(linkfs_path_make(v, NULL, 1, "/b", &how, &b), 0);
+	assert_int_equal(linkfs_node_write(v, NULL, a.ino, 0, content, sizeof(content), 0, NULL, NULL), 0);
+	assert_int_equal(linkfs_node_copy_range(v, NULL, a.ino, 0, b.ino, 0, sizeof(content), &done), 0);
+	assert_int_equal(done, sizeof(content));
+	assert_int_equal(linkfs_volume_close(v), 0);
+	round_trip(dir, path);
+	free(path);
+	lk_test_rmdir(dir);
+}
+
 static void deleted_files_stay_deleted(void **state)
 {
 	(void)state;
@@ -218,9 +243,13 @@ static void names_at_lost_found_are_respected(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(everything_comes_back),      cmocka_unit_test(label_and_limit_come_along),
-		cmocka_unit_test(deleted_files_stay_deleted), cmocka_unit_test(the_volume_is_only_read),
-		cmocka_unit_test(what_must_be_refused_is),    cmocka_unit_test(names_at_lost_found_are_respected),
+		cmocka_unit_test(everything_comes_back),
+		cmocka_unit_test(label_and_limit_come_along),
+		cmocka_unit_test(shared_content_has_room),
+		cmocka_unit_test(deleted_files_stay_deleted),
+		cmocka_unit_test(the_volume_is_only_read),
+		cmocka_unit_test(what_must_be_refused_is),
+		cmocka_unit_test(names_at_lost_found_are_respected),
 	};
 	return cmocka_run_group_tests_name("recover-whole", tests, NULL, NULL);
 }

@@ -327,7 +327,7 @@ void tree_read(struct linkfs_volume *v, struct tree *t)
 			list(v, t, i);
 	}
 	qsort(t->p, t->len, sizeof(*t->p), by_path);
-	struct entry **all = calloc(t->len, sizeof(*all));
+	struct entry **all = calloc(t->len + 1, sizeof(*all));
 	assert_non_null(all);
 	for (size_t i = 0; i < t->len; i++)
 		all[i] = &t->p[i];
