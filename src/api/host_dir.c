@@ -150,6 +150,20 @@ int lk_host_sync_dir(const char *dir, bool parent)
 	return r == LINKFS_EACCES ? 0 : r;
 }
 
+/* data.000000 and so on. */
+static void remove_pieces(const char *dir)
+{
+	DIR *d = opendir(dir);
+	if (!d)
+		return;
+	for (struct dirent *e; (e = readdir(d));) {
+		const char *digits = e->d_name + 5;
+		if (strncmp(e->d_name, "data.", 5) == 0 && strlen(digits) == 6 && strspn(digits, "0123456789") == 6)
+			(void)unlinkat(dirfd(d), e->d_name, 0);
+	}
+	(void)closedir(d);
+}
+
 void lk_host_remove_volume(const char *dir, bool made)
 {
 	static const char *const names[] = {"meta.db-wal", "meta.db-shm", "meta.db-journal", "meta.db", "lock"};
@@ -158,6 +172,7 @@ void lk_host_remove_volume(const char *dir, bool made)
 		if (join(path, sizeof(path), dir, names[i]) == 0)
 			(void)unlink(path);
 	}
+	remove_pieces(dir);
 	if (made)
 		(void)rmdir(dir);
 }

@@ -14,7 +14,7 @@ int lk_host_volume_dir(const char *path, char **dir_out, struct linkfs_message *
 int lk_host_claim_dir(const char *path, char **dir_out, bool *made_out, struct linkfs_message *why);
 /* Makes dir's entries durable, and with parent dir's own entry. */
 int lk_host_sync_dir(const char *dir, bool parent);
-/* Removes the files of a volume that failed to become one, and with made dir itself. */
+/* Removes the files of a volume that failed to become one, data pieces too, and with made dir itself. */
 void lk_host_remove_volume(const char *dir, bool made);
 /* Bytes that the host has given to the data pieces in the directory, and the size of the database with its WAL. */
 int lk_host_usage(int dir_fd, uint64_t *data_out, uint64_t *meta_out);

@@ -22,6 +22,9 @@
 #define CLI_EXIT_OK 0
 #define CLI_EXIT_SOME 1
 #define CLI_EXIT_USAGE 2
+/* Those of fsck(8), for commands that look after volumes (usage_status, fail_status). */
+#define CLI_EXIT_FSCK_FAILED 8
+#define CLI_EXIT_FSCK_USAGE 16
 
 /* ---- operands ---------------------------------------------------------------------------------------------- */
 
@@ -139,7 +142,7 @@ struct cli {
 /* Says that something failed and remembers it for the exit status: "linkfs: COMMAND: WHAT: text". */
 void cli_fail(struct cli *cli, const char *what, int error);
 void cli_failf(struct cli *cli, const char *what, const char *format, ...) CLI_PRINTF(3, 4);
-/* Wrong usage: says so, points to --help, returns CLI_EXIT_USAGE. */
+/* Wrong usage: says so, points to --help, returns CLI_EXIT_USAGE (or the command's own). */
 int cli_usage(struct cli *cli, const char *format, ...) CLI_PRINTF(2, 3);
 /* A note on the error stream that is no failure. */
 void cli_note(struct cli *cli, const char *format, ...) CLI_PRINTF(2, 3);

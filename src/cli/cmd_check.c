@@ -10,8 +10,6 @@
 /* e2fsck(8)'s. */
 #define EXIT_CORRECTED 1
 #define EXIT_UNCORRECTED 4
-#define EXIT_OPERATION 8
-#define EXIT_USAGE 16
 
 enum { OPT_REPAIR = 'p', OPT_DATA = 'd', OPT_JSON = 256, OPT_DROP_DATA, OPT_BACKUP, OPT_NO_BACKUP, OPT_PROBLEMS };
 
@@ -165,7 +163,7 @@ static void one(struct checking *k, const struct cli_path *path, struct linkfs_c
 		summary_text(k, sum);
 	if (k->json)
 		cli_json_close(k->json, '}');
-	int status = error ? EXIT_OPERATION : sum->left ? EXIT_UNCORRECTED : sum->problems ? EXIT_CORRECTED : 0;
+	int status = error ? CLI_EXIT_FSCK_FAILED : sum->left ? EXIT_UNCORRECTED : sum->problems ? EXIT_CORRECTED : 0;
 	if (status > cli->status)
 		cli->status = status;
 }
@@ -278,6 +276,6 @@ const struct cli_command cli_cmd_check = {
 	.run = run,
 	.default_operand = ".",
 	.takes = CLI_TAKES_VOLUME,
-	.usage_status = EXIT_USAGE,
-	.fail_status = EXIT_OPERATION,
+	.usage_status = CLI_EXIT_FSCK_USAGE,
+	.fail_status = CLI_EXIT_FSCK_FAILED,
 };

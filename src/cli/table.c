@@ -13,6 +13,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_cmd_sync,
 	&cli_cmd_df,
 	&cli_cmd_check,
+	&cli_cmd_recover,
 	&cli_cmd_import,
 	&cli_cmd_export,
 	&cli_cmd_ls,

@@ -70,9 +70,9 @@ static void put_word(uint8_t *p, uint8_t order, uint32_t v)
 		p[i] = (uint8_t)(v >> (order == 2 ? 24 - 8 * i : 8 * i));
 }
 
-static bool sum_holds(const uint8_t *page, uint32_t number)
+bool lk_page_sound(const void *page, uint32_t number)
 {
-	return lk_get_u64(page + LK_PAGE_SUMMED) == lk_page_sum(page, number);
+	return lk_get_u64((const uint8_t *)page + LK_PAGE_SUMMED) == lk_page_sum(page, number);
 }
 
 /* ---- the main database ------------------------------------------------------------------------------------------- */
@@ -90,7 +90,7 @@ static int db_read(sqlite3_file *file, void *buf, int amount, sqlite3_int64 offs
 		return code;
 	if (code)
 		return code == SQLITE_IOERR_SHORT_READ ? LK_SQLITE_BAD_SUM : fail_read(code);
-	return sum_holds(buf, (uint32_t)(offset / LK_PAGE_SIZE) + 1) ? SQLITE_OK : LK_SQLITE_BAD_SUM;
+	return lk_page_sound(buf, (uint32_t)(offset / LK_PAGE_SIZE) + 1) ? SQLITE_OK : LK_SQLITE_BAD_SUM;
 }
 
 static int db_write(sqlite3_file *file, const void *buf, int amount, sqlite3_int64 offset)
@@ -156,7 +156,7 @@ static int wal_read(sqlite3_file *file, void *buf, int amount, sqlite3_int64 off
 	if (code)
 		return code == SQLITE_IOERR_SHORT_READ ? LK_SQLITE_BAD_SUM : fail_read(code);
 	const uint8_t *page = frame + LK_FRAME_HEADER;
-	if (!sum_holds(page, get_be(frame)))
+	if (!lk_page_sound(page, get_be(frame)))
 		return LK_SQLITE_BAD_SUM;
 	memcpy(buf, page, LK_PAGE_SIZE);
 	return SQLITE_OK;

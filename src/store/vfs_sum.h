@@ -10,17 +10,11 @@
 #ifndef LK_VFS_SUM_H
 #define LK_VFS_SUM_H
 
-#include "schema.h"
+#include "page.h"
 
 #include <sqlite3.h>
 
-#define LK_PAGE_SIZE 4096
-#define LK_PAGE_RESERVED 16
-#define LK_PAGE_SUMMED (LK_PAGE_SIZE - LK_PAGE_RESERVED)
-#define LK_WAL_HEADER 32
-#define LK_FRAME_HEADER 24
 #define LK_SHM_REGION 32768 /* bytes in which SQLite maps the WAL index */
-#define LK_FRAME_SIZE (LK_FRAME_HEADER + LK_PAGE_SIZE)
 
 /* Codes of xRead. They are kinds of SQLITE_CORRUPT on purpose: after an IOERR SQLite would take the whole transaction
  * back, though a failed read leaves the pager as it was (no page is spilled before COMMIT). */
@@ -52,7 +46,5 @@ int lk_sum_file_open(sqlite3_vfs *base, const char *name, sqlite3_file *file, in
 int lk_space_allocate(struct lk_space *space, int fd, uint64_t from, uint64_t to);
 /* After the connections are closed: closing any descriptor of meta.db or its WAL index drops SQLite's locks on it. */
 void lk_space_close(struct lk_space *space);
-
-uint64_t lk_page_sum(const void *page, uint32_t number);
 
 #endif

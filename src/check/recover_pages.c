@@ -1,0 +1,125 @@
+/*
+ * recover_pages.c - the pages of a damaged meta.db: each as the log or the file has it, and whether its checksum holds.
+ * Layer: check. Opened for reading only, and never by SQLite.
+ */
+#include "recover_read.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int open_file(const char *dir, const char *name, int *fd_out, uint64_t *size_out)
+{
+	struct stat st;
+	char *path = NULL;
+	if (asprintf(&path, "%s/%s", dir, name) < 0)
+		return LINKFS_ENOMEM;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), e = errno;
+	free(path);
+	if (fd < 0)
+		return linkfs_from_errno(e);
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		(void)close(fd);
+		return LINKFS_ENOTVOLUME;
+	}
+	*fd_out = fd;
+	*size_out = (uint64_t)st.st_size;
+	return 0;
+}
+
+static bool is_zero(const uint8_t *page)
+{
+	return page[0] == 0 && memcmp(page, page + 1, LK_PAGE_SIZE - 1) == 0;
+}
+
+/* A host that cannot read a page gives none of it: the rest of the volume is still there. */
+static void read_page(int fd, uint64_t offset, uint8_t *page)
+{
+	size_t done = 0;
+	if (lk_pread_some(fd, page, LK_PAGE_SIZE, offset, &done))
+		done = 0;
+	memset(page + done, 0, LK_PAGE_SIZE - done);
+}
+
+static const struct lk_image *find_log(const struct lk_pages *p, uint32_t number)
+{
+	uint32_t low = 0, high = p->log_count;
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+		if (p->log[middle].page == number)
+			return &p->log[middle];
+		if (p->log[middle].page < number)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+bool lk_pages_read(struct lk_pages *p, uint32_t number, uint8_t page[LK_PAGE_SIZE])
+{
+	if (number == 0 || number > p->count) {
+		memset(page, 0, LK_PAGE_SIZE);
+		return false;
+	}
+	const struct lk_image *image = find_log(p, number);
+	if (image)
+		read_page(p->wal_fd, image->offset, page);
+	else
+		read_page(p->db_fd, (uint64_t)(number - 1) * LK_PAGE_SIZE, page);
+	uint8_t *mark = &p->marks[number];
+	if (!(*mark & LK_MARK_LOOKED)) {
+		*mark |= LK_MARK_LOOKED;
+		if (lk_page_sound(page, number))
+			*mark |= LK_MARK_SOUND;
+		else if (is_zero(page))
+			*mark |= LK_MARK_ZERO;
+	}
+	return *mark & LK_MARK_SOUND;
+}
+
+bool lk_pages_read_image(struct lk_pages *p, const struct lk_image *image, uint8_t page[LK_PAGE_SIZE])
+{
+	read_page(image->wal ? p->wal_fd : p->db_fd, image->offset, page);
+	return lk_page_sound(page, image->page);
+}
+
+int lk_pages_open(const char *dir, struct lk_pages *p, struct linkfs_message *why)
+{
+	uint64_t size = 0, wal_size = 0;
+	*p = (struct lk_pages){.db_fd = -1, .wal_fd = -1};
+	int r = open_file(dir, "meta.db", &p->db_fd, &size);
+	if (r)
+		return lk_fail(why, r, "cannot read %s/meta.db: %s", dir, linkfs_strerror(r));
+	r = open_file(dir, "meta.db-wal", &p->wal_fd, &wal_size);
+	if (r && r != LINKFS_ENOENT)
+		return lk_fail(why, r, "cannot read %s/meta.db-wal: %s", dir, linkfs_strerror(r));
+	uint64_t pages = (size + LK_PAGE_SIZE - 1) / LK_PAGE_SIZE;
+	if (pages > UINT32_MAX / 2)
+		return lk_fail(why, LINKFS_EFBIG, "%s/meta.db is too large", dir);
+	p->db_count = (uint32_t)pages;
+	r = lk_wal_read(p);
+	if (r == 0) {
+		p->count = LK_MAX(p->db_count, p->log_count ? p->log[p->log_count - 1].page : 0);
+		p->marks = calloc((size_t)p->count + 1, 1);
+		if (!p->marks)
+			r = LINKFS_ENOMEM;
+	}
+	return r ? lk_fail(why, r, "cannot read the log of %s: %s", dir, linkfs_strerror(r)) : 0;
+}
+
+void lk_pages_close(struct lk_pages *p)
+{
+	if (p->db_fd >= 0)
+		(void)close(p->db_fd);
+	if (p->wal_fd >= 0)
+		(void)close(p->wal_fd);
+	free(p->log);
+	free(p->stale);
+	free(p->marks);
+	*p = (struct lk_pages){.db_fd = -1, .wal_fd = -1};
+}

@@ -1,0 +1,155 @@
+/*
+ * test_fault.c - a recovery whose n-th allocation or n-th write of data fails: it says so, leaves no new volume and leaks nothing (the
+ * sanitizer judges that); when n is past the last one it is whole. Wrapped by the linker, so only the library's own calls count.
+ */
+#include "damage.h"
+
+#include <data.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static atomic_long left = -1; /* calls until the one that fails; negative: none does */
+static atomic_bool struck, in_data;
+
+static bool strikes(bool data)
+{
+	if (data != atomic_load(&in_data) || atomic_load(&left) < 0)
+		return false;
+	if (atomic_fetch_sub(&left, 1) != 0)
+		return false;
+	atomic_store(&struck, true);
+	return true;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *p, size_t size);
+int __real_lk_data_write(struct lk_data *d, uint64_t block, uint32_t count, const void *buf);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+int __wrap_lk_data_write(struct lk_data *d, uint64_t block, uint32_t count, const void *buf);
+
+void *__wrap_malloc(size_t size)
+{
+	return strikes(false) ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return strikes(false) ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	return strikes(false) ? NULL : __real_realloc(p, size);
+}
+
+int __wrap_lk_data_write(struct lk_data *d, uint64_t block, uint32_t count, const void *buf)
+{
+	return strikes(true) ? LINKFS_EIO : __real_lk_data_write(d, block, count, buf);
+}
+
+struct world {
+	char *dir, *path, *to;
+};
+
+static int quiet(const struct world *w, bool list, struct linkfs_recover_result *out)
+{
+	struct linkfs_recover_options options = {.flags = list ? LINKFS_RECOVER_LIST : 0};
+	return linkfs_recover(w->path, list ? NULL : w->to, &options, out, NULL);
+}
+
+/* Fails the calls from first on, by steps, until none is left to fail. Returns how many points were tried. */
+static unsigned each_point(const struct world *w, bool list, bool data, long first, long step)
+{
+	unsigned points = 0;
+	struct stat st;
+	for (long n = first;; n += step, points++) {
+		struct linkfs_recover_result result = {0};
+		atomic_store(&struck, false);
+		atomic_store(&in_data, data);
+		atomic_store(&left, n);
+		int r = quiet(w, list, &result);
+		atomic_store(&left, -1);
+		bool hit = atomic_load(&struck);
+		bool there = stat(w->to, &st) == 0;
+		if (r && (!hit || there))
+			fail_msg("point %ld: %s, struck %d, new volume %d", n, linkfs_error_name(r), hit, there);
+		if (r && r != LINKFS_ENOMEM && r != LINKFS_EIO && r != LINKFS_EPOISONED && r != LINKFS_ECORRUPT)
+			fail_msg("point %ld: %s", n, linkfs_error_name(r));
+		if (r == 0 && !list) {
+			assert_true(there);
+			lk_test_rmdir(strdup(w->to));
+		}
+		if (!hit) {
+			assert_int_equal(r, 0);
+			return points;
+		}
+	}
+}
+
+static void make(struct world *w, bool damage)
+{
+	*w = (struct world){.dir = lk_test_mkdir()};
+	w->path = volume_make(w->dir, "v", 30, 1);
+	if (asprintf(&w->to, "%s/new", w->dir) < 0)
+		fail_msg("out of memory");
+	if (!damage)
+		return;
+	uint32_t count;
+	struct page_info *pages = map_pages(w->path, &count);
+	struct lk_test_random random = {1};
+	struct file_image db, none = {0};
+	image_read(w->path, "meta.db", &db);
+	for (uint32_t page = 1; page <= count; page++) {
+		if (page == 1 || pages[page].type == 2 || pages[page].type == 5 || lk_test_below(&random, 4) == 0)
+			db.p[(size_t)(page - 1) * PAGE + lk_test_below(&random, PAGE)] ^= 4;
+	}
+	image_write(w->path, "meta.db", &db);
+	image_write(w->path, "meta.db-wal", &none);
+	image_done(&db);
+	free(pages);
+}
+
+static void done(struct world *w)
+{
+	free(w->path);
+	free(w->to);
+	lk_test_rmdir(w->dir);
+}
+
+static void memory(void **state)
+{
+	(void)state;
+	const char *text = getenv("LINKFS_LONG");
+	bool is_long = text && strcmp(text, "1") == 0;
+	struct world w;
+	make(&w, true);
+	unsigned list = each_point(&w, true, false, 0, 1), build = each_point(&w, false, false, 3, is_long ? 1 : 37);
+	printf("# allocations that failed: %u while reading, %u while making\n", list, build);
+	assert_true(list > 50 && build > 10);
+	done(&w);
+}
+
+static void data(void **state)
+{
+	(void)state;
+	struct world w;
+	make(&w, false);
+	unsigned points = each_point(&w, false, true, 0, 1);
+	printf("# writes of data that failed: %u\n", points);
+	assert_true(points > 10);
+	done(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(memory), cmocka_unit_test(data)};
+	return cmocka_run_group_tests_name("recover-fault", tests, NULL, NULL);
+}
