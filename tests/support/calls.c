@@ -47,6 +47,7 @@ static struct {
 	bool gone;
 } files[FILES_MAX];
 static uint32_t file_count;
+static int fd_end; /* above every descriptor watched */
 
 static void *next(const char *name)
 {
@@ -211,7 +212,10 @@ static int64_t on_fd(int fd, struct call *call, make_fn *make)
 	call->name = fds[fd].name;
 	int error = ask(call);
 	int64_t result = -1;
-	if (!error) {
+	if (error == CALLS_PRETEND) {
+		result = call->kind == CALL_READ || call->kind == CALL_WRITE ? (int64_t)call->len : 0;
+		error = 0;
+	} else if (!error) {
 		errno = 0;
 		result = make(fd, call);
 		error = errno;
@@ -413,6 +417,7 @@ static int open_watched(int at, const char *path, int flags, mode_t mode, const 
 	if (fd >= 0) {
 		call.file = fds[fd].file = file_number(fd, call.made);
 		(void)strcpy(fds[fd].name, name);
+		fd_end = fd >= fd_end ? fd + 1 : fd_end;
 	}
 	return (int)tell(&call, fd, error);
 }
@@ -486,7 +491,7 @@ static int64_t on_names(struct call *call, int at, const char *path, int to_at, 
 			result = real_unlinkat()(at, path, flags);
 		error = errno;
 	}
-	for (int i = 0; i < FDS_MAX && result == 0 && call->kind == CALL_RENAME && call->to; i++) {
+	for (int i = 0; i < fd_end && result == 0 && call->kind == CALL_RENAME && call->to; i++) {
 		if (fds[i].file && fds[i].file == call->file)
 			(void)strcpy(fds[i].name, call->to);
 	}
@@ -587,6 +592,14 @@ void *mmap64(void *at, size_t len, int prot, int flags, int fd, __off64_t offset
 
 /* ---- the watch -------------------------------------------------------------------------------------------------------------- */
 
+static void forget_all(void)
+{
+	for (int i = 0; i < fd_end; i++)
+		fds[i].file = 0;
+	fd_end = 0;
+	file_count = 0;
+}
+
 void calls_watch(const char *dir, const struct calls_hooks *wanted_hooks)
 {
 	char *real = realpath(dir, NULL);
@@ -595,8 +608,7 @@ void calls_watch(const char *dir, const struct calls_hooks *wanted_hooks)
 	watched_len = n < 0 ? 0 : (size_t)n;
 	while (watched_len > 1 && watched[watched_len - 1] == '/')
 		watched[--watched_len] = 0;
-	memset(fds, 0, sizeof(fds));
-	file_count = 0;
+	forget_all();
 	hooks = wanted_hooks;
 	leave();
 	free(real);
@@ -607,7 +619,7 @@ void calls_unwatch(void)
 {
 	atomic_store_explicit(&watching, false, memory_order_release);
 	enter();
-	memset(fds, 0, sizeof(fds));
+	forget_all();
 	hooks = NULL;
 	leave();
 }
