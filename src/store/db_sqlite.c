@@ -292,6 +292,8 @@ static bool lacks_shared_memory(sqlite3 *handle)
 static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *why)
 {
 	int r = db->read_only ? 0 : lk_sqlite_make_files(db, flags & LK_DB_CREATE);
+	if (!r && !(flags & LK_DB_CREATE))
+		r = lk_sqlite_scan_wal(db, why);
 	if (!r)
 		r = connect_and_check(db, flags, why);
 	if (r && lacks_shared_memory(db->handle)) {
