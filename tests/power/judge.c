@@ -161,6 +161,19 @@ static void use(const char *dir, struct linkfs_volume **volume, const struct his
 		compare(*volume, h, v->state, v->state, v);
 }
 
+static void read_first(const char *dir, const struct history *h, size_t first, size_t last, struct verdict *v)
+{
+	struct linkfs_volume *volume = NULL;
+	struct linkfs_message why = {""};
+	struct linkfs_open_options options = {.flags = LINKFS_OPEN_READONLY};
+	int r = linkfs_volume_open(dir, &options, &volume, &why);
+	if (r)
+		say(v, "# does not open for reading: %s: %s\n", linkfs_error_name(r), why.text);
+	else
+		compare(volume, h, first, last, v);
+	(void)linkfs_volume_close(volume);
+}
+
 void judge(const struct image *image, const char *dir, const struct history *h, size_t first, size_t last,
 	   unsigned flags, struct recording *recovery, struct verdict *v)
 {
@@ -174,10 +187,15 @@ void judge(const struct image *image, const char *dir, const struct history *h, 
 		record_begin(recovery, dir);
 	else
 		quiet_begin(dir);
-	int r = linkfs_volume_open(dir, NULL, &volume, &why);
+	if (flags & JUDGE_READ && !recovery) {
+		read_first(dir, h, first, last, v);
+		first = v->good ? v->state : first;
+		last = v->good ? v->state : last;
+	}
+	int r = v->good ? linkfs_volume_open(dir, NULL, &volume, &why) : 0;
 	if (r)
 		say(v, "# does not open: %s: %s\n", linkfs_error_name(r), why.text);
-	else
+	else if (volume)
 		compare(volume, h, first, last, v);
 	if (v->good && flags & JUDGE_RECORDS) {
 		struct world w = {.volume = volume};

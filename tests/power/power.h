@@ -118,6 +118,7 @@ struct script {
 	size_t count, cap;
 	bool committer; /* another thread commits all the while */
 	bool tight;     /* on the small volume */
+	bool bare;      /* on a new one, without the tree */
 	uint64_t next_serial;
 };
 void script_add(struct script *s, const struct op *op);
@@ -220,6 +221,7 @@ struct verdict {
 };
 #define JUDGE_RECORDS 1u /* compare the records with each other */
 #define JUDGE_USE 2u     /* write, sync, close, open and compare again */
+#define JUDGE_READ 4u    /* read it first, without writing: that shows a state too, and the same one as later */
 /* Makes the image in dir, opens it, and compares it with the trees from first to last. recovery: records it, may be NULL. */
 void judge(const struct image *image, const char *dir, const struct history *h, size_t first, size_t last,
 	   unsigned flags, struct recording *recovery, struct verdict *out);

@@ -39,10 +39,17 @@ static void must(int r, const char *what, const struct op *op)
 	fail_msg("%s: %s", what, linkfs_error_name(r));
 }
 
-static void make_base(struct run *run, bool tight)
+enum { COMMON, TIGHT, BARE };
+
+static unsigned base_of(const struct script *s)
+{
+	return s->bare ? BARE : s->tight ? TIGHT : COMMON;
+}
+
+static void make_base(struct run *run, unsigned which)
 {
 	char *path = path_in(run->top, "volume");
-	struct linkfs_create_options options = {.limit_bytes = tight ? TIGHT_BYTES : COMMON_BYTES};
+	struct linkfs_create_options options = {.limit_bytes = which == TIGHT ? TIGHT_BYTES : COMMON_BYTES};
 	struct subject s = {.path = path};
 	struct script base = {0};
 	struct image empty = {0};
@@ -51,11 +58,11 @@ static void make_base(struct run *run, bool tight)
 	quiet_begin(path);
 	must(linkfs_volume_create(path, &options, NULL), "create", NULL);
 	must(subject_open(&s, NULL), "open", NULL);
-	for (size_t i = 0; i < base.count; i++)
+	for (size_t i = 0; i < base.count && which != BARE; i++)
 		must(op_run(&s, &base.ops[i]), "the tree to start with", &base.ops[i]);
 	must(subject_close(&s), "close", NULL);
 	quiet_end();
-	image_load(&run->base[tight], path);
+	image_load(&run->base[which], path);
 	script_done(&base);
 	free(path);
 }
@@ -65,14 +72,14 @@ void run_init(struct run *run, uint64_t seed)
 	memset(run, 0, sizeof(*run));
 	run->seed = seed;
 	run->top = lk_test_mkdir();
-	make_base(run, false);
-	make_base(run, true);
+	for (unsigned i = COMMON; i <= BARE; i++)
+		make_base(run, i);
 }
 
 void run_done(struct run *run)
 {
-	image_free(&run->base[0]);
-	image_free(&run->base[1]);
+	for (unsigned i = COMMON; i <= BARE; i++)
+		image_free(&run->base[i]);
 	lk_test_rmdir(run->top);
 }
 
@@ -102,10 +109,12 @@ struct play {
 	size_t events; /* that belong to the script */
 };
 
-static struct model *model_with_base(void)
+static struct model *model_to_start(const struct script *s)
 {
 	struct model *m = model_new();
 	struct script base = {0};
+	if (s->bare)
+		return m;
 	script_base(&base);
 	for (size_t i = 0; i < base.count; i++)
 		(void)model_apply(m, &base.ops[i], false);
@@ -115,7 +124,7 @@ static struct model *model_with_base(void)
 
 static void run_ops(struct run *run, const struct script *s, struct subject *subject, struct play *p)
 {
-	struct model *m = model_with_base();
+	struct model *m = model_to_start(s);
 	history_add(&p->history, m);
 	for (size_t i = 0; i < s->count; i++) {
 		const struct op *op = &s->ops[i];
@@ -148,7 +157,7 @@ static void play_script(struct run *run, const struct script *s, struct play *p)
 	char *path = path_in(run->top, "volume");
 	struct subject subject = {.path = path};
 	struct committer c = {.seed = run->seed};
-	image_store(&run->base[s->tight], path);
+	image_store(&run->base[base_of(s)], path);
 	record_begin(&p->recording, path);
 	must(subject_open(&subject, NULL), "open", NULL);
 	c.volume = subject.volume;
@@ -229,6 +238,10 @@ void run_print(const struct run *run, const struct where *w)
 static void failed(struct run *run, const struct image *image, const struct script *s, const struct verdict *v)
 {
 	run->failed = true;
+	if (run->lie) {
+		printf("# %s not synced:\n%s", *run->lie ? run->lie : "the directory", v->why);
+		return;
+	}
 	run_print(run, &run->where);
 	for (size_t i = 0; s && i < s->count; i++) {
 		printf("#   %zu ", i + 1);
@@ -302,8 +315,10 @@ static void cut_here(struct cutting *c, struct disk *d, const struct recording *
 			continue;
 		struct verdict v;
 		unsigned flags = (lk_test_below(&random, 4) == 0 ? JUDGE_RECORDS : 0) |
-				 (lk_test_below(&random, 16) == 0 ? JUDGE_USE : 0);
-		judge(&c->image, c->dir, c->history, first, last, flags, NULL, &v);
+				 (lk_test_below(&random, 16) == 0 ? JUDGE_USE : 0) |
+				 (lk_test_below(&random, 16) == 0 ? JUDGE_READ : 0);
+		/* Nothing below may end the test: a disk that lies breaks what it likes. */
+		judge(&c->image, c->dir, c->history, first, last, run->lie ? 0 : flags, NULL, &v);
 		run->states++;
 		run->recoveries += c->recovery;
 		if (!v.good)
@@ -322,6 +337,8 @@ static void cut_all(struct cutting *c, const struct image *start, const struct r
 	struct where *w = &c->run->where;
 	for (size_t i = 0; i < events && !c->run->failed; i++) {
 		const struct event *e = &r->events[i];
+		if (e->kind == EV_SYNC && c->run->lie && strcmp(e->name, c->run->lie) == 0)
+			continue;
 		disk_play(d, r, i);
 		if (e->kind == EV_BEGIN)
 			last = (size_t)e->offset;
@@ -375,7 +392,7 @@ bool run_script(struct run *run, const struct family *family, uint64_t number, u
 	char *dir = path_in(run->top, "state");
 	struct cutting c = {.run = run, .script = &s, .history = &p.history, .dir = dir};
 	c.odds = odds(&p.recording, p.events, most);
-	cut_all(&c, &run->base[s.tight], &p.recording, p.events, 0, 0);
+	cut_all(&c, &run->base[base_of(&s)], &p.recording, p.events, 0, 0);
 	free(dir);
 	image_free(&c.image);
 	free(c.seen.keys);

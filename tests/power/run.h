@@ -26,6 +26,7 @@ struct run {
 	bool failed;
 	struct where where;       /* the state being judged, for who finds a failure elsewhere */
 	const struct where *only; /* to replay one */
+	const char *lie;          /* a disk that does not sync the file of this name: it must be found out */
 	const char *keep;         /* a directory for the image of a failed state */
 };
 
@@ -33,6 +34,8 @@ void run_init(struct run *run, uint64_t seed);
 void run_done(struct run *run);
 /* Cuts script number of family, in about most states. False when there is no such script. */
 bool run_script(struct run *run, const struct family *family, uint64_t number, uint64_t most);
+/* The making of a volume, cut everywhere, in so many draws beside all and nothing. */
+void run_create(struct run *run, unsigned draws);
 void run_print(const struct run *run, const struct where *w);
 
 #endif

@@ -272,10 +272,23 @@ static void many_rows(struct teller *t)
 	say(t, (struct op){OP_FSYNC, .a = ""});
 }
 
+/* The first bytes of a new volume make its first data piece, whose name must be as durable as they are. */
+static void the_first_file(struct teller *t)
+{
+	t->s->bare = true;
+	say(t, (struct op){OP_MKDIR, .a = "d"});
+	say(t, (struct op){OP_CREATE, .a = "d/first"});
+	say(t, (struct op){OP_WRITE, .a = "d/first", .n = 3000 + some(t, 20000)});
+	say(t, (struct op){OP_FSYNC, .a = "d/first", .x = some(t, 2)});
+	say(t, (struct op){OP_APPEND, .a = "d/first", .n = 5000});
+	say(t, (struct op){OP_RENAME, .a = "d/first", .b = "first"});
+	say(t, (struct op){.kind = OP_SYNC});
+}
+
 static void (*const stories[])(struct teller *) = {
 	replace_by_rename, replace_carelessly,  temporary_files, unlinked_while_open, down_and_up,         ranges,
 	many_names,        sizes_and_fdatasync, shared_copies,   blocks_again,        checkpoints_between, snapshots,
-	a_large_batch,     opened_and_closed,   many_rows,
+	a_large_batch,     opened_and_closed,   many_rows,       the_first_file,
 };
 
 bool story_make(struct script *s, uint64_t number, uint64_t seed)
