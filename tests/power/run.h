@@ -21,7 +21,7 @@ struct where {
 struct run {
 	uint64_t seed;
 	char *top;            /* below it: the volume scripts run on, and the states */
-	struct image base[2]; /* as created and filled: of the common size, and tight */
+	struct image base[3]; /* as created and filled, of the common size and tight; and only created */
 	uint64_t states, recoveries, scripts, operations;
 	bool failed;
 	struct where where;       /* the state being judged, for who finds a failure elsewhere */
