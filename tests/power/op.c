@@ -159,7 +159,8 @@ static int open_op(struct subject *s, const struct op *op)
 static int snapshot(struct subject *s)
 {
 	struct lk_op op;
-	struct lk_snapshot row = {.name = {"s", 1}};
+	char name[32];
+	struct lk_snapshot row = {.name = {name, (size_t)snprintf(name, sizeof(name), "s%u", s->snapshots_taken++)}};
 	int r = lk_op_begin(lk_volume_fs(s->volume), &op, LK_OP_WRITE);
 	if (r == 0)
 		r = lk_op_end(&op, lk_txn_snapshot_add(&op, &row));
