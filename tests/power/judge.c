@@ -39,7 +39,7 @@ static int pretend(void *arg, struct call *call)
 {
 	(void)arg;
 	(void)call;
-	return CALLS_PRETEND;
+	return CALL_PRETEND;
 }
 
 void quiet_begin(const char *dir)

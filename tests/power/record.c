@@ -64,7 +64,7 @@ static void add_range(struct recording *r, const struct call *call)
 static int before(void *arg, struct call *call)
 {
 	(void)arg;
-	return call->kind == CALL_SYNC ? CALLS_PRETEND : 0;
+	return call->kind == CALL_SYNC ? CALL_PRETEND : 0;
 }
 
 static void after(void *arg, const struct call *call, int64_t result, int error)

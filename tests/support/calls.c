@@ -212,7 +212,7 @@ static int64_t on_fd(int fd, struct call *call, make_fn *make)
 	call->name = fds[fd].name;
 	int error = ask(call);
 	int64_t result = -1;
-	if (error == CALLS_PRETEND) {
+	if (error == CALL_PRETEND) {
 		result = call->kind == CALL_READ || call->kind == CALL_WRITE ? (int64_t)call->len : 0;
 		error = 0;
 	} else if (!error) {
