@@ -50,7 +50,7 @@ static void family_test(void **state)
 		(void)run_script(&run, f, number, most);
 		tried++;
 	}
-	printf("# %s: %llu states of %llu scripts, %llu of them cut in recovery\n", f->name,
+	printf("# %s: %llu states of %llu scripts, %llu of them in recovery or after\n", f->name,
 	       (unsigned long long)(run.states - before), (unsigned long long)(run.scripts - scripts),
 	       (unsigned long long)(run.recoveries - recoveries));
 	fflush(stdout);
@@ -134,7 +134,8 @@ int main(int argc, char **argv)
 			tests[2 + i] = (struct CMUnitTest){families[i].name, family_test, NULL, calm,
 							   (void *)(uintptr_t)&families[i]};
 		r = _cmocka_run_group_tests("power", tests, 2 + family_count, NULL, NULL);
-		printf("# seed %llu: %llu power cuts in %llu scripts of %llu operations, %llu of them in recovery\n",
+		printf("# seed %llu: %llu power cuts in %llu scripts of %llu operations, %llu of them in recovery or "
+		       "after\n",
 		       (unsigned long long)seed, (unsigned long long)run.states, (unsigned long long)run.scripts,
 		       (unsigned long long)run.operations, (unsigned long long)run.recoveries);
 	}

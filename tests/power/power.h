@@ -136,6 +136,8 @@ extern const struct family families[];
 extern const size_t family_count;
 bool story_make(struct script *s, uint64_t number, uint64_t seed);
 
+/* Operations drawn without a model, most of which can be done; with syncs among them. */
+void script_draw(struct script *s, uint64_t seed);
 /* m after the base and what is in s so far; adds op if it can be done. */
 bool script_try(struct script *s, struct model *m, struct op op);
 

@@ -26,6 +26,8 @@ static char *path_in(const char *top, const char *name)
 	return path;
 }
 
+static const struct run *running; /* for what must() says */
+
 static void must(int r, const char *what, const struct op *op)
 {
 	if (r == 0)
@@ -36,6 +38,8 @@ static void must(int r, const char *what, const struct op *op)
 		op_print(stderr, op);
 	}
 	(void)fprintf(stderr, "\n");
+	if (running && running->where.family)
+		run_print(running, &running->where);
 	fail_msg("%s: %s", what, linkfs_error_name(r));
 }
 
@@ -71,6 +75,7 @@ void run_init(struct run *run, uint64_t seed)
 {
 	memset(run, 0, sizeof(*run));
 	run->seed = seed;
+	running = run;
 	run->top = lk_test_mkdir();
 	for (unsigned i = COMMON; i <= BARE; i++)
 		make_base(run, i);
@@ -107,6 +112,8 @@ struct play {
 	struct recording recording;
 	struct history history;
 	size_t events; /* that belong to the script */
+	/* What became of each operation. */
+	enum fate { SKIPPED, NO_ROOM, DONE } * fates;
 };
 
 static struct model *model_to_start(const struct script *s)
@@ -122,10 +129,13 @@ static struct model *model_to_start(const struct script *s)
 	return m;
 }
 
-static void run_ops(struct run *run, const struct script *s, struct subject *subject, struct play *p)
+/* From the tree of m on; frees m. */
+static void run_ops(struct run *run, const struct script *s, struct subject *subject, struct model *m, struct play *p)
 {
-	struct model *m = model_to_start(s);
 	history_add(&p->history, m);
+	p->fates = calloc(s->count + 1, sizeof(*p->fates));
+	if (!p->fates)
+		abort();
 	for (size_t i = 0; i < s->count; i++) {
 		const struct op *op = &s->ops[i];
 		if (model_apply(m, op, true)) {
@@ -133,9 +143,11 @@ static void run_ops(struct run *run, const struct script *s, struct subject *sub
 			record_mark(&p->recording, EV_BEGIN, number);
 			int r = op_run(subject, op);
 			/* A small volume may be full: then nothing was done. */
+			p->fates[i] = NO_ROOM;
 			if (r != LINKFS_ENOSPC || !s->tight) {
 				must(r, "an operation failed", op);
 				(void)model_apply(m, op, false);
+				p->fates[i] = DONE;
 			}
 			history_add(&p->history, m);
 			if (r == 0 && op_acknowledges(op))
@@ -163,7 +175,7 @@ static void play_script(struct run *run, const struct script *s, struct play *p)
 	c.volume = subject.volume;
 	if (s->committer && pthread_create(&c.thread, NULL, commit_main, &c))
 		abort();
-	run_ops(run, s, &subject, p);
+	run_ops(run, s, &subject, model_to_start(s), p);
 	if (s->committer) {
 		atomic_store(&c.stop, true);
 		(void)pthread_join(c.thread, NULL);
@@ -181,6 +193,23 @@ static void play_free(struct play *p)
 {
 	record_free(&p->recording);
 	history_free(&p->history);
+	free(p->fates);
+}
+
+/* The tree after state operations, when the machine comes back: no file is open any more. */
+static struct model *model_at(const struct script *s, const struct play *p, size_t state)
+{
+	struct model *m = model_to_start(s);
+	for (size_t i = 0; state && i < s->count; i++) {
+		if (p->fates[i] == DONE)
+			(void)model_apply(m, &s->ops[i], false);
+		state -= p->fates[i] != SKIPPED;
+	}
+	for (unsigned slot = 0; slot < OP_SLOTS; slot++) {
+		struct op close = {.kind = OP_HCLOSE, .slot = slot};
+		(void)model_apply(m, &close, false);
+	}
+	return m;
 }
 
 /* ---- cutting ---------------------------------------------------------------------------------------------------------------- */
@@ -274,6 +303,7 @@ static uint64_t odds(const struct recording *r, size_t events, uint64_t most)
 struct cutting {
 	struct run *run;
 	const struct script *script;
+	const struct play *play; /* of the script */
 	const struct history *history;
 	const char *dir;
 	struct image image, recovered;
@@ -283,6 +313,7 @@ struct cutting {
 };
 
 static void cut_recovery(struct cutting *c, const struct image *from, size_t state);
+static void cut_second_life(struct cutting *c, const struct image *from, size_t state);
 
 static bool is_only(const struct cutting *c, const struct where *w)
 {
@@ -317,14 +348,20 @@ static void cut_here(struct cutting *c, struct disk *d, const struct recording *
 		unsigned flags = (lk_test_below(&random, 4) == 0 ? JUDGE_RECORDS : 0) |
 				 (lk_test_below(&random, 16) == 0 ? JUDGE_USE : 0) |
 				 (lk_test_below(&random, 16) == 0 ? JUDGE_READ : 0);
+		bool again = lk_test_below(&random, 100) == 0, second_life = lk_test_below(&random, 2);
+		if (run->only)
+			again = run->only->recovery_event != NO_CUT;
 		/* Nothing below may end the test: a disk that lies breaks what it likes. */
 		judge(&c->image, c->dir, c->history, first, last, run->lie ? 0 : flags, NULL, &v);
 		run->states++;
 		run->recoveries += c->recovery;
 		if (!v.good)
 			failed(run, &c->image, c->script, &v);
-		else if (!c->recovery &&
-			 (run->only ? run->only->recovery_event != NO_CUT : lk_test_below(&random, 150) == 0))
+		else if (run->lie)
+			continue;
+		else if (!c->recovery && again && second_life)
+			cut_second_life(c, &c->image, v.state);
+		else if (!c->recovery && again)
 			cut_recovery(c, &c->image, v.state);
 	}
 }
@@ -355,6 +392,17 @@ static void cut_all(struct cutting *c, const struct image *start, const struct r
 	disk_free(d);
 }
 
+static void cut_again(struct cutting *c, struct cutting *inner, const struct image *start, const struct recording *r,
+		      size_t events, size_t state)
+{
+	inner->odds = odds(r, events, RECOVERY_STATES);
+	cut_all(inner, start, r, events, state, state);
+	c->run->where.recovery_event = NO_CUT;
+	c->run->where.recovery_variant = 0;
+	image_free(&inner->image);
+	free(inner->seen.keys);
+}
+
 /* Recovery writes too: it is recorded and cut, and what shows then must be what showed after it was whole. */
 static void cut_recovery(struct cutting *c, const struct image *from, size_t state)
 {
@@ -365,18 +413,37 @@ static void cut_recovery(struct cutting *c, const struct image *from, size_t sta
 	struct verdict v;
 	image_copy(&start, from);
 	judge(&start, c->dir, c->history, state, state, 0, &r, &v);
-	if (!v.good) {
+	if (!v.good)
 		failed(c->run, &start, c->script, &v);
-	} else {
-		inner.odds = odds(&r, r.count, RECOVERY_STATES);
-		cut_all(&inner, &start, &r, r.count, state, state);
-	}
-	c->run->where.recovery_event = NO_CUT;
-	c->run->where.recovery_variant = 0;
+	else
+		cut_again(c, &inner, &start, &r, r.count, state);
 	record_free(&r);
 	image_free(&start);
-	image_free(&inner.image);
-	free(inner.seen.keys);
+}
+
+/* A volume that was recovered goes on, and the power goes again. */
+static void cut_second_life(struct cutting *c, const struct image *from, size_t state)
+{
+	struct script more = {.tight = true}; /* it may be */
+	struct play p = {0};
+	struct image start = {0};
+	char *path = path_in(c->run->top, "second");
+	struct subject subject = {.path = path};
+	struct cutting inner = {.run = c->run, .script = &more, .history = &p.history, .dir = c->dir, .recovery = true};
+	script_draw(&more, seed_of(c->run, &c->run->where, false));
+	image_copy(&start, from);
+	image_store(&start, path);
+	record_begin(&p.recording, path);
+	must(subject_open(&subject, NULL), "open", NULL);
+	run_ops(c->run, &more, &subject, model_at(c->script, c->play, state), &p);
+	p.events = p.recording.count;
+	must(subject_close(&subject), "close", NULL);
+	record_end(&p.recording);
+	cut_again(c, &inner, &start, &p.recording, p.events, 0);
+	play_free(&p);
+	script_done(&more);
+	image_free(&start);
+	free(path);
 }
 
 bool run_script(struct run *run, const struct family *family, uint64_t number, uint64_t most)
@@ -390,7 +457,7 @@ bool run_script(struct run *run, const struct family *family, uint64_t number, u
 	run->where = (struct where){family, number, 0, 0, NO_CUT, 0};
 	play_script(run, &s, &p);
 	char *dir = path_in(run->top, "state");
-	struct cutting c = {.run = run, .script = &s, .history = &p.history, .dir = dir};
+	struct cutting c = {.run = run, .script = &s, .play = &p, .history = &p.history, .dir = dir};
 	c.odds = odds(&p.recording, p.events, most);
 	cut_all(&c, &run->base[base_of(&s)], &p.recording, p.events, 0, 0);
 	free(dir);

@@ -318,6 +318,19 @@ static void mix(struct script *s, uint64_t number, uint64_t seed, uint64_t limit
 	model_free(m);
 }
 
+void script_draw(struct script *s, uint64_t seed)
+{
+	struct lk_test_random random = {seed};
+	char a[OP_PATH], b[OP_PATH];
+	s->next_serial = seed << 20; /* the bytes it writes are nobody else's */
+	while (s->count < 60) {
+		struct op op = draw(&random, 100000, a, b);
+		if (!needs_room(&op))
+			script_add(s, &op);
+	}
+	script_add(s, &(struct op){.kind = OP_SYNC});
+}
+
 static bool mix_make(struct script *s, uint64_t number, uint64_t seed)
 {
 	mix(s, number, seed, 200000, 8 + (unsigned)(number % 5) * 8);
