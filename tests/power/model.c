@@ -1,7 +1,7 @@
 /*
  * model.c - the file system as it should be: a tree in memory, changed by the operations of a script.
  */
-#include "power.h"
+#include "model_impl.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -9,36 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <xxhash.h>
-
-struct xattr {
-	char name[64];
-	uint64_t sum;
-};
-
-struct node {
-	uint32_t mode, nlink, uid, gid;
-	uint8_t *data; /* content, or a symlink's text */
-	uint64_t size, sum;
-	bool summed;
-	struct xattr xattrs[8];
-	unsigned xattr_count;
-	struct entry *entries; /* sorted by name */
-	size_t entry_count;
-	unsigned opens;
-	bool temporary; /* made without a name, and never had one */
-	uint32_t number;
-};
-
-struct entry {
-	char name[256];
-	struct node *node;
-};
-
-struct model {
-	struct node *root;
-	struct node *slots[OP_SLOTS];
-	uint32_t numbers;
-};
 
 static void *must(void *p)
 {
@@ -129,13 +99,7 @@ static struct node *parent_of(struct model *m, const char *path, char name[256])
 	}
 }
 
-struct place {
-	struct node *dir;
-	char name[256];
-	struct node *node; /* NULL: no such name */
-};
-
-static bool place(struct model *m, const char *path, struct place *out)
+bool model_place(struct model *m, const char *path, struct place *out)
 {
 	if (!*path) {
 		*out = (struct place){.node = m->root};
@@ -181,7 +145,7 @@ static void drop_name(struct place *p)
 static bool make(struct model *m, const struct op *op, bool dry, uint32_t mode)
 {
 	struct place p;
-	if (!place(m, op->a, &p) || !p.dir || p.node)
+	if (!model_place(m, op->a, &p) || !p.dir || p.node)
 		return false;
 	if (!dry) {
 		struct node *n = node_new(mode);
@@ -198,7 +162,7 @@ static bool make(struct model *m, const struct op *op, bool dry, uint32_t mode)
 static bool make_symlink(struct model *m, const struct op *op, bool dry)
 {
 	struct place p;
-	if (op->kind == OP_RELINK && place(m, op->a, &p) && p.node) {
+	if (op->kind == OP_RELINK && model_place(m, op->a, &p) && p.node) {
 		if (S_ISDIR(p.node->mode))
 			return false;
 		if (!dry)
@@ -210,9 +174,9 @@ static bool make_symlink(struct model *m, const struct op *op, bool dry)
 static bool make_link(struct model *m, const struct op *op, bool dry)
 {
 	struct place p = {.node = m->slots[op->slot]}, to;
-	if (op->kind == OP_HLINK ? !p.node : !place(m, op->a, &p))
+	if (op->kind == OP_HLINK ? !p.node : !model_place(m, op->a, &p))
 		return false;
-	if (!p.node || S_ISDIR(p.node->mode) || !place(m, op->b, &to) || !to.dir || to.node)
+	if (!p.node || S_ISDIR(p.node->mode) || !model_place(m, op->b, &to) || !to.dir || to.node)
 		return false;
 	if (p.node->nlink == 0 && !p.node->temporary)
 		return false;
@@ -227,7 +191,7 @@ static bool make_link(struct model *m, const struct op *op, bool dry)
 static bool unlink_name(struct model *m, const struct op *op, bool dry)
 {
 	struct place p;
-	if (!place(m, op->a, &p) || !p.node || !p.dir || S_ISDIR(p.node->mode) != (op->kind == OP_RMDIR))
+	if (!model_place(m, op->a, &p) || !p.node || !p.dir || S_ISDIR(p.node->mode) != (op->kind == OP_RMDIR))
 		return false;
 	if (op->kind == OP_RMDIR && p.node->entry_count)
 		return false;
@@ -251,7 +215,7 @@ static bool rename_name(struct model *m, const struct op *op, bool dry)
 {
 	struct place from, to;
 	bool exchange = op->kind == OP_EXCHANGE;
-	if (!place(m, op->a, &from) || !place(m, op->b, &to) || !from.dir || !to.dir || !from.node)
+	if (!model_place(m, op->a, &from) || !model_place(m, op->b, &to) || !from.dir || !to.dir || !from.node)
 		return false;
 	if (from.node == to.node || is_below(from.node, to.dir) || (exchange && !to.node))
 		return false;
@@ -274,115 +238,12 @@ static bool rename_name(struct model *m, const struct op *op, bool dry)
 	return true;
 }
 
-/* ---- content ----------------------------------------------------------------------------------------------------------- */
-
-static void resize(struct node *n, uint64_t size)
-{
-	n->data = must(realloc(n->data, size ? size : 1));
-	if (size > n->size)
-		memset(n->data + n->size, 0, size - n->size);
-	n->size = size;
-	n->summed = false;
-}
-
-static struct node *file_of(struct model *m, const struct op *op)
-{
-	struct place p = {.node = m->slots[op->slot]};
-	bool slot = op->kind == OP_HWRITE || op->kind == OP_HTRUNCATE;
-	if (!slot && !place(m, op->a, &p))
-		return NULL;
-	return p.node && S_ISREG(p.node->mode) ? p.node : NULL;
-}
-
-static bool write_bytes(struct model *m, const struct op *op, bool dry)
-{
-	struct node *n = file_of(m, op);
-	uint64_t at = n && op->kind == OP_APPEND ? n->size : op->x;
-	if (!n || !op->n || at + op->n > OP_FILE_MAX)
-		return false;
-	if (dry)
-		return true;
-	if (at + op->n > n->size)
-		resize(n, at + op->n);
-	op_bytes(op->serial, at, n->data + at, op->n);
-	n->summed = false;
-	return true;
-}
-
-static bool shift(struct node *n, const struct op *op, bool dry)
-{
-	bool insert = op->y == LINKFS_ALLOC_INSERT;
-	if ((op->x | op->n) % 4096 || (insert ? op->x >= n->size : op->x + op->n >= n->size))
-		return false;
-	if (insert && n->size + op->n > OP_FILE_MAX)
-		return false;
-	if (dry)
-		return true;
-	uint64_t old = n->size;
-	if (insert) {
-		resize(n, old + op->n);
-		memmove(n->data + op->x + op->n, n->data + op->x, old - op->x);
-		memset(n->data + op->x, 0, op->n);
-	} else {
-		memmove(n->data + op->x, n->data + op->x + op->n, old - op->x - op->n);
-		resize(n, old - op->n);
-	}
-	return true;
-}
-
-static bool allocate(struct model *m, const struct op *op, bool dry)
-{
-	struct node *n = file_of(m, op);
-	uint64_t end = op->x + op->n;
-	if (!n || !op->n || end > OP_FILE_MAX)
-		return false;
-	if (op->y & (LINKFS_ALLOC_COLLAPSE | LINKFS_ALLOC_INSERT))
-		return shift(n, op, dry);
-	if (dry)
-		return true;
-	if (!(op->y & LINKFS_ALLOC_KEEP_SIZE) && end > n->size)
-		resize(n, end);
-	if (op->y & (LINKFS_ALLOC_PUNCH | LINKFS_ALLOC_ZERO) && op->x < n->size)
-		memset(n->data + op->x, 0, LK_MIN(end, n->size) - op->x);
-	n->summed = false;
-	return true;
-}
-
-static bool copy(struct model *m, const struct op *op, bool dry)
-{
-	struct place from, to;
-	if (!place(m, op->a, &from) || !place(m, op->b, &to) || !from.node || !to.node)
-		return false;
-	if (!S_ISREG(from.node->mode) || !S_ISREG(to.node->mode) || from.node == to.node || op->x >= from.node->size)
-		return false;
-	uint64_t n = LK_MIN(op->n, from.node->size - op->x);
-	if (!n || op->y + n > OP_FILE_MAX)
-		return false;
-	if (dry)
-		return true;
-	if (op->y + n > to.node->size)
-		resize(to.node, op->y + n);
-	memcpy(to.node->data + op->y, from.node->data + op->x, n);
-	to.node->summed = false;
-	return true;
-}
-
-static bool set_size(struct model *m, const struct op *op, bool dry)
-{
-	struct node *n = file_of(m, op);
-	if (!n || op->x > OP_FILE_MAX)
-		return false;
-	if (!dry)
-		resize(n, op->x);
-	return true;
-}
-
 /* ---- attributes and open files --------------------------------------------------------------------------------------------- */
 
 static bool change_xattr(struct model *m, const struct op *op, bool dry)
 {
 	struct place p;
-	if (!place(m, op->a, &p) || !p.node || !(S_ISREG(p.node->mode) || S_ISDIR(p.node->mode)))
+	if (!model_place(m, op->a, &p) || !p.node || !(S_ISREG(p.node->mode) || S_ISDIR(p.node->mode)))
 		return false;
 	struct node *n = p.node;
 	unsigned i = 0;
@@ -411,7 +272,7 @@ static bool change_xattr(struct model *m, const struct op *op, bool dry)
 static bool change_attributes(struct model *m, const struct op *op, bool dry)
 {
 	struct place p;
-	if (!place(m, op->a, &p) || !p.node || S_ISLNK(p.node->mode))
+	if (!model_place(m, op->a, &p) || !p.node || S_ISLNK(p.node->mode))
 		return false;
 	if (dry)
 		return true;
@@ -427,7 +288,7 @@ static bool change_attributes(struct model *m, const struct op *op, bool dry)
 static bool open_file(struct model *m, const struct op *op, bool dry)
 {
 	struct place p;
-	if (m->slots[op->slot] || !place(m, op->a, &p) || !p.node)
+	if (m->slots[op->slot] || !model_place(m, op->a, &p) || !p.node)
 		return false;
 	if (op->kind == OP_TMPFILE ? !S_ISDIR(p.node->mode) : !S_ISREG(p.node->mode))
 		return false;
@@ -482,14 +343,14 @@ bool model_apply(struct model *m, const struct op *op, bool dry)
 	case OP_WRITE_SYNC:
 	case OP_APPEND:
 	case OP_HWRITE:
-		return write_bytes(m, op, dry);
+		return model_write(m, op, dry);
 	case OP_TRUNCATE:
 	case OP_HTRUNCATE:
-		return set_size(m, op, dry);
+		return model_resize(m, op, dry);
 	case OP_ALLOCATE:
-		return allocate(m, op, dry);
+		return model_allocate(m, op, dry);
 	case OP_COPY:
-		return copy(m, op, dry);
+		return model_copy(m, op, dry);
 	case OP_SETXATTR:
 	case OP_RMXATTR:
 		return change_xattr(m, op, dry);
@@ -503,7 +364,7 @@ bool model_apply(struct model *m, const struct op *op, bool dry)
 	case OP_HSYNC:
 		return close_file(m, op, dry);
 	case OP_FSYNC:
-		return place(m, op->a, &p) && p.node;
+		return model_place(m, op->a, &p) && p.node;
 	case OP_REOPEN:
 		for (unsigned i = 0; i < OP_SLOTS; i++) {
 			if (m->slots[i])

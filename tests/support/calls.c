@@ -47,7 +47,6 @@ static struct {
 	bool gone;
 } files[FILES_MAX];
 static uint32_t file_count;
-static int fd_end; /* above every descriptor watched */
 
 static void *next(const char *name)
 {
@@ -417,7 +416,6 @@ static int open_watched(int at, const char *path, int flags, mode_t mode, const 
 	if (fd >= 0) {
 		call.file = fds[fd].file = file_number(fd, call.made);
 		(void)strcpy(fds[fd].name, name);
-		fd_end = fd >= fd_end ? fd + 1 : fd_end;
 	}
 	return (int)tell(&call, fd, error);
 }
@@ -491,7 +489,7 @@ static int64_t on_names(struct call *call, int at, const char *path, int to_at, 
 			result = real_unlinkat()(at, path, flags);
 		error = errno;
 	}
-	for (int i = 0; i < fd_end && result == 0 && call->kind == CALL_RENAME && call->to; i++) {
+	for (int i = 0; i < FDS_MAX && result == 0 && call->kind == CALL_RENAME && call->to; i++) {
 		if (fds[i].file && fds[i].file == call->file)
 			(void)strcpy(fds[i].name, call->to);
 	}
@@ -592,14 +590,6 @@ void *mmap64(void *at, size_t len, int prot, int flags, int fd, __off64_t offset
 
 /* ---- the watch -------------------------------------------------------------------------------------------------------------- */
 
-static void forget_all(void)
-{
-	for (int i = 0; i < fd_end; i++)
-		fds[i].file = 0;
-	fd_end = 0;
-	file_count = 0;
-}
-
 void calls_watch(const char *dir, const struct calls_hooks *wanted_hooks)
 {
 	char *real = realpath(dir, NULL);
@@ -608,7 +598,8 @@ void calls_watch(const char *dir, const struct calls_hooks *wanted_hooks)
 	watched_len = n < 0 ? 0 : (size_t)n;
 	while (watched_len > 1 && watched[watched_len - 1] == '/')
 		watched[--watched_len] = 0;
-	forget_all();
+	memset(fds, 0, sizeof(fds));
+	file_count = 0;
 	hooks = wanted_hooks;
 	leave();
 	free(real);
@@ -619,7 +610,7 @@ void calls_unwatch(void)
 {
 	atomic_store_explicit(&watching, false, memory_order_release);
 	enter();
-	forget_all();
+	memset(fds, 0, sizeof(fds));
 	hooks = NULL;
 	leave();
 }
