@@ -21,7 +21,7 @@ static int pages_progress(void *arg, uint64_t done, uint64_t total)
 static int take_row(void *arg, const struct lk_tree *tree, const void *record, const struct lk_origin *origin)
 {
 	struct lk_recovery *r = arg;
-	return lk_rows_add(&r->rows, tree, record, origin);
+	return lk_recover_rows_add(&r->rows, tree, record, origin);
 }
 
 static int read_all(const char *dir, struct lk_recovery *r, struct linkfs_message *why)

@@ -129,7 +129,7 @@ static bool is_refusal(int e)
 static int finish_xattrs(struct lk_recovery *r, struct lk_found *f)
 {
 	size_t count, kept = 0;
-	const struct lk_xattr_row *x = lk_rows_of(&r->rows.xattrs, sizeof(*x), f->ino, &count);
+	const struct lk_xattr_row *x = lk_recover_rows_of(&r->rows.xattrs, sizeof(*x), f->ino, &count);
 	uint64_t want = f->inode ? (uint64_t)f->inode->inode.xattr_count : 0;
 	for (size_t i = 0; i < count; i++) {
 		int e = r->fs ? set_xattr(r, f->new_ino, &x[i]) : 0;
@@ -297,7 +297,7 @@ static int make_more_names(struct lk_recovery *r, struct lk_found *f)
 static int make_symlink(struct lk_recovery *r, struct lk_found *f)
 {
 	size_t count;
-	const struct lk_bytes_row *row = lk_rows_of(&r->rows.targets, sizeof(*row), f->ino, &count);
+	const struct lk_bytes_row *row = lk_recover_rows_of(&r->rows.targets, sizeof(*row), f->ino, &count);
 	if (!row)
 		return give_up(r, f);
 	f->doubtful |= lk_bad_rank(row->rank) || (f->inode && (size_t)f->inode->inode.size != row->bytes.len);

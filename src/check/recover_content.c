@@ -203,7 +203,7 @@ static int claim_punch(struct content *c, uint64_t blocks)
 {
 	static const struct lk_extent_row hole = {.codec = LK_CODEC_HOLE, .rank = LK_RANK_REACHED};
 	size_t count;
-	const struct lk_punch *p = lk_rows_of(&c->r->rows.punches, sizeof(*p), c->f->ino, &count);
+	const struct lk_punch *p = lk_recover_rows_of(&c->r->rows.punches, sizeof(*p), c->f->ino, &count);
 	return p ? add_stretch(&c->stretches, p->from, LK_MIN(p->to, blocks), &hole) : 0;
 }
 
@@ -317,7 +317,7 @@ static int from_extents(struct content *c)
 {
 	const struct lk_inode_row *inode = c->f->inode;
 	size_t count;
-	const struct lk_extent_row *rows = lk_rows_of(&c->r->rows.extents, sizeof(*rows), c->f->ino, &count);
+	const struct lk_extent_row *rows = lk_recover_rows_of(&c->r->rows.extents, sizeof(*rows), c->f->ino, &count);
 	c->size = inode ? (uint64_t)inode->inode.size : guess_size(rows, count);
 	uint64_t blocks = (c->size + LK_BLOCK_SIZE - 1) / LK_BLOCK_SIZE;
 	int e = claim_all(c, rows, count, blocks);
@@ -342,7 +342,7 @@ int lk_recovery_content(struct lk_recovery *r, struct lk_found *f, uint64_t *siz
 {
 	struct content c = {.r = r, .f = f};
 	size_t count;
-	const struct lk_bytes_row *row = lk_rows_of(&r->rows.inlines, sizeof(*row), f->ino, &count);
+	const struct lk_bytes_row *row = lk_recover_rows_of(&r->rows.inlines, sizeof(*row), f->ino, &count);
 	bool in_row = f->inode ? f->inode->inode.flags & LK_INODE_INLINE : row != NULL;
 	int e = in_row ? from_inline(&c, row) : from_extents(&c);
 	if (e == 0)

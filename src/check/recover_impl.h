@@ -36,7 +36,7 @@ struct lk_found {
 struct lk_recovery {
 	struct linkfs_recover_options options;
 	struct lk_reader reader;
-	struct lk_rows rows;
+	struct lk_recover_rows rows;
 	struct lk_array found; /* struct lk_found, by ino; does not grow once it is made */
 	struct linkfs_recover_result result;
 	struct lk_data *data; /* of the damaged volume */

@@ -10,7 +10,7 @@
 struct lk_found *lk_recovery_find(struct lk_recovery *r, int64_t ino)
 {
 	size_t count;
-	return lk_rows_of(&r->found, sizeof(struct lk_found), ino, &count);
+	return lk_recover_rows_of(&r->found, sizeof(struct lk_found), ino, &count);
 }
 
 struct lk_name_row *lk_found_name(const struct lk_found *f)
@@ -85,8 +85,8 @@ static int make_found(struct lk_recovery *r, const struct lk_array *inos)
 		if (!f)
 			return LINKFS_ENOMEM;
 		*f = (struct lk_found){.ino = p[i]};
-		f->names = lk_rows_of(&r->rows.names, sizeof(*f->names), p[i], &f->name_count);
-		f->inode = lk_rows_of(&r->rows.inodes, sizeof(*f->inode), p[i], &count);
+		f->names = lk_recover_rows_of(&r->rows.names, sizeof(*f->names), p[i], &f->name_count);
+		f->inode = lk_recover_rows_of(&r->rows.inodes, sizeof(*f->inode), p[i], &count);
 	}
 	return 0;
 }
@@ -96,13 +96,13 @@ static int make_found(struct lk_recovery *r, const struct lk_array *inos)
 static bool has_rows(const struct lk_array *a, size_t size, int64_t ino)
 {
 	size_t count;
-	return lk_rows_of(a, size, ino, &count) != NULL;
+	return lk_recover_rows_of(a, size, ino, &count) != NULL;
 }
 
 /* P2: the type, where the inode is lost. */
 static uint32_t guess_type(const struct lk_recovery *r, const struct lk_found *f)
 {
-	const struct lk_rows *rows = &r->rows;
+	const struct lk_recover_rows *rows = &r->rows;
 	if (f->directory || f->ino == LINKFS_ROOT_INO)
 		return S_IFDIR;
 	for (size_t i = 0; i < f->name_count; i++) {
@@ -162,11 +162,11 @@ static uint8_t content_rank(const struct lk_recovery *r, int64_t ino)
 	uint8_t best = 0;
 	size_t count;
 	for (size_t i = 0; i < LK_ARRAY_LEN(arrays); i++) {
-		const struct lk_bytes_row *b = lk_rows_of(arrays[i], sizeof(*b), ino, &count);
+		const struct lk_bytes_row *b = lk_recover_rows_of(arrays[i], sizeof(*b), ino, &count);
 		if (b)
 			best = LK_MAX(best, b->rank);
 	}
-	const struct lk_extent_row *e = lk_rows_of(&r->rows.extents, sizeof(*e), ino, &count);
+	const struct lk_extent_row *e = lk_recover_rows_of(&r->rows.extents, sizeof(*e), ino, &count);
 	return e ? LK_MAX(best, e->rank) : best;
 }
 
@@ -334,7 +334,7 @@ static void count_trees(struct lk_recovery *r)
 int lk_recovery_plan(struct lk_recovery *r)
 {
 	struct lk_array inos = {0};
-	lk_rows_settle(&r->rows, &r->reader);
+	lk_recover_rows_settle(&r->rows, &r->reader);
 	count_trees(r);
 	int e = gather_inos(r, &inos);
 	if (e == 0)

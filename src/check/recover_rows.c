@@ -36,7 +36,7 @@ void lk_array_done(struct lk_array *a)
 }
 
 /* A copy that lives as long as the rows. */
-static int keep(struct lk_rows *rows, const void *p, size_t len, const void **out)
+static int keep(struct lk_recover_rows *rows, const void *p, size_t len, const void **out)
 {
 	static const char none[1];
 	char **chunk;
@@ -64,13 +64,13 @@ static int keep(struct lk_rows *rows, const void *p, size_t len, const void **ou
 	return 0;
 }
 
-static int keep_bytes(struct lk_rows *rows, const struct lk_bytes *b, struct lk_bytes *out)
+static int keep_bytes(struct lk_recover_rows *rows, const struct lk_bytes *b, struct lk_bytes *out)
 {
 	out->len = b->len;
 	return keep(rows, b->p, b->len, &out->p);
 }
 
-static int add_super(struct lk_rows *rows, const struct lk_super *s, uint8_t rank)
+static int add_super(struct lk_recover_rows *rows, const struct lk_super *s, uint8_t rank)
 {
 	if (rank <= rows->super_rank)
 		return 0;
@@ -83,7 +83,7 @@ static int add_super(struct lk_rows *rows, const struct lk_super *s, uint8_t ran
 	return 0;
 }
 
-static int add_inode(struct lk_rows *rows, const struct lk_inode *inode, const struct lk_origin *o)
+static int add_inode(struct lk_recover_rows *rows, const struct lk_inode *inode, const struct lk_origin *o)
 {
 	struct lk_inode_row *row = lk_array_add(&rows->inodes, sizeof(*row));
 	if (!row)
@@ -92,7 +92,7 @@ static int add_inode(struct lk_rows *rows, const struct lk_inode *inode, const s
 	return 0;
 }
 
-static int add_name(struct lk_rows *rows, const struct lk_dirent *d, bool index, const struct lk_origin *o)
+static int add_name(struct lk_recover_rows *rows, const struct lk_dirent *d, bool index, const struct lk_origin *o)
 {
 	struct lk_name_row *row = lk_array_add(&rows->names, sizeof(*row));
 	const void *name;
@@ -111,7 +111,7 @@ static int add_name(struct lk_rows *rows, const struct lk_dirent *d, bool index,
 	return r;
 }
 
-static int add_bytes(struct lk_rows *rows, struct lk_array *array, int64_t ino, const struct lk_bytes *b,
+static int add_bytes(struct lk_recover_rows *rows, struct lk_array *array, int64_t ino, const struct lk_bytes *b,
 		     const struct lk_origin *o)
 {
 	struct lk_bytes_row *row = lk_array_add(array, sizeof(*row));
@@ -121,7 +121,7 @@ static int add_bytes(struct lk_rows *rows, struct lk_array *array, int64_t ino, 
 	return keep_bytes(rows, b, &row->bytes);
 }
 
-static int add_extent(struct lk_rows *rows, const struct lk_extent *e, const struct lk_origin *o)
+static int add_extent(struct lk_recover_rows *rows, const struct lk_extent *e, const struct lk_origin *o)
 {
 	struct lk_extent_row *row = lk_array_add(&rows->extents, sizeof(*row));
 	const void *sums;
@@ -139,7 +139,7 @@ static int add_extent(struct lk_rows *rows, const struct lk_extent *e, const str
 	return r;
 }
 
-static int add_xattr(struct lk_rows *rows, const struct lk_xattr *x, const struct lk_origin *o)
+static int add_xattr(struct lk_recover_rows *rows, const struct lk_xattr *x, const struct lk_origin *o)
 {
 	struct lk_xattr_row *row = lk_array_add(&rows->xattrs, sizeof(*row));
 	if (!row)
@@ -149,7 +149,7 @@ static int add_xattr(struct lk_rows *rows, const struct lk_xattr *x, const struc
 	return r ? r : keep_bytes(rows, &x->value, &row->value);
 }
 
-static int add_orphan(struct lk_rows *rows, int64_t ino)
+static int add_orphan(struct lk_recover_rows *rows, int64_t ino)
 {
 	int64_t *row = lk_array_add(&rows->orphans, sizeof(*row));
 	if (row)
@@ -157,7 +157,7 @@ static int add_orphan(struct lk_rows *rows, int64_t ino)
 	return row ? 0 : LINKFS_ENOMEM;
 }
 
-static int add_intent(struct lk_rows *rows, const struct lk_intent *intent)
+static int add_intent(struct lk_recover_rows *rows, const struct lk_intent *intent)
 {
 	if (intent->kind != LK_INTENT_PUNCH)
 		return 0;
@@ -167,7 +167,8 @@ static int add_intent(struct lk_rows *rows, const struct lk_intent *intent)
 	return row ? 0 : LINKFS_ENOMEM;
 }
 
-int lk_rows_add(struct lk_rows *rows, const struct lk_tree *t, const void *record, const struct lk_origin *o)
+int lk_recover_rows_add(struct lk_recover_rows *rows, const struct lk_tree *t, const void *record,
+			const struct lk_origin *o)
 {
 	const struct lk_counter *counter = record;
 	const struct lk_inline *content = record;
@@ -202,7 +203,7 @@ int lk_rows_add(struct lk_rows *rows, const struct lk_tree *t, const void *recor
 	return 0;
 }
 
-void lk_recover_rows_done(struct lk_rows *rows)
+void lk_recover_rows_done(struct lk_recover_rows *rows)
 {
 	for (size_t i = 0; i < rows->chunks.len; i++)
 		free(((char **)rows->chunks.p)[i]);
@@ -284,7 +285,7 @@ static void sort(struct lk_array *a, size_t size, int (*order)(const void *, con
 		qsort(a->p, a->len, size, order);
 }
 
-static void settle_inodes(struct lk_rows *rows)
+static void settle_inodes(struct lk_recover_rows *rows)
 {
 	struct lk_inode_row *p = rows->inodes.p;
 	size_t kept = 0;
@@ -311,7 +312,7 @@ static void settle_bytes(struct lk_array *a)
 	a->len = kept;
 }
 
-static void settle_xattrs(struct lk_rows *rows)
+static void settle_xattrs(struct lk_recover_rows *rows)
 {
 	struct lk_xattr_row *p = rows->xattrs.p;
 	size_t kept = 0;
@@ -323,7 +324,7 @@ static void settle_xattrs(struct lk_rows *rows)
 	rows->xattrs.len = kept;
 }
 
-void *lk_rows_of(const struct lk_array *a, size_t size, int64_t ino, size_t *count_out)
+void *lk_recover_rows_of(const struct lk_array *a, size_t size, int64_t ino, size_t *count_out)
 {
 	size_t low = 0, high = a->len, end;
 	const char *p = a->p;
@@ -379,7 +380,7 @@ static int proof_order(const void *a, const void *b)
 }
 
 /* The copies in the table and in the index become one. */
-static void merge_names(struct lk_rows *rows)
+static void merge_names(struct lk_recover_rows *rows)
 {
 	struct lk_name_row *p = rows->names.p;
 	size_t kept = 0;
@@ -399,13 +400,13 @@ static void merge_names(struct lk_rows *rows)
 	rows->names.len = kept;
 }
 
-static bool hash_holds(const struct lk_rows *rows, const struct lk_name_row *n)
+static bool hash_holds(const struct lk_recover_rows *rows, const struct lk_name_row *n)
 {
 	return lk_name_hash(rows->secret, n->name, n->len) == n->hash;
 }
 
 /* A secret from a page that is not surely the current one must prove itself on names that are sure. */
-static void prove_secret(struct lk_rows *rows)
+static void prove_secret(struct lk_recover_rows *rows)
 {
 	const struct lk_name_row *p = rows->names.p;
 	size_t probes = 0;
@@ -428,7 +429,8 @@ static bool is_false(const struct lk_name_row *n, struct lk_tree *table, struct 
 	return !lk_tree_gap_at(table, &d) || !lk_tree_gap_at(index, &d);
 }
 
-static void prove_name(const struct lk_rows *rows, struct lk_name_row *n, struct lk_tree *table, struct lk_tree *index)
+static void prove_name(const struct lk_recover_rows *rows, struct lk_name_row *n, struct lk_tree *table,
+		       struct lk_tree *index)
 {
 	uint8_t best = LK_MAX(n->rank[0], n->rank[1]);
 	n->dropped = n->doubtful = false;
@@ -449,7 +451,7 @@ static void prove_name(const struct lk_rows *rows, struct lk_name_row *n, struct
 }
 
 /* One name at a place, and one place of a name. The rows are sorted by place. */
-static void settle_rivals(struct lk_rows *rows)
+static void settle_rivals(struct lk_recover_rows *rows)
 {
 	struct lk_name_row *p = rows->names.p, *last = NULL;
 	for (size_t i = 0; i < rows->names.len; i++) {
@@ -468,7 +470,7 @@ static void settle_rivals(struct lk_rows *rows)
 	}
 }
 
-void lk_rows_settle(struct lk_rows *rows, struct lk_reader *reader)
+void lk_recover_rows_settle(struct lk_recover_rows *rows, struct lk_reader *reader)
 {
 	struct lk_tree *table = lk_reader_tree(reader, LK_T_DIRENT, LK_SHAPE_TABLE);
 	struct lk_tree *index = lk_reader_tree(reader, LK_T_DIRENT, LK_DIRENT_BY_INO);

@@ -60,7 +60,7 @@ struct lk_punch { /* what an intent is still to make a hole */
 	uint64_t from, to; /* blocks; to not in it */
 };
 
-struct lk_rows {
+struct lk_recover_rows {
 	struct lk_array inodes;  /* struct lk_inode_row, by ino */
 	struct lk_array names;   /* struct lk_name_row, by ino, the best first */
 	struct lk_array targets; /* struct lk_bytes_row, by ino */
@@ -81,14 +81,15 @@ struct lk_rows {
 };
 
 /* lk_reader's row function; arg is the rows. */
-int lk_rows_add(struct lk_rows *rows, const struct lk_tree *tree, const void *record, const struct lk_origin *origin);
+int lk_recover_rows_add(struct lk_recover_rows *rows, const struct lk_tree *tree, const void *record,
+			const struct lk_origin *origin);
 /* After the last: sorts, keeps the best of each, drops what whole trees contradict. */
-void lk_rows_settle(struct lk_rows *rows, struct lk_reader *reader);
-void lk_recover_rows_done(struct lk_rows *rows);
+void lk_recover_rows_settle(struct lk_recover_rows *rows, struct lk_reader *reader);
+void lk_recover_rows_done(struct lk_recover_rows *rows);
 
 /* How well a name is proved; more is better. */
 unsigned lk_name_score(const struct lk_name_row *name);
 /* The rows of ino in an array whose elements begin with it and are sorted by it; NULL and 0 when there is none. */
-void *lk_rows_of(const struct lk_array *array, size_t size, int64_t ino, size_t *count_out);
+void *lk_recover_rows_of(const struct lk_array *array, size_t size, int64_t ino, size_t *count_out);
 
 #endif

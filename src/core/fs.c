@@ -174,8 +174,8 @@ static int read_super(struct lk_fs *fs, struct linkfs_message *why)
 	struct lk_buf bytes = {0};
 	int r = lk_db_get(fs->db, &lk_tables[LK_T_SUPER], &s, &s, &bytes);
 	if (r == LINKFS_ENOENT)
-		r = lk_fail(why, LINKFS_ECORRUPT, "%s has no super record; if it was just being made, make it again",
-			    fs->path);
+		r = lk_fail(why, LINKFS_ECORRUPT,
+			    "%s has no super record; if it was just being made, remove it and make it again", fs->path);
 	else if (r)
 		r = lk_fail(why, r, "cannot read the super record of %s: %s", fs->path, linkfs_strerror(r));
 	else

@@ -295,6 +295,9 @@ static int connect_and_check(struct lk_sqlite *db, uint32_t flags, struct linkfs
 		r = lk_sqlite_check_header(db->handle, why);
 	if (!r)
 		r = lk_sqlite_check_schema(db->handle, why);
+	/* Again: that read has rolled a journal back, if the making of the volume left one. */
+	if (!r)
+		r = lk_sqlite_check_header(db->handle, why);
 	/* Whether we can write, for SQLite reads without the WAL index where it must. */
 	if (!r && !db->read_only)
 		r = lk_sqlite_exec(db->handle, "BEGIN IMMEDIATE; ROLLBACK");
@@ -320,6 +323,8 @@ static bool lacks_shared_memory(sqlite3 *handle)
 static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *why)
 {
 	int r = db->read_only ? 0 : lk_sqlite_make_files(db, flags & LK_DB_CREATE);
+	if (!r && !(flags & LK_DB_CREATE))
+		r = lk_sqlite_scan_wal(db, why);
 	if (!r)
 		r = connect_and_check(db, flags, why);
 	if (r && lacks_shared_memory(db->handle)) {

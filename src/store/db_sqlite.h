@@ -1,8 +1,8 @@
 /*
  * db_sqlite.h - what the files of the SQLite engine share. Nobody else includes it.
  * Layer: store. db_sqlite.c holds life and transactions, _open.c settings and the schema's proof, _sql.c the SQL text,
- * _row.c records in and out, _space.c the reserve and checkpoints, _verify.c what check/ needs; vfs_sum.c is the file layer
- * below SQLite.
+ * _row.c records in and out, _space.c the reserve and checkpoints, _verify.c what check/ needs; wal_scan.c looks at what a
+ * crash left; vfs_sum.c is the file layer below SQLite.
  *
  * Locks: everything is the caller's (one thread at a time) but side, which is guarded by side_lock.
  */
@@ -96,6 +96,10 @@ int lk_sqlite_control(struct lk_sqlite *db, enum lk_control control);
 /* After a failed call: notices a transaction that SQLite took back, and maps the code. */
 int lk_sqlite_failed(struct lk_sqlite *db, int code);
 
+/* wal_scan.c: of a WAL that a crash left, before the first connection. LINKFS_ECORRUPT when recovery would lose what was
+ * durable. */
+int lk_wal_scan(const char *path, bool read_only, struct linkfs_message *why);
+
 /* _row.c */
 int lk_sqlite_get(struct lk_db *base, const struct lk_table *table, const void *key, void *record,
 		  struct lk_buf *bytes);
@@ -111,6 +115,7 @@ int lk_sqlite_checkpoint(struct lk_db *base, bool slice);
 int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out);
 int lk_sqlite_empty_wal(struct lk_sqlite *db);
 int lk_sqlite_make_files(struct lk_sqlite *db, bool create);
+int lk_sqlite_scan_wal(const struct lk_sqlite *db, struct linkfs_message *why);
 /* Whether the WAL holds nothing, so that the database alone is the whole state. */
 bool lk_sqlite_wal_is_empty(const struct lk_sqlite *db);
 int lk_sqlite_space_open(struct lk_sqlite *db);

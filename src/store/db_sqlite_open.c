@@ -189,6 +189,13 @@ static int check_identity(uint32_t application, uint32_t version, struct linkfs_
 	return 0;
 }
 
+/* What a volume may look like whose making was cut short. */
+static int fail_half_made(struct linkfs_message *why, int error, const char *what)
+{
+	return lk_fail(why, error, "%s %s; if the volume was just being made, remove it and make it again", LK_DB_FILE,
+		       what);
+}
+
 /* The first 100 bytes of the file, as SQLite's file format lays them out. What is compared here is written once, when
  * the volume is made. Read through SQLite's own descriptor: closing another one would drop its locks (fcntl). */
 int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why)
@@ -199,11 +206,11 @@ int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why)
 	if (!code)
 		code = file->pMethods->xRead(file, header, HEADER_SIZE, 0);
 	if (code == SQLITE_IOERR_SHORT_READ)
-		return lk_fail(why, LINKFS_ENOTVOLUME, "%s is too short to be a database", LK_DB_FILE);
+		return fail_half_made(why, LINKFS_ENOTVOLUME, "is too short to be a database");
 	if (code)
 		return lk_sqlite_error(code);
 	if (memcmp(header, "SQLite format 3", 16))
-		return lk_fail(why, LINKFS_ENOTVOLUME, "%s is not an SQLite database", LK_DB_FILE);
+		return fail_half_made(why, LINKFS_ENOTVOLUME, "is not an SQLite database");
 	int r = check_identity(get_u32(header + 68), get_u32(header + 60), why);
 	if (r)
 		return r;
@@ -211,7 +218,7 @@ int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why)
 		return lk_fail(why, LINKFS_ESCHEMA, "%s does not have pages of %d bytes with %d for the checksum",
 			       LK_DB_FILE, LK_PAGE_SIZE, LK_PAGE_RESERVED);
 	if (header[18] != 2 || header[19] != 2)
-		return lk_fail(why, LINKFS_ESCHEMA, "%s is not in WAL mode", LK_DB_FILE);
+		return fail_half_made(why, LINKFS_ESCHEMA, "is not in WAL mode");
 	return 0;
 }
 

@@ -266,6 +266,14 @@ int lk_sqlite_make_files(struct lk_sqlite *db, bool create)
 	return r;
 }
 
+int lk_sqlite_scan_wal(const struct lk_sqlite *db, struct linkfs_message *why)
+{
+	char *wal = path_with(db, "-wal");
+	int r = wal ? lk_wal_scan(wal, db->read_only, why) : LINKFS_ENOMEM;
+	free(wal);
+	return r;
+}
+
 bool lk_sqlite_wal_is_empty(const struct lk_sqlite *db)
 {
 	uint8_t magic[4] = {0};

@@ -143,13 +143,26 @@ static int wal_flush(struct sum_file *f)
 	return real(&f->base)->pMethods->xWrite(real(&f->base), f->header, LK_FRAME_HEADER, at);
 }
 
+/* Recovery reads whole frames and checks SQLite's sums itself. Those do not tell whether a frame has our sum or an older one of the
+ * same page (the power went before its last sector was written over the frame that was there): that is the WAL's end too,
+ * which a salt that is not the WAL's tells SQLite. */
+static int read_frame(sqlite3_file *file, uint8_t *frame, int64_t offset)
+{
+	int code = real(file)->pMethods->xRead(real(file), frame, LK_FRAME_SIZE, offset);
+	if (!code && !lk_page_sound(frame + LK_FRAME_HEADER, get_be(frame)))
+		memset(frame + 8, 0, 8);
+	return code;
+}
+
 static int wal_read(sqlite3_file *file, void *buf, int amount, sqlite3_int64 offset)
 {
 	struct sum_file *f = sum_of(file);
 	int code = wal_flush(f);
 	if (code)
 		return code;
-	if (!is_page(amount, offset)) /* recovery reads headers and whole frames, and checks SQLite's sums itself */
+	if (amount == LK_FRAME_SIZE && is_frame_header(LK_FRAME_HEADER, offset))
+		return read_frame(file, buf, offset);
+	if (!is_page(amount, offset))
 		return real(file)->pMethods->xRead(real(file), buf, amount, offset);
 	uint8_t frame[LK_FRAME_SIZE];
 	code = real(file)->pMethods->xRead(real(file), frame, LK_FRAME_SIZE, offset - LK_FRAME_HEADER);

@@ -201,7 +201,7 @@ static void a_database_cut_short_is_found(void **in)
 	free(db.p);
 }
 
-/* After a crash: whatever bit of the WAL flips, what is read is one of the committed states. */
+/* After a crash: whatever bit of the WAL flips, nothing that was committed is lost. */
 static void a_flipped_bit_in_a_wal_left_by_a_crash(void **in)
 {
 	struct state *s = *in;
@@ -221,8 +221,8 @@ static void a_flipped_bit_in_a_wal_left_by_a_crash(void **in)
 		file_write(s->copy, "meta.db", &db);
 		file_write(s->copy, "meta.db-wal", &wal);
 		wal.p[offset] ^= bit;
-		if (try_copy(s, &generation) == 0)
-			assert_in_range(generation, 1, 4);
+		assert_int_equal(try_copy(s, &generation), 0);
+		assert_int_equal(generation, 4);
 	}
 	/* A torn tail: the WAL ends anywhere. */
 	size_t whole = wal.len;
@@ -235,6 +235,54 @@ static void a_flipped_bit_in_a_wal_left_by_a_crash(void **in)
 	}
 	free(db.p);
 	free(wal.p);
+}
+
+static void put_orphan(struct lk_db *db, int64_t ino)
+{
+	struct lk_orphan o = {.ino = ino};
+	assert_int_equal(db->ops->begin(db), 0);
+	assert_int_equal(lk_db_put(db, &lk_tables[LK_T_ORPHAN], &o), 0);
+	assert_int_equal(db->ops->commit(db), 0);
+}
+
+/* The power goes while a frame is written over the same page's older one: all of it but its last sector, which holds our
+ * sum and none of the change, is new. SQLite's own checksum does not see that; the commit has not happened all the same. */
+static void a_frame_without_its_last_sector_ends_the_wal(void **in)
+{
+	struct state *s = *in;
+	struct file_bytes db, older, newer;
+	struct lk_db *owner = open_db(s->dir, 0);
+	/* Cells enough that the next ones lie before the last sector. */
+	for (int64_t ino = 1000; ino < 1100; ino++)
+		put_orphan(owner, ino);
+	assert_int_equal(owner->ops->checkpoint(owner, true), 0);
+	put_orphan(owner, 77);
+	file_read(s->dir, "meta.db-wal", &older);
+	assert_int_equal(owner->ops->checkpoint(owner, true), 0);
+	put_orphan(owner, 78);
+	file_read(s->dir, "meta.db-wal", &newer);
+	file_read(s->dir, "meta.db", &db);
+	lk_db_close(owner);
+	size_t end = LK_WAL_HEADER + LK_FRAME_SIZE, last = end / 512 * 512;
+	assert_memory_equal(older.p + LK_WAL_HEADER, newer.p + LK_WAL_HEADER, 8); /* the same page, each a commit */
+	assert_memory_not_equal(older.p + last, newer.p + last, end - last);
+	memcpy(newer.p + last, older.p + last, end - last);
+	file_write(s->copy, "meta.db", &db);
+	file_write(s->copy, "meta.db-wal", &newer);
+	for (int i = 0; i < 2; i++) {
+		struct lk_orphan o = {.ino = 77};
+		int64_t generation = 0;
+		owner = open_db(s->copy, 0);
+		assert_int_equal(lk_db_get(owner, &lk_tables[LK_T_ORPHAN], &o, &o, NULL), 0);
+		o.ino = 78;
+		assert_int_equal(lk_db_get(owner, &lk_tables[LK_T_ORPHAN], &o, &o, NULL), LINKFS_ENOENT);
+		assert_int_equal(volume_check(owner, &generation), 0);
+		assert_int_equal(generation, 1);
+		lk_db_close(owner);
+	}
+	free(db.p);
+	free(older.p);
+	free(newer.p);
 }
 
 /* While the owner lives: SQLite checks a frame's own sum at recovery only, ours is checked at every read. */
@@ -357,6 +405,7 @@ int main(void)
 		TEST(a_page_in_another_ones_place_is_found),
 		TEST(a_database_cut_short_is_found),
 		TEST(a_flipped_bit_in_a_wal_left_by_a_crash),
+		TEST(a_frame_without_its_last_sector_ends_the_wal),
 		TEST(a_flipped_bit_in_a_wal_in_use_is_found),
 		TEST(plain_sqlite_recovers_and_checkpoints_our_wal),
 		TEST(a_damaged_page_does_not_cost_the_transaction),

@@ -1,0 +1,431 @@
+/*
+ * model.c - the file system as it should be: a tree in memory, changed by the operations of a script.
+ */
+#include "model_impl.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <xxhash.h>
+
+static void *must(void *p)
+{
+	if (!p)
+		abort();
+	return p;
+}
+
+static struct node *node_new(uint32_t mode)
+{
+	struct node *n = must(calloc(1, sizeof(*n)));
+	n->mode = mode;
+	n->nlink = S_ISDIR(mode) ? 2 : 1;
+	return n;
+}
+
+static void node_put(struct node *n)
+{
+	if (n->nlink || n->opens)
+		return;
+	free(n->data);
+	free(n->entries);
+	free(n);
+}
+
+struct model *model_new(void)
+{
+	struct model *m = must(calloc(1, sizeof(*m)));
+	m->root = node_new(S_IFDIR | 0755);
+	return m;
+}
+
+static void free_tree(struct node *dir)
+{
+	for (size_t i = 0; i < dir->entry_count; i++) {
+		struct node *n = dir->entries[i].node;
+		if (S_ISDIR(n->mode))
+			free_tree(n);
+		else if (--n->nlink == 0)
+			node_put(n);
+	}
+	dir->nlink = 0;
+	node_put(dir);
+}
+
+void model_free(struct model *m)
+{
+	if (!m)
+		return;
+	for (unsigned i = 0; i < OP_SLOTS; i++) {
+		if (m->slots[i]) {
+			m->slots[i]->opens--;
+			node_put(m->slots[i]);
+		}
+	}
+	free_tree(m->root);
+	free(m);
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------------- */
+
+static struct entry *find(const struct node *dir, const char *name)
+{
+	for (size_t i = 0; i < dir->entry_count; i++) {
+		if (strcmp(dir->entries[i].name, name) == 0)
+			return &dir->entries[i];
+	}
+	return NULL;
+}
+
+/* The directory a path's last component is in, NULL when there is none; *name is that component. */
+static struct node *parent_of(struct model *m, const char *path, char name[256])
+{
+	struct node *dir = m->root;
+	for (;;) {
+		size_t len = strcspn(path, "/");
+		if (!len || len > 255)
+			return NULL;
+		memcpy(name, path, len);
+		name[len] = 0;
+		if (!path[len])
+			return dir;
+		struct entry *e = find(dir, name);
+		if (!e || !S_ISDIR(e->node->mode))
+			return NULL;
+		dir = e->node;
+		path += len + 1;
+	}
+}
+
+bool model_place(struct model *m, const char *path, struct place *out)
+{
+	if (!*path) {
+		*out = (struct place){.node = m->root};
+		return true;
+	}
+	out->dir = parent_of(m, path, out->name);
+	struct entry *e = out->dir ? find(out->dir, out->name) : NULL;
+	out->node = e ? e->node : NULL;
+	return out->dir;
+}
+
+static void enter(struct node *dir, const char *name, struct node *node)
+{
+	size_t at = 0;
+	while (at < dir->entry_count && strcmp(dir->entries[at].name, name) < 0)
+		at++;
+	dir->entries = must(realloc(dir->entries, (dir->entry_count + 1) * sizeof(*dir->entries)));
+	memmove(dir->entries + at + 1, dir->entries + at, (dir->entry_count - at) * sizeof(*dir->entries));
+	(void)strcpy(dir->entries[at].name, name);
+	dir->entries[at].node = node;
+	dir->entry_count++;
+	if (S_ISDIR(node->mode))
+		dir->nlink++;
+}
+
+static void leave(struct node *dir, const char *name)
+{
+	struct entry *e = must(find(dir, name));
+	if (S_ISDIR(e->node->mode))
+		dir->nlink--;
+	size_t at = (size_t)(e - dir->entries);
+	memmove(e, e + 1, (dir->entry_count - at - 1) * sizeof(*e));
+	dir->entry_count--;
+}
+
+static void drop_name(struct place *p)
+{
+	leave(p->dir, p->name);
+	p->node->nlink = S_ISDIR(p->node->mode) ? 0 : p->node->nlink - 1;
+	node_put(p->node);
+}
+
+static bool make(struct model *m, const struct op *op, bool dry, uint32_t mode)
+{
+	struct place p;
+	if (!model_place(m, op->a, &p) || !p.dir || p.node)
+		return false;
+	if (!dry) {
+		struct node *n = node_new(mode);
+		if (S_ISLNK(mode)) {
+			n->size = strlen(op->b);
+			n->data = must(malloc(n->size));
+			memcpy(n->data, op->b, n->size);
+		}
+		enter(p.dir, p.name, n);
+	}
+	return true;
+}
+
+static bool make_symlink(struct model *m, const struct op *op, bool dry)
+{
+	struct place p;
+	if (op->kind == OP_RELINK && model_place(m, op->a, &p) && p.node) {
+		if (S_ISDIR(p.node->mode))
+			return false;
+		if (!dry)
+			drop_name(&p);
+	}
+	return make(m, op, dry, S_IFLNK | 0777);
+}
+
+static bool make_link(struct model *m, const struct op *op, bool dry)
+{
+	struct place p = {.node = m->slots[op->slot]}, to;
+	if (op->kind == OP_HLINK ? !p.node : !model_place(m, op->a, &p))
+		return false;
+	if (!p.node || S_ISDIR(p.node->mode) || !model_place(m, op->b, &to) || !to.dir || to.node)
+		return false;
+	if (p.node->nlink == 0 && !p.node->temporary)
+		return false;
+	if (!dry) {
+		p.node->nlink++;
+		p.node->temporary = false;
+		enter(to.dir, to.name, p.node);
+	}
+	return true;
+}
+
+static bool unlink_name(struct model *m, const struct op *op, bool dry)
+{
+	struct place p;
+	if (!model_place(m, op->a, &p) || !p.node || !p.dir || S_ISDIR(p.node->mode) != (op->kind == OP_RMDIR))
+		return false;
+	if (op->kind == OP_RMDIR && p.node->entry_count)
+		return false;
+	if (!dry)
+		drop_name(&p);
+	return true;
+}
+
+static bool is_below(const struct node *top, const struct node *n)
+{
+	if (top == n)
+		return true;
+	for (size_t i = 0; i < top->entry_count; i++) {
+		if (S_ISDIR(top->entries[i].node->mode) && is_below(top->entries[i].node, n))
+			return true;
+	}
+	return false;
+}
+
+static bool rename_name(struct model *m, const struct op *op, bool dry)
+{
+	struct place from, to;
+	bool exchange = op->kind == OP_EXCHANGE;
+	if (!model_place(m, op->a, &from) || !model_place(m, op->b, &to) || !from.dir || !to.dir || !from.node)
+		return false;
+	if (from.node == to.node || is_below(from.node, to.dir) || (exchange && !to.node))
+		return false;
+	if (exchange && is_below(to.node, from.dir))
+		return false;
+	if (!exchange && to.node) {
+		if (S_ISDIR(to.node->mode) != S_ISDIR(from.node->mode) || to.node->entry_count)
+			return false;
+	}
+	if (dry)
+		return true;
+	leave(from.dir, from.name);
+	if (exchange)
+		leave(to.dir, to.name);
+	else if (to.node)
+		drop_name(&to);
+	enter(to.dir, to.name, from.node);
+	if (exchange)
+		enter(from.dir, from.name, to.node);
+	return true;
+}
+
+/* ---- attributes and open files --------------------------------------------------------------------------------------------- */
+
+static bool change_xattr(struct model *m, const struct op *op, bool dry)
+{
+	struct place p;
+	if (!model_place(m, op->a, &p) || !p.node || !(S_ISREG(p.node->mode) || S_ISDIR(p.node->mode)))
+		return false;
+	struct node *n = p.node;
+	unsigned i = 0;
+	while (i < n->xattr_count && strcmp(n->xattrs[i].name, op->b) != 0)
+		i++;
+	if (op->kind == OP_RMXATTR && i == n->xattr_count)
+		return false;
+	if (op->kind == OP_SETXATTR && i == sizeof(n->xattrs) / sizeof(n->xattrs[0]))
+		return false;
+	if (dry)
+		return true;
+	if (op->kind == OP_RMXATTR) {
+		n->xattrs[i] = n->xattrs[--n->xattr_count];
+		return true;
+	}
+	uint8_t *value = must(malloc(op->n + 1));
+	op_bytes(op->serial, 0, value, op->n);
+	assert(strlen(op->b) < sizeof(n->xattrs[i].name));
+	(void)strcpy(n->xattrs[i].name, op->b);
+	n->xattrs[i].sum = tree_xattr_sum(op->b, value, op->n);
+	n->xattr_count += i == n->xattr_count;
+	free(value);
+	return true;
+}
+
+static bool change_attributes(struct model *m, const struct op *op, bool dry)
+{
+	struct place p;
+	if (!model_place(m, op->a, &p) || !p.node || S_ISLNK(p.node->mode))
+		return false;
+	if (dry)
+		return true;
+	if (op->kind == OP_CHMOD) {
+		p.node->mode = (p.node->mode & (uint32_t)S_IFMT) | (uint32_t)op->x;
+	} else {
+		p.node->uid = (uint32_t)op->x;
+		p.node->gid = (uint32_t)op->y;
+	}
+	return true;
+}
+
+static bool open_file(struct model *m, const struct op *op, bool dry)
+{
+	struct place p;
+	if (m->slots[op->slot] || !model_place(m, op->a, &p) || !p.node)
+		return false;
+	if (op->kind == OP_TMPFILE ? !S_ISDIR(p.node->mode) : !S_ISREG(p.node->mode))
+		return false;
+	if (dry)
+		return true;
+	if (op->kind == OP_TMPFILE) {
+		p.node = node_new(S_IFREG | 0644);
+		p.node->nlink = 0;
+		p.node->temporary = true;
+	}
+	p.node->opens++;
+	m->slots[op->slot] = p.node;
+	return true;
+}
+
+static bool close_file(struct model *m, const struct op *op, bool dry)
+{
+	struct node *n = m->slots[op->slot];
+	if (!n)
+		return false;
+	if (!dry && op->kind == OP_HCLOSE) {
+		m->slots[op->slot] = NULL;
+		n->opens--;
+		node_put(n);
+	}
+	return true;
+}
+
+bool model_apply(struct model *m, const struct op *op, bool dry)
+{
+	struct place p;
+	switch (op->kind) {
+	case OP_CREATE:
+		return make(m, op, dry, S_IFREG | 0644);
+	case OP_MKDIR:
+		return make(m, op, dry, S_IFDIR | 0755);
+	case OP_FIFO:
+		return make(m, op, dry, S_IFIFO | 0644);
+	case OP_SYMLINK:
+	case OP_RELINK:
+		return make_symlink(m, op, dry);
+	case OP_LINK:
+	case OP_HLINK:
+		return make_link(m, op, dry);
+	case OP_UNLINK:
+	case OP_RMDIR:
+		return unlink_name(m, op, dry);
+	case OP_RENAME:
+	case OP_EXCHANGE:
+		return rename_name(m, op, dry);
+	case OP_WRITE:
+	case OP_WRITE_SYNC:
+	case OP_APPEND:
+	case OP_HWRITE:
+		return model_write(m, op, dry);
+	case OP_TRUNCATE:
+	case OP_HTRUNCATE:
+		return model_resize(m, op, dry);
+	case OP_ALLOCATE:
+		return model_allocate(m, op, dry);
+	case OP_COPY:
+		return model_copy(m, op, dry);
+	case OP_SETXATTR:
+	case OP_RMXATTR:
+		return change_xattr(m, op, dry);
+	case OP_CHMOD:
+	case OP_CHOWN:
+		return change_attributes(m, op, dry);
+	case OP_OPEN:
+	case OP_TMPFILE:
+		return open_file(m, op, dry);
+	case OP_HCLOSE:
+	case OP_HSYNC:
+		return close_file(m, op, dry);
+	case OP_FSYNC:
+		return model_place(m, op->a, &p) && p.node;
+	case OP_REOPEN:
+		for (unsigned i = 0; i < OP_SLOTS; i++) {
+			if (m->slots[i])
+				return false;
+		}
+		return true;
+	case OP_SYNC:
+	case OP_CHECKPOINT:
+	case OP_SNAPSHOT:
+	case OP_DROP:
+		return true;
+	case OP_KINDS:
+	default:
+		abort();
+	}
+}
+
+/* ---- as text ----------------------------------------------------------------------------------------------------------------- */
+
+static void text_of(struct model *m, struct node *dir, char *path, size_t len, struct lk_buf *out)
+{
+	for (size_t i = 0; i < dir->entry_count; i++) {
+		struct node *n = dir->entries[i].node;
+		size_t name = strlen(dir->entries[i].name);
+		assert(len + name + 2 < PATH_MAX);
+		path[len] = '/';
+		memcpy(path + len + 1, dir->entries[i].name, name + 1);
+		if (!n->number)
+			n->number = ++m->numbers;
+		if (!n->summed) {
+			n->sum = S_ISREG(n->mode) || S_ISLNK(n->mode) ? XXH3_64bits(n->data, n->size) : 0;
+			n->summed = true;
+		}
+		struct tree_line line = {path, n->mode, n->nlink, n->uid, n->gid, n->number, n->size, n->sum, 0};
+		for (unsigned k = 0; k < n->xattr_count; k++)
+			line.xattrs += n->xattrs[k].sum;
+		tree_add(out, &line);
+		if (S_ISDIR(n->mode))
+			text_of(m, n, path, len + 1 + name, out);
+	}
+}
+
+static void forget_numbers(struct node *dir)
+{
+	for (size_t i = 0; i < dir->entry_count; i++) {
+		dir->entries[i].node->number = 0;
+		if (S_ISDIR(dir->entries[i].node->mode))
+			forget_numbers(dir->entries[i].node);
+	}
+}
+
+void model_text(struct model *m, struct lk_buf *out)
+{
+	char path[PATH_MAX] = "/";
+	struct node *r = m->root;
+	struct tree_line line = {path, r->mode, r->nlink, r->uid, r->gid, 0, 0, 0, 0};
+	for (unsigned k = 0; k < r->xattr_count; k++)
+		line.xattrs += r->xattrs[k].sum;
+	forget_numbers(r);
+	m->numbers = 0;
+	tree_add(out, &line);
+	text_of(m, r, path, 0, out);
+	(void)lk_buf_append(out, "", 1);
+}

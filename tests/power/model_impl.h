@@ -1,0 +1,54 @@
+/*
+ * model_impl.h - the model's nodes, for model.c and model_content.c.
+ */
+#ifndef POWER_MODEL_IMPL_H
+#define POWER_MODEL_IMPL_H
+
+#include "power.h"
+
+struct xattr {
+	char name[64];
+	uint64_t sum;
+};
+
+struct node {
+	uint32_t mode, nlink, uid, gid;
+	uint8_t *data; /* content, or a symlink's text */
+	uint64_t size, sum;
+	bool summed;
+	struct xattr xattrs[8];
+	unsigned xattr_count;
+	struct entry *entries; /* sorted by name */
+	size_t entry_count;
+	unsigned opens;
+	bool temporary; /* made without a name, and never had one */
+	uint32_t number;
+};
+
+struct entry {
+	char name[256];
+	struct node *node;
+};
+
+struct model {
+	struct node *root;
+	struct node *slots[OP_SLOTS];
+	uint32_t numbers;
+};
+
+struct place {
+	struct node *dir;
+	char name[256];
+	struct node *node; /* NULL: no such name */
+};
+
+/* False when the directory of the last component is not there. */
+bool model_place(struct model *m, const char *path, struct place *out);
+
+/* What model_apply() does for operations on content. */
+bool model_write(struct model *m, const struct op *op, bool dry);
+bool model_allocate(struct model *m, const struct op *op, bool dry);
+bool model_copy(struct model *m, const struct op *op, bool dry);
+bool model_resize(struct model *m, const struct op *op, bool dry);
+
+#endif
