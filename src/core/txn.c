@@ -123,6 +123,8 @@ int lk_op_begin(struct lk_fs *fs, struct lk_op *op, uint32_t flags)
 	int r = 0;
 	if (write && ((fs->open_flags & LINKFS_OPEN_READONLY) || atomic_load(&fs->poisoned)))
 		r = LINKFS_EROFS;
+	else if (batch->torn)
+		r = lk_batch_mend(fs);
 	else if (!batch->open && !atomic_load(&fs->poisoned))
 		r = lk_batch_open(fs);
 	if (r) {

@@ -48,11 +48,13 @@ struct call {
 	bool made;
 };
 
+#define CALL_PRETEND (-1)
+
 struct calls_hooks {
 	void *arg;
 	uint32_t kinds; /* bits of the kinds to be told */
-	/* Before the call: 0 lets it be made; a positive errno fails it unmade. May lower call->len of a read or write: it
-	 * is then short. NULL: all are made. */
+	/* Before the call: 0 lets it be made; a positive errno fails it unmade; CALL_PRETEND answers as if it had been made
+	 * (a call on a descriptor, not mmap). May lower call->len of a read or write: it is then short. NULL: all are made. */
 	int (*before)(void *arg, struct call *call);
 	/* After a call that was made or failed by before(): what it returned, and errno when that is negative. */
 	void (*after)(void *arg, const struct call *call, int64_t result, int error);

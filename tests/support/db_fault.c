@@ -33,9 +33,13 @@ static int now(struct lk_db *base, unsigned call, const char *name)
 		code = LINKFS_EIO;
 	if (!code && !f->paused && f->plan.which & call) {
 		uint64_t i = ++f->seen.calls, n = f->plan.n;
+		if (f->plan.calls)
+			++*f->plan.calls;
 		if (n && (f->plan.all_later ? i >= n : i == n)) {
 			code = f->plan.code;
 			f->seen.failures++;
+			if (f->plan.counter)
+				++*f->plan.counter;
 			f->seen.in = name;
 			f->lost = f->plan.lose && f->open;
 			if (f->lost)

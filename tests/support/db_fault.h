@@ -36,6 +36,9 @@ struct lk_fault_plan {
 	int code;
 	bool all_later; /* and every one after it */
 	bool lose; /* the failure rolls the transaction back, as SQLite may do by itself: until rollback() all is LINKFS_EIO */
+	_Atomic uint64_t
+		*counter; /* failures are counted here too, for who asks when the engine is closed; may be NULL */
+	_Atomic uint64_t *calls; /* likewise calls in which */
 };
 
 /* Since the plan was made. */

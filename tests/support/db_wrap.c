@@ -8,6 +8,15 @@ int __wrap_lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out
 
 static struct lk_db *newest;
 static const struct lk_fault_plan *next_plan;
+static struct lk_db_ops ops; /* the injector's, with a close that forgets */
+static void (*injector_close)(struct lk_db *db);
+
+static void close_and_forget(struct lk_db *db)
+{
+	if (newest == db)
+		newest = NULL;
+	injector_close(db);
+}
 
 int __wrap_lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struct linkfs_message *why)
 {
@@ -18,6 +27,10 @@ int __wrap_lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out
 	if (r)
 		return r;
 	lk_db_fault_plan(db, next_plan);
+	injector_close = db->ops->close;
+	ops = *db->ops;
+	ops.close = close_and_forget;
+	db->ops = &ops;
 	newest = *out = db;
 	return 0;
 }

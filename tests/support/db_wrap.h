@@ -7,7 +7,7 @@
 
 #include "db_fault.h"
 
-/* The wrapper opened last, while it is open. */
+/* The wrapper opened last; NULL once it is closed. */
 struct lk_db *lk_db_wrapped(void);
 /* The plan that the next one starts with (NULL: none); for failures while a volume is opened. What it says must live. */
 void lk_db_wrap_plan(const struct lk_fault_plan *plan);

@@ -267,6 +267,32 @@ static void poison_by_commit(void **state)
 	assert_int_equal(lk_fs_close(fs), 0);
 }
 
+/* COMMIT fails, and then the rollback too: half of what waited is in the database's transaction, and nobody may see it. */
+static void poison_without_rollback(void **state)
+{
+	(void)state;
+	struct lk_fs *fs = open_fs(600000);
+	struct lk_op op;
+	assert_int_equal(set_uid(fs, 10, 0), 0);
+	assert_int_equal(lk_txn_commit(fs), 0);
+	assert_int_equal(set_uid(fs, 11, 0), 0);
+	lk_db_fault_plan(fault, &(struct lk_fault_plan){.which = LK_FAULT_COMMIT | LK_FAULT_ROLLBACK,
+							.n = 1,
+							.code = LINKFS_EIO,
+							.all_later = true});
+	assert_int_equal(lk_txn_commit(fs), LINKFS_EIO);
+	assert_int_equal(lk_db_fault_seen(fault).failures, 2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(lk_op_begin(fs, &op, 0), LINKFS_EIO);
+	assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE), LINKFS_EROFS);
+	/* The last commit's state, as soon as it can be had. */
+	lk_db_fault_plan(fault, NULL);
+	check_poisoned(fs, 10);
+	fs = open_fs(600000);
+	assert_int_equal(get_uid(fs), 10);
+	assert_int_equal(lk_fs_close(fs), 0);
+}
+
 static int no_space_once(struct lk_db *db, uint32_t pages, bool freeing)
 {
 	(void)db;
@@ -389,6 +415,7 @@ int main(void)
 		UNIT(group),
 		UNIT(poison_by_data_sync),
 		UNIT(poison_by_commit),
+		UNIT(poison_without_rollback),
 		UNIT(no_space),
 		UNIT(events),
 		UNIT(arena),
