@@ -180,6 +180,15 @@ static void what_a_hook_fails_or_shortens_is_seen(void **state)
 	s.shorten = 3;
 	assert_int_equal(pwrite(fd, "abcdef", 6, 0), 3);
 	assert_int_equal(pread(fd, buf, 6, 0), 3);
+	s.shorten = 0;
+	/* Answered, and not done. */
+	s.fail_kind = CALL_WRITE;
+	s.fail_with = CALL_PRETEND;
+	assert_int_equal(pwrite(fd, "abcdef", 6, 0), 6);
+	s.fail_kind = CALL_SYNC;
+	assert_int_equal(fdatasync(fd), 0);
+	s.fail_with = 0;
+	assert_int_equal(lseek(fd, 0, SEEK_END), 3);
 	calls_unwatch();
 	(void)close(fd);
 	free(path);
