@@ -183,7 +183,7 @@ static void fill_ballast(struct linkfs_volume *v)
 {
 	(void)make(v, "/full", S_IFDIR | 0755);
 	uint64_t ino = make(v, "/full/ballast", S_IFREG | 0644);
-	MUST(linkfs_node_allocate(v, NULL, ino, 0, 0, UINT64_C(2000) * B));
+	MUST(linkfs_node_allocate(v, NULL, ino, 0, 0, UINT64_C(8000) * B));
 }
 
 /* As an owner leaves it that is gone in the middle: a held file without a name, a truncation and a punch half done, and the WAL
