@@ -130,6 +130,8 @@ static int enter(struct lk_fs *fs, uint32_t flags)
 		(void)pthread_mutex_lock(&fs->lock);
 	if (write && ((fs->open_flags & LINKFS_OPEN_READONLY) || atomic_load(&fs->poisoned)))
 		r = LINKFS_EROFS;
+	else if (fs->batch->torn)
+		r = lk_batch_mend(fs);
 	else if (!fs->batch->open && !atomic_load(&fs->poisoned))
 		r = lk_batch_open(fs);
 	if (r)

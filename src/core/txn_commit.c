@@ -123,16 +123,26 @@ int lk_batch_poison(struct lk_fs *fs, int error, bool rolled_back)
 	batch->durable = batch->standing;
 	batch->dirty_since = 0;
 	if (rolled_back) {
-		/* The engine may have rolled back by itself: then this says so and changes nothing. */
-		(void)fs->db->ops->rollback(fs->db);
-		batch->open = false;
-		lk_inode_cache_clear(fs);
-		lk_name_cache_clear(fs);
-		/* Only for what info and statfs show: nothing is written any more. */
-		(void)lk_counters_load(fs);
+		batch->torn = true;
+		(void)lk_batch_mend(fs);
 	}
 	(void)pthread_cond_broadcast(&batch->done);
 	return error;
+}
+
+int lk_batch_mend(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	/* The engine may have rolled back by itself: then this says so and changes nothing. */
+	int r = fs->db->ops->rollback(fs->db);
+	if (r)
+		return r;
+	batch->open = batch->torn = false;
+	lk_inode_cache_clear(fs);
+	lk_name_cache_clear(fs);
+	/* Only for what info and statfs show: nothing is written any more. */
+	(void)lk_counters_load(fs);
+	return 0;
 }
 
 void lk_batch_lost(struct lk_fs *fs, int error)

@@ -26,6 +26,7 @@ struct lk_arena_chunk {
 
 struct lk_batch {
 	bool open;    /* a database transaction is open */
+	bool torn;    /* it is, though poisoned: it could not be rolled back, and is shown to nobody */
 	bool started; /* counters are loaded */
 	bool stopping;
 	bool committing; /* a leader is between its first data sync and its COMMIT */
@@ -73,6 +74,8 @@ void lk_batch_check(struct lk_fs *fs);
 bool lk_batch_stands(struct lk_fs *fs, const struct lk_op *op);
 /* T4: read-only from now on. With rolled_back, what is in memory and not in the database is forgotten too. Returns error. */
 int lk_batch_poison(struct lk_fs *fs, int error, bool rolled_back);
+/* A torn batch: tries again to roll it back. */
+int lk_batch_mend(struct lk_fs *fs);
 int lk_counters_load(struct lk_fs *fs);
 
 /* Before a change of anything: EROFS, T4's answer. */

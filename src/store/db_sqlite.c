@@ -129,7 +129,11 @@ static int begin(struct lk_db *base)
 	struct lk_sqlite *db = lk_sqlite_of(base);
 	if (db->in_transaction)
 		return LINKFS_EINVAL;
-	int r = lk_sqlite_control(db, LK_SQL_BEGIN);
+	/* The way back must not fail for lack of memory. */
+	sqlite3_stmt *way_back;
+	int r = lk_sqlite_control_stmt(db, LK_SQL_ROLLBACK, &way_back);
+	if (!r)
+		r = lk_sqlite_control(db, LK_SQL_BEGIN);
 	if (!r)
 		db->in_transaction = true;
 	return r;
@@ -141,11 +145,14 @@ static int rollback(struct lk_db *base)
 	if (!db->in_transaction)
 		return 0;
 	int r = sqlite3_get_autocommit(db->handle) ? 0 : lk_sqlite_control(db, LK_SQL_ROLLBACK);
+	/* SQLite has the transaction still: nobody may read half of it. */
+	db->lost = r && !sqlite3_get_autocommit(db->handle);
+	if (db->lost)
+		return r;
 	db->in_transaction = false;
-	db->lost = false;
 	db->dirty = 0;
 	db->db_room = 0;
-	return r;
+	return 0;
 }
 
 static int commit(struct lk_db *base)
@@ -336,8 +343,15 @@ static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *wh
 		(void)sqlite3_close_v2(db->handle);
 		db->handle = NULL;
 		db->exclusive = !db->read_only;
+		int first = flags & LK_DB_CREATE ? r : 0;
 		flags &= ~LK_DB_CREATE;
 		r = connect_and_check(db, db->read_only ? flags | LK_DB_IMMUTABLE : flags, why);
+		/* That what was to be made is not there is no news: the first try says why. */
+		if (first && (r == LINKFS_ENOTVOLUME || r == LINKFS_ESCHEMA)) {
+			if (why)
+				why->text[0] = 0;
+			r = first;
+		}
 	}
 	if (!r)
 		r = lk_sqlite_tune(db->handle, db->read_only);

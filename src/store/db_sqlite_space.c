@@ -203,6 +203,12 @@ int lk_sqlite_checkpoint(struct lk_db *base, bool slice)
 	int r = db->side ? 0 : side_open(db);
 	if (!r)
 		r = checkpoint_on(db->side, SQLITE_CHECKPOINT_PASSIVE, &frames);
+	/* Where SQLite could not open the WAL for writing, were it for a moment's lack of descriptors, it reads it from then
+	 * on: the next checkpoint gets a new connection. */
+	if (r && db->side) {
+		(void)sqlite3_close(db->side);
+		db->side = NULL;
+	}
 	(void)pthread_mutex_unlock(&db->side_lock);
 	return r;
 }

@@ -4,7 +4,7 @@
  */
 #include "world.h"
 
-#include <fault_db.h>
+#include <db_wrap.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,6 @@
 
 struct scene {
 	struct world w;
-	struct fault_db fault;
 	uint64_t ino, source;
 	uint8_t before[SIZE_MAX_HERE], after[SIZE_MAX_HERE], bytes[SIZE_MAX_HERE];
 	uint64_t before_size, after_size;
@@ -103,24 +102,6 @@ static void content(struct scene *s, uint8_t *out, uint64_t *size_out)
 		world_read(&s->w, s->ino, 0, out, (size_t)*size_out);
 }
 
-static void fault_on(struct scene *s)
-{
-	struct lk_fs *fs = lk_volume_fs(s->w.volume);
-	(void)pthread_mutex_lock(&fs->lock);
-	fault_db_init(&s->fault, fs->db);
-	s->fault.open = true; /* a batch is open, or opens before it matters */
-	fs->db = &s->fault.base;
-	(void)pthread_mutex_unlock(&fs->lock);
-}
-
-static void fault_off(struct scene *s)
-{
-	struct lk_fs *fs = lk_volume_fs(s->w.volume);
-	(void)pthread_mutex_lock(&fs->lock);
-	fs->db = s->fault.real;
-	(void)pthread_mutex_unlock(&fs->lock);
-}
-
 static void prepare(struct scene *s, const struct change *c, unsigned n)
 {
 	char name[32];
@@ -148,12 +129,12 @@ static void try(struct scene *s, const struct change *c, int error)
 		char name[32];
 		prepare(s, c, n);
 		uint64_t blocks = world_check(&s->w);
-		fault_on(s);
-		s->fault.error = error;
-		s->fault.fail_at = n;
+		struct lk_db *db = lk_db_wrapped();
+		lk_db_fault_plan(db, &(struct lk_fault_plan){.which = LK_FAULT_FORWARD, .n = n, .code = error});
 		int r = c->make(s);
-		tripped = s->fault.tripped;
-		fault_off(s);
+		const char *in = lk_db_fault_seen(db).in;
+		tripped = in;
+		lk_db_fault_plan(db, NULL);
 		if (atomic_load(&lk_volume_fs(s->w.volume)->poisoned)) {
 			(void)linkfs_volume_close(s->w.volume);
 			struct linkfs_open_options options = {.commit_interval_ms = 3600000};
@@ -161,8 +142,8 @@ static void try(struct scene *s, const struct change *c, int error)
 		}
 		content(s, got, &size);
 		if (r && (size != s->before_size || memcmp(got, s->before, sizeof(got))))
-			fail_msg("%s, call %u (%s): failed with %s and changed the file", c->name, n,
-				 s->fault.tripped_in, linkfs_error_name(r));
+			fail_msg("%s, call %u (%s): failed with %s and changed the file", c->name, n, in,
+				 linkfs_error_name(r));
 		if (!r && (size != s->after_size || memcmp(got, s->after, sizeof(got))))
 			fail_msg("%s, call %u: succeeded and did not do it", c->name, n);
 		uint64_t now = world_check(&s->w);

@@ -5,15 +5,17 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct fault {
 	struct lk_db base;
 	struct lk_db *inner;
 	pthread_mutex_t lock; /* guards the rest: checkpoints come from another thread */
-	unsigned which;
-	uint64_t n, calls, failures;
-	int code;
-	bool all_later;
+	struct lk_fault_plan plan;
+	struct lk_fault_seen seen;
+	bool paused;
+	bool open; /* a transaction is */
+	bool lost; /* it was rolled back, and nobody was told yet */
 };
 
 static struct fault *fault_of(struct lk_db *base)
@@ -22,16 +24,26 @@ static struct fault *fault_of(struct lk_db *base)
 }
 
 /* The code this call fails with, or 0. */
-static int now(struct lk_db *base, unsigned call)
+static int now(struct lk_db *base, unsigned call, const char *name)
 {
 	struct fault *f = fault_of(base);
 	int code = 0;
 	(void)pthread_mutex_lock(&f->lock);
-	if (f->which & call) {
-		f->calls++;
-		if (f->n && (f->all_later ? f->calls >= f->n : f->calls == f->n)) {
-			code = f->code;
-			f->failures++;
+	if (f->lost && call != LK_FAULT_ROLLBACK && call != LK_FAULT_BESIDE)
+		code = LINKFS_EIO;
+	if (!code && !f->paused && f->plan.which & call) {
+		uint64_t i = ++f->seen.calls, n = f->plan.n;
+		if (f->plan.calls)
+			++*f->plan.calls;
+		if (n && (f->plan.all_later ? i >= n : i == n)) {
+			code = f->plan.code;
+			f->seen.failures++;
+			if (f->plan.counter)
+				++*f->plan.counter;
+			f->seen.in = name;
+			f->lost = f->plan.lose && f->open;
+			if (f->lost)
+				(void)f->inner->ops->rollback(f->inner);
 		}
 	}
 	(void)pthread_mutex_unlock(&f->lock);
@@ -49,62 +61,100 @@ static void fault_close(struct lk_db *base)
 static int fault_get(struct lk_db *db, const struct lk_table *table, const void *key, void *record,
 		     struct lk_buf *bytes)
 {
-	int r = now(db, LK_FAULT_GET);
+	int r = now(db, LK_FAULT_GET, "get");
 	return r ? r : lk_db_get(fault_of(db)->inner, table, key, record, bytes);
 }
 
 static int fault_put(struct lk_db *db, const struct lk_table *table, const void *record)
 {
-	int r = now(db, LK_FAULT_PUT);
+	int r = now(db, LK_FAULT_PUT, "put");
 	return r ? r : lk_db_put(fault_of(db)->inner, table, record);
 }
 
 static int fault_insert(struct lk_db *db, const struct lk_table *table, const void *record)
 {
-	int r = now(db, LK_FAULT_INSERT);
+	int r = now(db, LK_FAULT_INSERT, "insert");
 	return r ? r : lk_db_insert(fault_of(db)->inner, table, record);
 }
 
 static int fault_erase(struct lk_db *db, const struct lk_table *table, const void *key)
 {
-	int r = now(db, LK_FAULT_ERASE);
+	int r = now(db, LK_FAULT_ERASE, "erase");
 	return r ? r : lk_db_erase(fault_of(db)->inner, table, key);
 }
 
 static int fault_scan(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *fn, void *arg)
 {
-	int r = now(db, LK_FAULT_SCAN);
+	int r = now(db, LK_FAULT_SCAN, "scan");
 	return r ? r : lk_db_scan(fault_of(db)->inner, scan, fn, arg);
 }
 
 #define PLAIN(name, bit)                                                                                               \
 	static int fault_##name(struct lk_db *db)                                                                      \
 	{                                                                                                              \
-		int r = now(db, bit);                                                                                  \
+		int r = now(db, bit, #name);                                                                           \
 		return r ? r : fault_of(db)->inner->ops->name(fault_of(db)->inner);                                    \
 	}
-PLAIN(begin, LK_FAULT_BEGIN)
-PLAIN(commit, LK_FAULT_COMMIT)
-PLAIN(rollback, LK_FAULT_ROLLBACK)
 PLAIN(savepoint, LK_FAULT_SAVEPOINT)
 PLAIN(release, LK_FAULT_RELEASE)
 PLAIN(undo, LK_FAULT_UNDO)
 
+static int fault_begin(struct lk_db *db)
+{
+	struct fault *f = fault_of(db);
+	int r = now(db, LK_FAULT_BEGIN, "begin");
+	if (!r)
+		r = f->inner->ops->begin(f->inner);
+	if (!r) {
+		(void)pthread_mutex_lock(&f->lock);
+		f->open = true;
+		f->seen.begins++;
+		(void)pthread_mutex_unlock(&f->lock);
+	}
+	return r;
+}
+
+static int fault_commit(struct lk_db *db)
+{
+	struct fault *f = fault_of(db);
+	int r = now(db, LK_FAULT_COMMIT, "commit");
+	if (!r)
+		r = f->inner->ops->commit(f->inner);
+	if (!r) {
+		(void)pthread_mutex_lock(&f->lock);
+		f->open = false;
+		f->seen.commits++;
+		(void)pthread_mutex_unlock(&f->lock);
+	}
+	return r;
+}
+
+static int fault_rollback(struct lk_db *db)
+{
+	struct fault *f = fault_of(db);
+	int r = now(db, LK_FAULT_ROLLBACK, "rollback");
+	if (!r && !f->lost)
+		r = f->inner->ops->rollback(f->inner);
+	if (!r)
+		f->open = f->lost = false;
+	return r;
+}
+
 static int fault_reserve(struct lk_db *db, uint32_t pages, bool freeing)
 {
-	int r = now(db, LK_FAULT_RESERVE);
+	int r = now(db, LK_FAULT_RESERVE, "reserve");
 	return r ? r : fault_of(db)->inner->ops->reserve(fault_of(db)->inner, pages, freeing);
 }
 
 static int fault_checkpoint(struct lk_db *db, bool slice)
 {
-	int r = now(db, LK_FAULT_CHECKPOINT);
+	int r = now(db, slice ? LK_FAULT_CHECKPOINT : LK_FAULT_BESIDE, "checkpoint");
 	return r ? r : fault_of(db)->inner->ops->checkpoint(fault_of(db)->inner, slice);
 }
 
 static int fault_usage(struct lk_db *db, struct lk_db_usage *out)
 {
-	int r = now(db, LK_FAULT_USAGE);
+	int r = now(db, LK_FAULT_USAGE, "usage");
 	return r ? r : fault_of(db)->inner->ops->usage(fault_of(db)->inner, out);
 }
 
@@ -155,36 +205,34 @@ int lk_db_fault_open(struct lk_db *inner, struct lk_db **out)
 	}
 	f->base.ops = &ops;
 	f->inner = inner;
+	f->plan.which = LK_FAULT_ALL;
 	*out = &f->base;
 	return 0;
 }
 
-void lk_db_fault_set(struct lk_db *db, unsigned which, uint64_t n, int code, bool all_later)
+void lk_db_fault_plan(struct lk_db *db, const struct lk_fault_plan *plan)
 {
+	static const struct lk_fault_plan none = {.which = LK_FAULT_ALL};
 	struct fault *f = fault_of(db);
 	(void)pthread_mutex_lock(&f->lock);
-	f->which = which;
-	f->n = n;
-	f->code = code;
-	f->all_later = all_later;
-	f->calls = f->failures = 0;
+	f->plan = plan ? *plan : none;
+	memset(&f->seen, 0, sizeof(f->seen));
 	(void)pthread_mutex_unlock(&f->lock);
 }
 
-uint64_t lk_db_fault_calls(struct lk_db *db)
+struct lk_fault_seen lk_db_fault_seen(struct lk_db *db)
 {
 	struct fault *f = fault_of(db);
 	(void)pthread_mutex_lock(&f->lock);
-	uint64_t calls = f->calls;
+	struct lk_fault_seen seen = f->seen;
 	(void)pthread_mutex_unlock(&f->lock);
-	return calls;
+	return seen;
 }
 
-uint64_t lk_db_fault_failures(struct lk_db *db)
+void lk_db_fault_pause(struct lk_db *db, bool on)
 {
 	struct fault *f = fault_of(db);
 	(void)pthread_mutex_lock(&f->lock);
-	uint64_t failures = f->failures;
+	f->paused = on;
 	(void)pthread_mutex_unlock(&f->lock);
-	return failures;
 }

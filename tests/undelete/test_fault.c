@@ -4,7 +4,7 @@
  */
 #include "kept.h"
 
-#include <fault_db.h>
+#include <db_fault.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@
 
 struct scene {
 	struct world w;
-	struct fault_db fault;
+	struct lk_fault_seen seen; /* by the newest fault_off() */
 };
 
 static int unlink_file(struct world *w)
@@ -135,23 +135,15 @@ static void describe(struct world *w, char out[STATE_MAX])
 
 static void fault_on(struct scene *s, int error, bool lose, unsigned n)
 {
-	struct lk_fs *fs = lk_volume_fs(s->w.volume);
-	(void)pthread_mutex_lock(&fs->lock);
-	fault_db_init(&s->fault, fs->db);
-	s->fault.open = true;
-	s->fault.error = error;
-	s->fault.lose = lose;
-	s->fault.fail_at = n;
-	fs->db = &s->fault.base;
-	(void)pthread_mutex_unlock(&fs->lock);
+	const struct lk_fault_plan plan = {.which = LK_FAULT_FORWARD, .n = n, .code = error, .lose = lose};
+	lk_db_fault_plan(lk_volume_fs(s->w.volume)->db, &plan);
 }
 
 static void fault_off(struct scene *s)
 {
-	struct lk_fs *fs = lk_volume_fs(s->w.volume);
-	(void)pthread_mutex_lock(&fs->lock);
-	fs->db = s->fault.real;
-	(void)pthread_mutex_unlock(&fs->lock);
+	struct lk_db *db = lk_volume_fs(s->w.volume)->db;
+	s->seen = lk_db_fault_seen(db);
+	lk_db_fault_plan(db, NULL);
 }
 
 static unsigned try(struct scene *s, const struct change *c, int error, bool lose)
@@ -170,8 +162,8 @@ static unsigned try(struct scene *s, const struct change *c, int error, bool los
 		assert_int_equal(linkfs_volume_sync(s->w.volume), 0);
 		fault_on(s, error, lose, n);
 		int r = c->make(&s->w);
-		tripped = s->fault.tripped;
 		fault_off(s);
+		tripped = s->seen.failures > 0;
 		/* A later call that loses the transaction loses what stood in it; every sync says so. */
 		bool poisoned = atomic_load(&lk_volume_fs(s->w.volume)->poisoned);
 		if (poisoned) {
@@ -182,7 +174,7 @@ static unsigned try(struct scene *s, const struct change *c, int error, bool los
 		describe(&s->w, now);
 		if (strcmp(now, r ? before : after) != 0 && (!poisoned || strcmp(now, before) != 0))
 			fail_msg("%s, call %u (%s) fails with %s: returned %s\nbefore:\n%s\nnow:\n%s", c->name, n,
-				 s->fault.tripped_in, linkfs_error_name(error), linkfs_error_name(r), before, now);
+				 s->seen.in, linkfs_error_name(error), linkfs_error_name(r), before, now);
 		kept_check(&s->w);
 		if (strcmp(now, after) != 0) {
 			assert_int_equal(c->make(&s->w), 0);

@@ -4,7 +4,7 @@
  */
 #include "kept.h"
 
-#include <fault_db.h>
+#include <db_fault.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -260,22 +260,22 @@ static void on_a_full_host_metadata_finds_room(void **state)
 /* ---- what it costs -------------------------------------------------------------------------------------------------- */
 
 struct cost {
-	long calls;      /* of the engine, in an op */
+	uint64_t calls;  /* of the engine, in an op */
 	uint32_t writes; /* of rows, as the op counts them */
 };
 
-static struct cost unlink_cost(struct lk_fs *fs, struct fault_db *db, const char *name)
+static struct cost unlink_cost(struct lk_fs *fs, struct lk_db *db, const char *name)
 {
 	struct linkfs_cred root = {0};
 	struct lk_where where;
 	struct lk_op op;
-	struct cost cost = {.calls = db->calls};
+	struct cost cost = {.calls = lk_db_fault_seen(db).calls};
 	assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES), 0);
 	assert_int_equal(lk_where_at(&op, &root, 1, name, strlen(name), &where), 0);
 	assert_int_equal(lk_link_unlink(&op, &root, &where), 0);
 	cost.writes = op.rows;
 	assert_int_equal(lk_op_end(&op, 0), 0);
-	cost.calls = db->calls - cost.calls;
+	cost.calls = lk_db_fault_seen(db).calls - cost.calls;
 	return cost;
 }
 
@@ -284,8 +284,7 @@ static void off_costs_nothing_and_on_one_row(void **state)
 {
 	(void)state;
 	struct world w;
-	struct lk_db *real = NULL;
-	struct fault_db db;
+	struct lk_db *real = NULL, *db = NULL;
 	struct lk_fs *fs = NULL;
 	struct cost costs[2][3];
 	static const char *const names[] = {"empty", "inline", "second"};
@@ -297,8 +296,8 @@ static void off_costs_nothing_and_on_one_row(void **state)
 		tie(&w, "second", on ? "first1" : "first0");
 		assert_int_equal(linkfs_volume_close(w.volume), 0);
 		assert_int_equal(lk_db_open_sqlite(w.volume_path, 0, &real, NULL), 0);
-		fault_db_init(&db, real);
-		assert_int_equal(lk_fs_open_on(&db.base, w.volume_path, 0, 3600000, &fs, NULL), 0);
+		assert_int_equal(lk_db_fault_open(real, &db), 0);
+		assert_int_equal(lk_fs_open_on(db, w.volume_path, 0, 3600000, &fs, NULL), 0);
 		/* Warm: the root's record and the names are in memory. */
 		for (int i = 0; i < 3; i++) {
 			struct linkfs_cred root = {0};
@@ -312,14 +311,14 @@ static void off_costs_nothing_and_on_one_row(void **state)
 			assert_int_equal(lk_op_end(&op, 0), 0);
 		}
 		for (int i = 0; i < 3; i++)
-			costs[on][i] = unlink_cost(fs, &db, names[i]);
+			costs[on][i] = unlink_cost(fs, db, names[i]);
 		assert_int_equal(lk_fs_close(fs), 0);
 		struct linkfs_open_options options = {.commit_interval_ms = 3600000};
 		assert_int_equal(linkfs_volume_open(w.volume_path, &options, &w.volume, NULL), 0);
 	}
 	for (int on = 0; on < 2; on++) {
 		for (int i = 0; i < 3; i++)
-			printf("# %s %s: %ld calls, %" PRIu32 " changes\n", on ? "on" : "off", names[i],
+			printf("# %s %s: %" PRIu64 " calls, %" PRIu32 " changes\n", on ? "on" : "off", names[i],
 			       costs[on][i].calls, costs[on][i].writes);
 	}
 	/* Off, an unlink is: savepoint, the name, the record, release; with content, that too. These are the figures of before. */

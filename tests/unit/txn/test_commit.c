@@ -1,10 +1,10 @@
 /*
  * test_commit.c - T2 and T4: the order of a commit and who holds the lock when, group commit, the interval, idleness, poison.
- * lk_data_sync, lk_alloc_committed and lk_alloc_discard are wrapped at link time, the database by fault_db.
+ * lk_data_sync, lk_alloc_committed and lk_alloc_discard are wrapped at link time, the database by db_fault.
  */
 #include "test.h"
 
-#include "fault_db.h"
+#include "db_fault.h"
 #include "inode.h"
 
 #include <stdlib.h>
@@ -73,15 +73,14 @@ void __wrap_lk_alloc_discard(struct lk_alloc *alloc)
 }
 
 static char *dir;
-static struct fault_db fault;
+static struct lk_db *fault;
 
 static struct lk_fs *open_fs(uint32_t interval_ms)
 {
-	struct lk_db *real;
 	struct lk_fs *fs;
-	assert_int_equal(lk_db_open_sqlite(dir, 0, &real, NULL), 0);
-	fault_db_init(&fault, real);
-	assert_int_equal(lk_fs_open_on(&fault.base, dir, 0, interval_ms, &fs, NULL), 0);
+	assert_int_equal(lk_db_open_sqlite(dir, 0, &fault, NULL), 0);
+	assert_int_equal(lk_db_fault_open(fault, &fault), 0);
+	assert_int_equal(lk_fs_open_on(fault, dir, 0, interval_ms, &fs, NULL), 0);
 	watched = fs;
 	return fs;
 }
@@ -139,7 +138,7 @@ static void order(void **state)
 	logging = false;
 	/* Data without the lock, data with it, groups, COMMIT (counted below), blocks released, discard without the lock. */
 	assert_string_equal(log_text, "sSFCd");
-	assert_int_equal(fault.commits, 1);
+	assert_int_equal(lk_db_fault_seen(fault).commits, 1);
 	assert_int_equal(lk_txn_commits(fs), 1);
 	assert_int_equal(lk_fs_close(fs), 0);
 }
@@ -149,7 +148,7 @@ static void nothing_to_commit(void **state)
 	(void)state;
 	struct lk_fs *fs = open_fs(20);
 	(void)get_uid(fs);
-	long calls = fault.calls, begins = fault.begins;
+	struct lk_fault_seen before = lk_db_fault_seen(fault);
 	assert_int_equal(lk_txn_commit(fs), 0);
 	/* An op that is undone, or writes nothing, leaves nothing to commit. */
 	assert_int_equal(set_uid(fs, 5, LINKFS_EPERM), LINKFS_EPERM);
@@ -158,12 +157,12 @@ static void nothing_to_commit(void **state)
 	assert_int_equal(lk_op_end(&op, 0), 0);
 	assert_int_equal(lk_txn_commit(fs), 0);
 	assert_int_equal(syncs, 0);
-	assert_int_equal(fault.commits, 0);
-	calls = fault.calls;
+	assert_int_equal(lk_db_fault_seen(fault).commits, 0);
+	before = lk_db_fault_seen(fault);
 	(void)usleep(300000);
 	/* The keeper sleeps: no call at all. */
-	assert_int_equal(fault.calls, calls);
-	assert_int_equal(fault.begins, begins);
+	assert_int_equal(lk_db_fault_seen(fault).calls, before.calls);
+	assert_int_equal(lk_db_fault_seen(fault).begins, before.begins);
 	assert_int_equal(syncs, 0);
 	assert_int_equal(lk_fs_close(fs), 0);
 }
@@ -221,14 +220,14 @@ static void group(void **state)
 static void check_poisoned(struct lk_fs *fs, int64_t uid)
 {
 	struct lk_op op;
-	long commits = fault.commits;
+	uint64_t commits = lk_db_fault_seen(fault).commits;
 	assert_true(atomic_load(&fs->poisoned));
 	assert_int_equal(lk_txn_commit(fs), LINKFS_EPOISONED);
 	assert_int_equal(lk_txn_commit(fs), LINKFS_EPOISONED);
 	assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE), LINKFS_EROFS);
 	assert_int_equal(get_uid(fs), uid);
+	assert_int_equal(lk_db_fault_seen(fault).commits, commits);
 	assert_int_equal(lk_fs_close(fs), LINKFS_EPOISONED);
-	assert_int_equal(fault.commits, commits);
 }
 
 static void poison_by_data_sync(void **state)
@@ -257,12 +256,37 @@ static void poison_by_commit(void **state)
 	assert_int_equal(set_uid(fs, 10, 0), 0);
 	assert_int_equal(lk_txn_commit(fs), 0);
 	assert_int_equal(set_uid(fs, 11, 0), 0);
-	fault.error = LINKFS_EIO;
 	/* The counters are clean: the root's row, then COMMIT. */
-	fault.fail_at = fault.calls + 2;
+	lk_db_fault_plan(fault, &(struct lk_fault_plan){.which = LK_FAULT_FORWARD, .n = 2, .code = LINKFS_EIO});
 	assert_int_equal(lk_txn_commit(fs), LINKFS_EIO);
-	assert_string_equal(fault.tripped_in, "commit");
-	fault.fail_at = 0;
+	assert_string_equal(lk_db_fault_seen(fault).in, "commit");
+	lk_db_fault_plan(fault, NULL);
+	check_poisoned(fs, 10);
+	fs = open_fs(600000);
+	assert_int_equal(get_uid(fs), 10);
+	assert_int_equal(lk_fs_close(fs), 0);
+}
+
+/* COMMIT fails, and then the rollback too: half of what waited is in the database's transaction, and nobody may see it. */
+static void poison_without_rollback(void **state)
+{
+	(void)state;
+	struct lk_fs *fs = open_fs(600000);
+	struct lk_op op;
+	assert_int_equal(set_uid(fs, 10, 0), 0);
+	assert_int_equal(lk_txn_commit(fs), 0);
+	assert_int_equal(set_uid(fs, 11, 0), 0);
+	lk_db_fault_plan(fault, &(struct lk_fault_plan){.which = LK_FAULT_COMMIT | LK_FAULT_ROLLBACK,
+							.n = 1,
+							.code = LINKFS_EIO,
+							.all_later = true});
+	assert_int_equal(lk_txn_commit(fs), LINKFS_EIO);
+	assert_int_equal(lk_db_fault_seen(fault).failures, 2);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(lk_op_begin(fs, &op, 0), LINKFS_EIO);
+	assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE), LINKFS_EROFS);
+	/* The last commit's state, as soon as it can be had. */
+	lk_db_fault_plan(fault, NULL);
 	check_poisoned(fs, 10);
 	fs = open_fs(600000);
 	assert_int_equal(get_uid(fs), 10);
@@ -391,6 +415,7 @@ int main(void)
 		UNIT(group),
 		UNIT(poison_by_data_sync),
 		UNIT(poison_by_commit),
+		UNIT(poison_without_rollback),
 		UNIT(no_space),
 		UNIT(events),
 		UNIT(arena),

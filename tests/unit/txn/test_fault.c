@@ -4,11 +4,12 @@
  */
 #include "test.h"
 
-#include "fault_db.h"
+#include "db_fault.h"
 #include "inode.h"
 #include "node.h"
 #include "orphan.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,7 @@
 struct world {
 	char *dir;
 	struct lk_fs *fs;
-	struct fault_db fault;
+	struct lk_db *fault;
 	uint64_t made[INOS];
 };
 
@@ -54,8 +55,7 @@ static struct digest digest(struct world *w, bool committed)
 	static const enum lk_table_id tables[] = {LK_T_DIRENT, LK_T_ORPHAN, LK_T_SNAPSHOT, LK_T_DIRENT_OLD};
 	struct digest d = {0};
 	struct lk_op op;
-	long fail_at = w->fault.fail_at, calls = w->fault.calls;
-	w->fault.fail_at = 0;
+	lk_db_fault_pause(w->fault, true);
 	assert_int_equal(lk_op_begin(w->fs, &op, 0), 0);
 	for (size_t i = 0; i < LK_ARRAY_LEN(tables); i++) {
 		void *args[] = {(void *)(uintptr_t)&lk_tables[tables[i]], &d};
@@ -81,8 +81,7 @@ static struct digest digest(struct world *w, bool committed)
 		}
 	}
 	assert_int_equal(lk_op_end(&op, 0), 0);
-	w->fault.fail_at = fail_at;
-	w->fault.calls = calls;
+	lk_db_fault_pause(w->fault, false);
 	return d;
 }
 
@@ -165,10 +164,9 @@ static int run(struct world *w, int number)
 
 static void open_world(struct world *w)
 {
-	struct lk_db *real;
-	assert_int_equal(lk_db_open_sqlite(w->dir, 0, &real, NULL), 0);
-	fault_db_init(&w->fault, real);
-	assert_int_equal(lk_fs_open_on(&w->fault.base, w->dir, 0, 600000, &w->fs, NULL), 0);
+	assert_int_equal(lk_db_open_sqlite(w->dir, 0, &w->fault, NULL), 0);
+	assert_int_equal(lk_db_fault_open(w->fault, &w->fault), 0);
+	assert_int_equal(lk_fs_open_on(w->fault, w->dir, 0, 600000, &w->fs, NULL), 0);
 }
 
 static void close_world(struct world *w, int expected)
@@ -184,7 +182,7 @@ static bool same(const struct digest *a, const struct digest *b)
 
 /* Runs the script with the fail_at-th call failing. golden holds the digests after each op of the run without failures; with
  * fill they are taken. Returns false when nothing failed. */
-static bool script(long fail_at, int error, bool lose, struct digest *golden, bool fill)
+static bool script(uint64_t fail_at, int error, bool lose, struct digest *golden, bool fill)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	assert_non_null(w);
@@ -193,29 +191,27 @@ static bool script(long fail_at, int error, bool lose, struct digest *golden, bo
 	open_world(w);
 	assert_int_equal(lk_node_hold(w->fs, 3, 1), 0);
 	struct digest before = digest(w, true), committed = before;
-	w->fault.calls = 0;
-	w->fault.error = error;
-	w->fault.lose = lose;
-	w->fault.fail_at = fail_at;
+	const char *in = NULL;
+	lk_db_fault_plan(w->fault,
+			 &(struct lk_fault_plan){.which = LK_FAULT_FORWARD, .n = fail_at, .code = error, .lose = lose});
 	for (int i = 0; i < OPS; i++) {
 		int r = run(w, i);
 		bool poisoned = atomic_load(&w->fs->poisoned);
+		in = lk_db_fault_seen(w->fault).in;
 		struct digest now = digest(w, r == 0 && (i == 5 || i == 10));
 		if (r && !poisoned) {
 			if (!same(&now, &before))
-				fail_msg("op %d failed in %s (call %ld) and left something", i, w->fault.tripped_in,
-					 fail_at);
-			if (!w->fault.tripped)
+				fail_msg("op %d failed in %s (call %" PRIu64 ") and left something", i, in, fail_at);
+			if (!in)
 				fail_msg("op %d failed by itself: %s", i, linkfs_error_name(r));
 			/* Only once: the second time it works. */
 			assert_int_equal(run(w, i), 0);
 			now = digest(w, false);
 		}
 		if (poisoned) {
-			assert_true(w->fault.tripped);
+			assert_non_null(in);
 			if (!same(&now, &committed) && !same(&now, &before) && !same(&now, &golden[i]))
-				fail_msg("poisoned in op %d, %s (call %ld): neither state", i, w->fault.tripped_in,
-					 fail_at);
+				fail_msg("poisoned in op %d, %s (call %" PRIu64 "): neither state", i, in, fail_at);
 			assert_int_equal(run(w, 5), LINKFS_EPOISONED);
 			struct lk_op op;
 			assert_int_equal(lk_op_begin(w->fs, &op, LK_OP_WRITE), LINKFS_EROFS);
@@ -224,14 +220,15 @@ static bool script(long fail_at, int error, bool lose, struct digest *golden, bo
 		if (fill)
 			golden[i] = now;
 		else if (!same(&now, &golden[i]))
-			fail_msg("after op %d (call %ld failed in %s) the state is not the expected one", i, fail_at,
-				 w->fault.tripped_in ? w->fault.tripped_in : "nothing");
+			fail_msg("after op %d (call %" PRIu64 " failed in %s) the state is not the expected one", i,
+				 fail_at, in ? in : "nothing");
 		before = now;
 		if (i == 5 || i == 10)
 			committed = now;
 	}
-	bool tripped = w->fault.tripped, poisoned = atomic_load(&w->fs->poisoned);
-	w->fault.fail_at = 0;
+	in = lk_db_fault_seen(w->fault).in;
+	bool poisoned = atomic_load(&w->fs->poisoned);
+	lk_db_fault_plan(w->fault, NULL);
 	struct digest end = poisoned ? committed : before;
 	close_world(w, poisoned ? LINKFS_EPOISONED : 0);
 	open_world(w);
@@ -243,21 +240,20 @@ static bool script(long fail_at, int error, bool lose, struct digest *golden, bo
 		assert_int_equal(reopened.counters[LK_COUNTER_INODES], end.counters[LK_COUNTER_INODES] - 1);
 	} else if (committed.counters[LK_COUNTER_INODES] != golden[10].counters[LK_COUNTER_INODES]) {
 		if (!same(&reopened, &end))
-			fail_msg("reopened after poison in %s (call %ld): not the last commit", w->fault.tripped_in,
-				 fail_at);
+			fail_msg("reopened after poison in %s (call %" PRIu64 "): not the last commit", in, fail_at);
 	}
 	close_world(w, 0);
 	lk_test_rmdir(w->dir);
 	free(w);
-	return tripped;
+	return in;
 }
 
 static struct digest golden_states[OPS];
 
-static void every_call(int error, bool lose, long step)
+static void every_call(int error, bool lose, uint64_t step)
 {
 	assert_false(script(0, 0, false, golden_states, true));
-	long n = 1;
+	uint64_t n = 1;
 	while (script(n, error, lose, golden_states, false))
 		n += step;
 	assert_true(n > 100);

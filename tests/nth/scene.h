@@ -1,0 +1,20 @@
+/*
+ * scene.h - what the scenarios share.
+ */
+#ifndef NTH_SCENE_H
+#define NTH_SCENE_H
+
+#include "nth.h"
+
+int scene_sync(struct scene *s);
+int scene_find(struct scene *s, const char *path, uint64_t *ino_out);
+int scene_make(struct scene *s, const char *path, uint32_t mode);
+
+/* clang-format off */
+#define STEP(name, fn) {name, fn, false, 0}
+#define DURABLE(name, fn) {name, fn, true, 0}
+#define IN_PARTS(name, fn, what) {name, fn, false, what}
+#define SYNC DURABLE("sync", scene_sync)
+/* clang-format on */
+
+#endif
