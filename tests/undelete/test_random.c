@@ -209,7 +209,7 @@ static void a_model_agrees(void **state)
 	struct world w;
 	struct model m = {.dir = {true}};
 	kept_open(&w, "1d", 0);
-	for (uint32_t round = 0; round < (is_long() ? 400u : 20u); round++) {
+	for (uint32_t round = 0; round < (is_long() ? 150u : 20u); round++) {
 		for (uint32_t i = 0; i < 120; i++)
 			work(&w, &m, &random);
 		compare(&w, &m);
@@ -235,13 +235,20 @@ static void child(const char *path, int fd, uint64_t seed, const struct model *s
 	struct world w = {0};
 	struct model m = *start, said;
 	struct linkfs_open_options options = {.commit_interval_ms = 20};
-	if (linkfs_volume_open(path, &options, &w.volume, NULL))
+	struct linkfs_message why = {""};
+	int r = linkfs_volume_open(path, &options, &w.volume, &why);
+	if (r) {
+		fprintf(stderr, "child: open: %s: %s\n", linkfs_error_name(r), why.text);
 		_exit(9);
+	}
 	for (;;) {
 		for (uint32_t i = 0; i < 40; i++)
 			work(&w, &m, &random);
-		if (linkfs_volume_sync(w.volume))
+		r = linkfs_volume_sync(w.volume);
+		if (r) {
+			fprintf(stderr, "child: sync: %s\n", linkfs_error_name(r));
 			_exit(9);
+		}
 		said = m;
 		memset(said.handle, 0, sizeof(said.handle));
 		if (write(fd, &said, sizeof(said)) != (ssize_t)sizeof(said))
@@ -257,7 +264,7 @@ static void a_killed_process_leaves_it_whole(void **state)
 	struct model m = {.dir = {true}};
 	kept_open(&w, "1d", 0);
 	uint32_t acknowledged = 0;
-	for (uint32_t round = 0; round < (is_long() ? 300u : 15u); round++) {
+	for (uint32_t round = 0; round < (is_long() ? 100u : 15u); round++) {
 		int fds[2];
 		assert_int_equal(linkfs_volume_close(w.volume), 0);
 		assert_int_equal(pipe(fds), 0);
@@ -279,7 +286,8 @@ static void a_killed_process_leaves_it_whole(void **state)
 		assert_int_equal(kill(pid, SIGKILL), 0);
 		int status = 0;
 		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFSIGNALED(status) && any);
+		if (!WIFSIGNALED(status) || !any)
+			fail_msg("the child ended by itself: status %x", (unsigned)status);
 		/* What was said meanwhile is not later than what is there. */
 		while (read(fds[0], &m, sizeof(m)) == (ssize_t)sizeof(m))
 			acknowledged++;
