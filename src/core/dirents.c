@@ -172,39 +172,49 @@ int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *n
 
 /* Passes verified rows on. */
 struct pass {
-	struct lk_op *op;
 	lk_row_fn *fn;
 	void *arg;
 	bool with_type;
-	int64_t hash; /* of the row before, in the order of keys */
-	size_t len;
-	char name[LINKFS_NAME_MAX];
 };
 
 static int pass_row(void *arg, const void *record)
 {
 	struct pass *p = arg;
+	int rc = verify(record, p->with_type);
+
+	return rc ? rc : p->fn(p->arg, record);
+}
+
+/* The same for a directory's rows in the order of their keys. */
+struct listing {
+	struct pass pass;
+	const struct lk_fs *fs;
+	int64_t hash; /* of the row before */
+	size_t len;
+	char name[LINKFS_NAME_MAX];
+};
+
+static int list_row(void *arg, const void *record)
+{
+	struct listing *l = arg;
 	const struct lk_dirent *d = record;
-	int rc = verify(d, p->with_type);
+	int rc = verify(d, true);
 
 	if (rc)
 		return rc;
-	if (p->with_type) {
-		/* A name in another bucket than its own could not be found, nor the second of one name. */
-		if (d->hash != lk_name_hash(p->op->fs->name_secret, d->name.p, d->name.len))
-			return LINKFS_ECORRUPT;
-		if (d->hash == p->hash && d->name.len == p->len && memcmp(d->name.p, p->name, p->len) == 0)
-			return LINKFS_ECORRUPT;
-		p->hash = d->hash;
-		p->len = d->name.len;
-		memcpy(p->name, d->name.p, d->name.len);
-	}
-	return p->fn(p->arg, record);
+	/* A name in another bucket than its own could not be found, nor the second of one name. */
+	if (d->hash != lk_name_hash(l->fs->name_secret, d->name.p, d->name.len) ||
+	    (d->hash == l->hash && d->name.len == l->len && memcmp(d->name.p, l->name, l->len) == 0))
+		return LINKFS_ECORRUPT;
+	l->hash = d->hash;
+	l->len = d->name.len;
+	memcpy(l->name, d->name.p, d->name.len);
+	return l->pass.fn(l->pass.arg, record);
 }
 
 int lk_dirent_scan(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn, void *arg)
 {
-	struct pass p = {.op = op, .fn = fn, .arg = arg, .with_type = true};
+	struct listing l = {.pass = {fn, arg, true}, .fs = op->fs};
 	struct lk_dirent key = {.dir = (int64_t)dir, .hash = (int64_t)(cookie >> 8), .ord = (int64_t)(cookie & 255)};
 	struct lk_scan scan = {.table = table(),
 			       .index = LK_BY_KEY,
@@ -214,12 +224,12 @@ int lk_dirent_scan(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t lim
 			       .from = &key,
 			       .limit = limit};
 
-	return lk_txn_scan(op, &scan, pass_row, &p);
+	return lk_txn_scan(op, &scan, list_row, &l);
 }
 
 int lk_dirent_names(struct lk_op *op, uint64_t ino, uint32_t limit, lk_row_fn *fn, void *arg)
 {
-	struct pass p = {.op = op, .fn = fn, .arg = arg};
+	struct pass p = {fn, arg, false};
 	struct lk_dirent key = {.ino = (int64_t)ino};
 	struct lk_scan scan = {.table = table(), .index = LK_DIRENT_BY_INO, .equal = 1, .from = &key, .limit = limit};
 

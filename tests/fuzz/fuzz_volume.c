@@ -364,9 +364,9 @@ static void start(void)
 {
 	const char *tmp = getenv("TMPDIR");
 	snprintf(top, sizeof(top), "%s/linkfs-fuzz-XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm"
-		 : tmp && *tmp                 ? tmp
-					       : "/tmp");
+		 tmp && *tmp                     ? tmp
+		 : access("/dev/shm", W_OK) == 0 ? "/dev/shm"
+						 : "/tmp");
 	if (!mkdtemp(top))
 		abort();
 	snprintf(volume, sizeof(volume), "%s/v", top);
