@@ -47,7 +47,8 @@ static int verify(const struct lk_dirent *d, bool with_type)
 	if (len == 0 || len > LINKFS_NAME_MAX || memchr(name, '/', len) || memchr(name, 0, len) ||
 	    (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'))))
 		return LINKFS_ECORRUPT;
-	if (d->ino < 1 || d->ino > LK_INO_MAX || d->dir < 1 || d->dir > LK_INO_MAX ||
+	/* Nothing names the root. */
+	if (d->ino <= (int64_t)LINKFS_ROOT_INO || d->ino > LK_INO_MAX || d->dir < 1 || d->dir > LK_INO_MAX ||
 	    (with_type && !type_valid(d->type)) || d->ord < 0 || d->ord > LK_ORD_MAX || d->hash < 16 || d->hash >> 55)
 		return LINKFS_ECORRUPT;
 	return 0;
@@ -187,9 +188,36 @@ static int pass_row(void *arg, const void *record)
 	return rc ? rc : p->fn(p->arg, record);
 }
 
+/* The same for a directory's rows in the order of their keys. */
+struct listing {
+	struct pass pass;
+	const struct lk_fs *fs;
+	int64_t hash; /* of the row before */
+	size_t len;
+	char name[LINKFS_NAME_MAX];
+};
+
+static int list_row(void *arg, const void *record)
+{
+	struct listing *l = arg;
+	const struct lk_dirent *d = record;
+	int rc = verify(d, true);
+
+	if (rc)
+		return rc;
+	/* A name in another bucket than its own could not be found, nor the second of one name. */
+	if (d->hash != lk_name_hash(l->fs->name_secret, d->name.p, d->name.len) ||
+	    (d->hash == l->hash && d->name.len == l->len && memcmp(d->name.p, l->name, l->len) == 0))
+		return LINKFS_ECORRUPT;
+	l->hash = d->hash;
+	l->len = d->name.len;
+	memcpy(l->name, d->name.p, d->name.len);
+	return l->pass.fn(l->pass.arg, record);
+}
+
 int lk_dirent_scan(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn, void *arg)
 {
-	struct pass p = {fn, arg, true};
+	struct listing l = {.pass = {fn, arg, true}, .fs = op->fs};
 	struct lk_dirent key = {.dir = (int64_t)dir, .hash = (int64_t)(cookie >> 8), .ord = (int64_t)(cookie & 255)};
 	struct lk_scan scan = {.table = table(),
 			       .index = LK_BY_KEY,
@@ -199,7 +227,7 @@ int lk_dirent_scan(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t lim
 			       .from = &key,
 			       .limit = limit};
 
-	return lk_txn_scan(op, &scan, pass_row, &p);
+	return lk_txn_scan(op, &scan, list_row, &l);
 }
 
 int lk_dirent_names(struct lk_op *op, uint64_t ino, uint32_t limit, lk_row_fn *fn, void *arg)
@@ -244,21 +272,40 @@ int lk_dirent_empty(struct lk_op *op, uint64_t dir, bool *out)
 	return rc;
 }
 
+struct parents {
+	uint64_t first;
+	bool more;
+};
+
+static int parent_row(void *arg, const void *record)
+{
+	struct parents *p = arg;
+	const struct lk_dirent *d = record;
+
+	p->more = p->first != 0;
+	if (!p->more)
+		p->first = (uint64_t)d->dir;
+	return 0;
+}
+
+/* A directory with two names is damage: a cycle that can be entered has one, and whoever lists it asks for its parent first. */
 int lk_dirent_parent(struct lk_op *op, uint64_t ino, uint64_t *out)
 {
-	uint64_t found = 0;
+	struct parents found = {0};
 	int rc;
 
 	if (ino == LINKFS_ROOT_INO) {
 		*out = ino;
 		return 0;
 	}
-	rc = lk_dirent_names(op, ino, 1, one_row, &found);
+	rc = lk_dirent_names(op, ino, 2, parent_row, &found);
 	if (rc)
 		return rc;
-	if (found == 0)
+	if (found.more)
+		return LINKFS_ECORRUPT;
+	if (found.first == 0)
 		return LINKFS_ENOENT;
-	*out = found;
+	*out = found.first;
 	return 0;
 }
 

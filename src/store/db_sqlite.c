@@ -282,7 +282,8 @@ static int check_beside(const char *path, struct linkfs_message *why)
 			continue;
 		if (i == 2)
 			return lk_fail(why, LINKFS_ENOTVOLUME,
-				       "%s is there: the volume was never wholly made, or another program changed it",
+				       "%s is there: the volume was never wholly made (make it again), or another "
+				       "program changed it",
 				       name);
 		/* A directory in the index's place is harmless: the volume does without (T5). */
 		if (!S_ISREG(st.st_mode) && !(i == 1 && S_ISDIR(st.st_mode)))

@@ -91,9 +91,10 @@ static int read_got(sqlite3_stmt *stmt, const struct lk_table *table, const void
 			return LINKFS_ENOMEM;
 		struct lk_bytes *to = lk_bytes_at(column, record);
 		to->len = len;
-		to->p = bytes && bytes->p ? bytes->p + bytes->len : NULL;
-		if (bytes && len) {
-			memcpy(bytes->p + bytes->len, p, len);
+		uint8_t *room = bytes && bytes->p ? bytes->p + bytes->len : NULL;
+		to->p = room;
+		if (room && len) {
+			memcpy(room, p, len);
 			bytes->len += len;
 		}
 	}

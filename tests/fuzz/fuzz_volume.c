@@ -31,7 +31,7 @@ static unsigned opened_count, visit_count;
 static int lines_left = 8;
 
 /* Zeroing what is only reserved costs more than all the rest. */
-int fallocate(int fd, int mode, off_t offset, off_t len)
+__attribute__((visibility("default"))) int fallocate(int fd, int mode, off_t offset, off_t len)
 {
 	struct stat st;
 	if (mode)
@@ -364,9 +364,9 @@ static void start(void)
 {
 	const char *tmp = getenv("TMPDIR");
 	snprintf(top, sizeof(top), "%s/linkfs-fuzz-XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm"
-		 : tmp && *tmp                 ? tmp
-					       : "/tmp");
+		 tmp && *tmp                     ? tmp
+		 : access("/dev/shm", W_OK) == 0 ? "/dev/shm"
+						 : "/tmp");
 	if (!mkdtemp(top))
 		abort();
 	snprintf(volume, sizeof(volume), "%s/v", top);

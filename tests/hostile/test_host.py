@@ -273,7 +273,34 @@ def label(base):
     h.ok(result.rc != 0 and printable(result), "and so is a name that is not there", result)
 
 
-PARTS = {"journal": journal, "planted": planted, "pieces": pieces, "text": lock_text, "sockets": sockets, "label": label}
+def export(base):
+    """Names in a volume that would lead an export out of its destination."""
+    sql, outside = os.environ["HOSTILE_SQL"], base + "/outside"
+    os.mkdir(outside)
+    target = f"UPDATE target SET text = CAST('{outside}' AS BLOB) WHERE ino = 10; UPDATE inode SET size = {len(outside)} WHERE ino = 10;"
+    damages = {
+        "a symlink and a directory of one name": target + "INSERT INTO dirent VALUES(1, $link$, 1, 3, 4, x'6c696e6b', 1)",
+        "the same in the other order": target + "UPDATE dirent SET ord = 1 WHERE ino = 10; INSERT INTO dirent VALUES(1, $link$, 0, 3, 4, x'6c696e6b', 1)",
+        "a symlink whose name says directory": target + "UPDATE dirent SET type = 4 WHERE ino = 10",
+        "a name that climbs": "UPDATE dirent SET name = x'2e2e2f78', hash = $../x$ WHERE dir = 1 AND ino = 2",
+        "a name that is ..": "UPDATE dirent SET name = x'2e2e', hash = $..$ WHERE dir = 1 AND ino = 3",
+        "an absolute name": "UPDATE dirent SET name = x'2f746d702f78', hash = $/tmp/x$ WHERE dir = 1 AND ino = 2",
+    }
+    for n, (what, damage) in enumerate(damages.items()):
+        vol = f"{base}/export{n}"
+        h.ok(h.execute([sql, vol, damage]).rc == 0, f"{what}: made")
+        result = h.linkfs("export", vol + ":/", f"{vol}.out")
+        h.ok(result.rc == 1 and "Corrupt" in result.err or "damage" in result.err, f"{what}: the export says so", result)
+        h.equal((os.listdir(outside), sorted(os.listdir(base))[-1].startswith("outside")), ([], True), f"{what}: nothing outside was touched")
+    loop = base + "/loop"
+    h.execute([sql, loop, "INSERT INTO dirent VALUES(4, $back$, 0, 3, 4, x'6261636b', 1)"])
+    result = h.linkfs("export", loop + ":/", loop + ".out", timeout=100)
+    h.ok(result.rc == 1, "a cycle of directories: the export ends and says so", result)
+    result = h.linkfs("ls", "-R", loop + ":/", timeout=100)
+    h.ok(result.rc != 0, "and so does ls -R", result.err[:300])
+
+
+PARTS = {"journal": journal, "planted": planted, "pieces": pieces, "text": lock_text, "sockets": sockets, "label": label, "export": export}
 top = h.make_dir()
 for part in sys.argv[1:] or PARTS:
     PARTS[part](top)
