@@ -19,6 +19,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -376,14 +377,22 @@ static int look_patiently(struct scan *s)
 
 int lk_wal_scan(const char *path, bool read_only, struct linkfs_message *why)
 {
-	struct scan s = {.fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC),
+	struct scan s = {.fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC),
 			 .read_only = read_only};
-	if (s.fd < 0) /* nothing to lose; SQLite says what is wrong */
+	struct stat st;
+	/* Nothing to lose; SQLite says what is wrong. */
+	if (s.fd < 0 || fstat(s.fd, &st) || !S_ISREG(st.st_mode)) {
+		if (s.fd >= 0)
+			(void)close(s.fd);
 		return 0;
+	}
 	s.chunk = malloc((size_t)CHUNK_FRAMES * LK_FRAME_SIZE);
 	int r = s.chunk ? look_patiently(&s) : LINKFS_ENOMEM;
 	if (r == 0 && !s.damage && s.remains && !read_only)
 		r = wipe(&s);
+	/* A full host that copies on write: opening comes first, and W3 guards against a second cut of a rare kind. */
+	if (r == LINKFS_ENOSPC && !s.mended)
+		r = 0;
 	if (r == 0 && !read_only && (s.mended || s.remains) && fdatasync(s.fd))
 		r = linkfs_from_errno(errno);
 	free(s.chunk);

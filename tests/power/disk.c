@@ -205,6 +205,23 @@ static bool has(const struct image *image, const char *name)
 	return false;
 }
 
+/* Not with O_TRUNC: ext4 writes a file at once that was cut to nothing and written again. */
+static int store_file(const struct image_file *f, const char *path)
+{
+	struct stat st;
+	int fd = open(path, O_RDWR | O_CREAT, 0600);
+	if (fd < 0 || fstat(fd, &st) || lk_pwrite_all(fd, f->p, f->used, 0))
+		return -1;
+	uint64_t now = LK_MAX((uint64_t)st.st_size, f->used);
+	/* What is behind the bytes goes. */
+	if (now > f->used && ftruncate(fd, (off_t)f->used))
+		return -1;
+	now = LK_MIN(now, f->used);
+	if (now != f->size && ftruncate(fd, (off_t)f->size))
+		return -1;
+	return close(fd);
+}
+
 void image_store(const struct image *image, const char *dir)
 {
 	char path[PATH_MAX];
@@ -217,12 +234,8 @@ void image_store(const struct image *image, const char *dir)
 		}
 		(void)closedir(d);
 	}
-	/* Not O_TRUNC: ext4 writes a file at once that was cut to nothing and written again. */
 	for (unsigned i = 0; i < image->count; i++) {
-		const struct image_file *f = &image->files[i];
-		int fd = path_of(path, sizeof(path), dir, f->name) ? -1 : open(path, O_RDWR | O_CREAT, 0600);
-		if (fd < 0 || lk_pwrite_all(fd, f->p, f->used, 0) || ftruncate(fd, (off_t)f->used) ||
-		    ftruncate(fd, (off_t)f->size) || close(fd)) {
+		if (path_of(path, sizeof(path), dir, image->files[i].name) || store_file(&image->files[i], path)) {
 			perror(path);
 			abort();
 		}

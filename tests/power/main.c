@@ -1,8 +1,8 @@
 /*
  * main.c - power cuts (P2): so many states of each family of scripts, or one state again.
  *
- *   power                    the states of the tests: LINKFS_POWER_STATES, else 24,000, and a hundred times that many
- *                            with LINKFS_LONG=1; LINKFS_SEED is the seed
+ *   power                    so many states: LINKFS_POWER_STATES, else 21,000, with LINKFS_LONG=1 a hundred times as
+ *                            many; LINKFS_SEED is the seed
  *   power --replay FAMILY NUMBER EVENT VARIANT [EVENT VARIANT]    one of them, as a failure prints it
  *
  * LINKFS_POWER_KEEP names a directory to which the files of a failed state are copied.
@@ -117,7 +117,7 @@ int main(int argc, char **argv)
 {
 	uint64_t seed = lk_test_seed();
 	const char *states = getenv("LINKFS_POWER_STATES"), *is_long = getenv("LINKFS_LONG");
-	budget = states ? strtoull(states, NULL, 10) : 24000;
+	budget = states ? strtoull(states, NULL, 10) : 21000;
 	if (!states && is_long && strcmp(is_long, "1") == 0)
 		budget *= 100;
 	run_init(&run, seed);
