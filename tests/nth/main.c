@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 #define SHARE 2u      /* points of a kind that the quick tier runs in a scenario, failing once */
-#define SHARE_THEN 1u /* and from then on */
-#define RANDOM_QUICK 4u
+#define SHARE_DEEP 6u /* of the kinds that reach every line */
+#define SHARE_THEN 1u /* failing from then on */
+#define RANDOM_QUICK 6u
 #define RANDOM_LONG 300u
 
 void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
@@ -44,7 +45,9 @@ static void on_signal(int number)
 
 static uint64_t run_mode(struct point *point, const struct golden *golden, uint64_t count)
 {
-	uint64_t share = point->then ? SHARE_THEN : SHARE,
+	uint64_t share = point->then         ? SHARE_THEN
+			 : point->kind->deep ? SHARE_DEEP
+					     : SHARE,
 		 stride = all || count <= share ? 1 : (count + share - 1) / share;
 	uint64_t first = stride == 1 ? 1 : 1 + (seed + count / 3) % stride, failures = 0;
 	for (point->n = first; point->n <= count && failures < 3; point->n += stride) {
