@@ -443,6 +443,51 @@ static void refusals(void **state)
 	assert_int_equal(lk_fs_close(fs), LINKFS_EPOISONED);
 }
 
+static int snapshot_op(struct lk_fs *fs, struct lk_snapshot *add, int64_t mark, int64_t drop, bool after_a_change)
+{
+	struct lk_op op;
+	bool more = true;
+	struct lk_inline row = {.ino = 99};
+	int r = lk_op_begin(fs, &op, LK_OP_WRITE);
+	if (r)
+		return r;
+	if (after_a_change)
+		r = lk_txn_put(&op, LK_T_INLINE, &row);
+	if (r == 0 && add)
+		r = lk_txn_snapshot_add(&op, add);
+	if (r == 0 && mark)
+		r = lk_txn_snapshot_mark(&op, mark);
+	if (r == 0 && drop)
+		r = lk_txn_snapshot_drop(&op, drop, 10, &more);
+	return lk_op_end(&op, r);
+}
+
+/* Snapshots in the wrong order, or that are not there; one that is being deleted does not count, also after opening. */
+static void snapshot_refusals(void **state)
+{
+	(void)state;
+	struct lk_fs *fs = open_fs(600000);
+	struct lk_snapshot a = {.name = {"a", 1}}, b = {.name = {"b", 1}};
+	assert_int_equal(snapshot_op(fs, &a, 0, 0, true), LINKFS_EINVAL);
+	assert_int_equal(fs->newest_snapshot, 0);
+	assert_int_equal(snapshot_op(fs, &a, 0, 0, false), 0);
+	assert_int_equal(snapshot_op(fs, &b, 0, 0, false), 0);
+	assert_true(b.epoch > a.epoch);
+	assert_int_equal(snapshot_op(fs, NULL, b.epoch + 5, 0, false), LINKFS_ENOENT);
+	assert_int_equal(snapshot_op(fs, NULL, 0, b.epoch + 5, false), LINKFS_ENOENT);
+	assert_int_equal(snapshot_op(fs, NULL, 0, a.epoch, false), LINKFS_EINVAL); /* not marked */
+	assert_int_equal(snapshot_op(fs, NULL, b.epoch, 0, false), 0);
+	assert_int_equal(fs->newest_snapshot, a.epoch);
+	assert_int_equal(lk_fs_close(fs), 0);
+	fs = open_fs(600000);
+	assert_int_equal(fs->newest_snapshot, a.epoch);
+	assert_int_equal(snapshot_op(fs, NULL, 0, b.epoch, false), 0);
+	assert_int_equal(snapshot_op(fs, NULL, a.epoch, 0, false), 0);
+	assert_int_equal(snapshot_op(fs, NULL, 0, a.epoch, false), 0);
+	assert_int_equal(fs->newest_snapshot, 0);
+	assert_int_equal(lk_fs_close(fs), 0);
+}
+
 /* Where the engine has no checkpoint beside its owner (T5), the keeper makes it in the owner's place. */
 static void checkpoints_in_slices(void **state)
 {
@@ -492,6 +537,7 @@ int main(void)
 		UNIT(events),
 		UNIT(arena),
 		UNIT(refusals),
+		UNIT(snapshot_refusals),
 		UNIT(checkpoints_in_slices),
 	};
 	return cmocka_run_group_tests_name("txn-commit", tests, NULL, NULL);
