@@ -34,9 +34,10 @@ const struct kind kinds[KINDS_MAX] = {
 	{"open-enospc", FROM_CALLS, CALL_BIT(CALL_OPEN), .code = ENOSPC, .made = true},
 	{"map-enomem", FROM_CALLS, CALL_BIT(CALL_MAP), .code = ENOMEM},
 	{"name-eio", FROM_CALLS, NAMES, .code = EIO},
-	{"malloc", FROM_MALLOC, 0, .code = LINKFS_ENOMEM},
+	{"malloc", FROM_MALLOC, 0, .code = LINKFS_ENOMEM, .deep = true},
+	{"thread", FROM_THREADS, 0, .code = LINKFS_EAGAIN},
 	{"sqlite-malloc", FROM_SQLITE, 0, .code = LINKFS_ENOMEM},
-	{"db-eio", FROM_DB, FORWARD, .code = LINKFS_EIO},
+	{"db-eio", FROM_DB, FORWARD, .code = LINKFS_EIO, .deep = true},
 	{"db-enospc", FROM_DB, FORWARD, .code = LINKFS_ENOSPC},
 	{"db-enomem", FROM_DB, FORWARD, .code = LINKFS_ENOMEM},
 	{"db-lose", FROM_DB, FORWARD, .code = LINKFS_EIO, .lose = true},
@@ -267,6 +268,36 @@ char *__wrap_realpath(const char *path, char *out)
 	if (out)
 		return __real_realpath(path, out);
 	return no_memory() ? NULL : count(__real_realpath(path, out));
+}
+
+/* What linkfs asks of the threads' library (SQLite's own calls are not wrapped). */
+int __real_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*run)(void *), void *arg);
+int __real_pthread_mutex_init(pthread_mutex_t *out, const pthread_mutexattr_t *attr);
+int __real_pthread_cond_init(pthread_cond_t *out, const pthread_condattr_t *attr);
+int __real_pthread_condattr_init(pthread_condattr_t *out);
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*run)(void *), void *arg);
+int __wrap_pthread_mutex_init(pthread_mutex_t *out, const pthread_mutexattr_t *attr);
+int __wrap_pthread_cond_init(pthread_cond_t *out, const pthread_condattr_t *attr);
+int __wrap_pthread_condattr_init(pthread_condattr_t *out);
+
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
+{
+	return fails(FROM_THREADS) ? EAGAIN : __real_pthread_create(out, attr, run, arg);
+}
+
+int __wrap_pthread_mutex_init(pthread_mutex_t *out, const pthread_mutexattr_t *attr)
+{
+	return fails(FROM_THREADS) ? EAGAIN : __real_pthread_mutex_init(out, attr);
+}
+
+int __wrap_pthread_cond_init(pthread_cond_t *out, const pthread_condattr_t *attr)
+{
+	return fails(FROM_THREADS) ? EAGAIN : __real_pthread_cond_init(out, attr);
+}
+
+int __wrap_pthread_condattr_init(pthread_condattr_t *out)
+{
+	return fails(FROM_THREADS) ? ENOMEM : __real_pthread_condattr_init(out);
 }
 
 static sqlite3_mem_methods below;

@@ -5,7 +5,7 @@
  *   nth SCENARIO                     all kinds of one
  *   nth SCENARIO KIND once|then N    one point (SCENARIO "random N": that of seed N)
  *
- * A scenario and kind with many points: the quick tier runs an even share of them (LINKFS_SEED chooses which), LINKFS_LONG=1 all.
+ * A scenario and kind with many points: an even share of them is run (LINKFS_SEED chooses which), with LINKFS_NTH=all every one.
  */
 #include "nth.h"
 
@@ -16,9 +16,10 @@
 #include <unistd.h>
 
 #define SHARE 2u      /* points of a kind that the quick tier runs in a scenario, failing once */
-#define SHARE_THEN 1u /* and from then on */
-#define RANDOM_QUICK 4u
-#define RANDOM_LONG 300u
+#define SHARE_DEEP 6u /* of the kinds that reach every line */
+#define SHARE_THEN 1u /* failing from then on */
+#define RANDOM_QUICK 6u
+#define RANDOM_LONG 60u
 
 void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
 
@@ -44,7 +45,9 @@ static void on_signal(int number)
 
 static uint64_t run_mode(struct point *point, const struct golden *golden, uint64_t count)
 {
-	uint64_t share = point->then ? SHARE_THEN : SHARE,
+	uint64_t share = point->then         ? SHARE_THEN
+			 : point->kind->deep ? SHARE_DEEP
+					     : SHARE,
 		 stride = all || count <= share ? 1 : (count + share - 1) / share;
 	uint64_t first = stride == 1 ? 1 : 1 + (seed + count / 3) % stride, failures = 0;
 	for (point->n = first; point->n <= count && failures < 3; point->n += stride) {
@@ -159,12 +162,12 @@ static int run_group(const char *name)
 
 int main(int argc, char **argv)
 {
-	const char *deep = getenv("LINKFS_LONG");
+	const char *deep = getenv("LINKFS_NTH");
 	if (argc != 2 && argc != 5) {
 		printf("Bail out! usage: %s GROUP|SCENARIO | SCENARIO KIND once|then N\n", argv[0]);
 		return 2;
 	}
-	all = deep && strcmp(deep, "1") == 0;
+	all = deep && strcmp(deep, "all") == 0;
 	seed = lk_test_seed();
 	(void)signal(SIGALRM, on_signal);
 	if (__sanitizer_set_death_callback)

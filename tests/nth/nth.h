@@ -69,7 +69,7 @@ void scenario_random(uint64_t seed, struct scenario *out);
 
 /* ---- kinds of failure --------------------------------------------------------------------------------------------------- */
 
-enum source { FROM_CALLS, FROM_MALLOC, FROM_SQLITE, FROM_DB, FROM_HOST, FROM_COUNTING };
+enum source { FROM_CALLS, FROM_THREADS, FROM_MALLOC, FROM_SQLITE, FROM_DB, FROM_HOST, FROM_COUNTING };
 
 struct kind {
 	const char *name;
@@ -81,6 +81,7 @@ struct kind {
 	bool lose;
 	bool harmless; /* every step must succeed all the same */
 	bool once_only;
+	bool deep; /* the quick tier runs more of its points */
 };
 #define KINDS_MAX 32
 extern const struct kind kinds[KINDS_MAX]; /* name NULL ends */

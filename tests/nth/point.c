@@ -153,7 +153,7 @@ static bool may_give(const struct kind *k, int error)
 			return k->which & CALL_BIT(CALL_READ) && !k->is_short;
 		return error == linkfs_from_errno(k->code) && !k->harmless;
 	}
-	return error == k->code;
+	return error == k->code || (k->source == FROM_THREADS && error == LINKFS_ENOMEM);
 }
 
 static const char *behind(const char *text, const char *word, const char *value)

@@ -404,6 +404,123 @@ static void arena(void **state)
 	assert_int_equal(lk_fs_close(fs), 0);
 }
 
+/* What no op may do, and what it answers then; nothing of it stays. */
+static void refusals(void **state)
+{
+	(void)state;
+	struct lk_fs *fs = open_fs(600000);
+	struct lk_op op;
+	int64_t inodes = 0, value = -1;
+	struct lk_inline row = {.ino = 99};
+	assert_int_equal(lk_op_begin(fs, &op, 0), 0);
+	assert_int_equal(lk_txn_count(&op, LK_COUNTER_INODES, 0, &inodes), 0);
+	assert_int_equal(lk_txn_count(&op, LK_COUNTER_INODES, 1, &value), LINKFS_EROFS);
+	assert_int_equal(lk_txn_count(&op, 0, 0, &value), LINKFS_EINVAL);
+	assert_int_equal(lk_txn_count(&op, LK_COUNTERS, 0, &value), LINKFS_EINVAL);
+	assert_int_equal(lk_txn_put(&op, LK_T_INLINE, &row), LINKFS_EROFS);
+	assert_null(lk_op_alloc(&op, SIZE_MAX / 2));
+	assert_int_equal(lk_op_end(&op, 0), 0);
+	assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE), 0);
+	assert_int_equal(lk_txn_count(&op, LK_COUNTER_INODES, INT64_MAX, &value), LINKFS_ECORRUPT);
+	assert_int_equal(lk_txn_count(&op, LK_COUNTER_INODES, -inodes - 1, &value), LINKFS_ECORRUPT);
+	assert_int_equal(value, -1);
+	op.view = 1;
+	assert_int_equal(lk_txn_put(&op, LK_T_INLINE, &row), LINKFS_EROFS);
+	op.view = LK_VIEW_LIVE;
+	assert_int_equal(lk_txn_put(&op, LK_T_INLINE, &row), 0);
+	/* Its space was proved when it began. */
+	assert_int_equal(lk_op_need(&op, 100000), 0);
+	assert_int_equal(lk_op_end(&op, LINKFS_EPERM), LINKFS_EPERM);
+	assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE), 0);
+	assert_int_equal(lk_txn_count(&op, LK_COUNTER_INODES, 0, &value), 0);
+	assert_int_equal(value, inodes);
+	assert_int_equal(lk_txn_get(&op, LK_T_INLINE, &row, &row), LINKFS_ENOENT);
+	/* Poisoned in its middle, it does not stand. */
+	assert_int_equal(lk_txn_put(&op, LK_T_INLINE, &row), 0);
+	atomic_store(&fs->poisoned, true);
+	assert_int_equal(lk_txn_put(&op, LK_T_ORPHAN, &(struct lk_orphan){.ino = 3}), 0);
+	assert_int_equal(lk_op_end(&op, 0), LINKFS_EROFS);
+	assert_int_equal(lk_fs_close(fs), LINKFS_EPOISONED);
+}
+
+static int snapshot_op(struct lk_fs *fs, struct lk_snapshot *add, int64_t mark, int64_t drop, bool after_a_change)
+{
+	struct lk_op op;
+	bool more = true;
+	struct lk_inline row = {.ino = 99};
+	int r = lk_op_begin(fs, &op, LK_OP_WRITE);
+	if (r)
+		return r;
+	if (after_a_change)
+		r = lk_txn_put(&op, LK_T_INLINE, &row);
+	if (r == 0 && add)
+		r = lk_txn_snapshot_add(&op, add);
+	if (r == 0 && mark)
+		r = lk_txn_snapshot_mark(&op, mark);
+	if (r == 0 && drop)
+		r = lk_txn_snapshot_drop(&op, drop, 10, &more);
+	return lk_op_end(&op, r);
+}
+
+/* Snapshots in the wrong order, or that are not there; one that is being deleted does not count, also after opening. */
+static void snapshot_refusals(void **state)
+{
+	(void)state;
+	struct lk_fs *fs = open_fs(600000);
+	struct lk_snapshot a = {.name = {"a", 1}}, b = {.name = {"b", 1}};
+	assert_int_equal(snapshot_op(fs, &a, 0, 0, true), LINKFS_EINVAL);
+	assert_int_equal(fs->newest_snapshot, 0);
+	assert_int_equal(snapshot_op(fs, &a, 0, 0, false), 0);
+	assert_int_equal(snapshot_op(fs, &b, 0, 0, false), 0);
+	assert_true(b.epoch > a.epoch);
+	assert_int_equal(snapshot_op(fs, NULL, b.epoch + 5, 0, false), LINKFS_ENOENT);
+	assert_int_equal(snapshot_op(fs, NULL, 0, b.epoch + 5, false), LINKFS_ENOENT);
+	assert_int_equal(snapshot_op(fs, NULL, 0, a.epoch, false), LINKFS_EINVAL); /* not marked */
+	assert_int_equal(snapshot_op(fs, NULL, b.epoch, 0, false), 0);
+	assert_int_equal(fs->newest_snapshot, a.epoch);
+	assert_int_equal(lk_fs_close(fs), 0);
+	fs = open_fs(600000);
+	assert_int_equal(fs->newest_snapshot, a.epoch);
+	assert_int_equal(snapshot_op(fs, NULL, 0, b.epoch, false), 0);
+	assert_int_equal(snapshot_op(fs, NULL, a.epoch, 0, false), 0);
+	assert_int_equal(snapshot_op(fs, NULL, 0, a.epoch, false), 0);
+	assert_int_equal(fs->newest_snapshot, 0);
+	assert_int_equal(lk_fs_close(fs), 0);
+}
+
+/* Where the engine has no checkpoint beside its owner (T5), the keeper makes it in the owner's place. */
+static void checkpoints_in_slices(void **state)
+{
+	(void)state;
+	enum { ROWS = 6000 }; /* a WAL of more than LK_WAL_CHECKPOINT */
+	struct lk_fs *fs = open_fs(600000);
+	struct lk_db_usage usage = {0};
+	static uint8_t content[2000];
+	lk_db_fault_plan(fault, &(struct lk_fault_plan){
+					.which = LK_FAULT_BESIDE, .n = 1, .code = LINKFS_EAGAIN, .all_later = true});
+	for (int round = 0; round < 2; round++) {
+		for (int64_t i = 0; i < ROWS; i++) {
+			struct lk_op op;
+			struct lk_inline row = {.ino = 100 + i, .content = {content, sizeof(content)}};
+			memset(content, round, sizeof(content));
+			assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE), 0);
+			assert_int_equal(lk_op_end(&op, lk_txn_put(&op, LK_T_INLINE, &row)), 0);
+		}
+		assert_int_equal(lk_txn_commit(fs), 0);
+		usage.wal_bytes = UINT64_MAX;
+		for (int i = 0; i < 1000 && usage.wal_bytes > 4096; i++) {
+			(void)usleep(10000);
+			(void)pthread_mutex_lock(&fs->lock);
+			assert_int_equal(fs->db->ops->usage(fs->db, &usage), 0);
+			(void)pthread_mutex_unlock(&fs->lock);
+		}
+		assert_true(usage.wal_bytes <= 4096);
+		/* Asked once, it remembers. */
+		assert_int_equal(lk_db_fault_seen(fault).failures, 1);
+	}
+	assert_int_equal(lk_fs_close(fs), 0);
+}
+
 #define UNIT(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -419,6 +536,9 @@ int main(void)
 		UNIT(no_space),
 		UNIT(events),
 		UNIT(arena),
+		UNIT(refusals),
+		UNIT(snapshot_refusals),
+		UNIT(checkpoints_in_slices),
 	};
 	return cmocka_run_group_tests_name("txn-commit", tests, NULL, NULL);
 }
