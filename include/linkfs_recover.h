@@ -62,6 +62,7 @@ struct linkfs_recover_result {
 	/* The database. */
 	uint64_t pages;         /* in use or maybe so */
 	uint64_t pages_bad;     /* of them, checksum does not hold */
+	uint64_t pages_mended;  /* one bit was wrong, and which one is proved by the checksum */
 	uint64_t pages_lost;    /* whole, but no tree leads to them */
 	uint64_t log_frames;    /* of the write-ahead log that were applied */
 	uint32_t log_damaged;   /* the log is damaged: later changes may be missing */

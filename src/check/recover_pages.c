@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MEND_MAX 2048u /* pages; each takes some 10 ms when it cannot be mended */
+
 static int open_file(const char *dir, const char *name, int *fd_out, uint64_t *size_out)
 {
 	struct stat st;
@@ -60,6 +62,36 @@ static const struct lk_image *find_log(const struct lk_pages *p, uint32_t number
 	return NULL;
 }
 
+static void flip(uint8_t *page, uint32_t bit)
+{
+	page[bit / 8] ^= (uint8_t)(1u << bit % 8);
+}
+
+/* Finds the bit, in the page or in the sum itself; some ten thousand sums, so not for every page of a ruin. */
+static bool mend(struct lk_pages *p, uint32_t number, uint8_t *page)
+{
+	if (p->mend_left == 0)
+		return false;
+	p->mend_left--;
+	for (uint32_t bit = 0; bit < (LK_PAGE_SUMMED + 8) * 8; bit++) {
+		flip(page, bit);
+		if (lk_page_sound(page, number)) {
+			p->mended[p->mended_count++] = (struct lk_mended){number, bit};
+			return true;
+		}
+		flip(page, bit);
+	}
+	return false;
+}
+
+static void mend_again(const struct lk_pages *p, uint32_t number, uint8_t *page)
+{
+	for (uint32_t i = 0; i < p->mended_count; i++) {
+		if (p->mended[i].page == number)
+			flip(page, p->mended[i].bit);
+	}
+}
+
 bool lk_pages_read(struct lk_pages *p, uint32_t number, uint8_t page[LK_PAGE_SIZE])
 {
 	if (number == 0 || number > p->count) {
@@ -78,6 +110,10 @@ bool lk_pages_read(struct lk_pages *p, uint32_t number, uint8_t page[LK_PAGE_SIZ
 			*mark |= LK_MARK_SOUND;
 		else if (is_zero(page))
 			*mark |= LK_MARK_ZERO;
+		else if (mend(p, number, page))
+			*mark |= LK_MARK_SOUND | LK_MARK_MENDED;
+	} else if (*mark & LK_MARK_MENDED) {
+		mend_again(p, number, page);
 	}
 	return *mark & LK_MARK_SOUND;
 }
@@ -106,7 +142,9 @@ int lk_pages_open(const char *dir, struct lk_pages *p, struct linkfs_message *wh
 	if (r == 0) {
 		p->count = LK_MAX(p->db_count, p->log_count ? p->log[p->log_count - 1].page : 0);
 		p->marks = calloc((size_t)p->count + 1, 1);
-		if (!p->marks)
+		p->mended = calloc(MEND_MAX, sizeof(*p->mended));
+		p->mend_left = MEND_MAX;
+		if (!p->marks || !p->mended)
 			r = LINKFS_ENOMEM;
 	}
 	return r ? lk_fail(why, r, "cannot read the log of %s: %s", dir, linkfs_strerror(r)) : 0;
@@ -121,5 +159,6 @@ void lk_pages_close(struct lk_pages *p)
 	free(p->log);
 	free(p->stale);
 	free(p->marks);
+	free(p->mended);
 	*p = (struct lk_pages){.db_fd = -1, .wal_fd = -1};
 }

@@ -323,6 +323,7 @@ static void count_trees(struct lk_recovery *r)
 	}
 	out->pages += r->reader.missing;
 	out->pages_bad += r->reader.missing;
+	out->pages_mended = p->mended_count;
 	out->log_frames = p->frames;
 	out->log_damaged = p->log_damaged;
 	for (uint32_t i = 0; i < r->reader.tree_count; i++)

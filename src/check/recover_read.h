@@ -19,13 +19,18 @@ struct lk_image {
 	bool wal;
 };
 
-#define LK_MARK_LOOKED 1u /* SOUND and ZERO are known */
-#define LK_MARK_SOUND 2u  /* its checksum holds */
-#define LK_MARK_ZERO 4u   /* nothing but zeros: never written */
-#define LK_MARK_TREE 8u   /* a tree leads to it */
-#define LK_MARK_FREE 16u  /* the list of free pages has it */
-#define LK_MARK_CHAIN 32u /* part of a long row in a tree */
-#define LK_MARK_LED 64u   /* a tree leads there, whatever it is */
+#define LK_MARK_LOOKED 1u   /* SOUND and ZERO are known */
+#define LK_MARK_SOUND 2u    /* its checksum holds */
+#define LK_MARK_ZERO 4u     /* nothing but zeros: never written */
+#define LK_MARK_TREE 8u     /* a tree leads to it */
+#define LK_MARK_FREE 16u    /* the list of free pages has it */
+#define LK_MARK_CHAIN 32u   /* part of a long row in a tree */
+#define LK_MARK_LED 64u     /* a tree leads there, whatever it is */
+#define LK_MARK_MENDED 128u /* SOUND with one bit changed */
+
+struct lk_mended {
+	uint32_t page, bit;
+};
 
 struct lk_pages {
 	int db_fd, wal_fd;    /* wal_fd -1: none */
@@ -37,12 +42,15 @@ struct lk_pages {
 	uint32_t stale_count;
 	uint32_t frames;  /* of the log that were applied */
 	bool log_damaged; /* in its middle */
-	uint8_t *marks;   /* LK_MARK_..., by page number */
+	struct lk_mended *mended;
+	uint32_t mended_count, mend_left; /* mend_left: pages for which it is still tried */
+	uint8_t *marks;                   /* LK_MARK_..., by page number */
 };
 
 int lk_pages_open(const char *dir, struct lk_pages *out, struct linkfs_message *why);
 void lk_pages_close(struct lk_pages *pages);
-/* The current version of a page, zeros for what cannot be read. Returns whether its checksum holds. */
+/* The current version of a page, zeros for what cannot be read. Returns whether its checksum holds. One wrong bit is mended:
+ * of all pages that differ in one bit only the right one has the checksum. */
 bool lk_pages_read(struct lk_pages *pages, uint32_t number, uint8_t page[LK_PAGE_SIZE]);
 bool lk_pages_read_image(struct lk_pages *pages, const struct lk_image *image, uint8_t page[LK_PAGE_SIZE]);
 /* Fills log, stale, frames and log_damaged. */

@@ -121,6 +121,7 @@ static void json_result(struct cli_json *json, const struct linkfs_recover_resul
 	cli_json_open(json, "database", '{');
 	cli_json_number(json, "pages", r->pages);
 	cli_json_number(json, "pages_bad", r->pages_bad);
+	cli_json_number(json, "pages_mended", r->pages_mended);
 	cli_json_number(json, "pages_lost", r->pages_lost);
 	cli_json_number(json, "log_frames", r->log_frames);
 	cli_json_bool(json, "log_damaged", r->log_damaged != 0);
@@ -154,8 +155,10 @@ static void show_result(struct cli *cli, const struct linkfs_recover_result *r)
 {
 	FILE *out = cli->out;
 	char size[32];
-	fprintf(out, "%-13s%" PRIu64 " pages, %" PRIu64 " damaged, %" PRIu64 " without a tree; %u damaged trees\n",
-		"Database:", r->pages, r->pages_bad, r->pages_lost, r->trees_damaged);
+	fprintf(out,
+		"%-13s%" PRIu64 " pages, %" PRIu64 " damaged, %" PRIu64 " mended, %" PRIu64
+		" without a tree; %u damaged trees\n",
+		"Database:", r->pages, r->pages_bad, r->pages_mended, r->pages_lost, r->trees_damaged);
 	fprintf(out, "%-13s%" PRIu64 " pages in use%s\n", "Log:", r->log_frames,
 		r->log_damaged ? ", damaged: later changes may be missing" : "");
 	if (r->secret_lost)

@@ -24,7 +24,7 @@ def make(base):
 
 
 def sums(pages, lost, more=""):
-    text = f"Database:    {pages} pages, 0 damaged, 0 without a tree; 0 damaged trees\nLog:         0 pages in use\n"
+    text = f"Database:    {pages} pages, 0 damaged, 0 mended, 0 without a tree; 0 damaged trees\nLog:         0 pages in use\n"
     size = lost if lost else 12297
     human = "5" if lost else "13K"
     return text + (f"Recovered:   2 directories, 2 files, 1 symlinks, 1 special files; 7 names, {size} bytes of content ({human}), "

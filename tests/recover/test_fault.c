@@ -97,7 +97,7 @@ static unsigned each_point(const struct world *w, bool list, bool data, long fir
 static void make(struct world *w, bool damage)
 {
 	*w = (struct world){.dir = lk_test_mkdir()};
-	w->path = volume_make(w->dir, "v", 30, 1);
+	w->path = volume_make(w->dir, "v", 20, 1);
 	if (asprintf(&w->to, "%s/new", w->dir) < 0)
 		fail_msg("out of memory");
 	if (!damage)
@@ -108,8 +108,9 @@ static void make(struct world *w, bool damage)
 	struct file_image db, none = {0};
 	image_read(w->path, "meta.db", &db);
 	for (uint32_t page = 1; page <= count; page++) {
-		if (page == 1 || pages[page].type == 2 || pages[page].type == 5 || lk_test_below(&random, 4) == 0)
-			db.p[(size_t)(page - 1) * PAGE + lk_test_below(&random, PAGE)] ^= 4;
+		if (page == 1 || pages[page].type == 2 || pages[page].type == 5 || lk_test_below(&random, 12) == 0)
+			db.p[(size_t)(page - 1) * PAGE + lk_test_below(&random, 4080)] ^=
+				6; /* more than can be mended */
 	}
 	image_write(w->path, "meta.db", &db);
 	image_write(w->path, "meta.db-wal", &none);

@@ -4,12 +4,14 @@
  */
 #include "damage.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <vfs_sum.h>
 
 #define HEADER 32u
 #define FRAME (24u + PAGE)
@@ -233,6 +235,46 @@ static void a_log_without_its_header(void **state)
 	lk_test_rmdir(dir);
 }
 
+static void sql(const char *path, const char *text)
+{
+	char *file = join(path, "meta.db"), *message = NULL;
+	sqlite3 *handle = NULL;
+	assert_int_equal(sqlite3_open_v2(file, &handle, SQLITE_OPEN_READWRITE, lk_vfs_sum()), SQLITE_OK);
+	if (sqlite3_exec(handle, text, NULL, NULL, &message))
+		fail_msg("%s: %s", text, message);
+	assert_int_equal(sqlite3_close(handle), SQLITE_OK);
+	free(file);
+}
+
+/* Long operations that a crash cut off are finished, as the next opening would. */
+static void intents_are_finished(void **state)
+{
+	(void)state;
+	static const char *const cuts[] = {
+		("INSERT INTO intent SELECT 2 << 48 | ino, 2, ino, 2, 9 FROM inode WHERE ino ="
+		 " (SELECT ino FROM extent WHERE codec = 0 AND count > 12 LIMIT 1)"),
+		("INSERT INTO intent SELECT 1 << 48 | ino, 1, ino, 0, 0 FROM inode WHERE ino ="
+		 " (SELECT ino FROM extent WHERE codec = 0 AND count > 12 LIMIT 1);"
+		 "UPDATE inode SET size = 9000, flags = flags | 128 WHERE ino IN (SELECT ino FROM intent)"),
+	};
+	for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+		char *dir = lk_test_mkdir(), *path = volume_make(dir, "v", 60, 1);
+		struct tree before, after;
+		truth(path, &before);
+		sql(path, cuts[i]);
+		truth(path, &after);
+		unsigned changed = 0;
+		for (size_t n = 0; n < before.len; n++)
+			changed += before.p[n].content != after.p[n].content;
+		assert_true(changed >= 1 && changed <= 2); /* it may have a second name */
+		tree_done(&before);
+		tree_done(&after);
+		expect_truth(path, true);
+		free(path);
+		lk_test_rmdir(dir);
+	}
+}
+
 /* What a closed volume leaves in its log is as good as the database: every page of it may go. */
 static void the_leftovers_stand_in(void **state)
 {
@@ -260,7 +302,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(committed_content_counts), cmocka_unit_test(unlinked_files_do_not_come_back),
 		cmocka_unit_test(a_torn_end_is_no_damage),  cmocka_unit_test(damage_in_the_middle),
-		cmocka_unit_test(a_log_without_its_header), cmocka_unit_test(the_leftovers_stand_in),
+		cmocka_unit_test(a_log_without_its_header), cmocka_unit_test(intents_are_finished),
+		cmocka_unit_test(the_leftovers_stand_in),
 	};
 	return cmocka_run_group_tests_name("recover-log", tests, NULL, NULL);
 }
