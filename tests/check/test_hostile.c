@@ -12,9 +12,22 @@ static struct lk_test_random rng;
 
 static int64_t odd_value(int64_t old)
 {
-	static const int64_t values[] = {0,       1,           -1,           2,       3,  64,
-					 4096,    32768,       INT64_MAX,    INT64_MIN, 1 << 20, INT64_C(1) << 40,
-					 INT64_C(1) << 48, INT64_C(1) << 55, 255,     256};
+	static const int64_t values[] = {0,
+					 1,
+					 -1,
+					 2,
+					 3,
+					 64,
+					 4096,
+					 32768,
+					 INT64_MAX,
+					 INT64_MIN,
+					 1 << 20,
+					 INT64_C(1) << 40,
+					 INT64_C(1) << 48,
+					 INT64_C(1) << 55,
+					 255,
+					 256};
 	switch (lk_test_below(&rng, 5)) {
 	case 0:
 		return old + 1;
