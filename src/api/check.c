@@ -79,9 +79,11 @@ int linkfs_check(const char *path, const struct linkfs_check_options *options, s
 	if (r)
 		return r;
 	struct linkfs_check_summary *sum = malloc(sizeof(*sum));
-	r = sum ? 0 : lk_fail(why, LINKFS_ENOMEM, "out of memory");
-	if (r == 0)
-		r = lk_owner_take(dir, !(o.flags & LINKFS_CHECK_REPAIR), NULL, NULL, &owner, why);
+	if (!sum) {
+		free(dir);
+		return lk_fail(why, LINKFS_ENOMEM, "out of memory");
+	}
+	r = lk_owner_take(dir, !(o.flags & LINKFS_CHECK_REPAIR), NULL, NULL, &owner, why);
 	if (r == 0)
 		r = check_dir(dir, &o, sum, why);
 	if (r == 0 && out)

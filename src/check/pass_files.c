@@ -86,7 +86,7 @@ static int judge_record(struct lk_check *c, struct lk_file *f)
 	if (!lk_type_known(i->mode)) {
 		r = lk_found(c, LK_P_INODE_TYPE, &place);
 		if (r > 0) {
-			int64_t type;
+			int64_t type = S_IFREG;
 			r = tell_type(c, f, &type);
 			i->mode = type | (i->mode & 07777);
 			f->changed = true;

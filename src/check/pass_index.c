@@ -119,13 +119,13 @@ static int from_table(struct lk_check *c)
 			struct lk_place place = {LK_NOWHERE, .ino = d->ino, .dir = d->dir, .name = d->name};
 			r = lk_found(c, LK_P_NAME_UNINDEXED, &place);
 		}
+		/* Told is enough: the index is made anew as a whole. */
 		if (r < 0)
 			break;
-		r = 0;
 		lk_rows_next(&rows);
 	}
 	lk_rows_done(&rows);
-	return r ? lk_unreadable(c, LK_T_DIRENT, r) : 0;
+	return r < 0 ? lk_unreadable(c, LK_T_DIRENT, r) : 0;
 }
 
 static int put_conflicts(struct lk_check *c, const struct conflicts *k)

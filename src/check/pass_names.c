@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum later_kind { LATER_RENAME, LATER_REHASH, LATER_ERASE };
+/* LATER_JUDGE: its inode was not there, and may have been made since, as a directory that has entries. */
+enum later_kind { LATER_JUDGE, LATER_RENAME, LATER_REHASH, LATER_ERASE };
 
 struct later {
 	enum later_kind kind;
@@ -170,8 +171,8 @@ static int judge_inode(struct names *n, const struct lk_dirent *d, struct lk_see
 	struct lk_seen_inode *inode = lk_seen_find(c, d->ino);
 	enum lk_problem_id id = LK_P_COUNT;
 	if (!inode)
-		id = LK_P_DIRENT_NO_INODE;
-	else if (d->ino == (int64_t)LINKFS_ROOT_INO)
+		return put_off(n, LATER_JUDGE, d);
+	if (d->ino == (int64_t)LINKFS_ROOT_INO)
 		id = LK_P_DIRENT_ROOT;
 	else if (inode->type == S_IFDIR && inode->names)
 		id = LK_P_DIR_NAMES;
@@ -211,11 +212,28 @@ static int erase_entry(struct lk_check *c, const struct lk_dirent *d)
 	return then ? lk_mend_remove(c, LK_T_DIRENT, d) : lk_mend_erase(c, LK_T_DIRENT, d);
 }
 
+/* Of an entry whose inode was not there. */
+static int judge_again(struct lk_check *c, const struct lk_dirent *d)
+{
+	struct lk_seen_inode *dir = lk_seen_find(c, d->dir), *inode = lk_seen_find(c, d->ino);
+	if (inode && dir && !(inode->type == S_IFDIR && inode->names)) {
+		int r = judge_type(c, d, inode);
+		if (r == 0)
+			count(c, dir, inode);
+		return r;
+	}
+	struct lk_place place = place_of(d);
+	int r = lk_found(c, LK_P_DIRENT_NO_INODE, &place);
+	return r > 0 ? erase_entry(c, d) : r;
+}
+
 static int settle(struct lk_check *c, const struct later *l, const uint8_t *bytes)
 {
 	struct lk_dirent d = l->row;
 	char made[LINKFS_NAME_MAX + 1];
 	d.name.p = bytes + (uintptr_t)d.name.p;
+	if (l->kind == LATER_JUDGE)
+		return judge_again(c, &d);
 	int r = erase_entry(c, &d);
 	struct lk_seen_inode *dir = lk_seen_find(c, d.dir), *inode = lk_seen_find(c, d.ino);
 	bool keep = l->kind != LATER_ERASE && dir && inode && dir->type == S_IFDIR &&

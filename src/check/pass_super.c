@@ -128,6 +128,7 @@ static int judge_snapshot(struct lk_check *c, struct lk_snapshot *s, struct lk_b
 		if (r == 0 && len)
 			r = lk_buf_append(names, s->name.p, len);
 	}
+	s->name = (struct lk_bytes){"", 0};
 	return r < 0 ? r : 0;
 }
 

@@ -39,13 +39,14 @@ static void fill(struct linkfs_volume *v, int64_t ino, uint64_t at, size_t len, 
 static void set_acl(struct linkfs_volume *v, int64_t ino)
 {
 	/* user::rw- user:1000:rw- group::r-- mask::rw- other::--- */
-	static const uint8_t acl[] = {2, 0, 0, 0,    /**/
-				      1, 0, 6, 0,    255, 255, 255, 255, /**/
-				      2, 0, 6, 0,    0xe8, 3, 0, 0,      /**/
-				      4, 0, 4, 0,    255, 255, 255, 255, /**/
-				      16, 0, 6, 0,   255, 255, 255, 255, /**/
-				      32, 0, 0, 0,   255, 255, 255, 255};
-	assert_int_equal(linkfs_node_setxattr(v, NULL, (uint64_t)ino, "system.posix_acl_access", acl, sizeof(acl), 0), 0);
+	static const uint8_t acl[] = {2,  0, 0, 0,                      /**/
+				      1,  0, 6, 0, 255,  255, 255, 255, /**/
+				      2,  0, 6, 0, 0xe8, 3,   0,   0,   /**/
+				      4,  0, 4, 0, 255,  255, 255, 255, /**/
+				      16, 0, 6, 0, 255,  255, 255, 255, /**/
+				      32, 0, 0, 0, 255,  255, 255, 255};
+	assert_int_equal(linkfs_node_setxattr(v, NULL, (uint64_t)ino, "system.posix_acl_access", acl, sizeof(acl), 0),
+			 0);
 	assert_int_equal(linkfs_node_setxattr(v, NULL, (uint64_t)ino, "user.one", "1", 1, 0), 0);
 	assert_int_equal(linkfs_node_setxattr(v, NULL, (uint64_t)ino, "user.two", "22", 2, 0), 0);
 }
@@ -147,10 +148,11 @@ void sample_sql_beside(const struct sample *s, const char *index, const char *sq
 {
 	/* Out of the schema, and in again with its tree: each connection reads the schema anew. */
 	char hide[600], show[600];
-	(void)snprintf(hide, sizeof(hide),
-		       "PRAGMA writable_schema=ON; CREATE TABLE hidden AS SELECT rowid AS r, * FROM sqlite_schema WHERE "
-		       "name='%s'; DELETE FROM sqlite_schema WHERE name='%s'",
-		       index, index);
+	(void)snprintf(
+		hide, sizeof(hide),
+		"PRAGMA writable_schema=ON; CREATE TABLE hidden AS SELECT rowid AS r, * FROM sqlite_schema WHERE "
+		"name='%s'; DELETE FROM sqlite_schema WHERE name='%s'",
+		index, index);
 	(void)snprintf(show, sizeof(show),
 		       "PRAGMA writable_schema=ON; INSERT INTO sqlite_schema(rowid,type,name,tbl_name,rootpage,sql) "
 		       "SELECT r,type,name,tbl_name,rootpage,sql FROM hidden; DROP TABLE hidden");

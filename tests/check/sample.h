@@ -10,7 +10,7 @@
 #include <linkfs_check.h>
 
 struct sample {
-	char *dir;    /* temporary */
+	char *dir;       /* temporary */
 	char path[4096]; /* of the volume */
 	/* Inode numbers. */
 	int64_t sub, deep;         /* /sub, /sub/deep */

@@ -129,9 +129,18 @@ static void flipped(const struct sample *s)
 	sample_flip(s, sample_disk(s, s->changed));
 }
 
-#define ROW(problem, text) {.id = (problem), .sql = (text)}
-#define BESIDE(problem, index, text) {.id = (problem), .sql = (text), .beside = (index)}
-#define MADE(problem, fn) {.id = (problem), .make = (fn)}
+#define ROW(problem, text)                                                                                             \
+	{                                                                                                              \
+		.id = (problem), .sql = (text)                                                                         \
+	}
+#define BESIDE(problem, index, text)                                                                                   \
+	{                                                                                                              \
+		.id = (problem), .sql = (text), .beside = (index)                                                      \
+	}
+#define MADE(problem, fn)                                                                                              \
+	{                                                                                                              \
+		.id = (problem), .make = (fn)                                                                          \
+	}
 
 static const struct damage damages[] = {
 	/* super, counters */
@@ -150,7 +159,8 @@ static const struct damage damages[] = {
 	MADE("inode-type", no_type),
 	MADE("inode-field", wrong_owner),
 	ROW("inode-field", "UPDATE inode SET born=1000000 WHERE ino=2"),
-	ROW("inode-number", "INSERT INTO inode SELECT -7,mode,uid,gid,nlink,0,0,0,0,0,0,0,0,0,born FROM inode WHERE ino=1"),
+	ROW("inode-number",
+	    "INSERT INTO inode SELECT -7,mode,uid,gid,nlink,0,0,0,0,0,0,0,0,0,born FROM inode WHERE ino=1"),
 	ROW("inode-flags", "UPDATE inode SET flags=flags|32 WHERE ino=1"),
 	ROW("inode-blocks", "UPDATE inode SET blocks=blocks+1 WHERE blocks>0"),
 	ROW("inode-xattr-count", "UPDATE inode SET xattr_count=9 WHERE xattr_count>0"),
@@ -162,7 +172,8 @@ static const struct damage damages[] = {
 	ROW("inline-extra", "INSERT INTO inline VALUES(1,x'61',1)"),
 	ROW("extent-field", "UPDATE extent SET codec=9 WHERE file_block=0 AND codec=0"),
 	ROW("extent-gap", "DELETE FROM extent WHERE codec=1"),
-	ROW("extent-short", "DELETE FROM extent WHERE (ino,file_block) IN (SELECT ino,max(file_block) FROM extent GROUP BY ino)"),
+	ROW("extent-short",
+	    "DELETE FROM extent WHERE (ino,file_block) IN (SELECT ino,max(file_block) FROM extent GROUP BY ino)"),
 	ROW("extent-extra", "INSERT INTO extent VALUES(1,0,0,4,1,0,0,x'',1)"),
 	MADE("extent-overlap", overlap),
 	MADE("extent-outside", outside),
@@ -188,7 +199,8 @@ static const struct damage damages[] = {
 	ROW("dirent-type", "UPDATE dirent SET type=4 WHERE type=10"),
 	ROW("dirent-no-inode", "UPDATE dirent SET ino=12345 WHERE type=10"),
 	ROW("dirent-no-directory", "UPDATE dirent SET dir=54321 WHERE type=10"),
-	ROW("dirent-duplicate", "INSERT INTO dirent SELECT dir,hash,ord+7,ino,type,name,born FROM dirent WHERE type=10"),
+	ROW("dirent-duplicate",
+	    "INSERT INTO dirent SELECT dir,hash,ord+7,ino,type,name,born FROM dirent WHERE type=10"),
 	ROW("dirent-root", "UPDATE dirent SET ino=1,type=4 WHERE type=10"),
 	MADE("directory-cycle", cycle),
 	/* why an inode has no name */
@@ -199,7 +211,8 @@ static const struct damage damages[] = {
 	ROW("intent-field", "INSERT INTO intent VALUES(5,9,3,0,0)"),
 	ROW("intent-stale", "INSERT INTO intent VALUES((1<<48)+4444,1,4444,0,0)"),
 	ROW("intent-missing", "UPDATE inode SET flags=flags|128 WHERE ino IN (SELECT ino FROM extent WHERE codec=0)"),
-	ROW("kept-no-row", "INSERT INTO inode SELECT 900,mode,uid,gid,0,0,0,0,0,0,0,0,257,0,born FROM inode WHERE mode/4096=8 LIMIT 1"),
+	ROW("kept-no-row", "INSERT INTO inode SELECT 900,mode,uid,gid,0,0,0,0,0,0,0,0,257,0,born FROM inode WHERE "
+			   "mode/4096=8 LIMIT 1"),
 	ROW("kept-named", "UPDATE inode SET flags=flags|256 WHERE ino=2"),
 	ROW("deleted-field", "INSERT INTO deleted VALUES(1,2,1,x'2f',0,0)"),
 	ROW("inode-tmpfile", "UPDATE inode SET flags=flags|64 WHERE mode/4096=8"),
