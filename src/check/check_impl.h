@@ -182,6 +182,7 @@ int lk_pass_engine(struct lk_check *c);
 int lk_pass_super(struct lk_check *c);
 int lk_pass_files(struct lk_check *c);
 int lk_pass_history(struct lk_check *c);
+int lk_pass_past(struct lk_check *c);
 int lk_pass_index(struct lk_check *c);
 int lk_pass_names(struct lk_check *c);
 int lk_pass_orphans(struct lk_check *c);

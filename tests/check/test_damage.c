@@ -231,6 +231,9 @@ static const struct damage damages[] = {
 	ROW("history-born", "UPDATE inode_old SET born=last+1"),
 	ROW("history-live", "UPDATE inode SET born=1 WHERE ino IN (SELECT ino FROM inode_old)"),
 	ROW("history-field", "UPDATE dirent_old SET name=x'2f'"),
+	ROW("history-content", "DELETE FROM extent_old"),
+	ROW("history-content", "UPDATE extent_old SET count=1, sums=substr(sums,1,8) WHERE count>1"),
+	ROW("history-content", "UPDATE inode_old SET size=size+40960"),
 	ROW("history-name", "DELETE FROM inode_old WHERE ino NOT IN (SELECT ino FROM inode)"),
 };
 
