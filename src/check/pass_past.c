@@ -42,12 +42,18 @@ static int take_row(void *arg, const void *record)
 	int r = t->old ? lk_buf_append(&p->epochs, &last, sizeof(last)) : 0;
 	if (r)
 		return r;
+	/* Rows that break a rule were told by the passes before. */
 	if (t->table->id == LK_T_INODE || t->table->id == LK_T_INODE_OLD) {
+		const struct lk_inode *i = record;
+		if (!lk_type_known(i->mode) || lk_inode_fault(i, p->c->epoch))
+			return 0;
 		r = lk_buf_append(&p->inodes, record, sizeof(struct lk_inode));
 		return r ? r : lk_buf_append(&p->inodes, &last, sizeof(last));
 	}
 	if (t->table->id == LK_T_EXTENT || t->table->id == LK_T_EXTENT_OLD) {
 		const struct lk_extent *e = record;
+		if (lk_extent_fault(e))
+			return 0;
 		struct version v = {e->file_block, last, e->born, e->count};
 		return lk_buf_append(&p->extents, &v, sizeof(v));
 	}
