@@ -239,6 +239,8 @@ static const struct damage damages[] = {
 	ROW("history-content", "DELETE FROM extent_old"),
 	ROW("history-content", "UPDATE extent_old SET count=1, sums=substr(sums,1,8) WHERE count>1"),
 	ROW("history-content", "UPDATE inode_old SET size=size+40960"),
+	ROW("history-field", "UPDATE extent_old SET count=9223372036854775807"),
+	ROW("history-field", "UPDATE inode_old SET size=9223372036854775807"),
 	ROW("history-name", "DELETE FROM inode_old WHERE ino NOT IN (SELECT ino FROM inode)"),
 };
 
