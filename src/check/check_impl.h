@@ -125,6 +125,8 @@ int lk_mend_insert(struct lk_check *c, enum lk_table_id table, const void *recor
 /* Erasing what is not there is no error. */
 int lk_mend_erase(struct lk_check *c, enum lk_table_id table, const void *key);
 int lk_mend_rebuild(struct lk_check *c, enum lk_table_id table);
+/* The mend of LK_P_INDEX, in a transaction of its own (pass_engine.c). Where it cannot be made, that is told and repair ends. */
+int lk_index_rebuild(struct lk_check *c, enum lk_table_id table);
 /* K2: as put and erase of a live row that is right, so that snapshots keep it. Sets born. */
 int lk_mend_change(struct lk_check *c, enum lk_table_id table, void *record);
 int lk_mend_remove(struct lk_check *c, enum lk_table_id table, const void *key);
@@ -182,6 +184,7 @@ int lk_pass_engine(struct lk_check *c);
 int lk_pass_super(struct lk_check *c);
 int lk_pass_files(struct lk_check *c);
 int lk_pass_history(struct lk_check *c);
+int lk_pass_past(struct lk_check *c);
 int lk_pass_index(struct lk_check *c);
 int lk_pass_names(struct lk_check *c);
 int lk_pass_orphans(struct lk_check *c);

@@ -51,8 +51,27 @@ static int tell_index(struct lk_check *c, struct engine *e, enum lk_table_id tab
 	/* Names that the index alone has are taken out of it before. */
 	if (r <= 0 || table == LK_T_DIRENT)
 		return r < 0 ? r : 0;
-	r = lk_mend_rebuild(c, table);
-	return r ? r : lk_mend_end(c);
+	return lk_index_rebuild(c, table);
+}
+
+int lk_index_rebuild(struct lk_check *c, enum lk_table_id table)
+{
+	int r = lk_mend_end(c);
+	if (r == 0)
+		r = lk_mend_rebuild(c, table);
+	if (r == 0)
+		return lk_mend_end(c);
+	if (r != LINKFS_ECORRUPT && r != LINKFS_EIO)
+		return r;
+	/* The index's own pages are damaged, so that not even giving them up works. */
+	lk_mend_abandon(c);
+	c->repair = false;
+	c->mended--;
+	c->sum->repaired--;
+	c->left++;
+	struct lk_place place = {LK_NOWHERE, .what = "an index is damaged so that it cannot be made anew"};
+	r = lk_found(c, LK_P_ENGINE, &place);
+	return LK_MIN(r, 0);
 }
 
 int lk_pass_engine(struct lk_check *c)

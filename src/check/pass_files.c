@@ -246,7 +246,9 @@ static int judge_file(struct lk_check *c, struct lk_file *f)
 static int one_inode(struct lk_check *c, struct lk_file *f)
 {
 	int r;
-	if (!f->exists) {
+	if (!f->exists && lk_is_broken(c, LK_T_INODE)) {
+		r = 0; /* its record may be among those that cannot be read */
+	} else if (!f->exists) {
 		r = no_record(c, f);
 	} else if (!number_valid(f->inode.ino)) {
 		r = lk_found(c, LK_P_INODE_NUMBER, &(struct lk_place){LK_NOWHERE, .ino = f->inode.ino});
@@ -262,7 +264,7 @@ static int one_inode(struct lk_check *c, struct lk_file *f)
 		return r;
 	if (f->exists)
 		r = judge_file(c, f);
-	else if (number_valid(f->inode.ino))
+	else
 		r = lk_rows_of_nothing(c, f);
 	return r < 0 ? r : lk_mend_point(c);
 }

@@ -152,9 +152,9 @@ int lk_pass_index(struct lk_check *c)
 	int r = from_table(c);
 	if (r == 0)
 		r = from_index(c, &k);
-	/* Entries that came back and the index made anew stand together: between them the index would seem to hold nothing new. */
+	/* Entries that came back stand before the index is made anew: it is their second copy until then. */
 	if (r == 0 && c->repair)
-		r = lk_mend_rebuild(c, LK_T_DIRENT);
+		r = lk_index_rebuild(c, LK_T_DIRENT);
 	if (r == 0 && c->repair)
 		r = put_conflicts(c, &k);
 	if (r == 0)

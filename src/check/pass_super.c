@@ -4,6 +4,9 @@
  */
 #include "check_impl.h"
 
+#include "fs.h"
+#include "property.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -11,11 +14,47 @@
 
 /* ---- super ---------------------------------------------------------------------------------------------------- */
 
+static bool is_known(const uint8_t *line, size_t key)
+{
+	return key == strlen(LINKFS_KEEP_DELETED) && memcmp(line, LINKFS_KEEP_DELETED, key) == 0;
+}
+
+/* The lines "key=value" of a text of properties that are such. */
+static int good_properties(const struct lk_bytes *text, struct lk_buf *out)
+{
+	const uint8_t *p = text->p, *end = p + text->len;
+	int r = 0;
+	while (r == 0 && p < end && text->len <= LK_PROPERTIES_MAX) {
+		const uint8_t *stop = memchr(p, '\n', (size_t)(end - p));
+		const uint8_t *equals = stop ? memchr(p, '=', (size_t)(stop - p)) : NULL;
+		bool good = equals && equals > p && !memchr(p, 0, (size_t)(stop - p));
+		if (good && is_known(p, (size_t)(equals - p))) {
+			char value[LK_PROPERTY_VALUE_MAX];
+			int64_t ns;
+			size_t len = (size_t)(stop - equals) - 1;
+			good = len < sizeof(value);
+			if (good) {
+				memcpy(value, equals + 1, len);
+				value[len] = '\0';
+				good = lk_duration_parse(value, &ns) == 0;
+			}
+		}
+		if (!stop)
+			break;
+		if (good)
+			r = lk_buf_append(out, p, (size_t)(stop - p) + 1);
+		p = stop + 1;
+	}
+	return r;
+}
+
 /* What is out of range is set as in a new volume; uuids of a wrong length are drawn anew. */
-static int judge_super(struct lk_check *c, struct lk_super *s, uint8_t uuid[16])
+static int judge_super(struct lk_check *c, struct lk_super *s, uint8_t uuid[16], struct lk_buf *properties)
 {
 	bool change = false;
 	int r = s->uuid.len == 16 ? 0 : lk_random(uuid, 16);
+	if (r == 0)
+		r = good_properties(&s->properties, properties);
 	const struct {
 		const char *what;
 		bool wrong;
@@ -25,6 +64,7 @@ static int judge_super(struct lk_check *c, struct lk_super *s, uint8_t uuid[16])
 		{"block size", s->block_size != LK_BLOCK_SIZE},
 		{"limit", s->limit_blocks < 0 || s->limit_blocks > LK_DISK_BLOCK_MAX},
 		{"key slots", s->key_slots.len != 0},
+		{"properties", properties->len != s->properties.len},
 	};
 	for (size_t i = 0; r >= 0 && i < LK_ARRAY_LEN(faults); i++) {
 		struct lk_place place = {LK_NOWHERE, .what = faults[i].what};
@@ -41,15 +81,28 @@ static int judge_super(struct lk_check *c, struct lk_super *s, uint8_t uuid[16])
 		s->label = (struct lk_bytes){"", 0};
 	if (faults[3].wrong)
 		s->limit_blocks = 0;
+	s->properties = (struct lk_bytes){properties->p, properties->len};
 	s->block_size = LK_BLOCK_SIZE;
 	s->key_slots = (struct lk_bytes){"", 0};
 	return lk_mend_put(c, LK_T_SUPER, s);
 }
 
+/* What a later version keeps is not judged, and not changed, by this one (V4). */
+static int check_features(struct lk_check *c, const struct lk_super *s)
+{
+	uint64_t unknown = (uint64_t)s->features_incompat & ~LK_FEATURES_INCOMPAT;
+	if (c->options->flags & LINKFS_CHECK_REPAIR)
+		unknown |= (uint64_t)s->features_ro_compat & ~LK_FEATURES_RO_COMPAT;
+	return unknown ? lk_fail(c->why, LINKFS_ENEWER,
+				 "%s uses features (0x%llx) that this linkfs does not know: use a newer one",
+				 c->job->dir, (unsigned long long)unknown)
+		       : 0;
+}
+
 static int check_super(struct lk_check *c)
 {
 	struct lk_super s = {.id = 1};
-	struct lk_buf bytes = {0};
+	struct lk_buf bytes = {0}, properties = {0};
 	uint8_t uuid[16] = {0};
 	c->have_secret = false;
 	int r = lk_get(c, LK_T_SUPER, &s, &s, &bytes);
@@ -70,10 +123,13 @@ static int check_super(struct lk_check *c)
 			c->have_secret = true;
 		}
 		if (r >= 0)
-			r = judge_super(c, &s, uuid);
+			r = check_features(c, &s);
+		if (r >= 0)
+			r = judge_super(c, &s, uuid, &properties);
 		c->limit_blocks = s.limit_blocks > 0 ? (uint64_t)s.limit_blocks : 0;
 	}
 	lk_buf_done(&bytes);
+	lk_buf_done(&properties);
 	return r < 0 ? r : 0;
 }
 

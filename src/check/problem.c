@@ -192,7 +192,7 @@ const struct linkfs_problem lk_problems[LK_P_COUNT] = {
 	    "the name {name} in directory {dir} at snapshot {have} names inode {ino}, which did not exist then"),
 	ROW(HISTORY_CONTENT, "history-content", LOSS,
 	    "A file's content at a snapshot has a gap, an overlap, or is not what its record says",
-	    NULL,
+	    "A gap becomes a hole at that snapshot, one of two rows goes, a size follows the content; a symlink without its text goes from the snapshot",
 	    "inode {ino} at snapshot {have}: {what}"),
 	ROW(NAME_LOST, "name-lost", ERROR,
 	    "The index of names has a name that its directory lost",

@@ -152,6 +152,11 @@ static const struct damage damages[] = {
 	ROW("counter-next-ino", "UPDATE counter SET value=5 WHERE id=1"),
 	ROW("counter-inodes", "UPDATE counter SET value=value+2 WHERE id=3"),
 	ROW("super-field", "UPDATE super SET limit_blocks=-1"),
+	ROW("super-field",
+	    "UPDATE super SET properties=CAST('keep-deleted=never'||char(10)||'other=1'||char(10) AS BLOB)"),
+	ROW("super-field", "UPDATE super SET properties=x'00'"),
+	BESIDE("index-differs", "deleted_by_ino", "INSERT INTO deleted VALUES(1,2,1,x'61',0,0)"),
+	BESIDE("index-differs", "extent_old_by_last", "DELETE FROM extent_old WHERE file_block>=0"),
 	ROW("snapshot-field", "UPDATE snapshot SET deleting=7"),
 	ROW("snapshot-name", "UPDATE snapshot SET name=x'2f'"),
 	/* inodes */
@@ -231,6 +236,11 @@ static const struct damage damages[] = {
 	ROW("history-born", "UPDATE inode_old SET born=last+1"),
 	ROW("history-live", "UPDATE inode SET born=1 WHERE ino IN (SELECT ino FROM inode_old)"),
 	ROW("history-field", "UPDATE dirent_old SET name=x'2f'"),
+	ROW("history-content", "DELETE FROM extent_old"),
+	ROW("history-content", "UPDATE extent_old SET count=1, sums=substr(sums,1,8) WHERE count>1"),
+	ROW("history-content", "UPDATE inode_old SET size=size+40960"),
+	ROW("history-field", "UPDATE extent_old SET count=9223372036854775807"),
+	ROW("history-field", "UPDATE inode_old SET size=9223372036854775807"),
 	ROW("history-name", "DELETE FROM inode_old WHERE ino NOT IN (SELECT ino FROM inode)"),
 };
 
