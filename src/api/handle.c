@@ -83,7 +83,7 @@ static int find_or_make(struct lk_op *op, const struct linkfs_cred *cred, uint64
 		if (!lk_is_lnk(&found.inode) || exclusive ||
 		    ((flags & LINKFS_O_NOFOLLOW) && !w->slash && !walk.need_dir))
 			break;
-		rc = lk_walk_follow(&walk, &found.inode);
+		rc = lk_walk_follow(&walk, &found);
 	}
 	if (exclusive)
 		return LINKFS_EEXIST;

@@ -204,9 +204,24 @@ int lk_dirent_scan(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t lim
 
 int lk_dirent_names(struct lk_op *op, uint64_t ino, uint32_t limit, lk_row_fn *fn, void *arg)
 {
+	return lk_dirent_names_after(op, ino, 0, 0, limit, fn, arg);
+}
+
+int lk_dirent_names_after(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn,
+			  void *arg)
+{
 	struct pass p = {fn, arg, false};
-	struct lk_dirent key = {.ino = (int64_t)ino};
-	struct lk_scan scan = {.table = table(), .index = LK_DIRENT_BY_INO, .equal = 1, .from = &key, .limit = limit};
+	struct lk_dirent key = {.ino = (int64_t)ino,
+				.dir = (int64_t)dir,
+				.hash = (int64_t)(cookie >> 8),
+				.ord = (int64_t)(cookie & 255)};
+	struct lk_scan scan = {.table = table(),
+			       .index = LK_DIRENT_BY_INO,
+			       .equal = 1,
+			       .ranged = dir ? 3 : 0,
+			       .exclusive = dir,
+			       .from = &key,
+			       .limit = limit};
 
 	return lk_txn_scan(op, &scan, pass_row, &p);
 }
@@ -245,4 +260,36 @@ int lk_dirent_parent(struct lk_op *op, uint64_t ino, uint64_t *out)
 		return LINKFS_ENOENT;
 	*out = found;
 	return 0;
+}
+
+/* The depth of a tree is bounded by what a hostile volume can loop: more steps than the volume has numbers cannot be, and a
+ * parent chain that meets itself is found by Brent's method. */
+int lk_dirent_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out)
+{
+	uint64_t at = from, mark = from, steps = 0, power = 2;
+	int rc;
+
+	for (;;) {
+		if (at == node) {
+			*out = true;
+			return 0;
+		}
+		if (at == LINKFS_ROOT_INO) {
+			*out = false;
+			return 0;
+		}
+		rc = lk_dirent_parent(op, at, &at);
+		if (rc == LINKFS_ENOENT) { /* a removed directory is below nothing */
+			*out = false;
+			return 0;
+		}
+		if (rc)
+			return rc;
+		if (at == mark)
+			return LINKFS_ECORRUPT;
+		if (++steps == power) {
+			mark = at;
+			power *= 2;
+		}
+	}
 }

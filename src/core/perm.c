@@ -30,19 +30,36 @@ bool lk_cred_owns(const struct linkfs_cred *cred, const struct lk_inode *inode)
 	return lk_cred_may_all(cred) || cred->uid == inode->uid;
 }
 
+enum lk_decider lk_perm_decider(const struct linkfs_cred *cred, const struct lk_inode *inode)
+{
+	if (lk_cred_may_all(cred))
+		return LK_BY_POWER;
+	if (cred->uid == inode->uid)
+		return LK_BY_OWNER;
+	/* An ACL whose mask is empty grants nothing beyond other; Linux does not look at it then. */
+	if ((inode->flags & LK_INODE_HAS_ACL) && (inode->mode & S_IRWXG))
+		return LK_BY_ACL;
+	return lk_cred_in_group(cred, inode->gid) ? LK_BY_GROUP : LK_BY_OTHER;
+}
+
 /* By mode and ACL alone: 0 or LINKFS_EACCES. */
 static int check_mode(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *inode, uint32_t mask)
 {
 	uint32_t mode = (uint32_t)inode->mode;
 
-	if (cred->uid == inode->uid)
-		return mask & ~(mode >> 6) ? LINKFS_EACCES : 0;
-	/* An ACL whose mask is empty grants nothing beyond other; Linux does not look at it then. */
-	if ((inode->flags & LK_INODE_HAS_ACL) && (mode & S_IRWXG))
+	switch (lk_perm_decider(cred, inode)) {
+	case LK_BY_OWNER:
+		mode >>= 6;
+		break;
+	case LK_BY_ACL:
 		return lk_acl_check(op, cred, inode, mask);
-	/* Groups matter only where group and other differ in what is asked. */
-	if ((mask & (mode ^ mode >> 3)) && lk_cred_in_group(cred, inode->gid))
+	case LK_BY_GROUP:
 		mode >>= 3;
+		break;
+	case LK_BY_POWER:
+	case LK_BY_OTHER:
+		break;
+	}
 	return mask & ~mode ? LINKFS_EACCES : 0;
 }
 

@@ -23,6 +23,9 @@ bool lk_cred_in_group(const struct linkfs_cred *cred, int64_t gid);
 /* Owner of inode, or may all. */
 bool lk_cred_owns(const struct linkfs_cred *cred, const struct lk_inode *inode);
 
+/* What decides about cred's rights to inode. */
+enum lk_decider { LK_BY_POWER, LK_BY_OWNER, LK_BY_ACL, LK_BY_GROUP, LK_BY_OTHER };
+enum lk_decider lk_perm_decider(const struct linkfs_cred *cred, const struct lk_inode *inode);
 /* LINKFS_EACCES, or an error from reading the ACL. Does not look at whether the volume is read-only. */
 int lk_perm_check(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *inode, uint32_t mask);
 /* LINKFS_EROFS unless op is a writing one. Calls that fail later than for a read-only volume begin a reading op there

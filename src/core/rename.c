@@ -28,39 +28,6 @@ static bool is_dir(const struct side *s)
 	return s->exists && lk_is_dir(&s->node.inode);
 }
 
-/* Whether directory node is from, or lies above it: *child_out is node's entry on the way down, 0 when it is not. The
- * depth of a tree is bounded by what a hostile volume can loop: more steps than the volume has numbers cannot be, and a
- * parent chain that meets itself is found by Brent's method. */
-static int is_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out)
-{
-	uint64_t at = from, mark = from, steps = 0, power = 2;
-	int rc;
-
-	for (;;) {
-		if (at == node) {
-			*out = true;
-			return 0;
-		}
-		if (at == LINKFS_ROOT_INO) {
-			*out = false;
-			return 0;
-		}
-		rc = lk_dirent_parent(op, at, &at);
-		if (rc == LINKFS_ENOENT) { /* a removed directory is below nothing */
-			*out = false;
-			return 0;
-		}
-		if (rc)
-			return rc;
-		if (at == mark)
-			return LINKFS_ECORRUPT;
-		if (++steps == power) {
-			mark = at;
-			power *= 2;
-		}
-	}
-}
-
 /* What do_renameat2() asks before any permission. */
 static int check_shape(struct lk_op *op, struct side *from, struct side *to, uint32_t flags)
 {
@@ -86,12 +53,12 @@ static int check_shape(struct lk_op *op, struct side *from, struct side *to, uin
 	if (from->dir->ino == to->dir->ino)
 		return 0;
 	if (is_dir(from)) {
-		rc = is_above(op, from->slot.ino, (uint64_t)to->dir->ino, &above);
+		rc = lk_dirent_above(op, from->slot.ino, (uint64_t)to->dir->ino, &above);
 		if (rc || above)
 			return rc ? rc : LINKFS_EINVAL;
 	}
 	if (is_dir(to)) {
-		rc = is_above(op, to->slot.ino, (uint64_t)from->dir->ino, &above);
+		rc = lk_dirent_above(op, to->slot.ino, (uint64_t)from->dir->ino, &above);
 		if (rc || above)
 			return rc ? rc : exchange ? LINKFS_EINVAL : LINKFS_ENOTEMPTY;
 	}

@@ -2,7 +2,8 @@
  * resolve.c - the path walker (B2, B4). Linux's rules (fs/namei.c, path_resolution(7)): each directory is asked for
  * search permission before the name in it is; a symlink in the middle puts its text before the rest of the path; the
  * text of the 41st is not looked at.
- * Layer: core. The texts walked lie in the caller's path and in the op's arena; nothing is copied.
+ * Layer: core. The texts walked lie in the caller's path and in the op's arena; nothing is copied. Every walk is this one: what
+ * asks about links watches its steps, or has it take a change for made (lk_walk_how).
  */
 #include "resolve.h"
 #include "link.h"
@@ -71,6 +72,31 @@ int lk_where_at(struct lk_op *op, const struct linkfs_cred *cred, uint64_t dir, 
 	return 0;
 }
 
+/* Tells a step. */
+static int tell(const struct lk_walk *walk, enum lk_step_kind kind, int error, const struct lk_place *found)
+{
+	struct lk_step step = {.kind = kind, .error = error, .found = found};
+	int rc;
+
+	if (!walk->how || !walk->how->step || (error && !lk_walk_verdict(error)))
+		return error;
+	rc = walk->how->step(walk->how->arg, walk, &step);
+	return rc ? rc : error;
+}
+
+bool lk_walk_verdict(int error)
+{
+	return error == LINKFS_ENOENT || error == LINKFS_ELOOP || error == LINKFS_ENOTDIR || error == LINKFS_EACCES ||
+	       error == LINKFS_ENAMETOOLONG || error == LINKFS_EXDEV;
+}
+
+static int search(const struct lk_walk *walk)
+{
+	const struct lk_place *dir = &walk->where.dir;
+
+	return walk->above ? 0 : tell(walk, LK_STEP_SEARCH, may_search(walk->op, walk->cred, &dir->inode), dir);
+}
+
 /* Puts text before what is still to be walked; a text of nothing but slashes leaves nothing to walk. */
 static void push(struct lk_walk *walk, const char *p, const char *end)
 {
@@ -83,9 +109,20 @@ static void push(struct lk_walk *walk, const char *p, const char *end)
 	walk->depth++;
 }
 
-int lk_walk_begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path)
+bool lk_walk_spent(const struct lk_walk *walk)
+{
+	for (uint32_t i = 0; i < walk->depth; i++)
+		for (const char *p = walk->rest[i].p; p < walk->rest[i].end; p++)
+			if (*p != '/' && (*p != '.' || (p + 1 < walk->rest[i].end && p[1] != '/')))
+				return false;
+	return true;
+}
+
+static int begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path,
+		 const struct lk_walk_how *how)
 {
 	size_t len = strnlen(path, LINKFS_PATH_MAX);
+	int rc;
 
 	if (len == 0)
 		return LINKFS_ENOENT;
@@ -93,26 +130,48 @@ int lk_walk_begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cr
 		return LINKFS_ENAMETOOLONG;
 	walk->op = op;
 	walk->cred = cred;
+	walk->how = how;
+	walk->above = 0;
 	walk->expansions = 0;
 	walk->need_dir = false;
 	walk->depth = 0;
 	walk->where = (struct lk_where){.name = ".", .len = 1, .last = LK_LAST_ROOT};
 	push(walk, path, path + len);
-	return place_of(op, path[0] == '/' ? LINKFS_ROOT_INO : at, &walk->where.dir);
+	rc = place_of(op, path[0] == '/' ? LINKFS_ROOT_INO : at, &walk->where.dir);
+	return rc ? rc : tell(walk, LK_STEP_START, 0, &walk->where.dir);
+}
+
+int lk_walk_begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path)
+{
+	return begin(walk, op, cred, at, path, NULL);
+}
+
+static int tell_expand(const struct lk_walk *walk, const struct lk_place *link, const char *text, size_t len, int error)
+{
+	struct lk_step step = {.kind = LK_STEP_EXPAND, .error = error, .found = link, .text = text, .text_len = len};
+	int rc = walk->how && walk->how->step ? walk->how->step(walk->how->arg, walk, &step) : 0;
+
+	return rc ? rc : error;
 }
 
 /* Counts an expansion of link, whose directory the walk stands in, and puts its text before the rest. */
-static int expand(struct lk_walk *walk, const struct lk_inode *link)
+static int expand(struct lk_walk *walk, const struct lk_place *link)
 {
-	const char *text;
-	size_t len;
+	const char *text = "";
+	size_t len = 0;
 	int rc;
 
 	if (walk->expansions++ >= LINKFS_SYMLOOP_MAX)
-		return LINKFS_ELOOP;
-	rc = lk_symlink_text(walk->op, link, &text, &len);
-	if (rc == 0 && text[0] == '/')
+		return tell_expand(walk, link, text, len, LINKFS_ELOOP);
+	rc = lk_symlink_text(walk->op, &link->inode, &text, &len);
+	if (rc == 0)
+		rc = tell_expand(walk, link, text, len, 0);
+	if (rc == 0 && text[0] == '/') {
 		rc = place_named(walk->op, LINKFS_ROOT_INO, &walk->where.dir);
+		walk->above = walk->how && walk->how->host ? walk->how->host->depth : 0;
+		if (rc == 0)
+			rc = tell(walk, LK_STEP_ROOT, 0, &walk->where.dir);
+	}
 	if (rc == 0)
 		push(walk, text, text + len);
 	return rc;
@@ -174,24 +233,90 @@ int lk_walk_look(struct lk_op *op, const struct lk_where *where, struct lk_slot 
 	return rc;
 }
 
+/* The component in a directory of the host: it leads back towards the mount point, further up, or out of what is known. */
+static int look_above(struct lk_walk *walk)
+{
+	const struct lk_host *host = walk->how->host;
+	const struct lk_bytes *down = &host->names[host->depth - walk->above];
+	const struct lk_where *w = &walk->where;
+
+	if (w->last == LK_LAST_DOTDOT)
+		walk->above = LK_MIN(walk->above + 1, host->depth);
+	else if (w->last == LK_LAST_NAME && w->len == down->len && memcmp(w->name, down->p, w->len) == 0)
+		walk->above--;
+	else if (w->last == LK_LAST_NAME)
+		return LINKFS_EXDEV;
+	return 0;
+}
+
+static bool is_entry(const struct lk_overlay *o, uint32_t i, const struct lk_where *w)
+{
+	return o->entries[i].dir == (uint64_t)w->dir.inode.ino && o->entries[i].len == w->len &&
+	       memcmp(o->entries[i].name, w->name, w->len) == 0;
+}
+
+/* The component, as the overlay has it: true when it has, with *rc_out. */
+static bool look_over(struct lk_walk *walk, struct lk_place *out, int *rc_out)
+{
+	const struct lk_overlay *o = walk->how->overlay;
+	const struct lk_where *w = &walk->where;
+
+	if (w->last == LK_LAST_DOTDOT && o->moved && (uint64_t)w->dir.inode.ino == o->moved) {
+		*rc_out = place_named(walk->op, o->parent, out);
+		return true;
+	}
+	for (uint32_t i = 0; w->last == LK_LAST_NAME && i < o->count; i++) {
+		if (is_entry(o, i, w)) {
+			*rc_out = o->entries[i].ino ? place_named(walk->op, o->entries[i].ino, out) : LINKFS_ENOENT;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* lk_walk_look() of the walk's component, with what the walk was told. */
+static int look(struct lk_walk *walk, struct lk_place *out)
+{
+	static const enum lk_step_kind kinds[] = {[LK_LAST_NAME] = LK_STEP_ENTRY,
+						  [LK_LAST_DOT] = LK_STEP_DOT,
+						  [LK_LAST_DOTDOT] = LK_STEP_UP,
+						  [LK_LAST_ROOT] = LK_STEP_DOT};
+	const struct lk_walk_how *how = walk->how;
+	enum lk_step_kind kind = kinds[walk->where.last];
+	struct lk_slot slot;
+	bool above = walk->above > 0;
+	int rc = 0;
+
+	if (!how)
+		return lk_walk_look(walk->op, &walk->where, &slot, out);
+	if (!above && how->host && kind == LK_STEP_UP && walk->where.dir.inode.ino == LINKFS_ROOT_INO) {
+		walk->above = 1;
+		above = true;
+	} else if (above) {
+		rc = look_above(walk);
+	} else if (!how->overlay || !look_over(walk, out, &rc)) {
+		rc = lk_walk_look(walk->op, &walk->where, &slot, out);
+	}
+	if (above && rc == 0)
+		*out = walk->where.dir;
+	return tell(walk, above && kind != LK_STEP_DOT ? LK_STEP_HOST : kind, rc, out);
+}
+
 int lk_walk_parent(struct lk_walk *walk)
 {
 	struct lk_place found;
-	struct lk_slot slot;
 	bool final;
 	int rc;
 
 	while (next(walk, &final)) {
-		rc = may_search(walk->op, walk->cred, &walk->where.dir.inode);
+		rc = search(walk);
 		if (rc || final)
 			return rc;
-		if (walk->where.last == LK_LAST_DOT)
-			continue;
-		rc = lk_walk_look(walk->op, &walk->where, &slot, &found);
+		rc = look(walk, &found);
 		if (rc)
 			return rc;
 		if (lk_is_lnk(&found.inode)) {
-			rc = expand(walk, &found.inode);
+			rc = expand(walk, &found);
 			if (rc)
 				return rc;
 		} else if (lk_is_dir(&found.inode)) {
@@ -203,7 +328,7 @@ int lk_walk_parent(struct lk_walk *walk)
 	return lk_is_dir(&walk->where.dir.inode) ? 0 : LINKFS_ENOTDIR;
 }
 
-int lk_walk_follow(struct lk_walk *walk, const struct lk_inode *link)
+int lk_walk_follow(struct lk_walk *walk, const struct lk_place *link)
 {
 	int rc;
 
@@ -212,28 +337,35 @@ int lk_walk_follow(struct lk_walk *walk, const struct lk_inode *link)
 	return rc ? rc : lk_walk_parent(walk);
 }
 
-int lk_resolve(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path, bool follow,
-	       struct lk_place *out)
+int lk_resolve_how(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path, bool follow,
+		   const struct lk_walk_how *how, struct lk_place *out)
 {
 	struct lk_walk walk;
 	struct lk_place found;
-	struct lk_slot slot;
-	int rc = lk_walk_begin(&walk, op, cred, at, path);
+	int rc = begin(&walk, op, cred, at, path, how);
 
 	if (rc == 0)
 		rc = lk_walk_parent(&walk);
 	for (;;) {
 		if (rc)
 			return rc;
-		rc = lk_walk_look(op, &walk.where, &slot, &found);
+		rc = look(&walk, &found);
 		if (rc)
 			return rc;
 		if (!lk_is_lnk(&found.inode) || !(follow || walk.where.slash || walk.need_dir))
 			break;
-		rc = lk_walk_follow(&walk, &found.inode);
+		rc = lk_walk_follow(&walk, &found);
 	}
+	if (walk.above)
+		return LINKFS_EXDEV;
 	if ((walk.where.slash || walk.need_dir) && !lk_is_dir(&found.inode))
 		return LINKFS_ENOTDIR;
 	*out = found;
 	return 0;
+}
+
+int lk_resolve(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path, bool follow,
+	       struct lk_place *out)
+{
+	return lk_resolve_how(op, cred, at, path, follow, NULL, out);
 }
