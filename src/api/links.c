@@ -1,0 +1,356 @@
+/*
+ * links.c - names, referrers, dangling links (linkfs_links.h).
+ * Layer: api. Long answers are made in slices, each an operation of its own, so that the volume's lock is never held for long.
+ */
+#include "told.h"
+
+#include "paths.h"
+#include "refs.h"
+
+#include <stdlib.h>
+
+/* ---- names ------------------------------------------------------------------------------------------------ */
+
+#define NAMES 128u
+
+struct names {
+	struct lk_op *op;
+	uint64_t ino, dir, cookie; /* dir, cookie: of the last name read */
+	uint64_t hidden;
+	bool started;
+	struct lk_dirent rows[NAMES];
+	uint32_t count;
+	struct lk_told told;
+};
+
+static int names_row(void *arg, const void *record)
+{
+	const struct lk_dirent *d = record;
+	struct names *n = arg;
+	char *copy = lk_op_alloc(n->op, d->name.len);
+
+	if (!copy)
+		return LINKFS_ENOMEM;
+	for (size_t i = 0; i < d->name.len; i++)
+		copy[i] = ((const char *)d->name.p)[i];
+	n->rows[n->count] = *d;
+	n->rows[n->count++].name.p = copy;
+	return 0;
+}
+
+static int tell_name(struct names *n, struct lk_paths *paths, uint64_t dir, const char *name, size_t len)
+{
+	struct lk_bytes path = {"/", 1};
+	int rc = dir ? lk_paths_name(paths, dir, name, len, &path) : 0;
+	struct linkfs_name *out;
+	char *bytes;
+
+	/* A directory that was removed has no entries: one that is part of no path is damage, and is not told either. */
+	if (rc == LINKFS_EACCES || rc == LINKFS_ENOENT) {
+		n->hidden++;
+		return 0;
+	}
+	if (rc)
+		return rc;
+	out = lk_told_add(&n->told, sizeof(*out), path.len + 1, &bytes);
+	if (!out)
+		return LINKFS_ENOMEM;
+	out->path = lk_told_string(&bytes, path.p, path.len);
+	out->path_len = path.len;
+	out->dir = dir;
+	out->name = out->path + path.len - len;
+	out->name_len = len;
+	return 0;
+}
+
+/* The next names; *more_out: there may be others. */
+static int names_slice(struct names *n, struct lk_op *op, const struct linkfs_cred *cred, bool *more_out)
+{
+	struct lk_paths paths = {.op = op, .cred = cred};
+	struct lk_inode inode;
+	int rc = lk_inode_get(op, n->ino, &inode);
+
+	n->op = op;
+	n->count = 0;
+	*more_out = false;
+	/* Gone between two slices. */
+	if (rc == LINKFS_ESTALE && n->started)
+		return 0;
+	n->started = true;
+	if (rc == 0 && n->ino == LINKFS_ROOT_INO)
+		return tell_name(n, &paths, 0, "", 0);
+	if (rc == 0)
+		rc = lk_dirent_names_after(op, n->ino, n->dir, n->cookie, NAMES, names_row, n);
+	for (uint32_t i = 0; rc == 0 && i < n->count; i++)
+		rc = tell_name(n, &paths, (uint64_t)n->rows[i].dir, n->rows[i].name.p, n->rows[i].name.len);
+	if (rc == 0 && n->count == NAMES) {
+		n->dir = (uint64_t)n->rows[NAMES - 1].dir;
+		n->cookie = lk_dirent_cookie(&n->rows[NAMES - 1]);
+		*more_out = true;
+	}
+	lk_paths_done(&paths);
+	return rc;
+}
+
+struct name_listener {
+	linkfs_name_fn *fn;
+	void *arg;
+};
+
+static int give_name(void *arg, const void *answer)
+{
+	const struct name_listener *l = arg;
+
+	return l->fn(l->arg, answer);
+}
+
+/* path NULL: of ino at. */
+static int list_names(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+		      bool follow, struct linkfs_stat *out, struct name_listener *listener, uint64_t *hidden_out)
+{
+	struct names *n = calloc(1, sizeof(*n));
+	struct lk_place found;
+	struct lk_op op;
+	bool more = true;
+	int rc = n ? 0 : LINKFS_ENOMEM;
+
+	cred = lk_cred(cred);
+	if (n)
+		n->ino = at;
+	while (rc == 0 && more) {
+		rc = lk_op_begin(lk_volume_fs(volume), &op, 0);
+		if (rc)
+			break;
+		if (path && !n->started) {
+			rc = lk_resolve(&op, cred, at, path, follow, &found);
+			n->ino = rc ? 0 : (uint64_t)found.inode.ino;
+			if (rc == 0 && out)
+				lk_inode_stat(&found.inode, out);
+		}
+		if (rc == 0)
+			rc = names_slice(n, &op, cred, &more);
+		rc = lk_told_slice(&op, rc, &n->told, give_name, listener);
+	}
+	if (rc >= 0 && hidden_out)
+		*hidden_out = n->hidden;
+	free(n);
+	return lk_told_result(rc);
+}
+
+int linkfs_node_names(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, linkfs_name_fn *fn,
+		      void *arg, uint64_t *hidden_out)
+{
+	struct name_listener listener = {fn, arg};
+
+	return list_names(volume, cred, ino, NULL, false, NULL, &listener, hidden_out);
+}
+
+int linkfs_path_names(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+		      uint32_t flags, struct linkfs_stat *out, linkfs_name_fn *fn, void *arg, uint64_t *hidden_out)
+{
+	struct name_listener listener = {fn, arg};
+
+	if (flags & ~LINKFS_NOFOLLOW)
+		return LINKFS_EINVAL;
+	return list_names(volume, cred, at, path, !(flags & LINKFS_NOFOLLOW), out, &listener, hidden_out);
+}
+
+/* ---- referrers -------------------------------------------------------------------------------------------- */
+
+struct referrers {
+	struct lk_told told;
+	struct lk_paths paths;
+	linkfs_referrer_fn *fn;
+	void *arg;
+};
+
+static int tell_referrer(void *arg, struct lk_op *op, const struct lk_link_name *name, const struct lk_link_end *end,
+			 const struct lk_link_end *after)
+{
+	struct referrers *r = arg;
+	struct linkfs_link link;
+	struct linkfs_referrer *out;
+	size_t size = 0;
+	char *bytes;
+	int rc = lk_link_of(op, &r->paths, name, &link, &size);
+
+	(void)after;
+	if (rc)
+		return rc == LINKFS_EACCES || rc == LINKFS_ENOENT ? 0 : rc;
+	out = lk_told_add(&r->told, sizeof(*out), size, &bytes);
+	if (!out)
+		return LINKFS_ENOMEM;
+	out->link = link;
+	lk_link_copy(&out->link, &bytes);
+	out->end = (struct linkfs_end){end->error, end->ino, end->expansions};
+	return 0;
+}
+
+static int give_referrer(void *arg, const void *answer)
+{
+	const struct referrers *r = arg;
+
+	return r->fn(r->arg, answer);
+}
+
+int linkfs_node_referrers(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+			  const struct linkfs_links_options *options, linkfs_referrer_fn *fn, void *arg)
+{
+	struct lk_refs_ask ask = {.kind = LK_REFS_END, .ino = ino};
+	struct referrers r = {.fn = fn, .arg = arg};
+	struct linkfs_stat there;
+	struct lk_refs *refs = NULL;
+	struct lk_host *host = NULL;
+	struct lk_op op;
+	bool more = true;
+	int rc;
+
+	if (options && options->flags & ~LINKFS_LINKS_THROUGH)
+		return LINKFS_EINVAL;
+	if (options && options->flags & LINKFS_LINKS_THROUGH)
+		ask.kind = LK_REFS_THROUGH;
+	cred = lk_cred(cred);
+	rc = linkfs_node_getattr(volume, ino, &there);
+	if (rc == 0)
+		rc = lk_host_parse(options, &host);
+	ask.host = host;
+	if (rc == 0)
+		rc = lk_refs_new(&ask, &refs);
+	while (rc == 0 && more) {
+		rc = lk_op_begin(lk_volume_fs(volume), &op, 0);
+		if (rc)
+			break;
+		r.paths = (struct lk_paths){.op = &op, .cred = cred};
+		rc = lk_refs_step(refs, &op, cred, tell_referrer, &r, &more);
+		lk_paths_done(&r.paths);
+		rc = lk_told_slice(&op, rc, &r.told, give_referrer, &r);
+	}
+	lk_refs_free(refs);
+	free(host);
+	return lk_told_result(rc);
+}
+
+int linkfs_path_referrers(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+			  uint32_t flags, const struct linkfs_links_options *options, struct linkfs_stat *out,
+			  linkfs_referrer_fn *fn, void *arg)
+{
+	struct linkfs_stat found;
+	int rc = flags & ~LINKFS_NOFOLLOW ? LINKFS_EINVAL
+					  : linkfs_path_stat(volume, cred, at, path, flags | LINKFS_HOLD, &found);
+
+	if (rc)
+		return rc;
+	rc = linkfs_node_referrers(volume, cred, found.ino, options, fn, arg);
+	lk_call_unhold(lk_volume_fs(volume), found.ino);
+	if (rc == 0 && out)
+		*out = found;
+	return rc;
+}
+
+/* ---- dangling --------------------------------------------------------------------------------------------- */
+
+struct dangling {
+	struct lk_told told;
+	struct lk_paths paths;
+	const struct linkfs_cred *cred;
+	const struct lk_host *host;
+	uint64_t top;
+	uint64_t dir; /* whether this one is below top was asked last */
+	bool below;
+	linkfs_dangling_fn *fn;
+	void *arg;
+};
+
+static int tell_dangling(struct dangling *d, struct lk_op *op, const struct lk_link_name *name,
+			 const struct lk_link_end *end, const struct lk_fault *fault)
+{
+	struct linkfs_dangling *out;
+	struct linkfs_link link;
+	struct lk_bytes path, dir = {"", 0};
+	size_t size = 0;
+	char *bytes;
+	int rc = lk_link_of(op, &d->paths, name, &link, &size);
+
+	if (rc == 0 && !fault->host)
+		rc = lk_paths_dir(&d->paths, fault->dir, &dir);
+	if (rc)
+		return rc == LINKFS_EACCES || rc == LINKFS_ENOENT ? 0 : rc;
+	path = dir;
+	out = lk_told_add(&d->told, sizeof(*out), size + path.len + fault->len + 2, &bytes);
+	if (!out)
+		return LINKFS_ENOMEM;
+	out->link = link;
+	lk_link_copy(&out->link, &bytes);
+	out->end = (struct linkfs_end){end->error, 0, end->expansions};
+	out->fault_dir = lk_told_string(&bytes, path.p, path.len);
+	out->fault_name = lk_told_string(&bytes, fault->name, fault->len);
+	out->fault_name_len = fault->len;
+	return 0;
+}
+
+static int look_at_link(void *arg, struct lk_op *op, const struct lk_link_name *name)
+{
+	struct lk_walk_how how = {0};
+	struct dangling *d = arg;
+	struct lk_link_end end;
+	struct lk_fault fault = {0};
+	int rc = 0;
+
+	if (d->dir != name->dir) {
+		rc = lk_dirent_above(op, d->top, name->dir, &d->below);
+		d->dir = rc ? 0 : name->dir;
+	}
+	if (rc || !d->below)
+		return rc;
+	how.host = d->host;
+	rc = lk_link_walk(op, d->cred, name, &how, &end, &fault);
+	if (rc || end.error == 0 || end.error == LINKFS_EACCES)
+		return rc;
+	return tell_dangling(d, op, name, &end, &fault);
+}
+
+static int give_dangling(void *arg, const void *answer)
+{
+	const struct dangling *d = arg;
+
+	return d->fn(d->arg, answer);
+}
+
+int linkfs_node_dangling(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+			 const struct linkfs_links_options *options, linkfs_dangling_fn *fn, void *arg)
+{
+	struct dangling d = {.cred = lk_cred(cred), .top = ino, .fn = fn, .arg = arg};
+	struct lk_link_name after = {0};
+	struct linkfs_stat st;
+	struct lk_host *host = NULL;
+	struct lk_op op;
+	bool more = true;
+	int rc = options && options->flags ? LINKFS_EINVAL : linkfs_node_getattr(volume, ino, &st);
+
+	if (rc == 0 && !S_ISDIR(st.mode))
+		rc = LINKFS_ENOTDIR;
+	if (rc == 0)
+		rc = lk_host_parse(options, &host);
+	d.host = host;
+	while (rc == 0 && more) {
+		rc = lk_op_begin(lk_volume_fs(volume), &op, 0);
+		if (rc)
+			break;
+		d.paths = (struct lk_paths){.op = &op, .cred = d.cred};
+		d.dir = 0; /* it may have moved meanwhile */
+		rc = lk_links_step(&op, &after, look_at_link, &d, &more);
+		lk_paths_done(&d.paths);
+		rc = lk_told_slice(&op, rc, &d.told, give_dangling, &d);
+	}
+	free(host);
+	return lk_told_result(rc);
+}
+
+int linkfs_path_dangling(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+			 const struct linkfs_links_options *options, linkfs_dangling_fn *fn, void *arg)
+{
+	struct linkfs_stat found;
+	int rc = linkfs_path_stat(volume, cred, at, path, 0, &found);
+
+	return rc ? rc : linkfs_node_dangling(volume, cred, found.ino, options, fn, arg);
+}
