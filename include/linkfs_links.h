@@ -142,7 +142,7 @@ enum linkfs_step_kind {
 	LINKFS_STEP_DOT,    /* "." */
 	LINKFS_STEP_UP,     /* ".."; stat: the parent; path: its path */
 	LINKFS_STEP_EXPAND, /* stat: a symlink; text comes before what is left of the path now */
-	LINKFS_STEP_ROOT,   /* the text is absolute: the walk goes on at the root (stat) */
+	LINKFS_STEP_ROOT,   /* the text is absolute: the walk goes on at the root (stat), or at the host's (above) */
 	LINKFS_STEP_HOST,   /* name is walked in a directory of the host, above the volume's root */
 	LINKFS_STEP_END,    /* the last step: error 0 and stat, or the error of the whole walk */
 };

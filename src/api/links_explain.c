@@ -90,7 +90,7 @@ static int tell_step(void *arg, const struct lk_walk *walk, const struct lk_step
 	out->above = walk->above;
 	if (step->error == 0 || step->kind == LK_STEP_SEARCH || step->kind == LK_STEP_EXPAND)
 		lk_inode_stat(&step->found->inode, &out->stat);
-	if (step->kind == LK_STEP_HOST)
+	if (step->kind == LK_STEP_HOST || walk->above)
 		out->stat = (struct linkfs_stat){0};
 	if (step->kind == LK_STEP_SEARCH)
 		out->decided = decider_of(lk_perm_decider(walk->cred, &step->found->inode));

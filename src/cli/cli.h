@@ -236,6 +236,8 @@ char *cli_quote(const char *name, size_t len, enum cli_quoting how, size_t *widt
 void cli_mode_text(uint32_t mode, char buf[11]);
 const char *cli_type_text(uint32_t mode, uint64_t size);
 char cli_type_letter(uint32_t mode);
+/* "file", "directory", "symlink", "fifo", "socket", "character" or "block": the same in JSON and in answers about links. */
+const char *cli_type_word(uint32_t mode);
 /* "1.5K" as ls -h and df -h do: rounded up; base 1024 or 1000. */
 void cli_human_size(uint64_t bytes, unsigned base, char buf[32]);
 /* "10", "4k", "1M", "2GiB"; LINKFS_EINVAL. */

@@ -131,7 +131,7 @@ void cli_json_time(struct cli_json *json, const char *key, int64_t ns)
 	cli_json_string(json, key, text);
 }
 
-static const char *type_word(uint32_t mode)
+const char *cli_type_word(uint32_t mode)
 {
 	switch (cli_type_letter(mode)) {
 	case 'd':
@@ -155,7 +155,7 @@ void cli_json_stat(struct cli_json *json, struct cli_ids *ids, const struct link
 {
 	char mode[8];
 	cli_json_number(json, "ino", st->ino);
-	cli_json_string(json, "type", type_word(st->mode));
+	cli_json_string(json, "type", cli_type_word(st->mode));
 	snprintf(mode, sizeof(mode), "%04o", (unsigned)(st->mode & 07777u));
 	cli_json_string(json, "mode", mode);
 	cli_json_number(json, "nlink", st->nlink);

@@ -170,7 +170,7 @@ static int expand(struct lk_walk *walk, const struct lk_place *link)
 		rc = place_named(walk->op, LINKFS_ROOT_INO, &walk->where.dir);
 		walk->above = walk->how && walk->how->host ? walk->how->host->depth : 0;
 		if (rc == 0)
-			rc = tell(walk, walk->above ? LK_STEP_HOST : LK_STEP_ROOT, 0, &walk->where.dir);
+			rc = tell(walk, LK_STEP_ROOT, 0, &walk->where.dir);
 	}
 	if (rc == 0)
 		push(walk, text, text + len);

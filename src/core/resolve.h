@@ -38,7 +38,7 @@ enum lk_step_kind {
 	LK_STEP_DOT,    /* "." */
 	LK_STEP_UP,     /* ".."; found: the parent */
 	LK_STEP_EXPAND, /* found: a symlink, whose text comes before the rest of the path now */
-	LK_STEP_ROOT,   /* its text is absolute; found: the root */
+	LK_STEP_ROOT,   /* its text is absolute: found: the root; or the host's root, so far above it */
 	LK_STEP_HOST,   /* the component is walked in a directory of the host above the root, and leads to another */
 };
 struct lk_step {

@@ -66,7 +66,9 @@ int lk_fuse_getxattr(struct lk_fuse_request *rq)
 	const char *name;
 	size_t pos = sizeof(*arg), len = 0;
 	int r = take_xattr_name(rq, &pos, &name);
-	if (!r)
+	if (!r && !strncmp(name, "linkfs.", 7))
+		r = lk_fuse_links_xattr(rq, name, room(rq, arg->size), &len);
+	else if (!r)
 		r = linkfs_node_getxattr(rq->mount->volume, &rq->cred, rq->ino, name, rq->out, room(rq, arg->size),
 					 &len);
 	return r ? r : reply_bytes(rq, arg->size, len);

@@ -147,7 +147,7 @@ static void serve_one(struct lk_fuse_worker *worker, size_t len)
 	const struct lk_fuse_op *op = lk_fuse_op_find(worker->in);
 	uint32_t opcode = lk_fuse_opcode_of(worker);
 	uint32_t average = atomic_load_explicit(&mount->slow_ns[opcode], memory_order_relaxed);
-	if ((op && (op->flags & LK_FUSE_SLOW)) || average > SLOW_NS)
+	if ((op && (op->flags & LK_FUSE_SLOW)) || average > SLOW_NS || lk_fuse_asks_links(worker->in, len))
 		hand_over(worker);
 	else if (worker->streak >= STREAK)
 		add_leader(worker);

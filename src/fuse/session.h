@@ -110,6 +110,8 @@ size_t lk_fuse_dispatch(struct linkfs_mount *mount, const void *in, size_t len, 
 void lk_fuse_undo(struct lk_fuse_request *rq, const void *out, size_t out_len);
 /* Puts the file's group into the caller's credential when he is in it and it decides about setgid. */
 void lk_fuse_join_group(struct lk_fuse_request *rq);
+/* The supplementary groups of a thread; *out is freed by the caller, NULL when there are none. */
+uint32_t lk_fuse_groups(uint32_t thread, uint32_t **out);
 /* The table row of a request, NULL when there is none. in has at least a header. */
 const struct lk_fuse_op *lk_fuse_op_find(const void *in);
 
@@ -143,8 +145,12 @@ lk_fuse_handler lk_fuse_getattr, lk_fuse_setattr, lk_fuse_statx_get, lk_fuse_sta
 lk_fuse_handler lk_fuse_open, lk_fuse_release, lk_fuse_read, lk_fuse_write, lk_fuse_fsync; /* ops_content.c */
 lk_fuse_handler lk_fuse_syncfs, lk_fuse_fallocate, lk_fuse_lseek, lk_fuse_copy, lk_fuse_copy_64;
 lk_fuse_handler lk_fuse_setxattr, lk_fuse_getxattr, lk_fuse_listxattr, lk_fuse_removexattr; /* ops_xattr.c */
-lk_fuse_handler lk_fuse_readdir, lk_fuse_readdirplus;                                       /* ops_dirs.c */
-lk_fuse_handler lk_fuse_done; /* an operation that only needs a reply */
+/* ops_links.c: GETXATTR of a name in linkfs.; into rq->out, at most size bytes (0: none, the length is asked). LINKFS_ENODATA. */
+int lk_fuse_links_xattr(struct lk_fuse_request *rq, const char *name, size_t size, size_t *len_out);
+/* Whether a request, which has a header at least, is one, and so may take long. */
+bool lk_fuse_asks_links(const void *in, size_t len);
+lk_fuse_handler lk_fuse_readdir, lk_fuse_readdirplus; /* ops_dirs.c */
+lk_fuse_handler lk_fuse_done;                         /* an operation that only needs a reply */
 
 /* READDIR records after cookie, at most size bytes, into out. *more_out: the cookie to go on from, 0 at the
  * end. (ops_dirs.c) */

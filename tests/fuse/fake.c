@@ -3,6 +3,7 @@
  */
 #include "fake.h"
 
+#include <linkfs_links.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -348,6 +349,29 @@ int linkfs_node_setxattr(struct linkfs_volume *volume, const struct linkfs_cred 
 	if (size && size <= LINKFS_NAME_MAX)
 		keep_name(fake.name2, value, size);
 	return called("setxattr", cred, ino);
+}
+
+/* Two names of which one needs escapes, and no referrer. */
+int linkfs_node_names(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, linkfs_name_fn *fn,
+		      void *arg, uint64_t *hidden_out)
+{
+	static const struct linkfs_name names[] = {{"/a", 2, 1, "a", 1}, {"/b\n\\", 4, 1, "b\n\\", 3}};
+	(void)volume;
+	(void)hidden_out;
+	int r = called("names", cred, ino);
+	if (!r)
+		r = fn(arg, &names[0]);
+	return r ? r : fn(arg, &names[1]);
+}
+
+int linkfs_node_referrers(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+			  const struct linkfs_links_options *options, linkfs_referrer_fn *fn, void *arg)
+{
+	(void)volume;
+	(void)options;
+	(void)fn;
+	(void)arg;
+	return called("referrers", cred, ino);
 }
 
 int linkfs_node_listxattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, char *buf,

@@ -204,7 +204,34 @@ static void xattrs(void **state)
 	message_add(&m, &get, sizeof(get));
 	message_name(&m, "user.name");
 	assert_int_equal(message_send(mount, &m, &r), -ERANGE);
+	/* Questions about links, answered for the caller and not for the kernel. */
+	get.size = 100;
+	message_begin(&m, FUSE_GETXATTR, FAKE_FILE);
+	message_add(&m, &get, sizeof(get));
+	message_name(&m, "linkfs.names");
+	assert_true(lk_fuse_asks_links(m.bytes, m.len));
+	assert_memory_equal(good(mount, 14), "/a\n/b\\012\\134\n", 14);
+	assert_int_equal(fake.cred.flags & LINKFS_CRED_KERNEL, 0);
+	assert_int_equal(fake.cred.uid, m.header.uid);
+	get.size = 13;
+	message_begin(&m, FUSE_GETXATTR, FAKE_FILE);
+	message_add(&m, &get, sizeof(get));
+	message_name(&m, "linkfs.names");
+	assert_int_equal(message_send(mount, &m, &r), -ERANGE);
+	message_begin(&m, FUSE_GETXATTR, FAKE_FILE);
+	message_add(&m, &get, sizeof(get));
+	message_name(&m, "linkfs.referrers");
+	good(mount, 0);
+	message_begin(&m, FUSE_GETXATTR, FAKE_DIR);
+	message_add(&m, &get, sizeof(get));
+	message_name(&m, "linkfs.kind");
+	assert_memory_equal(good(mount, 9), "directory", 9);
+	message_begin(&m, FUSE_GETXATTR, FAKE_FILE);
+	message_add(&m, &get, sizeof(get));
+	message_name(&m, "linkfs.other");
+	assert_int_equal(message_send(mount, &m, &r), -ENODATA);
 	message_valid(&m, FUSE_LISTXATTR);
+	assert_false(lk_fuse_asks_links(m.bytes, m.len));
 	assert_memory_equal(good(mount, 14), "user.a\0user.b", 14);
 
 	struct fuse_setxattr_in in = {.size = 5, .flags = 2, .setxattr_flags = FUSE_SETXATTR_ACL_KILL_SGID};

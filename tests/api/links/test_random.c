@@ -5,7 +5,7 @@
  */
 #include "model.h"
 
-#include "../names/volume.h"
+#include "volume.h"
 
 #define MOUNTED_AT "/mnt/vol"
 #define MOUNTED_DEEP "/a/mnt/vol"
