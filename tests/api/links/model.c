@@ -37,6 +37,13 @@ static int take(void *arg, const struct linkfs_entry *e)
 	return 0;
 }
 
+/* The order of a listing is the volume's own; a seed must give the same tree on each. */
+static int by_name(const void *a, const void *b)
+{
+	const struct entry *x = a, *y = b;
+	return strcmp(x->name, y->name);
+}
+
 static void load_node(struct model *m, struct linkfs_volume *v, uint64_t ino, uint64_t parent)
 {
 	struct linkfs_stat st;
@@ -68,6 +75,8 @@ static void load_node(struct model *m, struct linkfs_volume *v, uint64_t ino, ui
 	}
 	size_t first = m->nodes[ino].first, count = m->count - first;
 	m->nodes[ino].count = count;
+	if (count)
+		qsort(m->entries + first, count, sizeof(*m->entries), by_name);
 	for (size_t i = first; i < first + count; i++)
 		load_node(m, v, m->entries[i].ino, ino);
 }
