@@ -136,7 +136,7 @@ static void damage_one(struct lk_db *db)
 static void random_rows_are_mended(void **state)
 {
 	static struct found f;
-	bool large = getenv("LINKFS_LONG") != NULL;
+	bool large = lk_test_long();
 	unsigned rounds = large ? 4000 : 100;
 	const char *from = getenv("LINKFS_ROUND");
 	unsigned first = from ? (unsigned)strtoul(from, NULL, 10) : 0;

@@ -4,11 +4,7 @@
  */
 #include <proto.h>
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
+#include "test.h"
 
 #include <locale.h>
 #include <stdlib.h>
@@ -299,7 +295,7 @@ static void test_damage(void **state)
 {
 	const char *text = getenv("LINKFS_SEED");
 	uint64_t seed = text ? strtoull(text, NULL, 10) : 1, x = seed * 0x9e3779b97f4a7c15u + 1;
-	int rounds = getenv("LINKFS_LONG") ? 2000000 : 50000;
+	int rounds = lk_test_long() ? 2000000 : 50000;
 	uint8_t *bytes = NULL;
 	size_t len = 0;
 	(void)state;

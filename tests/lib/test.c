@@ -20,6 +20,12 @@ uint64_t lk_test_seed(void)
 	return seed;
 }
 
+bool lk_test_long(void)
+{
+	const char *text = getenv("LINKFS_LONG");
+	return text && strcmp(text, "1") == 0;
+}
+
 uint64_t lk_test_next(struct lk_test_random *random)
 {
 	/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */

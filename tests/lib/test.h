@@ -16,6 +16,9 @@
 /* The seed of this run: LINKFS_SEED, or 1. Printed once ("# seed N"), so that a failure can be replayed. */
 uint64_t lk_test_seed(void);
 
+/* Whether this is the long tier (LINKFS_LONG is 1; the fast tier sets it to 0): a test may do more of the same. */
+bool lk_test_long(void);
+
 /* A generator that gives the same numbers for the same seed everywhere (splitmix64). */
 struct lk_test_random {
 	uint64_t state;

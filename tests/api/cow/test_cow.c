@@ -498,7 +498,7 @@ static void copies_of_copies(void **state)
 		sizes[f] = 0;
 		put(names[f], 0, 0, 0);
 	}
-	int rounds = getenv("LINKFS_LONG") ? 20000 : 1500;
+	int rounds = lk_test_long() ? 20000 : 1500;
 	for (int i = 0; i < rounds; i++) {
 		unsigned f = (unsigned)lk_test_below(&random, FILES), g = (unsigned)lk_test_below(&random, FILES);
 		if (f != g && lk_test_below(&random, 4) == 0) {

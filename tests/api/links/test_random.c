@@ -447,8 +447,7 @@ static void ask(struct world *w)
 static void answers_equal_a_full_scan(void **state)
 {
 	struct world w = {.f = *state, .random = {lk_test_seed()}};
-	const char *more = getenv("LINKFS_LONG");
-	unsigned steps = more && strcmp(more, "1") == 0 ? 20000 : 1000;
+	unsigned steps = lk_test_long() ? 20000 : 1000;
 	/* A user who owns nothing and some who search nothing need a tree before they matter. */
 	for (w.step = 0; w.step < steps; w.step++) {
 		model_load(&w.m, w.f->v);
