@@ -137,7 +137,7 @@ static void random_rows_are_mended(void **state)
 {
 	static struct found f;
 	bool large = lk_test_long();
-	unsigned rounds = large ? 4000 : 100;
+	unsigned rounds = large ? 4000 : 40;
 	const char *from = getenv("LINKFS_ROUND");
 	unsigned first = from ? (unsigned)strtoul(from, NULL, 10) : 0;
 	uint64_t seed = lk_test_seed(), total = 0, damaged = 0;
@@ -207,7 +207,7 @@ static void flip_bits(const struct sample *s, bool with_sum)
 static void random_pages_end_in_findings(void **state)
 {
 	static struct found again;
-	unsigned rounds = getenv("LINKFS_LONG") ? 6000 : 100, fatal = 0;
+	unsigned rounds = lk_test_long() ? 6000 : 60, fatal = 0;
 	uint64_t seed = lk_test_seed();
 	(void)state;
 	struct sample s;
