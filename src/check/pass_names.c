@@ -203,8 +203,8 @@ static int one_entry(struct names *n, const struct lk_dirent *d)
 
 /* ---- afterwards ------------------------------------------------------------------------------------------------------- */
 
-/* An entry that is right at the newest snapshot stays in its history. */
-static int erase_entry(struct lk_check *c, const struct lk_dirent *d)
+/* An entry that lost its inode stays in the history of the newest snapshot when that has the inode. */
+static int erase_orphaned(struct lk_check *c, const struct lk_dirent *d)
 {
 	bool then = c->newest && lk_name_valid(d->name.p, d->name.len) && lk_dirent_valid(d) &&
 		    lk_name_hash(c->secret, d->name.p, d->name.len) == d->hash &&
@@ -224,7 +224,7 @@ static int judge_again(struct lk_check *c, const struct lk_dirent *d)
 	}
 	struct lk_place place = place_of(d);
 	int r = lk_found(c, LK_P_DIRENT_NO_INODE, &place);
-	return r > 0 ? erase_entry(c, d) : r;
+	return r > 0 ? erase_orphaned(c, d) : r;
 }
 
 static int settle(struct lk_check *c, const struct later *l, const uint8_t *bytes)
@@ -234,7 +234,8 @@ static int settle(struct lk_check *c, const struct later *l, const uint8_t *byte
 	d.name.p = bytes + (uintptr_t)d.name.p;
 	if (l->kind == LATER_JUDGE)
 		return judge_again(c, &d);
-	int r = erase_entry(c, &d);
+	/* What is wrong now was wrong at the snapshot. */
+	int r = lk_mend_erase(c, LK_T_DIRENT, &d);
 	struct lk_seen_inode *dir = lk_seen_find(c, d.dir), *inode = lk_seen_find(c, d.ino);
 	bool keep = l->kind != LATER_ERASE && dir && inode && dir->type == S_IFDIR &&
 		    d.ino != (int64_t)LINKFS_ROOT_INO && !(inode->type == S_IFDIR && inode->names);

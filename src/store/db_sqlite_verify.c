@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FINDINGS_MAX "1000000"
@@ -200,7 +201,8 @@ static int copy_to(struct lk_sqlite *db, const char *path)
 			 : SQLITE_ERROR;
 	int reserved = LK_PAGE_RESERVED;
 	if (!code)
-		code = sqlite3_exec(to, "PRAGMA page_size=4096; PRAGMA synchronous=FULL", NULL, NULL, NULL);
+		code = sqlite3_exec(to, "PRAGMA page_size=4096; PRAGMA journal_mode=OFF; PRAGMA synchronous=FULL", NULL,
+				    NULL, NULL);
 	if (!code)
 		code = sqlite3_file_control(to, "main", SQLITE_FCNTL_RESERVE_BYTES, &reserved);
 	sqlite3_backup *backup = code ? NULL : sqlite3_backup_init(to, "main", db->handle, "main");
@@ -215,21 +217,44 @@ static int copy_to(struct lk_sqlite *db, const char *path)
 	return lk_sqlite_error(code ? code : closed);
 }
 
+/* Takes the place only when nothing is there; where the host cannot do that in one step, in two. */
+static int rename_to_new(const char *from, const char *to)
+{
+	struct stat st;
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return linkfs_from_errno(errno);
+	if (lstat(to, &st) == 0)
+		return LINKFS_EEXIST;
+	return rename(from, to) ? linkfs_from_errno(errno) : 0;
+}
+
+/* A copy that was cut off never has the name of a whole one. */
 int lk_sqlite_copy(struct lk_db *base, const char *path)
 {
 	struct lk_sqlite *db = lk_sqlite_of(base);
+	struct stat st;
+	char *part = NULL;
 	if (db->lost)
 		return LINKFS_EIO;
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return linkfs_from_errno(errno);
-	int r = copy_to(db, path);
+	if (lstat(path, &st) == 0)
+		return LINKFS_EEXIST;
+	if (asprintf(&part, "%s.part", path) < 0)
+		return LINKFS_ENOMEM;
+	(void)unlink(part);
+	int fd = open(part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? linkfs_from_errno(errno) : copy_to(db, part);
 	if (!r && fsync(fd))
 		r = linkfs_from_errno(errno);
-	(void)close(fd);
+	if (!r)
+		r = rename_to_new(part, path);
+	if (r && fd >= 0)
+		(void)unlink(part);
 	if (!r)
 		r = sync_parent(path);
-	if (r)
-		(void)unlink(path);
+	if (fd >= 0)
+		(void)close(fd);
+	free(part);
 	return r;
 }

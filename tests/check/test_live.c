@@ -127,7 +127,7 @@ static void a_moment_is_whole_while_others_write(void **state)
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/v", dir);
 	assert_int_equal(linkfs_volume_create(path, NULL, NULL), 0);
-	check_beside(path, getenv("LINKFS_LONG") ? 2000 : 25);
+	check_beside(path, lk_test_long() ? 2000 : 25);
 	lk_test_rmdir(dir);
 }
 
@@ -142,7 +142,7 @@ static void also_without_shared_memory(void **state)
 	/* A directory where SQLite would have its shared memory. */
 	(void)unlink(shm);
 	assert_int_equal(mkdir(shm, 0700), 0);
-	check_beside(path, getenv("LINKFS_LONG") ? 2000 : 25);
+	check_beside(path, lk_test_long() ? 2000 : 25);
 	/* Closed as well, and repaired. */
 	struct linkfs_check_options options = {.flags = LINKFS_CHECK_DATA};
 	assert_int_equal(linkfs_check(path, &options, &sum, NULL), 0);

@@ -219,6 +219,43 @@ static void the_past_outlives_repair(void **state)
 	sample_done(&s);
 }
 
+static int count_row(void *arg, const void *record)
+{
+	(void)record;
+	++*(int *)arg;
+	return 0;
+}
+
+static int names_in_history(const struct sample *s)
+{
+	struct lk_db *db = sample_edit(s);
+	struct lk_scan scan = {.table = &lk_tables[LK_T_DIRENT_OLD], .index = LK_BY_KEY};
+	int rows = 0;
+	assert_int_equal(lk_db_scan(db, &scan, count_row, &rows), 0);
+	sample_save(db);
+	return rows;
+}
+
+/* What is taken away because it is wrong was wrong at the snapshot too: it does not go to history. */
+static void snapshots_do_not_get_what_is_wrong(void **state)
+{
+	static const char *const damage[] = {
+		"INSERT INTO dirent SELECT dir,hash,ord+7,ino,type,name,born FROM dirent WHERE type=10", /* twice */
+		"UPDATE dirent SET ino=1,type=4 WHERE type=10",                                          /* the root */
+		"UPDATE dirent SET dir=4 WHERE type=10",                                                 /* in a file */
+	};
+	(void)state;
+	for (size_t i = 0; i < LK_ARRAY_LEN(damage); i++) {
+		struct sample s;
+		sample_make(&s);
+		int before = names_in_history(&s);
+		sample_sql(&s, damage[i]);
+		repair(&s);
+		assert_int_equal(names_in_history(&s), before);
+		sample_done(&s);
+	}
+}
+
 /* ---- cut off ---------------------------------------------------------------------------------------------------------- */
 
 static void damage_much(const struct sample *s)
@@ -341,6 +378,7 @@ int main(void)
 		cmocka_unit_test(records_are_made_again),
 		cmocka_unit_test(lost_ranges_become_holes),
 		cmocka_unit_test(the_past_outlives_repair),
+		cmocka_unit_test(snapshots_do_not_get_what_is_wrong),
 		cmocka_unit_test(a_repair_that_was_cut_off_goes_on),
 		cmocka_unit_test(a_repair_that_was_killed_goes_on),
 		cmocka_unit_test(an_open_volume_is_checked_and_not_repaired),
