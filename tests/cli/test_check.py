@@ -135,6 +135,8 @@ def live():
     for t in threads:
         t.start()
     try:
+        # From when there is content on: a file that was never unlinked since.
+        h.ok(h.wait_for(lambda: os.path.exists(f"{v.mnt}/0.l4")), "something was written")
         results = [h.linkfs("check", "--data", place) for place in (v.mnt, v.path, v.mnt) * 4]
     finally:
         stop.set()

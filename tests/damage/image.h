@@ -4,7 +4,7 @@
 #ifndef DAMAGE_IMAGE_H
 #define DAMAGE_IMAGE_H
 
-#include "../check/sample.h"
+#include "sample.h"
 #include "tree.h"
 
 #define IMAGE_FILES_MAX 8
