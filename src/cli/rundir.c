@@ -95,7 +95,7 @@ bool cli_runtime_owns(const char *path, uid_t uid)
 		return false;
 	memcpy(text, path, len);
 	text[len] = '\0';
-	return lstat(text, &dir) == 0 && S_ISDIR(dir.st_mode) && dir.st_uid == uid && (dir.st_mode & 077) == 0 &&
+	return lstat(text, &dir) == 0 && S_ISDIR(dir.st_mode) && dir.st_uid == uid && (dir.st_mode & 022) == 0 &&
 	       lstat(path, &file) == 0 && S_ISSOCK(file.st_mode) && file.st_uid == uid;
 }
 
