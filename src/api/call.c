@@ -6,13 +6,6 @@
 
 #include "file.h"
 
-void lk_call_unhold(struct lk_fs *fs, uint64_t ino)
-{
-	/* What cannot be reclaimed now is an orphan on disk, and is when the volume is next opened. */
-	if (lk_node_unhold(fs, ino, 1))
-		(void)lk_orphan_released(fs, ino);
-}
-
 int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t flags, struct linkfs_stat *out)
 {
 	struct lk_fs *fs = op->fs;
@@ -24,7 +17,7 @@ int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t
 	}
 	rc = lk_op_end(op, rc);
 	if (rc && held)
-		lk_call_unhold(fs, (uint64_t)inode->ino);
+		lk_orphan_unhold(fs, (uint64_t)inode->ino);
 	if (rc == 0 && out)
 		lk_inode_stat(inode, out);
 	return rc;

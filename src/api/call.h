@@ -28,7 +28,4 @@ int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t
 int lk_call_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
 		    const struct linkfs_setattr *change, bool opened, struct linkfs_stat *out);
 
-/* Gives up one hold taken by a call that did not stand after all. No lock held. */
-void lk_call_unhold(struct lk_fs *fs, uint64_t ino);
-
 #endif

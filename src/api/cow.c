@@ -66,7 +66,7 @@ int linkfs_node_unshare(struct linkfs_volume *volume, const struct linkfs_cred *
 		}
 		lk_cow_end(&cow);
 	}
-	lk_call_unhold(lk_volume_fs(volume), (uint64_t)inode.ino);
+	lk_orphan_unhold(lk_volume_fs(volume), (uint64_t)inode.ino);
 	return rc;
 }
 
@@ -122,7 +122,7 @@ int linkfs_node_clone(struct linkfs_volume *volume, const struct linkfs_cred *cr
 		}
 		lk_cow_end(&cow);
 	}
-	lk_call_unhold(lk_volume_fs(volume), ino);
+	lk_orphan_unhold(lk_volume_fs(volume), ino);
 	return rc;
 }
 
@@ -161,6 +161,6 @@ int linkfs_path_clone(struct linkfs_volume *volume, const struct linkfs_cred *cr
 		rc = LINKFS_ENOENT; /* no directory is made */
 	if (rc == 0)
 		rc = linkfs_node_clone(volume, cred, old.ino, dir, name, len, 0, out);
-	lk_call_unhold(lk_volume_fs(volume), old.ino);
+	lk_orphan_unhold(lk_volume_fs(volume), old.ino);
 	return rc;
 }

@@ -166,7 +166,7 @@ int linkfs_file_open(struct linkfs_volume *volume, const struct linkfs_cred *cre
 	tmpfile = tmpfile && rc == 0;
 	rc = lk_call_end(&op, rc, &inode, tmpfile ? 0 : LINKFS_HOLD, NULL);
 	if (rc && tmpfile)
-		lk_call_unhold(fs, (uint64_t)inode.ino);
+		lk_orphan_unhold(fs, (uint64_t)inode.ino);
 	if (rc) {
 		free(file);
 		return rc;
@@ -187,7 +187,7 @@ void linkfs_file_close(struct linkfs_file *file)
 {
 	if (!file)
 		return;
-	lk_call_unhold(lk_volume_fs(file->volume), file->ino);
+	lk_orphan_unhold(lk_volume_fs(file->volume), file->ino);
 	free(file);
 }
 

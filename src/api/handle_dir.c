@@ -114,6 +114,6 @@ void linkfs_dir_close(struct linkfs_dir *dir)
 {
 	if (!dir)
 		return;
-	lk_call_unhold(lk_volume_fs(dir->volume), dir->ino);
+	lk_orphan_unhold(lk_volume_fs(dir->volume), dir->ino);
 	free(dir);
 }

@@ -241,7 +241,7 @@ int linkfs_path_referrers(struct linkfs_volume *volume, const struct linkfs_cred
 	if (rc)
 		return rc;
 	rc = linkfs_node_referrers(volume, cred, found.ino, options, fn, arg);
-	lk_call_unhold(lk_volume_fs(volume), found.ino);
+	lk_orphan_unhold(lk_volume_fs(volume), found.ino);
 	if (rc == 0 && out)
 		*out = found;
 	return rc;

@@ -42,7 +42,7 @@ int linkfs_node_tmpfile(struct linkfs_volume *volume, const struct linkfs_cred *
 	made = rc == 0;
 	rc = lk_call_end(&op, rc, &inode, 0, out);
 	if (rc && made)
-		lk_call_unhold(lk_volume_fs(volume), (uint64_t)inode.ino);
+		lk_orphan_unhold(lk_volume_fs(volume), (uint64_t)inode.ino);
 	return rc;
 }
 

@@ -232,7 +232,7 @@ static int setattr_size(struct linkfs_volume *volume, const struct linkfs_cred *
 	if (rc)
 		return rc;
 	rc = linkfs_node_setattr(volume, cred, found.ino, change, NULL);
-	lk_call_unhold(lk_volume_fs(volume), found.ino);
+	lk_orphan_unhold(lk_volume_fs(volume), found.ino);
 	return rc;
 }
 

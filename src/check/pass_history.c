@@ -69,10 +69,7 @@ static bool record_valid(const struct past *p, const void *record)
 
 static bool same_key(const struct past *p, const void *record)
 {
-	uint8_t columns[LK_COLUMNS_MAX];
-	for (uint8_t i = 0; i < p->table->key_count; i++)
-		columns[i] = i;
-	return p->any && lk_rows_compare(p->table, columns, p->table->key_count, p->before.p, record) == 0;
+	return p->any && lk_record_compare(p->table, NULL, p->table->key_count, p->before.p, record) == 0;
 }
 
 static int remember(struct past *p, const void *record, int64_t last)

@@ -261,17 +261,11 @@ static int extent_order(const void *a, const void *b)
 	return 0;
 }
 
-static int bytes_compare(const struct lk_bytes *x, const struct lk_bytes *y)
-{
-	int c = memcmp(x->p, y->p, LK_MIN(x->len, y->len));
-	return c ? c : (x->len > y->len) - (x->len < y->len);
-}
-
 static int xattr_order(const void *a, const void *b)
 {
 	const struct lk_xattr_row *x = a, *y = b;
 	COMPARE(x->ino, y->ino);
-	int c = bytes_compare(&x->name, &y->name);
+	int c = lk_bytes_compare(&x->name, &y->name);
 	if (c)
 		return c;
 	COMPARE(y->rank, x->rank);
@@ -318,7 +312,7 @@ static void settle_xattrs(struct lk_recover_rows *rows)
 	size_t kept = 0;
 	sort(&rows->xattrs, sizeof(*p), xattr_order);
 	for (size_t i = 0; i < rows->xattrs.len; i++) {
-		if (kept == 0 || p[kept - 1].ino != p[i].ino || bytes_compare(&p[kept - 1].name, &p[i].name) != 0)
+		if (kept == 0 || p[kept - 1].ino != p[i].ino || lk_bytes_compare(&p[kept - 1].name, &p[i].name) != 0)
 			p[kept++] = p[i];
 	}
 	rows->xattrs.len = kept;

@@ -9,42 +9,10 @@
 #define CHUNK_ROWS 256u
 #define CHUNK_BYTES (512u * 1024)
 
-int lk_rows_compare(const struct lk_table *table, const uint8_t *columns, uint8_t count, const void *a, const void *b)
-{
-	for (uint8_t i = 0; i < count; i++) {
-		const struct lk_column *c = &table->columns[columns[i]];
-		if (c->type == LK_INT) {
-			int64_t x = *lk_int_of(c, a), y = *lk_int_of(c, b);
-			if (x != y)
-				return x < y ? -1 : 1;
-			continue;
-		}
-		const struct lk_bytes *x = lk_bytes_of(c, a), *y = lk_bytes_of(c, b);
-		size_t len = LK_MIN(x->len, y->len);
-		int d = len ? memcmp(x->p, y->p, len) : 0;
-		if (d)
-			return d;
-		if (x->len != y->len)
-			return x->len < y->len ? -1 : 1;
-	}
-	return 0;
-}
-
 void lk_rows_init(struct lk_rows *rows, struct lk_db *db, enum lk_table_id table, int index)
 {
 	*rows = (struct lk_rows){.db = db, .table = &lk_tables[table], .index = index, .limit = CHUNK_ROWS};
-	if (index >= 0) {
-		const struct lk_index *by = &rows->table->indexes[index];
-		for (; rows->count < by->column_count; rows->count++)
-			rows->columns[rows->count] = by->columns[rows->count];
-	}
-	for (uint8_t i = 0; i < rows->table->key_count; i++) {
-		bool there = false;
-		for (uint8_t j = 0; j < rows->count; j++)
-			there |= rows->columns[j] == i;
-		if (!there)
-			rows->columns[rows->count++] = i;
-	}
+	rows->count = lk_index_order(rows->table, index, rows->columns);
 }
 
 void lk_rows_done(struct lk_rows *rows)
@@ -119,7 +87,7 @@ static int remember(struct lk_rows *rows, const void *record)
 
 static bool ascends(const struct lk_rows *rows, const void *a, const void *b)
 {
-	return lk_rows_compare(rows->table, rows->columns, rows->count, a, b) < 0;
+	return lk_record_compare(rows->table, rows->columns, rows->count, a, b) < 0;
 }
 
 static int fill(struct lk_rows *rows)

@@ -30,7 +30,4 @@ void lk_rows_next(struct lk_rows *rows);
 void lk_rows_reread(struct lk_rows *rows);
 void lk_rows_done(struct lk_rows *rows);
 
-/* Order by the given columns, as the engine orders: integers, and bytes as memcmp, shorter first. */
-int lk_rows_compare(const struct lk_table *table, const uint8_t *columns, uint8_t count, const void *a, const void *b);
-
 #endif

@@ -37,25 +37,11 @@ static int make_nameless(struct lk_op *op, const struct linkfs_cred *cred, uint6
 		rc = lk_inode_put(op, &copy);
 	if (rc == 0)
 		rc = lk_op_event(op, LINKFS_EVENT_DATA, from, NULL, 0);
-	if (rc)
-		return rc;
-	/* Held before it is an orphan, or it would go at once. */
-	rc = lk_node_hold(op->fs, (uint64_t)copy.ino, 1);
-	if (rc)
-		return rc;
-	rc = lk_orphan_add(op, &copy);
-	if (rc)
-		(void)lk_node_unhold(op->fs, (uint64_t)copy.ino, 1);
-	else
+	if (rc == 0)
+		rc = lk_orphan_add_held(op, &copy);
+	if (rc == 0)
 		*out = copy;
 	return rc;
-}
-
-static void give_up(struct lk_fs *fs, uint64_t ino)
-{
-	/* What cannot be reclaimed now is an orphan, and is when the volume is next opened. */
-	if (lk_node_unhold(fs, ino, 1))
-		(void)lk_orphan_released(fs, ino);
 }
 
 int lk_cow_begin(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, struct lk_cow *out)
@@ -71,7 +57,7 @@ int lk_cow_begin(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from
 	made = rc == 0;
 	rc = lk_op_end(&op, rc);
 	if (rc && made)
-		give_up(fs, (uint64_t)copy.ino);
+		lk_orphan_unhold(fs, (uint64_t)copy.ino);
 	if (rc)
 		return rc;
 	rc = lk_node_lock2(fs, from, (uint64_t)copy.ino);
@@ -81,7 +67,7 @@ int lk_cow_begin(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from
 			lk_node_unlock2(fs, from, (uint64_t)copy.ino);
 	}
 	if (rc) {
-		give_up(fs, (uint64_t)copy.ino);
+		lk_orphan_unhold(fs, (uint64_t)copy.ino);
 		return rc;
 	}
 	*out = (struct lk_cow){fs, from, (uint64_t)copy.ino};
@@ -91,7 +77,7 @@ int lk_cow_begin(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from
 void lk_cow_end(struct lk_cow *cow)
 {
 	lk_node_unlock2(cow->fs, cow->from, cow->to);
-	give_up(cow->fs, cow->to);
+	lk_orphan_unhold(cow->fs, cow->to);
 }
 
 /* What the copy takes from the source, beside content: all of it, or what cp would give a copy. */

@@ -157,16 +157,9 @@ int lk_link_tmpfile(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 	if (linkable)
 		inode.flags |= LK_INODE_TMPFILE;
 	rc = lk_inode_put(op, &inode);
-	if (rc)
-		return rc;
-	/* Held before it is an orphan, or it would go at once. */
-	rc = lk_node_hold(op->fs, (uint64_t)inode.ino, 1);
-	if (rc)
-		return rc;
-	rc = lk_orphan_add(op, &inode);
-	if (rc)
-		(void)lk_node_unhold(op->fs, (uint64_t)inode.ino, 1);
-	else
+	if (rc == 0)
+		rc = lk_orphan_add_held(op, &inode);
+	if (rc == 0)
 		*out = inode;
 	return rc;
 }

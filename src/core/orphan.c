@@ -47,6 +47,18 @@ int lk_orphan_add(struct lk_op *op, struct lk_inode *inode)
 	return r ? r : lk_op_reclaim(op, ino);
 }
 
+int lk_orphan_add_held(struct lk_op *op, struct lk_inode *inode)
+{
+	uint64_t ino = (uint64_t)inode->ino;
+	int r = lk_node_hold(op->fs, ino, 1);
+	if (r)
+		return r;
+	r = lk_orphan_add(op, inode);
+	if (r)
+		(void)lk_node_unhold(op->fs, ino, 1);
+	return r;
+}
+
 int lk_orphan_remove(struct lk_op *op, uint64_t ino)
 {
 	struct lk_orphan row = {.ino = (int64_t)ino};
@@ -115,6 +127,12 @@ static int next_rows(struct lk_fs *fs, enum lk_table_id table, struct lk_row_set
 	if (r == 0 && set->count)
 		*from = *lk_int_of(&set->table->columns[0], lk_row_set_at(set, set->count - 1));
 	return r;
+}
+
+void lk_orphan_unhold(struct lk_fs *fs, uint64_t ino)
+{
+	if (lk_node_unhold(fs, ino, 1))
+		(void)lk_orphan_released(fs, ino);
 }
 
 int lk_orphan_recover(struct lk_fs *fs)

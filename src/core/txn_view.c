@@ -108,26 +108,10 @@ int lk_view_get(struct lk_op *op, const struct lk_table *table, const void *key,
 	return 0;
 }
 
-/* Order of two records by the live key, as the engine orders: integers, and bytes as memcmp, shorter first. */
+/* By the live key. */
 static int compare(const struct lk_table *table, const void *a, const void *b)
 {
-	for (uint8_t i = 0; i < table->key_count; i++) {
-		const struct lk_column *c = &table->columns[i];
-		if (c->type == LK_INT) {
-			int64_t x = *lk_int_of(c, a), y = *lk_int_of(c, b);
-			if (x != y)
-				return x < y ? -1 : 1;
-			continue;
-		}
-		const struct lk_bytes *x = lk_bytes_of(c, a), *y = lk_bytes_of(c, b);
-		size_t len = LK_MIN(x->len, y->len);
-		int d = len ? memcmp(x->p, y->p, len) : 0;
-		if (d)
-			return d;
-		if (x->len != y->len)
-			return x->len < y->len ? -1 : 1;
-	}
-	return 0;
+	return lk_record_compare(table, NULL, table->key_count, a, b);
 }
 
 /* One chunk of a merge: live and history rows from the same position on, both in scan order. */

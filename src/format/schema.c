@@ -167,6 +167,48 @@ int64_t lk_name_hash(const void *secret, const void *name, size_t len)
 	return (int64_t)h;
 }
 
+uint8_t lk_index_order(const struct lk_table *table, int index, uint8_t columns[LK_COLUMNS_MAX])
+{
+	uint8_t count = 0;
+	if (index >= 0) {
+		const struct lk_index *by = &table->indexes[index];
+		for (; count < by->column_count; count++)
+			columns[count] = by->columns[count];
+	}
+	for (uint8_t i = 0; i < table->key_count; i++) {
+		bool there = false;
+		for (uint8_t j = 0; j < count; j++)
+			there |= columns[j] == i;
+		if (!there)
+			columns[count++] = i;
+	}
+	return count;
+}
+
+int lk_record_compare(const struct lk_table *table, const uint8_t *columns, uint8_t count, const void *a, const void *b)
+{
+	for (uint8_t i = 0; i < count; i++) {
+		const struct lk_column *c = &table->columns[columns ? columns[i] : i];
+		if (c->type == LK_INT) {
+			int64_t x = *lk_int_of(c, a), y = *lk_int_of(c, b);
+			if (x != y)
+				return x < y ? -1 : 1;
+			continue;
+		}
+		int d = lk_bytes_compare(lk_bytes_of(c, a), lk_bytes_of(c, b));
+		if (d)
+			return d;
+	}
+	return 0;
+}
+
+int lk_bytes_compare(const struct lk_bytes *a, const struct lk_bytes *b)
+{
+	size_t len = LK_MIN(a->len, b->len);
+	int d = len ? memcmp(a->p, b->p, len) : 0;
+	return d ? d : (a->len > b->len) - (a->len < b->len);
+}
+
 void lk_record_to_old(const struct lk_table *table, const void *live, int64_t last, void *old)
 {
 	memcpy(old, live, table->record_size);

@@ -268,6 +268,14 @@ uint64_t lk_block_sum(const void *block, size_t len);
 /* K1: the 55-bit hash of a name, keyed with the volume's secret (192 bytes). */
 int64_t lk_name_hash(const void *secret, const void *name, size_t len);
 
+/* The columns that rows are ordered by: those of the index, then the rest of the key; index -1: the key. Returns their number. */
+uint8_t lk_index_order(const struct lk_table *table, int index, uint8_t columns[LK_COLUMNS_MAX]);
+/* Order of two records by the given columns (NULL: the first count), as engines order them: integers, and bytes as memcmp, shorter
+ * first. */
+int lk_record_compare(const struct lk_table *table, const uint8_t *columns, uint8_t count, const void *a,
+		      const void *b);
+int lk_bytes_compare(const struct lk_bytes *a, const struct lk_bytes *b);
+
 /* ---- history records: the key, last, then the rest ------------------------------------------------------------ */
 
 /* Copies a live record of table into a record of its history table (byte pointers are shared), and back. */

@@ -70,8 +70,6 @@ int lk_sql_create_index(struct lk_buf *out, const struct lk_table *table, const 
 int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_operation operation);
 /* At most one ranged column: a tuple's range is walked in parts (db_sqlite_row.c). */
 int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan);
-/* The scan's columns in its order: those of the index, then the rest of the key. Returns their number. */
-uint8_t lk_sql_order(const struct lk_table *table, int index, uint8_t columns[LK_COLUMNS_MAX]);
 /* Whether a scan's rows have this column: not what a covering index lacks, nor integers that scan->from says already. */
 bool lk_sql_selected(const struct lk_scan *scan, uint8_t column);
 

@@ -271,7 +271,7 @@ int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn
 	if (db->lost)
 		return LINKFS_EIO;
 	if (scan->index < LK_BY_KEY || scan->index >= scan->table->index_count ||
-	    scan->equal + scan->ranged > lk_sql_order(scan->table, scan->index, columns))
+	    scan->equal + scan->ranged > lk_index_order(scan->table, scan->index, columns))
 		return LINKFS_EINVAL;
 	part.ranged = scan->ranged > 0;
 	part.equal = (uint8_t)(scan->equal + scan->ranged - part.ranged);

@@ -173,29 +173,11 @@ int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_o
 	return r ? r : end(out);
 }
 
-uint8_t lk_sql_order(const struct lk_table *table, int index, uint8_t columns[LK_COLUMNS_MAX])
-{
-	uint8_t count = 0;
-	if (index >= 0) {
-		const struct lk_index *by = &table->indexes[index];
-		for (; count < by->column_count; count++)
-			columns[count] = by->columns[count];
-	}
-	for (uint8_t i = 0; i < table->key_count; i++) {
-		bool there = false;
-		for (uint8_t j = 0; j < count; j++)
-			there |= columns[j] == i;
-		if (!there)
-			columns[count++] = i;
-	}
-	return count;
-}
-
 bool lk_sql_selected(const struct lk_scan *scan, uint8_t column)
 {
 	const struct lk_table *table = scan->table;
 	uint8_t columns[LK_COLUMNS_MAX];
-	uint8_t count = lk_sql_order(table, scan->index, columns);
+	uint8_t count = lk_index_order(table, scan->index, columns);
 	for (uint8_t i = 0; i < count; i++) {
 		if (columns[i] == column)
 			return i >= scan->equal || table->columns[column].type == LK_BYTES;
@@ -243,7 +225,7 @@ static int range_text(struct lk_buf *out, const struct lk_scan *scan, uint8_t co
 int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan)
 {
 	uint8_t columns[LK_COLUMNS_MAX] = {0};
-	uint8_t count = lk_sql_order(scan->table, scan->index, columns);
+	uint8_t count = lk_index_order(scan->table, scan->index, columns);
 	int r = scan->ranged > 1 ? LINKFS_EINVAL : select_text(out, scan);
 	if (!r && scan->equal + scan->ranged > 0)
 		r = text(out, " WHERE ");

@@ -116,9 +116,9 @@ static int replay(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	uint64_t seed = lk_test_seed();
-	const char *states = getenv("LINKFS_POWER_STATES"), *is_long = getenv("LINKFS_LONG");
+	const char *states = getenv("LINKFS_POWER_STATES");
 	budget = states ? strtoull(states, NULL, 10) : 21000;
-	if (!states && is_long && strcmp(is_long, "1") == 0)
+	if (!states && lk_test_long())
 		budget *= 100;
 	run_init(&run, seed);
 	run.keep = getenv("LINKFS_POWER_KEEP");

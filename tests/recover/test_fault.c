@@ -128,11 +128,10 @@ static void done(struct world *w)
 static void memory(void **state)
 {
 	(void)state;
-	const char *text = getenv("LINKFS_LONG");
-	bool is_long = text && strcmp(text, "1") == 0;
 	struct world w;
 	make(&w, true);
-	unsigned list = each_point(&w, true, false, 0, 1), build = each_point(&w, false, false, 3, is_long ? 1 : 37);
+	unsigned list = each_point(&w, true, false, 0, 1),
+		 build = each_point(&w, false, false, 3, lk_test_long() ? 1 : 37);
 	printf("# allocations that failed: %u while reading, %u while making\n", list, build);
 	assert_true(list > 50 && build > 10);
 	done(&w);

@@ -14,12 +14,6 @@
 #include <unistd.h>
 #include <vfs_sum.h>
 
-static bool is_long(void)
-{
-	const char *text = getenv("LINKFS_LONG");
-	return text && strcmp(text, "1") == 0;
-}
-
 /* Changes that a parser may stumble over: bytes of the header, of the table of cells, of cells, of a chain's pointer. */
 static void hurt_page(struct file_image *db, uint32_t page, struct lk_test_random *random)
 {
@@ -56,7 +50,7 @@ static void pages_with_nonsense(void **state)
 {
 	(void)state;
 	struct lk_test_random random = {lk_test_seed()};
-	unsigned rounds = is_long() ? 20000 : 200, failed = 0, built = 0;
+	unsigned rounds = lk_test_long() ? 20000 : 200, failed = 0, built = 0;
 	char *dir = lk_test_mkdir(), *path = volume_make(dir, "v", 80, 7), *to = NULL;
 	struct file_image good, none = {0};
 	uint32_t count;
@@ -111,7 +105,7 @@ static void no_database_at_all(void **state)
 	struct lk_test_random random = {lk_test_seed()};
 	char *dir = lk_test_mkdir(), *path = volume_make(dir, "v", 5, 7);
 	static const char *const names[] = {"meta.db", "meta.db-wal"};
-	for (unsigned round = 0; round < (is_long() ? 2000u : 60u); round++) {
+	for (unsigned round = 0; round < (lk_test_long() ? 2000u : 60u); round++) {
 		struct report report;
 		for (int i = 0; i < 2; i++) {
 			struct file_image noise = {.len = lk_test_below(&random, 50000), .there = true};

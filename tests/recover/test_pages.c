@@ -24,12 +24,6 @@ struct world {
 
 enum log { NO_LOG, THE_LOG, OLD_LOG };
 
-static bool is_long(void)
-{
-	const char *text = getenv("LINKFS_LONG");
-	return text && strcmp(text, "1") == 0;
-}
-
 static void copy_image(const struct file_image *from, struct file_image *to)
 {
 	*to = *from;
@@ -156,7 +150,7 @@ static void single_pages(void **state)
 {
 	(void)state;
 	struct world w;
-	unsigned files = is_long() ? 600 : 120, step = is_long() ? 1 : 3;
+	unsigned files = lk_test_long() ? 600 : 120, step = lk_test_long() ? 1 : 3;
 	setup(&w, files, lk_test_seed(), false);
 	each_page(&w, false, NO_LOG, 1);
 	each_page(&w, true, THE_LOG, step);
@@ -199,7 +193,7 @@ static void all_inner_pages(void **state)
 	struct report report;
 	struct file_image db;
 	unsigned cells = 0, zeroed = 0;
-	setup(&w, is_long() ? 2000 : 300, 2, false);
+	setup(&w, lk_test_long() ? 2000 : 300, 2, false);
 	copy_image(&w.db, &db);
 	for (uint32_t page = 1; page <= w.count; page++) {
 		const struct page_info *info = &w.pages[page];
@@ -227,8 +221,8 @@ static void random_pages(void **state)
 	(void)state;
 	struct world w;
 	struct lk_test_random random = {lk_test_seed()};
-	unsigned rounds = is_long() ? 200 : 20, total = 0, files = 0, content = 0, missing = 0, bad = 0;
-	setup(&w, is_long() ? 600 : 200, 9, false);
+	unsigned rounds = lk_test_long() ? 200 : 20, total = 0, files = 0, content = 0, missing = 0, bad = 0;
+	setup(&w, lk_test_long() ? 600 : 200, 9, false);
 	for (unsigned round = 0; round < rounds; round++) {
 		struct difference d;
 		struct report report;
@@ -280,7 +274,7 @@ static void flipped_bits(void **state)
 	(void)state;
 	struct world w;
 	struct lk_test_random random = {lk_test_seed()};
-	unsigned rounds = is_long() ? 400 : 40, files = 0;
+	unsigned rounds = lk_test_long() ? 400 : 40, files = 0;
 	setup(&w, 150, 4, false);
 	for (unsigned round = 0; round < rounds; round++) {
 		struct difference d;

@@ -48,7 +48,7 @@ static void every_shape_is_one_seek(void **in)
 		}
 		for (int index = LK_BY_KEY; index < table->index_count; index++) {
 			uint8_t columns[LK_COLUMNS_MAX];
-			uint8_t most = lk_sql_order(table, index, columns);
+			uint8_t most = lk_index_order(table, index, columns);
 			for (unsigned shape = 0; shape < (unsigned)(most + 1) * (most + 1) * 4; shape++) {
 				struct lk_scan scan = {.table = table,
 						       .index = index,

@@ -40,8 +40,7 @@ static int setup(void **out)
 	assert_non_null(s);
 	s->dir = lk_test_mkdir();
 	s->copy = lk_test_mkdir();
-	const char *is_long = getenv("LINKFS_LONG");
-	s->depth = is_long && strcmp(is_long, "1") == 0 ? 10 : 1;
+	s->depth = lk_test_long() ? 10 : 1;
 	s->random.state = lk_test_seed();
 	assert_int_equal(lk_db_open_sqlite(s->dir, LK_DB_CREATE, &db, NULL), 0);
 	assert_int_equal(db->ops->begin(db), 0);

@@ -196,12 +196,6 @@ static void close_handles(struct model *m)
 	}
 }
 
-static bool is_long(void)
-{
-	const char *value = getenv("LINKFS_LONG");
-	return value && *value == '1';
-}
-
 static void a_model_agrees(void **state)
 {
 	(void)state;
@@ -209,7 +203,7 @@ static void a_model_agrees(void **state)
 	struct world w;
 	struct model m = {.dir = {true}};
 	kept_open(&w, "1d", 0);
-	for (uint32_t round = 0; round < (is_long() ? 150u : 20u); round++) {
+	for (uint32_t round = 0; round < (lk_test_long() ? 150u : 20u); round++) {
 		for (uint32_t i = 0; i < 120; i++)
 			work(&w, &m, &random);
 		compare(&w, &m);
@@ -264,7 +258,7 @@ static void a_killed_process_leaves_it_whole(void **state)
 	struct model m = {.dir = {true}};
 	kept_open(&w, "1d", 0);
 	uint32_t acknowledged = 0;
-	for (uint32_t round = 0; round < (is_long() ? 100u : 15u); round++) {
+	for (uint32_t round = 0; round < (lk_test_long() ? 100u : 15u); round++) {
 		int fds[2];
 		assert_int_equal(linkfs_volume_close(w.volume), 0);
 		assert_int_equal(pipe(fds), 0);
