@@ -376,8 +376,9 @@ static void poison(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		UNIT(owner_is_told),     UNIT(other_process), UNIT(unused_is_waited_for), UNIT(stranger),
-		UNIT(damaged_lock_file), UNIT(crash),         UNIT(poison),
+		UNIT(owner_is_told), UNIT(other_process),     UNIT(unused_is_waited_for),
+		UNIT(stranger),      UNIT(damaged_lock_file), UNIT(crash),
+		UNIT(poison),
 	};
 	return cmocka_run_group_tests_name("api-owner", tests, NULL, NULL);
 }
