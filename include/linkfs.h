@@ -134,6 +134,8 @@ struct linkfs_cred {
 #define LINKFS_CRED_KERNEL 1u
 
 /* Attributes of a file. Times are nanoseconds since 1970-01-01 UTC (1677 to 2262; what is set outside is clamped). */
+/* Names follow a save: see linkfs_node_set_flags(). */
+#define LINKFS_INO_KEEP_LINKS 2u
 struct linkfs_stat {
 	uint64_t ino;
 	uint64_t size;   /* bytes; for a symlink the length of its text */
@@ -143,7 +145,7 @@ struct linkfs_stat {
 	uint32_t uid, gid;
 	uint32_t rdev_major, rdev_minor;
 	uint32_t blksize; /* preferred I/O size, bytes */
-	uint32_t flags;   /* LINKFS_INO_... */
+	uint32_t flags;   /* LINKFS_INO_...; linkfs_node_set_flags() */
 	int64_t atime_ns, mtime_ns, ctime_ns, btime_ns;
 };
 
@@ -261,14 +263,20 @@ LINKFS_API int linkfs_volume_get_property(struct linkfs_volume *volume, const ch
 LINKFS_API int linkfs_volume_set_property(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *key,
 					  const char *value, struct linkfs_message *why);
 
-/* What changed beside the kernel's back (calls whose credential lacks LINKFS_CRED_KERNEL). */
+/* What changed beside the kernel's back: all that calls whose credential lacks LINKFS_CRED_KERNEL did, and what the kernel's own
+ * calls changed besides what they asked for. */
 enum linkfs_event_kind {
 	LINKFS_EVENT_ATTR,  /* attributes or xattrs of ino */
 	LINKFS_EVENT_DATA,  /* content (or symlink text) of ino, and its attributes */
 	LINKFS_EVENT_ENTRY, /* name in directory ino came, went or changed */
+	LINKFS_EVENT_LISTING, /* times of directory ino, and what a listing of it shows; its names ask anew by themselves */
 };
+/* The kernel's own call made it, and waits with a lock on the directories it named: who tells the kernel of an entry must not
+ * wait until it listens. All events of one call of the observer have it, or none. */
+#define LINKFS_EVENT_OWN 1u
 struct linkfs_event {
 	enum linkfs_event_kind kind;
+	uint32_t flags; /* LINKFS_EVENT_OWN */
 	uint64_t ino;
 	const char *name; /* LINKFS_EVENT_ENTRY only; valid during the call */
 	size_t name_len;
@@ -352,6 +360,17 @@ LINKFS_API int linkfs_node_unlink(struct linkfs_volume *volume, const struct lin
 				  const char *name, size_t name_len);
 LINKFS_API int linkfs_node_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
 				 const char *name, size_t name_len);
+
+/* Sets the flags of mask to those that are in flags as well; the others stay. For root and the owner of a regular file or a directory,
+ * else LINKFS_EPERM; LINKFS_EINVAL for other types and unknown flags.
+ *
+ * LINKFS_INO_KEEP_LINKS, of a file: when another regular file is renamed over one of its names (rename without EXCHANGE, as a program does
+ * that saves into a new file), all its other names become the new file's as well, in the same step, and the new file has the flag. That is
+ * for root, and for who owns both files: for others the rename takes the one name and leaves the rest, as always. Who has the old file open
+ * keeps it. LINKFS_EMLINK when the new file would have too many names. Time in proportion to the number of names.
+ * Of a directory: files and directories made in it have the flag from the start. */
+LINKFS_API int linkfs_node_set_flags(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				     uint32_t flags, uint32_t mask, struct linkfs_stat *out);
 
 /* Gives the name an inode of its own, which shares the content's blocks with the old one until either is written: other names, and
  * whoever has the file open, keep the old inode, and an edit no longer shows through. Everything but the number and the

@@ -3,6 +3,7 @@
  * Layer: api.
  */
 #include "call.h"
+#include "keep.h"
 #include "xattr.h"
 
 #include <string.h>
@@ -31,6 +32,21 @@ int linkfs_node_setattr(struct linkfs_volume *volume, const struct linkfs_cred *
 			const struct linkfs_setattr *change, struct linkfs_stat *out)
 {
 	return lk_call_setattr(volume, cred, ino, change, false, out);
+}
+
+int linkfs_node_set_flags(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint32_t flags,
+			  uint32_t mask, struct linkfs_stat *out)
+{
+	struct lk_inode inode = {0};
+	struct lk_op op;
+	int rc;
+
+	cred = lk_cred(cred);
+	rc = lk_call_begin(volume, &op, cred, 0);
+	if (rc)
+		return rc;
+	rc = lk_keep_set(&op, cred, ino, flags, mask, &inode);
+	return lk_call_end(&op, rc, &inode, 0, out);
 }
 
 int linkfs_node_access(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint32_t mask)

@@ -22,6 +22,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_cmd_cp,
 	&cli_cmd_ln,
 	&cli_cmd_unshare,
+	&cli_cmd_keep_links,
 	&cli_cmd_readlink,
 	&cli_cmd_mkdir,
 	&cli_cmd_rmdir,

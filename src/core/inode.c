@@ -199,6 +199,7 @@ void lk_inode_stat(const struct lk_inode *inode, struct linkfs_stat *out)
 		.rdev_major = (uint32_t)((uint64_t)inode->rdev >> 32),
 		.rdev_minor = (uint32_t)inode->rdev,
 		.blksize = LK_BLOCK_SIZE,
+		.flags = (uint32_t)inode->flags & LINKFS_INO_KEEP_LINKS,
 		.atime_ns = inode->atime_ns,
 		.mtime_ns = inode->mtime_ns,
 		.ctime_ns = inode->ctime_ns,

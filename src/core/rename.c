@@ -3,7 +3,7 @@
  * Layer: core. The order of checks is that of Linux 6.18's do_renameat2() and vfs_rename(), then ext4's. ".." needs no
  * record of its own: it is read from the entry that names the directory.
  */
-#include "link.h"
+#include "keep.h"
 #include "orphan.h"
 
 /* One side of a rename: the name, its entry, what it names now. */
@@ -88,11 +88,21 @@ static int check_rights(struct lk_op *op, const struct linkfs_cred *cred, struct
 	return rc;
 }
 
+/* D7: the other names of what is replaced follow. */
+static bool follows(const struct linkfs_cred *cred, const struct side *from, const struct side *to, uint32_t flags)
+{
+	return to->exists && !(flags & LINKFS_RENAME_EXCHANGE) &&
+	       lk_keep_follows(cred, &to->node.inode, &from->node.inode);
+}
+
 /* What ext4 asks: an empty target, room for the links of directories. */
-static int check_room(struct lk_op *op, struct side *from, struct side *to, uint32_t flags)
+static int check_room(struct lk_op *op, struct side *from, struct side *to, uint32_t flags, bool follow)
 {
 	bool exchange = flags & LINKFS_RENAME_EXCHANGE, empty;
 	int rc;
+
+	if (follow && from->node.inode.nlink > (int64_t)LINKFS_LINK_MAX - (to->node.inode.nlink - 1))
+		return LINKFS_EMLINK;
 
 	if (!exchange && is_dir(to)) {
 		rc = lk_dirent_empty(op, to->slot.ino, &empty);
@@ -138,23 +148,32 @@ static int exchange_names(struct lk_op *op, struct side *from, struct side *to)
 	return rc;
 }
 
-static int move_name(struct lk_op *op, struct side *from, struct side *to)
+static int move_name(struct lk_op *op, struct side *from, struct side *to, bool follow)
 {
-	int rc = lk_dirent_remove(op, &from->slot, from->where->name, from->where->len);
 	uint64_t ino = from->slot.ino;
 	uint32_t type = from->slot.type;
 	struct lk_lost lost = {(uint64_t)to->dir->ino, to->where->name, to->where->len, to->dir->mtime_ns, true};
+	struct lk_inode *const dirs[2] = {from->dir, to->dir};
+	struct lk_keep keep;
+	int rc = follow ? lk_keep_list(op, &to->node.inode, &to->slot, &keep) : 0;
 
+	if (rc == 0)
+		rc = lk_dirent_remove(op, &from->slot, from->where->name, from->where->len);
 	if (rc)
 		return rc;
 	if (to->exists)
 		rc = lk_dirent_replace(op, &to->slot, to->where->name, to->where->len, ino, type);
 	else
 		rc = lk_dirent_insert(op, &to->slot, to->where->name, to->where->len, ino, type);
-	if (rc == 0)
-		rc = touch_moved(op, from);
 	if (rc == 0 && to->exists)
 		rc = lk_link_drop_name(op, &to->node.inode, &lost);
+	if (rc == 0 && follow)
+		rc = lk_keep_follow(&keep, &to->node.inode, &from->node.inode, dirs);
+	if (rc == 0)
+		rc = touch_moved(op, from);
+	/* The kernel's own rename gave the name what it knew of the file that came, which was to hold for ever. */
+	if (rc == 0 && follow)
+		rc = lk_op_event_beside(op, LINKFS_EVENT_ENTRY, (uint64_t)to->dir->ino, to->where->name, to->where->len);
 	if (is_dir(from)) {
 		from->dir->nlink--;
 		to->dir->nlink += is_dir(to) ? 0 : 1;
@@ -191,11 +210,13 @@ int lk_rename(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where 
 	/* Two names of one file: nothing to do (POSIX). */
 	if (t.exists && f.slot.ino == t.slot.ino)
 		return 0;
+	bool follow = follows(cred, &f, &t, flags);
+
 	rc = check_rights(op, cred, &f, &t, flags);
 	if (rc == 0)
-		rc = check_room(op, &f, &t, flags);
+		rc = check_room(op, &f, &t, flags, follow);
 	if (rc == 0)
-		rc = flags & LINKFS_RENAME_EXCHANGE ? exchange_names(op, &f, &t) : move_name(op, &f, &t);
+		rc = flags & LINKFS_RENAME_EXCHANGE ? exchange_names(op, &f, &t) : move_name(op, &f, &t, follow);
 	if (rc)
 		return rc;
 	/* A directory counts at least itself and its name; less is damage, found before it is written. */

@@ -367,15 +367,16 @@ int lk_op_reclaim(struct lk_op *op, uint64_t ino)
 	return 0;
 }
 
-int lk_op_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len)
+static int add_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len,
+		     uint32_t flags)
 {
-	if ((op->flags & LK_OP_SILENT) || !op->fs->observer)
+	if (!op->fs->observer)
 		return 0;
 	struct linkfs_event *list = grow(op, op->events, op->event_count, &op->event_cap, sizeof(*list));
 	if (!list)
 		return LINKFS_ENOMEM;
 	op->events = list;
-	struct linkfs_event event = {.kind = kind, .ino = ino};
+	struct linkfs_event event = {.kind = kind, .ino = ino, .flags = flags};
 	if (kind == LINKFS_EVENT_ENTRY) {
 		char *copy = lk_op_alloc(op, name_len + 1);
 		if (!copy)
@@ -388,4 +389,14 @@ int lk_op_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, con
 	}
 	list[op->event_count++] = event;
 	return 0;
+}
+
+int lk_op_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len)
+{
+	return op->flags & LK_OP_SILENT ? 0 : add_event(op, kind, ino, name, name_len, 0);
+}
+
+int lk_op_event_beside(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len)
+{
+	return op->flags & LK_OP_SILENT ? add_event(op, kind, ino, name, name_len, LINKFS_EVENT_OWN) : 0;
 }

@@ -85,6 +85,8 @@ int lk_txn_count(struct lk_op *op, int64_t counter, int64_t delta, int64_t *out)
 int lk_op_reclaim(struct lk_op *op, uint64_t ino);
 /* Events for the observer, sent by lk_op_end() when the op stands. No-ops for LK_OP_SILENT. */
 int lk_op_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len);
+/* Of what the kernel's own call changed besides what it asked for: sent for LK_OP_SILENT, and for no other. */
+int lk_op_event_beside(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len);
 
 /* K3: called in the op that saves a live row to history, or drops one from it, with the live form of the record; the
  * room that counts references (extents) sets them once, after lk_txn_start(). */

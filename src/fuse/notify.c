@@ -5,10 +5,14 @@
  *
  *   attributes  INVAL_INODE with offset -1: attributes and ACLs, not the pages
  *   content     INVAL_INODE from 0 on: pages too (also a symlink's text)
+ *   a listing   the same of a directory
  *   a name      INVAL_INODE of the directory (its times, count and cached listing), then INVAL_ENTRY that only expires
  *               the name. Without EXPIRE_ONLY (kernels before 6.2) it would detach a directory from its processes' cwd
  *               and unmount what is mounted inside: there only names of other files are told. When a file lost its last
  *               name by it the name is invalidated: the kernel would hold the file, and its space, for as long as it likes.
+ * What a call of the kernel's own changed besides what it asked for (LINKFS_EVENT_OWN): attributes and listings are written by the
+ * worker itself before it answers, for they wait for no lock that the caller may hold. Names do: they follow the answer, and until then ask
+ * anew (pack.c).
  * What the kernel does not hold it has nothing of: such events end here, so that a live import costs no system calls. A hold
  * taken after the change came with the changed state, and one given up since needs nothing.
  * Layer: fuse.
@@ -27,6 +31,7 @@ struct job {
 	const struct linkfs_event *events;
 	size_t count;
 	bool done;
+	bool unwatched; /* nobody waits: it is the notifier's to free */
 	struct job *next;
 };
 
@@ -120,6 +125,7 @@ static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, 
 			inval_inode(mount, event->ino, -1);
 			break;
 		case LINKFS_EVENT_DATA:
+		case LINKFS_EVENT_LISTING:
 			inval_inode(mount, event->ino, 0);
 			break;
 		case LINKFS_EVENT_ENTRY:
@@ -150,7 +156,10 @@ static void *notifier_main(void *arg)
 		tell(mount, job->events, job->count);
 		pthread_mutex_lock(&notifier->lock);
 		job->done = true;
-		pthread_cond_broadcast(&notifier->finished);
+		if (job->unwatched)
+			free(job);
+		else
+			pthread_cond_broadcast(&notifier->finished);
 	}
 	pthread_mutex_unlock(&notifier->lock);
 	return NULL;
@@ -165,19 +174,59 @@ static bool is_news(struct linkfs_mount *mount, const struct linkfs_event *event
 	return false;
 }
 
+/* Lock held. False when no more jobs are taken. */
+static bool enqueue(struct lk_fuse_notifier *notifier, struct job *job)
+{
+	if (notifier->ending)
+		return false;
+	*notifier->last = job;
+	notifier->last = &job->next;
+	pthread_cond_signal(&notifier->work);
+	return true;
+}
+
+/* A name, later. Without memory it stays as the kernel has it until it is looked up anew for another reason. */
+static void tell_entry_later(struct linkfs_mount *mount, const struct linkfs_event *event)
+{
+	struct {
+		struct job job;
+		struct linkfs_event event;
+		char name[LINKFS_NAME_MAX + 1];
+	} *later = malloc(sizeof(*later));
+	if (!later)
+		return;
+	later->job = (struct job){.events = &later->event, .count = 1, .unwatched = true};
+	later->event = *event;
+	later->event.name = memcpy(later->name, event->name, event->name_len + 1);
+	pthread_mutex_lock(&mount->notifier->lock);
+	bool taken = enqueue(mount->notifier, &later->job);
+	pthread_mutex_unlock(&mount->notifier->lock);
+	if (!taken)
+		free(later);
+}
+
+static void tell_own(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (events[i].kind == LINKFS_EVENT_ENTRY)
+			tell_entry_later(mount, &events[i]);
+		else
+			tell(mount, &events[i], 1);
+	}
+}
+
 void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
 {
 	struct lk_fuse_notifier *notifier = mount->notifier;
 	struct job job = {.events = events, .count = count};
 	if (!is_news(mount, events, count) || atomic_load(&mount->gone))
 		return;
-	pthread_mutex_lock(&notifier->lock);
-	job.done = notifier->ending;
-	if (!job.done) {
-		*notifier->last = &job;
-		notifier->last = &job.next;
-		pthread_cond_signal(&notifier->work);
+	if (events->flags & LINKFS_EVENT_OWN) {
+		tell_own(mount, events, count);
+		return;
 	}
+	pthread_mutex_lock(&notifier->lock);
+	job.done = !enqueue(notifier, &job);
 	while (!job.done)
 		pthread_cond_wait(&notifier->finished, &notifier->lock);
 	pthread_mutex_unlock(&notifier->lock);

@@ -5,6 +5,7 @@
 #include "session.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #define NSEC_PER_SEC 1000000000
 
@@ -109,7 +110,8 @@ void lk_fuse_pack_entry(const struct linkfs_mount *mount, struct fuse_entry_out 
 	out->nodeid = st->ino;
 	/* The kernel makes its root before it asks us and with generation 0. */
 	out->generation = st->ino == LINKFS_ROOT_INO ? 0 : mount->conn.generation;
-	out->entry_valid = LK_FUSE_FOREVER;
+	/* Names of a file that keeps its links may become another file's by a rename of which this directory sees nothing. */
+	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : LK_FUSE_FOREVER;
 	out->attr_valid = LK_FUSE_FOREVER;
 	out->entry_valid_nsec = 0;
 	out->attr_valid_nsec = 0;
