@@ -303,6 +303,8 @@ int lk_acl_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode
 		*same_out = nothing;
 		return rc;
 	}
+	int64_t mode = inode->mode;
+
 	if (access && acl.count) {
 		inode->mode = (inode->mode & ~INT64_C(0777)) | lk_acl_mode(&acl, &minimal);
 		if (kill_sgid || (!lk_cred_may_all(cred) && !lk_cred_in_group(cred, inode->gid)))
@@ -313,6 +315,7 @@ int lk_acl_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode
 	rc = lk_xattr_erase(op, inode, name);
 	if (rc != LINKFS_ENODATA)
 		return rc;
-	*same_out = acl.count == 0;
+	/* Nothing was there to go: ext4 has changed the file when its mode changed. */
+	*same_out = inode->mode == mode;
 	return 0;
 }
