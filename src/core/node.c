@@ -218,9 +218,12 @@ static struct node_lock *lock_new(struct shard *s, uint64_t ino)
 		s->spare_count--;
 	} else {
 		l = malloc(sizeof(*l));
+		if (l && pthread_cond_init(&l->free, NULL)) {
+			free(l);
+			l = NULL;
+		}
 		if (!l)
 			return NULL;
-		(void)pthread_cond_init(&l->free, NULL);
 	}
 	l->ino = ino;
 	l->held = false;
