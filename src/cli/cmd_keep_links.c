@@ -55,7 +55,8 @@ static void tell_error(struct keep *keep, const char *display, int error)
 	if (error == LINKFS_EPERM)
 		cli_failf(keep->cli, display, "only its owner may say whether it keeps its links");
 	else if (error == LINKFS_EINVAL)
-		cli_failf(keep->cli, display, "is neither a regular file nor a directory; nothing else is saved by renaming");
+		cli_failf(keep->cli, display,
+			  "is neither a regular file nor a directory; nothing else is saved by renaming");
 	else
 		cli_failf(keep->cli, display, "%s", linkfs_strerror(cli_gone(error)));
 }
@@ -126,7 +127,8 @@ static size_t texts(const struct cli_args *args)
 }
 
 static const struct cli_option options[] = {
-	{OPT_RECURSIVE, "recursive", NULL, "Directories with all that is in them; symlinks met on the way are left alone", 0},
+	{OPT_RECURSIVE, "recursive", NULL,
+	 "Directories with all that is in them; symlinks met on the way are left alone", 0},
 	{OPT_VERBOSE, "verbose", NULL, "Tell what was changed", 0},
 	{OPT_JSON, "json", NULL, "Write JSON", 0},
 	CLI_OPTIONS_END,

@@ -173,7 +173,8 @@ static int move_name(struct lk_op *op, struct side *from, struct side *to, bool 
 		rc = touch_moved(op, from);
 	/* The kernel's own rename gave the name what it knew of the file that came, which was to hold for ever. */
 	if (rc == 0 && follow)
-		rc = lk_op_event_beside(op, LINKFS_EVENT_ENTRY, (uint64_t)to->dir->ino, to->where->name, to->where->len);
+		rc = lk_op_event_beside(op, LINKFS_EVENT_ENTRY, (uint64_t)to->dir->ino, to->where->name,
+					to->where->len);
 	if (is_dir(from)) {
 		from->dir->nlink--;
 		to->dir->nlink += is_dir(to) ? 0 : 1;

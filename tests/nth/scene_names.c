@@ -101,6 +101,13 @@ static int rename_over_name(struct scene *s)
 {
 	return rename_(s, "/d1/inline", "/d2/name", 0);
 }
+static int keep_links(struct scene *s)
+{
+	struct linkfs_stat st;
+	uint64_t ino = 0;
+	int r = scene_find(s, "/d1/big", &ino);
+	return r ? r : linkfs_node_set_flags(s->volume, NULL, ino, LINKFS_INO_KEEP_LINKS, LINKFS_INO_KEEP_LINKS, &st);
+}
 static int rename_over_symlink(struct scene *s)
 {
 	return rename_(s, "/d1/attrs", "/s", 0);
@@ -362,6 +369,7 @@ const struct scenario scenarios_names[] = {
 	ONE("rename to another directory", rename_there),
 	ONE("rename over a file", rename_over_last),
 	ONE("rename over one of two", rename_over_name),
+	TWO("rename over one of two, both follow", keep_links, rename_over_name),
 	ONE("rename over a symlink", rename_over_symlink),
 	ONE("rename to the same file", rename_same),
 	ONE("rename directory", rename_dir),

@@ -210,7 +210,8 @@ static void names_of_both(void **state)
 
 static void rights(void **state)
 {
-	struct linkfs_cred ada = {.uid = 1000, .gid = 1000, .umask = 022}, bob = {.uid = 1001, .gid = 1001, .umask = 022};
+	struct linkfs_cred ada = {.uid = 1000, .gid = 1000, .umask = 022},
+			   bob = {.uid = 1001, .gid = 1001, .umask = 022};
 	struct linkfs_stat st;
 	(void)state;
 	make_dir("x");
@@ -336,7 +337,8 @@ static void observe(void *arg, const struct linkfs_event *events, size_t count)
 static bool was_told(enum linkfs_event_kind kind, uint32_t flags, uint64_t ino, const char *name)
 {
 	for (size_t i = 0; i < told_count; i++) {
-		if (told[i].kind == kind && told[i].flags == flags && told[i].ino == ino && strcmp(told[i].name, name) == 0)
+		if (told[i].kind == kind && told[i].flags == flags && told[i].ino == ino &&
+		    strcmp(told[i].name, name) == 0)
 			return true;
 	}
 	return false;
@@ -363,7 +365,8 @@ static void observers_learn_of_it(void **state)
 	told_count = 0;
 	OK(rename_as(&kernel, "new", "x/b", 0));
 	assert_true(was_told(LINKFS_EVENT_LISTING, LINKFS_EVENT_OWN, y, ""));
-	assert_true(was_told(LINKFS_EVENT_ATTR, LINKFS_EVENT_OWN, old, "") && was_told(LINKFS_EVENT_ATTR, LINKFS_EVENT_OWN, fresh, ""));
+	assert_true(was_told(LINKFS_EVENT_ATTR, LINKFS_EVENT_OWN, old, "") &&
+		    was_told(LINKFS_EVENT_ATTR, LINKFS_EVENT_OWN, fresh, ""));
 	assert_true(was_told(LINKFS_EVENT_ENTRY, LINKFS_EVENT_OWN, x, "b"));
 	for (size_t i = 0; i < told_count; i++)
 		assert_int_equal(told[i].flags, LINKFS_EVENT_OWN);
@@ -452,14 +455,10 @@ static void groups_stay_groups(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		UNIT(all_names_follow),
-		UNIT(what_follows_not),
-		UNIT(names_of_both),
-		UNIT(rights),
-		UNIT(who_may_set_what),
-		UNIT(directories_hand_it_on),
-		UNIT(open_files_keep_the_old),
-		UNIT(observers_learn_of_it),
+		UNIT(all_names_follow),        UNIT(what_follows_not),
+		UNIT(names_of_both),           UNIT(rights),
+		UNIT(who_may_set_what),        UNIT(directories_hand_it_on),
+		UNIT(open_files_keep_the_old), UNIT(observers_learn_of_it),
 		UNIT(groups_stay_groups),
 	};
 	return cmocka_run_group_tests_name("api-keep", tests, NULL, NULL);
