@@ -62,6 +62,7 @@ struct lk_check {
 	bool repair; /* in force: LINKFS_CHECK_REPAIR, and nothing forbids it */
 	bool drop_data;
 	bool in_batch;    /* a transaction of mends is open */
+	bool failed;      /* a mend could not be written */
 	uint32_t pending; /* row writes in it */
 	uint32_t round;
 	uint64_t mended; /* in this round */
@@ -125,8 +126,9 @@ int lk_mend_insert(struct lk_check *c, enum lk_table_id table, const void *recor
 /* Erasing what is not there is no error. */
 int lk_mend_erase(struct lk_check *c, enum lk_table_id table, const void *key);
 int lk_mend_rebuild(struct lk_check *c, enum lk_table_id table);
-/* The mend of LK_P_INDEX, in a transaction of its own (pass_engine.c). Where it cannot be made, that is told and repair ends. */
-int lk_index_rebuild(struct lk_check *c, enum lk_table_id table);
+/* The mend of LK_P_INDEX, in a transaction of its own with what then (or NULL) does (pass_engine.c). Where it cannot be made, that is
+ * told and repair ends. */
+int lk_index_rebuild(struct lk_check *c, enum lk_table_id table, int (*then)(struct lk_check *, void *), void *arg);
 /* K2: as put and erase of a live row that is right, so that snapshots keep it. Sets born. */
 int lk_mend_change(struct lk_check *c, enum lk_table_id table, void *record);
 int lk_mend_remove(struct lk_check *c, enum lk_table_id table, const void *key);

@@ -72,16 +72,24 @@ static uint32_t pages_of(const struct lk_table *table, const void *record)
 	return ROW_PAGES + (uint32_t)(total / (LK_BLOCK_SIZE / 2));
 }
 
+/* Remembered, so that nobody takes a write that failed for a table that cannot be read. */
+static int done(struct lk_check *c, int r)
+{
+	if (r == LINKFS_EIO || r == LINKFS_ECORRUPT)
+		c->failed = true;
+	return r;
+}
+
 int lk_mend_put(struct lk_check *c, enum lk_table_id table, const void *record)
 {
 	int r = prepare(c, pages_of(&lk_tables[table], record));
-	return r ? r : lk_db_put(c->db, &lk_tables[table], record);
+	return done(c, r ? r : lk_db_put(c->db, &lk_tables[table], record));
 }
 
 int lk_mend_insert(struct lk_check *c, enum lk_table_id table, const void *record)
 {
 	int r = prepare(c, pages_of(&lk_tables[table], record));
-	return r ? r : lk_db_insert(c->db, &lk_tables[table], record);
+	return done(c, r ? r : lk_db_insert(c->db, &lk_tables[table], record));
 }
 
 int lk_mend_erase(struct lk_check *c, enum lk_table_id table, const void *key)
@@ -89,7 +97,7 @@ int lk_mend_erase(struct lk_check *c, enum lk_table_id table, const void *key)
 	int r = prepare(c, ROW_PAGES);
 	if (r == 0)
 		r = lk_db_erase(c->db, &lk_tables[table], key);
-	return r == LINKFS_ENOENT ? 0 : r;
+	return done(c, r == LINKFS_ENOENT ? 0 : r);
 }
 
 int lk_mend_rebuild(struct lk_check *c, enum lk_table_id table)
@@ -138,6 +146,7 @@ int lk_mend_end(struct lk_check *c)
 	int r = c->db->ops->commit(c->db);
 	if (r) {
 		lk_mend_abandon(c);
+		(void)done(c, r);
 		return lk_fail(c->why, r, "a repair of %s could not be committed: %s", c->job->dir, linkfs_strerror(r));
 	}
 	c->in_batch = false;

@@ -51,17 +51,19 @@ static int tell_index(struct lk_check *c, struct engine *e, enum lk_table_id tab
 	/* Names that the index alone has are taken out of it before. */
 	if (r <= 0 || table == LK_T_DIRENT)
 		return r < 0 ? r : 0;
-	return lk_index_rebuild(c, table);
+	return lk_index_rebuild(c, table, NULL, NULL);
 }
 
-int lk_index_rebuild(struct lk_check *c, enum lk_table_id table)
+int lk_index_rebuild(struct lk_check *c, enum lk_table_id table, int (*then)(struct lk_check *, void *), void *arg)
 {
 	int r = lk_mend_end(c);
 	if (r == 0)
 		r = lk_mend_rebuild(c, table);
+	if (r == 0 && then)
+		r = then(c, arg);
 	if (r == 0)
 		return lk_mend_end(c);
-	if (r != LINKFS_ECORRUPT && r != LINKFS_EIO)
+	if (c->failed || (r != LINKFS_ECORRUPT && r != LINKFS_EIO))
 		return r;
 	/* The index's own pages are damaged, so that not even giving them up works. */
 	lk_mend_abandon(c);

@@ -90,7 +90,7 @@ static int from_index(struct lk_check *c, struct conflicts *k)
 	lk_rows_done(&rows);
 	lk_buf_done(&bytes);
 	/* An index whose tree is broken is read as far as it goes: what is there is as good as ever. */
-	return r == LINKFS_ECORRUPT || r == LINKFS_EIO ? 0 : r;
+	return !c->failed && (r == LINKFS_ECORRUPT || r == LINKFS_EIO) ? 0 : r;
 }
 
 static int found_row(void *arg, const void *record)
@@ -128,8 +128,10 @@ static int from_table(struct lk_check *c)
 	return r < 0 ? lk_unreadable(c, LK_T_DIRENT, r) : 0;
 }
 
-static int put_conflicts(struct lk_check *c, const struct conflicts *k)
+/* With the new index in one transaction: the old one was all that had these names. */
+static int put_conflicts(struct lk_check *c, void *arg)
 {
+	const struct conflicts *k = arg;
 	const struct lk_dirent *rows = (const void *)k->rows.p;
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < k->rows.len / sizeof(*rows); i++) {
@@ -138,8 +140,6 @@ static int put_conflicts(struct lk_check *c, const struct conflicts *k)
 		row.type = lk_seen_find(c, row.ino)->type >> 12;
 		row.born = c->epoch;
 		r = lk_mend_put(c, LK_T_DIRENT, &row);
-		if (r == 0)
-			r = lk_mend_point(c);
 	}
 	return r;
 }
@@ -154,9 +154,7 @@ int lk_pass_index(struct lk_check *c)
 		r = from_index(c, &k);
 	/* Entries that came back stand before the index is made anew: it is their second copy until then. */
 	if (r == 0 && c->repair)
-		r = lk_index_rebuild(c, LK_T_DIRENT);
-	if (r == 0 && c->repair)
-		r = put_conflicts(c, &k);
+		r = lk_index_rebuild(c, LK_T_DIRENT, put_conflicts, &k);
 	if (r == 0)
 		r = lk_mend_end(c);
 	lk_buf_done(&k.rows);

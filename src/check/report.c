@@ -194,7 +194,7 @@ int lk_progress(struct lk_check *c, uint64_t done)
 
 int lk_unreadable(struct lk_check *c, enum lk_table_id table, int r)
 {
-	if (r != LINKFS_ECORRUPT && r != LINKFS_EIO)
+	if (c->failed || (r != LINKFS_ECORRUPT && r != LINKFS_EIO))
 		return r;
 	if (lk_is_broken(c, table))
 		return 0;

@@ -99,15 +99,16 @@ static const struct damage *draw(void)
 	return d;
 }
 
-static void damage_anew(struct volume *v)
+/* With damages that are drawn, or the one. */
+static void damage_with(struct volume *v, const struct damage *only)
 {
 	image_done(&v->damaged);
 	tree_done(&v->rows);
 	tree_done(&v->mended);
 	base_put(&v->b);
 	v->story[0] = '\0';
-	for (unsigned i = 0; i < DAMAGES; i++) {
-		const struct damage *d = draw();
+	for (unsigned i = 0; i < (only ? 1u : DAMAGES); i++) {
+		const struct damage *d = only ? only : draw();
 		size_t n = strlen(v->story);
 		(void)snprintf(v->story + n, sizeof(v->story) - n, "%s%s", i ? " + " : "", damage_how(d));
 		(void)damage_make(&v->b.s, d);
@@ -124,6 +125,11 @@ static void damage_anew(struct volume *v)
 	if (r)
 		fail_msg("%s: the repair: %s", v->story, linkfs_error_name(r));
 	tree_open(v->b.s.path, 0, &v->mended);
+}
+
+static void damage_anew(struct volume *v)
+{
+	damage_with(v, NULL);
 }
 
 /* A copy that has its name is complete, and the state before the first change. */
@@ -260,6 +266,28 @@ static void a_repair_is_cut_at_its_writes(void **state)
 	volume_done(&v);
 }
 
+/* Where the index of names is all that has the right name, every write counts. */
+static void the_second_copy_of_a_name_lasts(void **state)
+{
+	struct volume v;
+	unsigned tried = 0;
+	(void)state;
+	volume_make(&v);
+	for (size_t i = 0; i < damage_count; i++) {
+		if (strcmp(damages[i].id, "name-differs") != 0 && strcmp(damages[i].id, "name-lost") != 0)
+			continue;
+		damage_with(&v, &damages[i]);
+		assert_true(v.writes > 0);
+		for (unsigned at = 1; at <= v.writes; at++, tried++) {
+			dead_at_a_write(&v, at);
+			failed_write(&v, at, EIO, false);
+		}
+	}
+	print_message("# %u points\n", tried);
+	assert_true(tried > 20);
+	volume_done(&v);
+}
+
 static void a_repair_is_killed_at_any_moment(void **state)
 {
 	struct volume v;
@@ -293,6 +321,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_repair_is_cut_at_its_writes),
+		cmocka_unit_test(the_second_copy_of_a_name_lasts),
 		cmocka_unit_test(a_repair_is_killed_at_any_moment),
 	};
 	return cmocka_run_group_tests_name("damage-cut", tests, NULL, NULL);
