@@ -489,14 +489,10 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(opening_without_memory),
-		TEST(a_reservation_without_memory),
-		TEST(an_operation_without_memory),
-		TEST(freed_without_memory),
-		TEST(a_group_that_cannot_be_read),
-		TEST(a_group_that_cannot_be_written),
-		TEST(no_group_beyond_the_format),
-		TEST(full_groups),
+		TEST(opening_without_memory),      TEST(a_reservation_without_memory),
+		TEST(an_operation_without_memory), TEST(freed_without_memory),
+		TEST(a_group_that_cannot_be_read), TEST(a_group_that_cannot_be_written),
+		TEST(no_group_beyond_the_format),  TEST(full_groups),
 		TEST(bitmaps_come_and_go),
 	};
 	return cmocka_run_group_tests_name("alloc-fault", tests, NULL, NULL);
