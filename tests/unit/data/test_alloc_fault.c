@@ -1,44 +1,16 @@
 /*
  * test_alloc_fault.c - the allocator when memory, reads and writes of group rows fail at any point, at the format's limit, and
  * with more groups than it keeps in memory. A call that fails has changed nothing, and works when its cause is gone.
- * malloc and its kin are wrapped at link time; the database is rows in memory.
+ * The database is rows in memory.
  */
 #include "test.h"
 
 #include <alloc_impl.h>
+#include <no_memory.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define G LK_GROUP_BLOCKS
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static unsigned fail_memory; /* countdown: the call that makes it 0 fails */
-
-static bool strikes(void)
-{
-	return fail_memory && --fail_memory == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return strikes() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return strikes() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	return strikes() ? NULL : __real_realloc(p, size);
-}
 
 /* ---- the rows ------------------------------------------------------------------------------------------------------ */
 

@@ -1,29 +1,24 @@
 /*
  * test_edges.c - the batch at its edges: starting without memory or threads, counters that cannot be, an engine that fails to
  * begin, loses the transaction or cannot take it back, poison that comes while a leader syncs, bounds that make an op commit.
- * Memory, threads and the data layer are wrapped at link time, the database by db_fault.
+ * Threads and the data layer are wrapped at link time, the database by db_fault.
  */
 #include "test.h"
 
 #include "db_fault.h"
 #include "inode.h"
+#include "no_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
 int __real_pthread_condattr_init(pthread_condattr_t *attr);
 int __real_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
 int __real_lk_data_sync(struct lk_data *data);
 uint64_t __real_lk_data_dirty_bytes(struct lk_data *data);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
 int __wrap_pthread_condattr_init(pthread_condattr_t *attr);
 int __wrap_pthread_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attr);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg);
@@ -31,26 +26,13 @@ int __wrap_lk_data_sync(struct lk_data *data);
 uint64_t __wrap_lk_data_dirty_bytes(struct lk_data *data);
 
 enum kind { MEMORY, COND_ATTR, COND, THREAD, KINDS };
-static _Atomic long fail[KINDS]; /* countdowns: the call that makes one 0 fails */
+/* Countdowns: the call that makes one 0 fails. */
+static _Atomic long fail_attr, fail_cond, fail_thread;
+static _Atomic long *const fail[KINDS] = {&fail_memory, &fail_attr, &fail_cond, &fail_thread};
 
 static bool strikes(enum kind kind)
 {
-	return fail[kind] > 0 && --fail[kind] == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return strikes(MEMORY) ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return strikes(MEMORY) ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	return strikes(MEMORY) ? NULL : __real_realloc(p, size);
+	return *fail[kind] > 0 && --*fail[kind] == 0;
 }
 
 int __wrap_pthread_condattr_init(pthread_condattr_t *attr)
@@ -108,7 +90,7 @@ static int setup(void **state)
 	(void)state;
 	dir = lk_test_mkdir();
 	for (int i = 0; i < KINDS; i++)
-		fail[i] = 0;
+		*fail[i] = 0;
 	syncing = 0;
 	hold_sync = much_data = false;
 	return lk_fs_create(dir, NULL, NULL);
@@ -118,7 +100,7 @@ static int teardown(void **state)
 {
 	(void)state;
 	for (int i = 0; i < KINDS; i++)
-		fail[i] = 0;
+		*fail[i] = 0;
 	hold_sync = false;
 	lk_test_rmdir(dir);
 	return 0;
@@ -161,10 +143,10 @@ static void opening_at_any_lack(void **state)
 		do {
 			struct lk_fs *fs = NULL;
 			assert_int_equal(lk_db_open_sqlite(dir, 0, &fault, NULL), 0);
-			fail[kind] = ++n;
+			*fail[kind] = ++n;
 			int r = lk_fs_open_on(fault, dir, 0, 600000, &fs, NULL);
-			struck = fail[kind] == 0;
-			fail[kind] = 0;
+			struck = *fail[kind] == 0;
+			*fail[kind] = 0;
 			if (r) {
 				assert_true(struck);
 				assert_int_equal(r, errors[kind]);

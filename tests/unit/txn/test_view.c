@@ -1,11 +1,11 @@
 /*
  * test_view.c - K2's reads at a snapshot when memory or the engine fails at any point, and what a caller may ask of a scan: limits,
  * an end of its own, errors of its own, either direction. More rows than the merge takes at once.
- * malloc and its kin are wrapped at link time.
  */
 #include "test.h"
 
 #include "db_fault.h"
+#include "no_memory.h"
 #include "txn.h"
 
 #include <stdlib.h>
@@ -15,35 +15,6 @@
 #define LATER 80
 #define FIRST 1000
 #define LONG 20000 /* more than an op's arena grows by */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static _Atomic long fail_memory; /* countdown: the call that makes it 0 fails */
-
-static bool strikes(void)
-{
-	return fail_memory > 0 && --fail_memory == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return strikes() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return strikes() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	return strikes() ? NULL : __real_realloc(p, size);
-}
 
 static char *dir;
 static struct lk_fs *fs;
