@@ -203,6 +203,12 @@ struct linkfs_owner {
 /* LINKFS_ENOENT when nobody owns it, LINKFS_ENOTVOLUME when path is no volume. */
 LINKFS_API int linkfs_volume_owner(const char *path, struct linkfs_owner *out);
 
+/* Waits until no process has the volume at path open, its owner or a reader, for at most so many milliseconds; for who
+ * unmounted it, say. It holds nothing off: somebody may open it right after. LINKFS_ELOCKED when it was still open at the
+ * end, LINKFS_ENOTVOLUME; LINKFS_EACCES when the caller may not read its lock file, LINKFS_EOPNOTSUPP on a host without
+ * flock. Thread-safe. */
+LINKFS_API int linkfs_volume_wait_unused(const char *path, uint32_t milliseconds);
+
 /* Rewrites the owner's line in the lock file (after mounting, before unmounting). NULL for none. */
 LINKFS_API int linkfs_volume_set_owner(struct linkfs_volume *volume, const char *mount_point,
 				       const char *control_socket);

@@ -352,7 +352,8 @@ void lk_owner_release(struct lk_owner_file *owner)
 	free(owner);
 }
 
-int lk_owner_read(const char *dir, struct linkfs_owner *out)
+/* The lock file, to look at. */
+static int open_to_look(const char *dir, int *fd_out)
 {
 	char path[PATH_MAX];
 	int r = lock_path(dir, path, sizeof(path));
@@ -366,6 +367,31 @@ int lk_owner_read(const char *dir, struct linkfs_owner *out)
 		(void)close(fd);
 		return LINKFS_ENOTVOLUME;
 	}
+	*fd_out = fd;
+	return 0;
+}
+
+int lk_owner_wait(const char *dir, uint32_t milliseconds)
+{
+	int fd;
+	int r = open_to_look(dir, &fd);
+	if (r)
+		return r == LINKFS_ENOENT ? 0 : r; /* never opened, or nothing that would keep anybody out */
+	r = try_flock(fd, LOCK_EX);
+	for (uint32_t waited = 0; r == LINKFS_ELOCKED && waited < milliseconds; waited += TRY_MS) {
+		sleep_ms(TRY_MS);
+		r = try_flock(fd, LOCK_EX);
+	}
+	(void)close(fd);
+	return r;
+}
+
+int lk_owner_read(const char *dir, struct linkfs_owner *out)
+{
+	int fd;
+	int r = open_to_look(dir, &fd);
+	if (r)
+		return r;
 	r = try_flock(fd, LOCK_SH);
 	bool locked = r == LINKFS_ELOCKED;
 	if (r == 0)

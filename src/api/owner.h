@@ -20,5 +20,7 @@ int lk_owner_tell(struct lk_owner_file *owner, const char *mount_point, const ch
 void lk_owner_release(struct lk_owner_file *owner);
 /* LINKFS_ENOENT: nobody. */
 int lk_owner_read(const char *dir, struct linkfs_owner *out);
+/* Until nobody holds the lock; LINKFS_ELOCKED when somebody still does after so many milliseconds. */
+int lk_owner_wait(const char *dir, uint32_t milliseconds);
 
 #endif

@@ -90,13 +90,28 @@ int linkfs_volume_sync(struct linkfs_volume *volume)
 	return lk_txn_commit(volume->fs);
 }
 
+static int dir_of(const char *path, char **dir)
+{
+	int r = path && *path ? lk_host_volume_dir(path, dir, NULL) : LINKFS_EINVAL;
+	return r == LINKFS_ENOENT || r == LINKFS_ENOTDIR ? LINKFS_ENOTVOLUME : r;
+}
+
 int linkfs_volume_owner(const char *path, struct linkfs_owner *out)
 {
 	char *dir = NULL;
-	int r = path && *path ? lk_host_volume_dir(path, &dir, NULL) : LINKFS_EINVAL;
-	if (r)
-		return r == LINKFS_ENOENT || r == LINKFS_ENOTDIR ? LINKFS_ENOTVOLUME : r;
-	r = lk_owner_read(dir, out);
+	int r = dir_of(path, &dir);
+	if (!r)
+		r = lk_owner_read(dir, out);
+	free(dir);
+	return r;
+}
+
+int linkfs_volume_wait_unused(const char *path, uint32_t milliseconds)
+{
+	char *dir = NULL;
+	int r = dir_of(path, &dir);
+	if (!r)
+		r = lk_owner_wait(dir, milliseconds);
 	free(dir);
 	return r;
 }

@@ -291,11 +291,24 @@ static bool check_mount_point(struct cli *cli, const char *path, char **out)
 	return true;
 }
 
+#define LAST_OWNER_WAIT_MS 10000
+
+/* A mount that was taken away by umount(8), which does not wait: its process still makes the last changes durable. */
+static void wait_for_last(const char *volume)
+{
+	char *point = cli_served_point(volume);
+	if (!point)
+		(void)linkfs_volume_wait_unused(volume, LAST_OWNER_WAIT_MS);
+	free(point);
+}
+
 /* A service that starts the file system must not see it already there. */
 static bool already_mounted(struct cli *cli, const char *volume, const char *mount_point)
 {
 	struct linkfs_owner *owner = cli_alloc(sizeof(*owner));
 	bool mounted = false;
+	if (owner && linkfs_volume_owner(volume, owner) == 0 && owner->local && owner->mount_point[0])
+		wait_for_last(volume);
 	if (owner && linkfs_volume_owner(volume, owner) == 0 && owner->local && owner->mount_point[0]) {
 		mounted = true;
 		cli_failf(cli, volume, "is mounted on %s already%s (pid %u)", owner->mount_point,

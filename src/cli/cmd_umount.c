@@ -80,9 +80,24 @@ static int sync_first(struct umount *u)
 	return status;
 }
 
-/* Until the process that owned the volume has let go of it. */
+/* The server of a read-only mount says nowhere who it is, and other mounts may read on. Others who read now do not for long. */
+#define READER_WAIT_MS 10000
+
+static void wait_reader_gone(const struct umount *u)
+{
+	char *other = cli_mount_point(u->volume);
+	if (!other)
+		(void)linkfs_volume_wait_unused(u->volume, READER_WAIT_MS);
+	free(other);
+}
+
+/* Until the process that served the mount has let go of the volume. */
 static void wait_gone(struct umount *u, int farewell)
 {
+	if (!u->owned && u->volume) {
+		wait_reader_gone(u);
+		return;
+	}
 	struct linkfs_owner *now = cli_alloc(sizeof(*now));
 	int status = 0;
 	if (farewell >= 0 && cli_farewell_wait(u->cli, farewell, &status) == 0 && status)

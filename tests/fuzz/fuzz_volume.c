@@ -6,6 +6,7 @@
  */
 #include "seed.h"
 
+#include <linkfs_check.h>
 #include <owner_text.h>
 #include <tour.h>
 #include <vfs_sum.h>
@@ -405,6 +406,15 @@ static void owner_text(const uint8_t *data, size_t size)
 	free(bytes);
 }
 
+static void check(bool repair)
+{
+	const struct linkfs_check_options options = {
+		.flags = LINKFS_CHECK_DATA | (repair ? LINKFS_CHECK_REPAIR | LINKFS_CHECK_NO_BACKUP : 0)};
+	struct linkfs_check_summary summary = {0};
+	struct linkfs_message why = {""};
+	(void)linkfs_check(volume, &options, &summary, &why);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct input in = {data, size};
@@ -435,8 +445,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (how & 64)
 		(void)visit(LINKFS_OPEN_READONLY, false, &after);
+	if (how & 8)
+		check(how & 4);
 	bool opened = visit(0, true, &tour);
-	if (opened && only_data)
+	if (opened && only_data && !(how & 8))
 		same_or_error(&tour, &good[base]);
 	if (opened && (how & 16))
 		(void)visit(how & 32 ? LINKFS_OPEN_READONLY : 0, false, &after);

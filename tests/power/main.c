@@ -2,7 +2,7 @@
  * main.c - power cuts (P2): so many states of each family of scripts, or one state again.
  *
  *   power                    so many states: LINKFS_POWER_STATES, else 21,000, with LINKFS_LONG=1 a hundred times as
- *                            many; LINKFS_SEED is the seed
+ *                            many; LINKFS_SEED is the seed, plus LINKFS_POWER_PART, for the long tier runs in parts
  *   power --replay FAMILY NUMBER EVENT VARIANT [EVENT VARIANT]    one of them, as a failure prints it
  *
  * LINKFS_POWER_KEEP names a directory to which the files of a failed state are copied.
@@ -117,6 +117,8 @@ int main(int argc, char **argv)
 {
 	uint64_t seed = lk_test_seed();
 	const char *states = getenv("LINKFS_POWER_STATES");
+	const char *part = getenv("LINKFS_POWER_PART");
+	seed += part ? strtoull(part, NULL, 10) : 0;
 	budget = states ? strtoull(states, NULL, 10) : 21000;
 	if (!states && lk_test_long())
 		budget *= 100;

@@ -162,6 +162,39 @@ static void other_process(void **state)
 	}
 }
 
+/* A reader says nowhere who it is, but it is waited for as an owner is. */
+static void unused_is_waited_for(void **state)
+{
+	(void)state;
+	static const uint32_t flags[] = {0, LINKFS_OPEN_READONLY};
+	assert_int_equal(linkfs_volume_wait_unused(top, 0), LINKFS_ENOTVOLUME);
+	assert_int_equal(linkfs_volume_wait_unused("/nonexistent", 0), LINKFS_ENOTVOLUME);
+	for (size_t i = 0; i < 2; i++) {
+		int ready[2];
+		char byte;
+		assert_int_equal(pipe(ready), 0);
+		assert_int_equal(linkfs_volume_wait_unused(path, 0), 0);
+		pid_t child = fork();
+		assert_true(child >= 0);
+		if (child == 0) {
+			struct linkfs_volume *v;
+			(void)alarm(60);
+			if (try_open(flags[i], NULL, &v, NULL))
+				_exit(1);
+			(void)!write(ready[1], "r", 1);
+			(void)usleep(300000);
+			_exit(0);
+		}
+		assert_int_equal(read(ready[0], &byte, 1), 1);
+		assert_int_equal(linkfs_volume_wait_unused(path, 20), LINKFS_ELOCKED);
+		assert_int_equal(linkfs_volume_wait_unused(path, 60000), 0);
+		assert_int_equal(waitpid(child, NULL, 0), child);
+		(void)close(ready[0]);
+		(void)close(ready[1]);
+	}
+	assert_int_equal(linkfs_volume_close(open_volume()), 0);
+}
+
 /* T6: a heartbeat of another host that is not old keeps us out; an old one, or our own host's, does not. */
 static void stranger(void **state)
 {
@@ -343,8 +376,9 @@ static void poison(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		UNIT(owner_is_told),     UNIT(other_process), UNIT(stranger),
-		UNIT(damaged_lock_file), UNIT(crash),         UNIT(poison),
+		UNIT(owner_is_told), UNIT(other_process),     UNIT(unused_is_waited_for),
+		UNIT(stranger),      UNIT(damaged_lock_file), UNIT(crash),
+		UNIT(poison),
 	};
 	return cmocka_run_group_tests_name("api-owner", tests, NULL, NULL);
 }
