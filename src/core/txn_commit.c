@@ -64,13 +64,14 @@ static int counter_row(void *arg, const void *record)
 	return 0;
 }
 
+/* By key, so the newest comes last. */
 static int snapshot_row(void *arg, const void *record)
 {
 	struct lk_fs *fs = arg;
 	const struct lk_snapshot *s = record;
 	if (s->epoch <= 0 || s->epoch >= fs->epoch)
 		return LINKFS_ECORRUPT;
-	if (!s->deleting && s->epoch > fs->newest_snapshot)
+	if (!s->deleting)
 		fs->newest_snapshot = s->epoch;
 	return 0;
 }
