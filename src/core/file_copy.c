@@ -142,6 +142,9 @@ static int copy_locked(struct copy *c, uint64_t *done_out)
 	int r = check(c, &settle);
 	if (r == 0 && settle)
 		r = lk_file_settle(c->fs, c->to);
+	/* As Linux has it, reading comes before the write, whose mtime would have a say when both are one file. */
+	if (r == 0 && c->length && c->atime)
+		lk_atime_touch(c->fs, c->from);
 	while (r == 0 && c->length) {
 		uint64_t n = 0;
 		r = copy_some(c, &n);
@@ -158,8 +161,6 @@ static int copy_locked(struct copy *c, uint64_t *done_out)
 	}
 	if (r && done == 0)
 		return r;
-	if (done && c->atime)
-		lk_atime_touch(c->fs, c->from);
 	*done_out = done;
 	return 0;
 }
