@@ -420,6 +420,7 @@ LINKFS_API int linkfs_node_read(struct linkfs_volume *volume, uint64_t ino, uint
 #define LINKFS_WRITE_APPEND 1u       /* at the end, whatever offset says; *offset_out tells where */
 #define LINKFS_WRITE_KILL_SUIDGID 2u /* drop setuid, setgid and file capabilities, as Linux does on write */
 #define LINKFS_WRITE_SYNC 4u         /* durable when it returns (O_SYNC) */
+#define LINKFS_WRITE_MAPPED 8u       /* pages that were mapped and changed: drops nothing, as Linux does not either */
 /* Writes all of it or fails with nothing written (LINKFS_ENOSPC, LINKFS_EFBIG, LINKFS_EROFS ...). A write that crosses
  * LINKFS_FILE_SIZE_MAX is cut there; *done_out tells (may be NULL, as may offset_out). */
 LINKFS_API int linkfs_node_write(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,

@@ -14,7 +14,7 @@ int linkfs_node_read(struct linkfs_volume *volume, uint64_t ino, uint64_t offset
 int linkfs_node_write(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset,
 		      const void *buf, size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out)
 {
-	if (flags & ~(LINKFS_WRITE_APPEND | LINKFS_WRITE_KILL_SUIDGID | LINKFS_WRITE_SYNC))
+	if (flags & ~(LINKFS_WRITE_APPEND | LINKFS_WRITE_KILL_SUIDGID | LINKFS_WRITE_SYNC | LINKFS_WRITE_MAPPED))
 		return LINKFS_EINVAL;
 	return lk_file_write(lk_volume_fs(volume), cred, ino, offset, buf, size, flags, done_out, offset_out);
 }

@@ -141,11 +141,14 @@ int lk_file_extend(struct lk_op *op, struct lk_inode *inode, uint64_t blocks)
 
 /* ---- what every change does -------------------------------------------------------------------------------------- */
 
-int lk_file_changed(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, bool kill)
+int lk_file_changed(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, uint32_t flags)
 {
+	bool kill = flags & LINKFS_WRITE_KILL_SUIDGID;
 	int r = 0;
 	cred = lk_cred(cred);
-	if (kill || lk_perm_drops_bits(cred, inode))
+	if (flags & LINKFS_WRITE_MAPPED)
+		r = 0;
+	else if (kill || lk_perm_drops_bits(cred, inode))
 		r = lk_perm_kill_privs(op, cred, inode, kill);
 	else
 		r = lk_perm_kill_caps(op, inode);

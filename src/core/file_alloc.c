@@ -139,7 +139,7 @@ static int punch(struct change *c)
 	if (r == 0 && from < to)
 		r = punch_intent(&op, c->ino, from, to);
 	if (r == 0)
-		r = lk_file_changed(&op, c->cred, &inode, false);
+		r = lk_file_changed(&op, c->cred, &inode, 0);
 	r = lk_op_end(&op, r);
 	return r ? r : punch_rest(c, from, to);
 }
@@ -295,7 +295,7 @@ static int fill(struct change *c)
 	if (c->zero && (inode.flags & LK_INODE_INLINE) && inode.size && c->end <= LK_INLINE_MAX) {
 		r = zero_inline(&op, c, &inode);
 		if (r == 0)
-			r = lk_file_changed(&op, c->cred, &inode, false);
+			r = lk_file_changed(&op, c->cred, &inode, 0);
 		return lk_op_end(&op, r);
 	}
 	if (inode.flags & LK_INODE_INLINE)
@@ -316,7 +316,7 @@ static int fill(struct change *c)
 		inode.size = (int64_t)c->end;
 	}
 	if (r == 0)
-		r = lk_file_changed(&op, c->cred, &inode, false);
+		r = lk_file_changed(&op, c->cred, &inode, 0);
 	return lk_op_end(&op, r);
 }
 
@@ -360,7 +360,7 @@ static int shift(struct change *c, bool insert)
 	}
 	inode.size = (int64_t)(insert ? size + length : size - length);
 	if (r == 0)
-		r = lk_file_changed(&op, c->cred, &inode, false);
+		r = lk_file_changed(&op, c->cred, &inode, 0);
 	return lk_op_end(&op, r);
 }
 

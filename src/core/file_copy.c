@@ -93,7 +93,7 @@ static int share_op(struct lk_op *op, struct copy *c, uint32_t blocks)
 	if (r)
 		return r;
 	inode.size = (int64_t)LK_MAX((uint64_t)inode.size, end);
-	return lk_file_changed(op, c->cred, &inode, false);
+	return lk_file_changed(op, c->cred, &inode, 0);
 }
 
 static int share_some(struct copy *c, uint64_t *done_out)

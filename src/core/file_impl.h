@@ -47,7 +47,7 @@ int lk_file_clean_tail(struct lk_op *op, struct lk_inode *inode);
 int lk_file_extend(struct lk_op *op, struct lk_inode *inode, uint64_t blocks);
 
 /* What every change of content does to the inode: times, setuid and setgid bits, capabilities; put and told. */
-int lk_file_changed(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, bool kill);
+int lk_file_changed(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, uint32_t flags);
 /* LK_INODE_TRIM: finishes the truncation. Node locked, no op open. */
 int lk_file_settle(struct lk_fs *fs, uint64_t ino);
 

@@ -78,7 +78,7 @@ static int put_inline(struct lk_op *op, struct writing *w, struct lk_inode *inod
 		return r;
 	memcpy(content + w->offset, w->buf, w->size);
 	r = lk_file_inline_put(op, inode, content, size);
-	return r ? r : lk_file_changed(op, w->cred, inode, w->flags & LINKFS_WRITE_KILL_SUIDGID);
+	return r ? r : lk_file_changed(op, w->cred, inode, w->flags);
 }
 
 /* An op of its own: looking needs no proof of space (T4). The node is locked, so the file is as it was or gone. */
@@ -376,7 +376,7 @@ static int put_rows(struct lk_op *op, struct writing *w)
 				      (uint32_t)(w->segs.len / sizeof(struct lk_seg)));
 	if (r == 0)
 		inode.size = (int64_t)LK_MAX((uint64_t)inode.size, w->offset + w->size);
-	return r ? r : lk_file_changed(op, w->cred, &inode, w->flags & LINKFS_WRITE_KILL_SUIDGID);
+	return r ? r : lk_file_changed(op, w->cred, &inode, w->flags);
 }
 
 static int swap(struct writing *w)

@@ -61,6 +61,9 @@ int lk_fuse_write(struct lk_fuse_request *rq)
 		flags |= LINKFS_WRITE_KILL_SUIDGID;
 		lk_fuse_join_group(rq);
 	}
+	/* What a write of its own has to drop, the kernel has had dropped before it let the pages be changed. */
+	if (arg->write_flags & FUSE_WRITE_CACHE)
+		flags |= LINKFS_WRITE_MAPPED;
 	/* The kernel sends an FSYNC after a synchronous write, once for all pieces of a call, but not after an asynchronous
 	 * direct one. */
 	if ((arg->flags & (O_SYNC | O_DSYNC)) && (arg->flags & O_DIRECT))
