@@ -187,7 +187,9 @@ static int note(struct past *p, const void *record, int64_t last)
 	if (p->table->id != LK_T_DIRENT || lk_is_broken(c, LK_T_INODE_OLD) || lk_is_broken(c, LK_T_INODE))
 		return 0;
 	const struct lk_dirent *d = record;
-	if (lk_seen_at_snapshot(c, d->ino, last))
+	/* Rows of a snapshot that is being deleted stand for the one before, and those of its inodes may have gone already. */
+	int64_t readable = lk_snapshot_before(c, last);
+	if (!readable || d->born > readable || lk_seen_at_snapshot(c, d->ino, readable))
 		return 0;
 	struct lk_place place = {LK_NOWHERE, .ino = d->ino, .dir = d->dir, .name = d->name, .have = last};
 	int r = lk_found(c, LK_P_HISTORY_NAME, &place);
