@@ -3,8 +3,7 @@
  */
 #include "power.h"
 
-#include "world.h"
-
+#include <linkfs_check.h>
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +175,22 @@ static void read_first(const char *dir, const struct history *h, size_t first, s
 	(void)linkfs_volume_close(volume);
 }
 
+static int finding(void *arg, const struct linkfs_finding *f)
+{
+	say(arg, "# check: %s: %s\n", f->problem->id, f->text);
+	return 0;
+}
+
+/* Every record against the others, and every byte of data (F2). */
+static void check(struct linkfs_volume *volume, struct verdict *v)
+{
+	struct linkfs_check_options options = {.flags = LINKFS_CHECK_DATA, .finding = finding, .arg = v};
+	struct linkfs_message why = {""};
+	int r = linkfs_volume_check(volume, &options, NULL, &why);
+	if (r)
+		say(v, "# check: %s: %s\n", linkfs_error_name(r), why.text);
+}
+
 void judge(const struct image *image, const char *dir, const struct history *h, size_t first, size_t last,
 	   unsigned flags, struct recording *recovery, struct verdict *v)
 {
@@ -199,10 +214,8 @@ void judge(const struct image *image, const char *dir, const struct history *h, 
 		say(v, "# does not open: %s: %s\n", linkfs_error_name(r), why.text);
 	else if (volume)
 		compare(volume, h, first, last, v);
-	if (v->good && flags & JUDGE_RECORDS) {
-		struct world w = {.volume = volume};
-		(void)world_check(&w);
-	}
+	if (v->good && flags & JUDGE_RECORDS)
+		check(volume, v);
 	if (v->good && flags & JUDGE_USE && !recovery)
 		use(dir, &volume, h, v);
 	r = linkfs_volume_close(volume);

@@ -221,7 +221,7 @@ struct verdict {
 	size_t state; /* the number of operations that show */
 	char why[4096];
 };
-#define JUDGE_RECORDS 1u /* compare the records with each other */
+#define JUDGE_RECORDS 1u /* check: the records against each other, the data against its checksums */
 #define JUDGE_USE 2u     /* write, sync, close, open and compare again */
 #define JUDGE_READ 4u    /* read it first, without writing: that shows a state too, and the same one as later */
 /* Makes the image in dir, opens it, and compares it with the trees from first to last. recovery: records it, may be NULL. */
