@@ -160,8 +160,10 @@ static int snapshot(struct subject *s)
 {
 	struct lk_op op;
 	char name[32];
-	struct lk_snapshot row = {.name = {name, (size_t)snprintf(name, sizeof(name), "s%u", s->snapshots_taken++)}};
-	int r = lk_op_begin(lk_volume_fs(s->volume), &op, LK_OP_WRITE);
+	struct lk_fs *fs = lk_volume_fs(s->volume);
+	/* A volume that goes on after a cut may have snapshots that this subject did not take. */
+	struct lk_snapshot row = {.name = {name, (size_t)snprintf(name, sizeof(name), "s%lld", (long long)fs->epoch)}};
+	int r = lk_op_begin(fs, &op, LK_OP_WRITE);
 	if (r == 0)
 		r = lk_op_end(&op, lk_txn_snapshot_add(&op, &row));
 	if (r == 0 && s->snapshot_count < LK_ARRAY_LEN(s->snapshots))

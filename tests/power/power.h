@@ -82,7 +82,7 @@ struct subject {
 	struct linkfs_volume *volume;
 	struct linkfs_file *slots[OP_SLOTS];
 	int64_t snapshots[8];
-	unsigned snapshot_count, snapshots_taken;
+	unsigned snapshot_count;
 	uint32_t interval_ms;
 };
 int subject_open(struct subject *s, struct linkfs_message *why);
