@@ -35,6 +35,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_cmd_names,
 	&cli_cmd_referrers,
 	&cli_cmd_dangling,
+	&cli_cmd_dedupe,
 	&cli_cmd_impact,
 	&cli_cmd_explain,
 	&cli_cmd_advise,
