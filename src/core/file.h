@@ -16,6 +16,9 @@ int lk_file_resize(struct lk_op *op, struct lk_inode *inode, uint64_t size);
 bool lk_file_again(struct lk_fs *fs, int r, bool host, unsigned *tries);
 int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size,
 		 size_t *done_out);
+/* As lk_file_read(), but it is no access: no time changes. */
+int lk_file_peek(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size,
+		 size_t *done_out);
 int lk_file_write(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,
 		  size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out);
 int lk_file_allocate(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint32_t mode, uint64_t offset,

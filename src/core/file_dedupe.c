@@ -124,7 +124,7 @@ int lk_file_digest(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t out[2]
 	uint64_t rest = size - at * LK_BLOCK_SIZE;
 	/* Written meanwhile: some number is as good as another. */
 	if (r == 0 && size > at * LK_BLOCK_SIZE)
-		r = lk_file_read(fs, view, ino, at * LK_BLOCK_SIZE, block,
+		r = lk_file_peek(fs, view, ino, at * LK_BLOCK_SIZE, block,
 				 (size_t)LK_MIN(rest, (uint64_t)LK_BLOCK_SIZE), &got);
 	if (r)
 		return r;
@@ -184,7 +184,7 @@ static int look(struct pair *p, bool *equal)
 	return 0;
 }
 
-/* The disk blocks of count file blocks, 0 where there is no content on disk. */
+/* The disk blocks of count file blocks, each + 1; 0 where there is no content on disk. */
 static int disks(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count, struct lk_map *map, uint64_t *disk)
 {
 	int r = lk_extent_map(op, ino, first, count, map);
@@ -194,7 +194,7 @@ static int disks(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count,
 	for (uint32_t i = 0; r == 0 && i < map->pieces; i++) {
 		const struct lk_ext *e = &map->piece[i];
 		for (uint64_t k = 0; e->codec == LK_CODEC_RAW && k < e->count; k++)
-			disk[e->at - first + k] = e->disk + k;
+			disk[e->at - first + k] = e->disk + k + 1;
 	}
 	return r;
 }
@@ -220,9 +220,9 @@ static int same_blocks(struct pair *p, uint64_t first, uint32_t count, bool *sam
 static int compare(struct pair *p, uint64_t offset, size_t n, bool *equal)
 {
 	size_t got_a = 0, got_b = 0;
-	int r = lk_file_read(p->fs, LK_VIEW_LIVE, p->from, offset, p->a, n, &got_a);
+	int r = lk_file_peek(p->fs, LK_VIEW_LIVE, p->from, offset, p->a, n, &got_a);
 	if (r == 0)
-		r = lk_file_read(p->fs, LK_VIEW_LIVE, p->to, offset, p->b, n, &got_b);
+		r = lk_file_peek(p->fs, LK_VIEW_LIVE, p->to, offset, p->b, n, &got_b);
 	if (r == 0 && (got_a != n || got_b != n))
 		r = LINKFS_ECORRUPT;
 	*equal = r == 0 && memcmp(p->a, p->b, n) == 0;
@@ -309,9 +309,9 @@ static int share_op(struct lk_op *op, struct pair *p, uint64_t first, bool share
 		}
 		while (i + n < count && a[i + n] == a[i] + n && b[i + n] == b[i] + n)
 			n++;
-		r = count_own(op, b[i], n, &own);
+		r = count_own(op, b[i] - 1, n, &own);
 		if (r == 0 && share)
-			r = share_run(op, &to, first + i, a[i], n, map.sums + i);
+			r = share_run(op, &to, first + i, a[i] - 1, n, map.sums + i);
 		shared += n;
 		i += n;
 	}
