@@ -123,6 +123,9 @@ int lk_path_of(struct lk_check *c, int64_t ino, struct lk_buf *out);
 
 int lk_mend_put(struct lk_check *c, enum lk_table_id table, const void *record);
 int lk_mend_insert(struct lk_check *c, enum lk_table_id table, const void *record);
+/* The record of an inode that had none. The counter of numbers is above it in the same transaction, so that the volume opens wherever the
+ * repair is cut off. */
+int lk_mend_new_inode(struct lk_check *c, const struct lk_inode *inode);
 /* Erasing what is not there is no error. */
 int lk_mend_erase(struct lk_check *c, enum lk_table_id table, const void *key);
 int lk_mend_rebuild(struct lk_check *c, enum lk_table_id table);

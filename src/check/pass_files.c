@@ -238,7 +238,7 @@ static int judge_file(struct lk_check *c, struct lk_file *f)
 	if (r || !f->exists)
 		return r;
 	if (f->changed)
-		r = lk_mend_put(c, LK_T_INODE, &f->inode);
+		r = f->made ? lk_mend_new_inode(c, &f->inode) : lk_mend_put(c, LK_T_INODE, &f->inode);
 	return r ? r : remember(c, &f->inode);
 }
 

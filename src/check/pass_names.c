@@ -50,8 +50,7 @@ static int make_directory(struct lk_check *c, int64_t ino, int64_t mode)
 			     .btime_ns = now,
 			     .born = c->epoch};
 	struct lk_seen_inode s = {.ino = ino, .nlink = 2, .parent = LK_NO_PARENT, .type = S_IFDIR};
-	int r = lk_mend_put(c, LK_T_INODE, &i);
-	c->largest_ino = LK_MAX(c->largest_ino, ino);
+	int r = lk_mend_new_inode(c, &i);
 	return r ? r : lk_seen_add(c, &s);
 }
 
