@@ -160,8 +160,8 @@ static inline uint32_t lk_seen_position(const struct lk_check *c, const struct l
 /* Adds one, at its place. Positions behind it move. */
 int lk_seen_add(struct lk_check *c, const struct lk_seen_inode *s);
 void lk_seen_drop(struct lk_check *c, int64_t ino);
-/* Whether ino existed at the snapshot. */
-bool lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch);
+/* Whether ino existed at the snapshot: 1, 0, or an error. */
+int lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch);
 bool lk_is_snapshot(const struct lk_check *c, int64_t epoch);
 /* The newest existing snapshot at or before epoch; 0: none. */
 int64_t lk_snapshot_before(const struct lk_check *c, int64_t epoch);

@@ -313,12 +313,17 @@ static int block_end(struct lk_check *c)
 	uint64_t groups = 0;
 	lk_rows_init(&rows, c->db, LK_T_GROUP, LK_BY_KEY);
 	rows.limit = 16;
-	while (lk_rows_peek(&rows, &record) == 0 && record &&
+	while ((r = lk_rows_peek(&rows, &record)) == 0 && record &&
 	       ((const struct lk_group *)record)->number == (int64_t)groups) {
 		groups++;
 		lk_rows_next(&rows);
 	}
 	lk_rows_done(&rows);
+	/* Without the rest of them blocks would seem to lie outside: such rows are told, and none is changed. */
+	if (r)
+		r = lk_unreadable(c, LK_T_GROUP, r);
+	if (r)
+		return r;
 	c->block_end = LK_MAX(end, groups * LK_GROUP_BLOCKS);
 	return 0;
 }

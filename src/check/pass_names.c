@@ -205,9 +205,11 @@ static int one_entry(struct names *n, const struct lk_dirent *d)
 /* An entry that lost its inode stays in the history of the newest snapshot when that has the inode. */
 static int erase_orphaned(struct lk_check *c, const struct lk_dirent *d)
 {
-	bool then = c->newest && lk_name_valid(d->name.p, d->name.len) && lk_dirent_valid(d) &&
-		    lk_name_hash(c->secret, d->name.p, d->name.len) == d->hash &&
-		    lk_seen_at_snapshot(c, d->ino, c->newest);
+	bool name = c->newest && lk_name_valid(d->name.p, d->name.len) && lk_dirent_valid(d) &&
+		    lk_name_hash(c->secret, d->name.p, d->name.len) == d->hash;
+	int then = name ? lk_seen_at_snapshot(c, d->ino, c->newest) : 0;
+	if (then < 0)
+		return lk_unreadable(c, LK_T_INODE, then);
 	return then ? lk_mend_remove(c, LK_T_DIRENT, d) : lk_mend_erase(c, LK_T_DIRENT, d);
 }
 

@@ -93,7 +93,7 @@ int64_t lk_snapshot_before(const struct lk_check *c, int64_t epoch)
 }
 
 /* K2: of the key's history rows the one with the smallest last >= epoch decides; else the live row. */
-bool lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch)
+int lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch)
 {
 	const struct lk_seen_old *old = (const void *)c->olds.p;
 	size_t from = 0, count = c->olds.len / sizeof(*old), to = count;
@@ -107,5 +107,6 @@ bool lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch)
 	if (from < count && old[from].ino == ino)
 		return old[from].born <= epoch;
 	struct lk_inode row = {.ino = ino};
-	return lk_get(c, LK_T_INODE, &row, &row, NULL) == 0 && row.born <= epoch;
+	int r = lk_get(c, LK_T_INODE, &row, &row, NULL);
+	return r ? (r == LINKFS_ENOENT ? 0 : r) : row.born <= epoch;
 }

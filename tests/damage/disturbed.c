@@ -21,6 +21,7 @@ void disturbed_done(struct disturbed *d)
 	image_done(&d->damaged);
 	tree_done(&d->rows);
 	tree_done(&d->mended);
+	tree_done(&d->history);
 	base_done(&d->b);
 }
 
@@ -52,7 +53,9 @@ void disturbed_damage(struct disturbed *d, const struct damage *const *damages_m
 void disturbed_note(struct disturbed *d)
 {
 	tree_done(&d->mended);
+	tree_done(&d->history);
 	tree_open(d->b.s.path, 0, &d->mended);
+	tree_rows(d->b.s.path, true, &d->history);
 }
 
 /* A copy that has its name is complete, and the state before the first change. */
@@ -96,5 +99,10 @@ void disturbed_goes_on(const struct disturbed *d, const char *when)
 	size_t n = tree_differ(&d->mended, &now, "*~mtime", text, sizeof(text));
 	if (n)
 		fail_msg("%s: %s: run again, it ends elsewhere:%s", d->story, when, text);
+	tree_done(&now);
+	tree_rows(d->b.s.path, true, &now);
+	n = tree_differ(&d->history, &now, NULL, text, sizeof(text));
+	if (n)
+		fail_msg("%s: %s: run again, its history is another one:%s", d->story, when, text);
 	tree_done(&now);
 }

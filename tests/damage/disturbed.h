@@ -12,6 +12,7 @@ struct disturbed {
 	struct image damaged; /* files */
 	struct tree rows;     /* of the damaged database */
 	struct tree mended;   /* what an undisturbed repair gives */
+	struct tree history;  /* and its rows of history */
 	char story[1600];
 };
 
