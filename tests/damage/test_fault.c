@@ -91,10 +91,9 @@ static bool says_unreadable(const struct found *f)
 
 static void complain(const struct disturbed *d, const struct failure *f, int r, const char *what)
 {
-	fail_msg("%s: %s %llu fails with %s%s: %s, %s:%s", d->story,
-		 f->code ? "call" : "allocation", (unsigned long long)f->n,
-		 linkfs_error_name(f->code ? f->code : LINKFS_ENOMEM), f->all_later ? ", and all later" : "",
-		 linkfs_error_name(r), what, found_all(&now));
+	fail_msg("%s: %s %llu fails with %s%s: %s, %s:%s", d->story, f->code ? "call" : "allocation",
+		 (unsigned long long)f->n, linkfs_error_name(f->code ? f->code : LINKFS_ENOMEM),
+		 f->all_later ? ", and all later" : "", linkfs_error_name(r), what, found_all(&now));
 }
 
 /* ---- a check ------------------------------------------------------------------------------------------------------------ */
@@ -186,7 +185,8 @@ static void mend(struct disturbed *d)
 	disturbed_note(d);
 }
 
-static void over_all(unsigned (*points_of)(const struct disturbed *, unsigned, bool), bool memory, bool repaired, unsigned points)
+static void over_all(unsigned (*points_of)(const struct disturbed *, unsigned, bool), bool memory, bool repaired,
+		     unsigned points)
 {
 	struct disturbed d;
 	unsigned done = 0;

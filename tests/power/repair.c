@@ -81,8 +81,8 @@ static void fail_at(const struct where *w, const char *why)
 		printf("# %s not synced: %.*s\n", run.lie, (int)strcspn(why, "\n"), why);
 		return;
 	}
-	printf("# replay: LINKFS_SEED=%" PRIu64 " power-repair --replay %" PRIu64 " %zu %u", run.seed, w->number, w->event,
-	       w->variant);
+	printf("# replay: LINKFS_SEED=%" PRIu64 " power-repair --replay %" PRIu64 " %zu %u", run.seed, w->number,
+	       w->event, w->variant);
 	if (w->again_event != NO_CUT)
 		printf(" %zu %u", w->again_event, w->again_variant);
 	printf("\n%s%s", wreck_story(run.wreck), why);

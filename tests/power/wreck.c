@@ -111,8 +111,8 @@ void wreck_make(struct wreck *w, uint64_t seed)
 		if (log && i == count - 1)
 			holder = hold_log(w);
 		bool made = damage_make(&w->b.s, d);
-		(void)snprintf(w->story + n, sizeof(w->story) - n, "#   %s%s%s\n", damage_how(d), made ? "" : ": no more",
-			       holder ? " (in the log)" : "");
+		(void)snprintf(w->story + n, sizeof(w->story) - n, "#   %s%s%s\n", damage_how(d),
+			       made ? "" : ": no more", holder ? " (in the log)" : "");
 	}
 	/* Closed by nobody: the log is read again from the files as they are. */
 	if (holder) {

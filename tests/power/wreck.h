@@ -29,8 +29,9 @@ void wreck_note_use(struct wreck *w);
 /* Of a volume that an undisturbed repair mended: remembers what it shows, and fails the test unless a check finds nothing. */
 void wreck_note_end(struct wreck *w);
 
-#define WRECK_COPY 1u /* the copy: whole if it has its name, there if a row has changed; only when there was to be one */
-#define WRECK_USE 2u  /* opens and closes it first, for writing where that does no harm to the damaged volume */
+#define WRECK_COPY                                                                                                     \
+	1u           /* the copy: whole if it has its name, there if a row has changed; only when there was to be one */
+#define WRECK_USE 2u /* opens and closes it first, for writing where that does no harm to the damaged volume */
 /* Before the repair is run again. */
 bool wreck_is_safe(struct wreck *w, unsigned flags, char *why, size_t size);
 /* After it: a check with all data finds nothing, and the volume shows what it must. */
