@@ -159,7 +159,6 @@ static inline uint32_t lk_seen_position(const struct lk_check *c, const struct l
 }
 /* Adds one, at its place. Positions behind it move. */
 int lk_seen_add(struct lk_check *c, const struct lk_seen_inode *s);
-void lk_seen_drop(struct lk_check *c, int64_t ino);
 /* Whether ino existed at the snapshot: 1, 0, or an error. */
 int lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch);
 bool lk_is_snapshot(const struct lk_check *c, int64_t epoch);
