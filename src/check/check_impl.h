@@ -132,8 +132,7 @@ int lk_mend_rebuild(struct lk_check *c, enum lk_table_id table);
 /* The mend of LK_P_INDEX, in a transaction of its own with what then (or NULL) does (pass_engine.c). Where it cannot be made, that is
  * told and repair ends. */
 int lk_index_rebuild(struct lk_check *c, enum lk_table_id table, int (*then)(struct lk_check *, void *), void *arg);
-/* K2: as put and erase of a live row that is right, so that snapshots keep it. Sets born. */
-int lk_mend_change(struct lk_check *c, enum lk_table_id table, void *record);
+/* K2: as erase of a live row that was right, so that snapshots keep it. */
 int lk_mend_remove(struct lk_check *c, enum lk_table_id table, const void *key);
 /* Between two mends. */
 int lk_mend_point(struct lk_check *c);

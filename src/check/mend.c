@@ -137,14 +137,6 @@ static int keep(struct lk_check *c, const struct lk_table *table, const void *ke
 	return r == LINKFS_ENOENT ? 0 : r;
 }
 
-int lk_mend_change(struct lk_check *c, enum lk_table_id table, void *record)
-{
-	const struct lk_table *t = &lk_tables[table];
-	int r = keep(c, t, record);
-	*lk_int_at(&t->columns[t->born_column], record) = c->epoch;
-	return r ? r : lk_mend_put(c, table, record);
-}
-
 int lk_mend_remove(struct lk_check *c, enum lk_table_id table, const void *key)
 {
 	int r = keep(c, &lk_tables[table], key);

@@ -116,6 +116,37 @@ static void a_volume_that_cannot_be_opened_ends_too(void **state)
 	disturbed_done(&d);
 }
 
+/* Many mends are several transactions: what was mended before the end stays so. */
+static void what_was_mended_before_the_end_stays(void **state)
+{
+	struct linkfs_make how = {.mode = S_IFREG | 0644};
+	struct linkfs_volume *v;
+	struct linkfs_stat st;
+	struct base b;
+	char name[32];
+	unsigned files = 3000;
+	(void)state;
+	base_make(&b);
+	assert_int_equal(linkfs_volume_open(b.s.path, NULL, &v, NULL), 0);
+	for (unsigned i = 0; i < files; i++) {
+		(void)snprintf(name, sizeof(name), "file%u", i);
+		assert_int_equal(linkfs_path_make(v, NULL, LINKFS_ROOT_INO, name, &how, &st), 0);
+	}
+	assert_int_equal(linkfs_volume_close(v), 0);
+	sample_sql(&b.s, "UPDATE inode SET nlink=9 WHERE ino>18");
+	struct ender e = {.finding = files - 100};
+	struct linkfs_check_options options = {
+		.flags = LINKFS_CHECK_REPAIR | LINKFS_CHECK_NO_BACKUP, .finding = on_finding, .arg = &e};
+	assert_int_equal(linkfs_check(b.s.path, &options, NULL, NULL), LINKFS_EINTR);
+	sample_check(&b.s, 0, &found);
+	assert_true(found.sum.problems >= 100 && found.sum.problems < files);
+	sample_check(&b.s, LINKFS_CHECK_REPAIR | LINKFS_CHECK_NO_BACKUP, &found);
+	assert_int_equal(found.sum.left, 0);
+	sample_check(&b.s, 0, &found);
+	assert_int_equal(found.sum.problems, 0);
+	base_done(&b);
+}
+
 /* ---- what the caller asks for ------------------------------------------------------------------------------------------- */
 
 static void the_copy_has_its_name_alone(void **state)
@@ -259,6 +290,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_caller_ends_it),
 		cmocka_unit_test(a_volume_that_cannot_be_opened_ends_too),
+		cmocka_unit_test(what_was_mended_before_the_end_stays),
 		cmocka_unit_test(the_copy_has_its_name_alone),
 		cmocka_unit_test(lost_and_found_finds_a_name),
 		cmocka_unit_test(what_has_no_path_is_told_without),
