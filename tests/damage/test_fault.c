@@ -256,7 +256,7 @@ static void a_repair_goes_on_after_memory_ended(void **state)
 int main(int argc, char **argv)
 {
 	if (argc > 1)
-		share = (unsigned)atoi(argv[1]);
+		share = (unsigned)strtoul(argv[1], NULL, 10);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_check_tells_of_a_call_that_fails),
 		cmocka_unit_test(a_check_tells_of_memory_that_ends),

@@ -9,8 +9,8 @@
 bool seen_before(struct seen *s, uint64_t key)
 {
 	if (2 * s->count >= s->cap) {
-		struct seen more = {calloc(s->cap ? 2 * s->cap : 1024, sizeof(uint64_t)), 0,
-				    s->cap ? 2 * s->cap : 1024};
+		size_t cap = s->cap ? 2 * s->cap : 1024;
+		struct seen more = {calloc(cap, sizeof(uint64_t)), 0, cap};
 		if (!more.keys)
 			abort();
 		for (size_t i = 0; i < s->cap; i++) {
