@@ -2,7 +2,7 @@
  * dedupe.c - files with equal content share blocks, or become one (E7).
  * Layer: api. Merging is three steps: look and hold, compare with both files locked, give the name over in one operation.
  */
-#include "dedupe.h"
+#include "equal.h"
 
 #include "call.h"
 #include "file.h"

@@ -1,8 +1,8 @@
 /*
- * dedupe.c - see dedupe.h: a name goes over to another file with the same content.
+ * equal.c - see equal.h: a name goes over to another file with the same content.
  * Layer: core.
  */
-#include "dedupe.h"
+#include "equal.h"
 
 #include "link.h"
 

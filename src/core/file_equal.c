@@ -1,8 +1,8 @@
 /*
- * file_dedupe.c - see dedupe.h: the digest of a content, comparing two, sharing what is equal.
+ * file_equal.c - see equal.h: the digest of a content, comparing two, sharing what is equal.
  * Layer: core. Comparing takes no bytes from the disk where both files name the same blocks already.
  */
-#include "dedupe.h"
+#include "equal.h"
 #include "file_impl.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 /*
- * dedupe.h - files with equal content share their blocks, or become one file (E7).
+ * equal.h - files with equal content share their blocks, or become one file (E7).
  * Layer: core. Nothing is taken for equal that was not compared byte by byte with both files locked.
  */
-#ifndef LK_DEDUPE_H
-#define LK_DEDUPE_H
+#ifndef LK_EQUAL_H
+#define LK_EQUAL_H
 
 #include "resolve.h"
 
