@@ -267,6 +267,9 @@ const char *cli_ids_group(struct cli_ids *ids, uint32_t gid);
 void cli_ids_free(struct cli_ids *ids);
 int cli_parse_user(const char *text, uint32_t *uid_out, uint32_t *gid_out); /* gid_out: login group, may be NULL */
 int cli_parse_group(const char *text, uint32_t *gid_out);
+/* USER or USER:GROUP, names or numbers, as whom to look: sets cred's uid, gid and groups. Without GROUP those that the host's
+ * database gives the user; LINKFS_ENOENT for a number it does not know. The caller frees *groups_out, also after an error. */
+int cli_parse_as(const char *text, struct linkfs_cred *cred, uint32_t **groups_out);
 
 /* Times in the caller's zone. format as strftime's, with %N for nanoseconds. */
 size_t cli_time_format(struct cli *cli, char *buf, size_t size, const char *format, int64_t ns);
