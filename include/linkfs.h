@@ -442,6 +442,24 @@ LINKFS_API int linkfs_node_allocate(struct linkfs_volume *volume, const struct l
 #define LINKFS_SEEK_HOLE 4
 /* LINKFS_ENXIO past the end, or when no data follows. */
 LINKFS_API int linkfs_node_seek(struct linkfs_volume *volume, uint64_t ino, uint64_t offset, int whence, uint64_t *out);
+/* A stretch of a file's content that has blocks of the volume. */
+struct linkfs_extent {
+	uint64_t offset,
+		length; /* bytes in the file, multiples of the block size; the last may reach past the file's size */
+	uint64_t disk;  /* bytes in the volume's data: files share what has the same place */
+	uint32_t flags; /* LINKFS_EXTENT_... */
+};
+#define LINKFS_EXTENT_SHARED                                                                                           \
+	1u /* part of it, or all, belongs to more: another file, another place in this one, an earlier state */
+#define LINKFS_EXTENT_UNWRITTEN 2u /* reserved; reads as zeros */
+typedef int linkfs_extent_fn(void *arg, const struct linkfs_extent *extent);
+/* Lists where the content of file ino lies, in order of offset, from the extent that holds byte *offset on: 0 to begin with. Sets *offset to
+ * where to go on, UINT64_MAX at the end; a call may return 0 after a bounded number. A nonzero result of fn stops it: that extent
+ * then counts as not read; a negative one is returned. Holes are left out, and content that is kept with the metadata (small files) has no
+ * extents and is shared with nobody. Neighbours may be told apart or as one. Each call is of one moment. Checks no
+ * permission. LINKFS_EISDIR, LINKFS_EINVAL (no regular file), LINKFS_ESTALE, LINKFS_ECORRUPT. */
+LINKFS_API int linkfs_node_extents(struct linkfs_volume *volume, uint64_t ino, uint64_t *offset, linkfs_extent_fn *fn,
+				   void *arg);
 /* Copies a range; whole blocks are shared, not copied. The ranges must not overlap in one file (LINKFS_EINVAL).
  * Stops at the source's end; *done_out tells. */
 LINKFS_API int linkfs_node_copy_range(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t from,

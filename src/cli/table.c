@@ -39,6 +39,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_cmd_impact,
 	&cli_cmd_explain,
 	&cli_cmd_advise,
+	&cli_cmd_draw,
 	&cli_cmd_undelete,
 	&cli_cmd_get,
 	&cli_cmd_set,
