@@ -77,12 +77,11 @@ static void write_at(const char *name, uint64_t offset, const void *bytes, size_
 /* size bytes that depend on seed. */
 static void put(const char *name, unsigned seed, size_t size)
 {
-	unsigned char *bytes = malloc(size + 1);
-	assert_non_null(bytes);
+	static unsigned char bytes[2 << 20];
+	assert_true(size <= sizeof(bytes));
 	for (size_t i = 0; i < size; i++)
 		bytes[i] = (unsigned char)((i * 2654435761u + (i >> 12) * 97 + seed) >> 7);
 	write_at(name, 0, bytes, size);
-	free(bytes);
 }
 
 static void assert_same(const char *a, const char *b)
