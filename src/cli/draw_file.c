@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -112,17 +114,23 @@ static _Noreturn void render_child(const char *dot, const char *format, int fd, 
 	_exit(draw_render(dot, format, fd) ? 0 : 1);
 }
 
+#define LOOK_MS 100 /* an interrupt that comes just before we wait is seen after so long */
+
 /* Waits for the child, and ends it when the user ends us. */
 static int await_child(struct cli *cli, pid_t child)
 {
+	struct pollfd ended = {.fd = pidfd_open(child, 0), .events = POLLIN};
 	int status = 0;
-	while (waitpid(child, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -1;
+	pid_t got;
+	/* Without such a descriptor poll() only sleeps. */
+	while ((got = waitpid(child, &status, WNOHANG)) == 0 || (got < 0 && errno == EINTR)) {
 		if (cli_cancelled(cli))
 			kill(child, SIGKILL);
+		(void)poll(&ended, 1, ended.fd < 0 ? 1 : LOOK_MS);
 	}
-	return status;
+	if (ended.fd >= 0)
+		close(ended.fd);
+	return got < 0 ? -1 : status;
 }
 
 /* All of a memory file, NUL after it. */
