@@ -89,6 +89,12 @@ LINKFS_API int linkfs_path_referrers(struct linkfs_volume *volume, const struct 
 				     const char *path, uint32_t flags, const struct linkfs_links_options *options,
 				     struct linkfs_stat *out, linkfs_referrer_fn *fn, void *arg);
 
+/* The file that tracked symlink ino follows, and the name by which it is named there (fn is called once, with a path from the
+ * root; fn NULL: not at all). LINKFS_EINVAL when ino is no tracked symlink; LINKFS_ENOENT when what it tracked has no name any more;
+ * LINKFS_EACCES when cred may not know the name. *target_out (may be NULL) is the file's number in the first and the last case. */
+LINKFS_API int linkfs_node_tracks(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				  linkfs_name_fn *fn, void *arg, uint64_t *target_out);
+
 struct linkfs_dangling {
 	struct linkfs_link link;
 	struct linkfs_end end; /* LINKFS_ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP or EXDEV */

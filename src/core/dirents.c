@@ -173,6 +173,20 @@ int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *n
 	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ENTRY, slot->dir, name, len);
 }
 
+int lk_dirent_at(struct lk_op *op, uint64_t dir, int64_t hash, int64_t ord, uint64_t ino, struct lk_dirent *out)
+{
+	struct lk_dirent d = {.dir = (int64_t)dir, .hash = hash, .ord = ord};
+	int rc = lk_txn_get(op, LK_T_DIRENT, &d, &d);
+
+	if (rc == 0 && (uint64_t)d.ino != ino)
+		rc = LINKFS_ENOENT;
+	if (rc == 0)
+		rc = verify(&d, true);
+	if (rc == 0)
+		*out = d;
+	return rc;
+}
+
 /* Passes verified rows on. */
 struct pass {
 	lk_row_fn *fn;

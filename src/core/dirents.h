@@ -32,6 +32,9 @@ int lk_dirent_replace(struct lk_op *op, struct lk_slot *slot, const char *name, 
 		      uint32_t mode);
 int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *name, size_t len);
 
+/* The entry at a key, when it names ino: LINKFS_ENOENT. The name is in the op's arena. */
+int lk_dirent_at(struct lk_op *op, uint64_t dir, int64_t hash, int64_t ord, uint64_t ino, struct lk_dirent *out);
+
 int lk_dirent_empty(struct lk_op *op, uint64_t dir, bool *out);
 /* The directory that holds directory ino ("..": the root is its own). LINKFS_ENOENT for one that was removed. */
 int lk_dirent_parent(struct lk_op *op, uint64_t ino, uint64_t *out);

@@ -163,9 +163,9 @@ static int expand(struct lk_walk *walk, const struct lk_place *link)
 
 	if (walk->expansions++ >= LINKFS_SYMLOOP_MAX)
 		return tell_expand(walk, link, text, len, LINKFS_ELOOP);
-	rc = lk_symlink_text(walk->op, &link->inode, &text, &len);
-	if (rc == 0)
-		rc = tell_expand(walk, link, text, len, 0);
+	rc = lk_symlink_text_over(walk->op, &link->inode, walk->how ? walk->how->overlay : NULL, &text, &len);
+	if (rc == 0 || rc == LINKFS_ENAMETOOLONG)
+		rc = tell_expand(walk, link, text, len, rc);
 	if (rc == 0 && text[0] == '/') {
 		rc = place_named(walk->op, LINKFS_ROOT_INO, &walk->where.dir);
 		walk->above = walk->how && walk->how->host ? walk->how->host->depth : 0;

@@ -37,7 +37,9 @@ static const struct lk_column dirent_old_columns[] = {DIRENT_KEY, LAST(lk_dirent
 static const uint8_t dirent_by_ino[] = {3, 0, 1, 2, 5};
 static const uint8_t dirent_old_by_ino[] = {4, 0, 1, 2, 3};
 
-#define TARGET_REST BYTES(lk_target, text), INT(lk_target, tracks), INT(lk_target, born)
+#define TARGET_REST                                                                                  \
+	BYTES(lk_target, text), INT(lk_target, tracks), INT(lk_target, by_dir), INT(lk_target, by_hash), \
+		INT(lk_target, by_ord), INT(lk_target, born)
 static const struct lk_column target_columns[] = {INT(lk_target, ino), TARGET_REST};
 static const struct lk_column target_old_columns[] = {INT(lk_target, ino), LAST(lk_target), TARGET_REST};
 

@@ -138,10 +138,11 @@ struct lk_counter {
 #define LK_INODE_TRACKED 4
 #define LK_INODE_HAS_ACL 8 /* has system.posix_acl_access */
 #define LK_INODE_HAS_DEFAULT_ACL 16
-#define LK_INODE_HAS_CAPS 32 /* has security.capability */
-#define LK_INODE_TMPFILE 64  /* made without a name and never had one: may be linked from nlink 0 */
-#define LK_INODE_TRIM 128    /* extent rows past the size hold old content: an intent is to cut them off */
-#define LK_INODE_KEPT 256    /* has lost its last name and is kept: rows of table deleted name it (E9) */
+#define LK_INODE_HAS_CAPS 32  /* has security.capability */
+#define LK_INODE_TMPFILE 64   /* made without a name and never had one: may be linked from nlink 0 */
+#define LK_INODE_TRIM 128     /* extent rows past the size hold old content: an intent is to cut them off */
+#define LK_INODE_KEPT 256     /* has lost its last name and is kept: rows of table deleted name it (E9) */
+#define LK_INODE_FOLLOWED 512 /* tracked links follow it, or did: rows of component have its negated number (D5) */
 
 struct lk_inode {
 	int64_t ino;
@@ -169,16 +170,19 @@ struct lk_dirent {
 struct lk_target {
 	int64_t ino;
 	struct lk_bytes text;
-	int64_t tracks; /* the target's ino of a tracked link, else 0 */
+	/* Of a tracked link (D5), else 0: the target's ino, and the entry by which its text names it (0: the one a directory has). */
+	int64_t tracks;
+	int64_t by_dir, by_hash, by_ord;
 	int64_t born;
 };
 
 struct lk_component {
-	int64_t hash;
-	int64_t ino; /* the symlink */
+	int64_t hash; /* of a name; or LK_TRACKS_HASH(): the symlink tracks that inode (position 0, is_last 1) */
+	int64_t ino;  /* the symlink */
 	int64_t position;
 	int64_t is_last;
 };
+#define LK_TRACKS_HASH(ino) (-(int64_t)(ino)) /* no name's: those are 16 and above */
 
 struct lk_bind {
 	int64_t dir, hash, ord;
