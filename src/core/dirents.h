@@ -47,6 +47,9 @@ int lk_dirent_names(struct lk_op *op, uint64_t ino, uint32_t limit, lk_row_fn *f
 /* The same from a place on: those after the one in directory dir at cookie (0, 0: from the start). */
 int lk_dirent_names_after(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn,
 			  void *arg);
+/* The same at op->view, a snapshot (dirents_past.c). */
+int lk_dirent_names_past(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn,
+			 void *arg);
 /* Whether directory node is from, or lies above it. */
 int lk_dirent_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out);
 

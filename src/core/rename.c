@@ -4,6 +4,7 @@
  * record of its own: it is read from the entry that names the directory.
  */
 #include "keep.h"
+#include "moved.h"
 #include "orphan.h"
 #include "track.h"
 
@@ -139,7 +140,14 @@ static int exchange_names(struct lk_op *op, struct side *from, struct side *to)
 	uint32_t from_type = from->slot.type, to_type = to->slot.type;
 	int rc;
 
+	bool other = from->dir != to->dir;
+
 	rc = lk_track_before(op, &from->node.inode, &to->node.inode, true);
+	if (rc == 0)
+		rc = lk_moved_note(op, &from->node.inode, &from->slot, from->where->name, from->where->len, other,
+				   true);
+	if (rc == 0)
+		rc = lk_moved_note(op, &to->node.inode, &to->slot, to->where->name, to->where->len, other, true);
 	if (rc == 0)
 		rc = lk_dirent_replace(op, &from->slot, from->where->name, from->where->len, to_ino, to_type);
 	if (rc == 0)
@@ -170,6 +178,9 @@ static int move_name(struct lk_op *op, struct side *from, struct side *to, bool 
 		rc = lk_track_follow(op, &to->node.inode, &from->node.inode);
 	if (rc == 0)
 		rc = lk_dirent_remove(op, &from->slot, from->where->name, from->where->len);
+	if (rc == 0)
+		rc = lk_moved_note(op, &from->node.inode, &from->slot, from->where->name, from->where->len,
+				   from->dir != to->dir, false);
 	if (rc)
 		return rc;
 	if (to->exists)

@@ -131,7 +131,7 @@ static int begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cre
 	walk->op = op;
 	walk->cred = cred;
 	walk->how = how;
-	walk->above = 0;
+	walk->above = how && how->text && how->host && path[0] == '/' ? how->host->depth : 0;
 	walk->expansions = 0;
 	walk->need_dir = false;
 	walk->depth = 0;
@@ -294,7 +294,8 @@ static int look(struct lk_walk *walk, struct lk_place *out)
 		above = true;
 	} else if (above) {
 		rc = look_above(walk);
-	} else if (!how->overlay || !look_over(walk, out, &rc)) {
+	} else if (how->look ? !how->look(how->look_arg, walk, out, &rc)
+			     : !how->overlay || !look_over(walk, out, &rc)) {
 		rc = lk_walk_look(walk->op, &walk->where, &slot, out);
 	}
 	if (above && rc == 0)

@@ -5,6 +5,7 @@
  * candidate by walking. Rows may outlive the live text while a snapshot keeps it (section 3 of DESIGN.md).
  */
 #include "link.h"
+#include "moved.h"
 #include "orphan.h"
 #include "track.h"
 
@@ -56,7 +57,9 @@ static int each_component(const struct lk_fs *fs, uint64_t ino, const char *text
 static int insert_component(void *arg, const struct lk_component *c)
 {
 	struct lk_component row = *c;
+	struct lk_op *op = arg;
 
+	lk_moved_mention(op->fs, c->hash);
 	return lk_txn_insert(arg, LK_T_COMPONENT, &row);
 }
 
@@ -112,36 +115,49 @@ int lk_symlink_text_over(struct lk_op *op, const struct lk_inode *inode, const s
 	return 0;
 }
 
-/* Whether no snapshot has another text of the symlink, or this one: its rows are nobody else's then. The text of a tracked link
- * may have been another one. */
-static bool is_only_text(const struct lk_op *op, const struct lk_inode *inode, const struct lk_target *row)
+/* Whether no snapshot has a text of the symlink, this one or an older: its rows are nobody else's then. */
+static int is_only_text(struct lk_op *op, const struct lk_inode *inode, const struct lk_target *row, bool *out)
 {
-	return inode->flags & LK_INODE_TRACKED ? op->fs->newest_snapshot == 0 : row->born > op->fs->newest_snapshot;
+	struct lk_snapshot newest = {.epoch = op->fs->newest_snapshot};
+	int rc;
+
+	*out = op->fs->newest_snapshot == 0;
+	if (*out || row->born <= op->fs->newest_snapshot)
+		return 0;
+	/* The row may have been written again since; the symlink itself has to be younger. */
+	rc = lk_txn_get(op, LK_T_SNAPSHOT, &newest, &newest);
+	*out = rc == 0 && inode->ino >= newest.next_ino;
+	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
 }
 
 /* Beside the rows of an older text: where both have the same name at the same place it is a last one if it is one in either. */
 static int add_component(void *arg, const struct lk_component *c)
 {
 	struct lk_component row = *c;
-	int rc = lk_txn_get(arg, LK_T_COMPONENT, &row, &row);
+	struct lk_op *op = arg;
+	int rc = lk_txn_get(op, LK_T_COMPONENT, &row, &row);
 
+	lk_moved_mention(op->fs, c->hash);
 	if (rc && rc != LINKFS_ENOENT)
 		return rc;
 	if (rc == 0 && row.is_last)
 		return 0;
 	row = *c;
-	return lk_txn_put(arg, LK_T_COMPONENT, &row);
+	return lk_txn_put(op, LK_T_COMPONENT, &row);
 }
 
 /* Called for an inode that goes. The rows of its components stay while history keeps the text. */
 int lk_symlink_drop(struct lk_op *op, struct lk_inode *inode)
 {
 	struct lk_target target;
+	bool only;
 	int rc = lk_symlink_row(op, inode, &target);
 
+	if (rc == 0)
+		rc = is_only_text(op, inode, &target, &only);
 	if (rc)
 		return rc;
-	if (is_only_text(op, inode, &target))
+	if (only)
 		rc = each_component(op->fs, (uint64_t)inode->ino, target.text.p, target.text.len, erase_component, op);
 	if (rc == 0 && target.tracks)
 		rc = lk_track_drop(op, &target);
@@ -150,9 +166,10 @@ int lk_symlink_drop(struct lk_op *op, struct lk_inode *inode)
 
 int lk_symlink_rewrite(struct lk_op *op, struct lk_inode *inode, struct lk_target *row, const char *text, size_t len)
 {
-	int rc = 0;
+	bool only;
+	int rc = is_only_text(op, inode, row, &only);
 
-	if (is_only_text(op, inode, row))
+	if (rc == 0 && only)
 		rc = each_component(op->fs, (uint64_t)inode->ino, row->text.p, row->text.len, erase_component, op);
 	if (rc == 0)
 		rc = each_component(op->fs, (uint64_t)inode->ino, text, len, add_component, op);

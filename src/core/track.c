@@ -181,7 +181,8 @@ int lk_track_make(struct lk_op *op, const struct linkfs_cred *cred, const struct
 	if (rc == 0 && links.count >= LK_TRACKERS_MAX)
 		rc = LINKFS_EMLINK;
 	if (rc == 0)
-		rc = lk_track_between(op, NULL, (uint64_t)where->dir.inode.ino, (uint64_t)target->ino, &by, &text, &len);
+		rc = lk_track_between(op, NULL, (uint64_t)where->dir.inode.ino, (uint64_t)target->ino, &by, &text,
+				      &len);
 	if (rc)
 		return rc;
 	rc = (replace ? lk_symlink_replace : lk_symlink_make)(op, cred, where, text, len, out);

@@ -53,7 +53,8 @@ int lk_track_set(struct lk_op *op, uint64_t target, const struct lk_slot *named,
  * gets another name too (each may be NULL). Proves room, stores last texts; both records are kept up to date. */
 int lk_track_before(struct lk_op *op, struct lk_inode *moved, struct lk_inode *leaving, bool stays);
 /* The entry from of inode has become to. */
-int lk_track_moved(struct lk_op *op, const struct lk_inode *inode, const struct lk_slot *from, const struct lk_slot *to);
+int lk_track_moved(struct lk_op *op, const struct lk_inode *inode, const struct lk_slot *from,
+		   const struct lk_slot *to);
 /* A name of inode went and others are left, or came back (undelete): who named it by an entry that is no more takes another. */
 int lk_track_renamed(struct lk_op *op, const struct lk_inode *inode);
 /* D7: fresh takes over all names of old, and what tracks it. Flags of both change; neither is put. */

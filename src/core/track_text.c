@@ -29,8 +29,7 @@ static int take(struct entry *e, uint64_t dir, const char *name, size_t len)
 static bool is_gone(const struct lk_overlay *o, uint64_t ino, uint64_t dir, const char *name, size_t len)
 {
 	for (uint32_t i = 0; o && i < o->count; i++) {
-		if (o->entries[i].dir == dir && o->entries[i].len == len &&
-		    memcmp(o->entries[i].name, name, len) == 0)
+		if (o->entries[i].dir == dir && o->entries[i].len == len && memcmp(o->entries[i].name, name, len) == 0)
 			return o->entries[i].ino != ino;
 	}
 	return false;

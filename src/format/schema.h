@@ -53,6 +53,7 @@ enum lk_table_id {
 	LK_T_GROUP,
 	LK_T_SHARED,
 	LK_T_SNAPSHOT,
+	LK_T_MOVED,
 	LK_T_LIVE_COUNT,
 	/* The history of each versioned table: same columns, and "last" right after the key. */
 	LK_T_INODE_OLD = LK_T_LIVE_COUNT,
@@ -165,7 +166,8 @@ struct lk_dirent {
 	struct lk_bytes name;
 	int64_t born;
 };
-#define LK_DIRENT_BY_INO 0 /* index (ino, dir, hash, ord, name) */
+#define LK_DIRENT_BY_INO 0     /* index (ino, dir, hash, ord, name) */
+#define LK_DIRENT_OLD_BY_INO 1 /* of its history: (ino, dir, hash, ord, last) */
 
 struct lk_target {
 	int64_t ino;
@@ -266,6 +268,17 @@ struct lk_snapshot {
 	int64_t next_ino;
 	int64_t deleting;
 };
+
+/* A name that was moved away, where a symlink may have led there by it (D3). The time is the key: no two are equal. */
+struct lk_moved {
+	int64_t time_ns;
+	int64_t ino;       /* what moved; gone when there is no such inode */
+	int64_t dir, hash; /* where it was */
+	struct lk_bytes name;
+	int64_t filled; /* 1: something else has had the name since */
+};
+#define LK_MOVED_BY_PLACE 0 /* index (dir, hash), in it by time */
+#define LK_MOVED_BY_INO 1   /* index (ino), in it by time */
 
 /* The checksum of a data block, as in an extent's sums. */
 uint64_t lk_block_sum(const void *block, size_t len);

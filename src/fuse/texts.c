@@ -27,7 +27,7 @@ struct lk_fuse_texts {
 	pthread_cond_t work, idle;
 	/* Tracked links that the kernel was told of: number x 2, + 1 when the text was read since it was dropped last. Open addressing. */
 	uint64_t *slots;
-	size_t cap, count; /* cap is a power of two, or 0 */
+	size_t cap, count;    /* cap is a power of two, or 0 */
 	_Atomic size_t known; /* count; read without the lock */
 	_Atomic size_t read;  /* those that were read */
 	_Atomic bool lossy;   /* one could not be added: any link may be tracked */

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""linkfs ln -s --track (row D5), offline, live, and on paths in the mount; in the mount, what programs see after each kind of move, at once.
+"""linkfs ln -s --track (row D5) and dangling --fix (row D3), offline, live, and on paths in the mount; in the mount, what programs see after each kind of move, at once.
 
     test_track.py offline|live|mount
 """
@@ -66,6 +66,42 @@ def commands(base, volume):
     h.equal(os.readlink(base + "/out" + FACE + "/dir"), "moved/b", "export makes ordinary symlinks")
     if FACE == "offline":
         h.equal(h.must("check", volume.path).rc, 0, "check finds nothing")
+
+
+def fixing(volume):
+    """dangling --fix: what it says, what it does, its status, on the same tree in each face."""
+    place = (lambda p: volume.mnt + p) if FACE == "mount" else volume
+    show = place
+    h.must("mkdir", "-p", place("/fix/a/b/proj"), place("/fix/a/b/lib"))
+    h.must("touch", place("/fix/a/b/lib/util"), place("/fix/a/b/proj/main"))
+    h.must("ln", "-s", "../lib/util", place("/fix/a/b/proj/util"))
+    h.must("ln", "-s", "a/b/proj/main", place("/fix/main"))
+    h.equal(h.must("dangling", "--fix", place("/fix")).out, "", "nothing dangles")
+    h.must("mv", place("/fix/a/b/proj"), place("/fix"))
+    if FACE != "offline":
+        h.equal((os.path.exists(volume.mnt + "/fix/main"), os.path.exists(volume.mnt + "/fix/proj/util")), (False, False), "both dangle in the mount")
+    moved = f"; /fix/a/b/proj was moved and is /fix/proj now ("
+    dry = h.linkfs("dangling", "--fix", "--dry-run", place("/fix"))
+    lines = sorted(line.split(moved)[0] for line in dry.out.splitlines())
+    h.equal((dry.rc, lines), (0, [f"{show('/fix/main')} -> a/b/proj/main: would be proj/main",
+                                  f"{show('/fix/proj/util')} -> ../lib/util: would be ../a/b/lib/util"]), "--dry-run tells", dry)
+    h.ok(dry.out.count(moved) == 2, "and why", dry)
+    h.equal(h.must("readlink", place("/fix/main")).out, "a/b/proj/main\n", "and changes nothing")
+    h.must("ln", "-s", "nothing", place("/fix/never"))
+    result = h.linkfs("dangling", "--fix", "--json", place("/fix"))
+    got = {e["path"]: (e["result"], e["target"], e["new_target"], e["moved"] and e["moved"]["from"]) for e in json.loads(result.out)}
+    h.equal(got, {"/fix/main": ("fixed", "a/b/proj/main", "proj/main", "/fix/a/b/proj"),
+                  "/fix/proj/util": ("fixed", "../lib/util", "../a/b/lib/util", "/fix/a/b/proj"),
+                  "/fix/never": ("unknown", "nothing", None, None)}, "--fix --json")
+    h.equal(result.rc, 3, "3: one is left", result)
+    h.equal(h.must("readlink", place("/fix/main"), place("/fix/proj/util")).out, "proj/main\n../a/b/lib/util\n", "the texts are changed")
+    if FACE != "offline":
+        h.equal([os.readlink(volume.mnt + p) for p in ("/fix/main", "/fix/proj/util")], ["proj/main", "../a/b/lib/util"], "in the mount too, at once")
+        h.equal((os.path.exists(volume.mnt + "/fix/main"), os.path.exists(volume.mnt + "/fix/proj/util")), (True, True), "where they lead again")
+    left = h.linkfs("dangling", "--fix", place("/fix"))
+    h.equal((left.rc, left.out), (3, f"{show('/fix/never')} -> nothing: left alone: no move is known that broke it\n"), "what is left is told")
+    h.equal(h.linkfs("dangling", "--dry-run", place("/fix")).rc, 2, "--dry-run needs --fix")
+    h.equal(h.linkfs("dangling", "-z", "--fix", place("/fix")).rc, 2, "-z and --fix exclude each other")
 
 
 def gettext(path):
@@ -206,6 +242,7 @@ def main():
     if FACE != "offline":
         volume.mount()
     commands(base, volume)
+    fixing(volume)
     if FACE == "live":
         programs(volume)
         no_old_text(volume)

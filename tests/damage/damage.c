@@ -418,6 +418,9 @@ const struct damage damages[] = {
 	{"bind-no-entry", "a bind in directory 1 stands at no name", "*", .sql = "INSERT OR REPLACE INTO bind VALUES(1,99,0,2,1)"},
 	{"bind-no-source", "a bind in directory 2 shows inode 7777, which does not exist",
 	 .sql = "INSERT OR REPLACE INTO bind SELECT dir,hash,ord,7777,1 FROM dirent WHERE ino=3"},
+	{"moved-field", "a row in moved breaks a rule: its inode or directory is out of range", .sql = "INSERT OR REPLACE INTO moved VALUES(5,-1,1,99,x'61',0)"},
+	{"moved-field", "a row in moved breaks a rule: its name is none", .sql = "INSERT OR REPLACE INTO moved VALUES(5,3,1,99,x'2f',0)"},
+	{"moved-field", "a row in moved breaks a rule: its hash is not its name's", .sql = "INSERT OR REPLACE INTO moved VALUES(5,3,1,99,x'61',0)"},
 	/* blocks */
 	{"shared-field", "the shared range at block * breaks a rule", NULL, "shared-count", .sql = "UPDATE shared SET refs=1"},
 	{"shared-count", "8 blocks from disk block * on are named by 2 rows, and 1 are counted", .sql = "DELETE FROM shared WHERE count=8"},

@@ -23,6 +23,8 @@ struct node {
 	unsigned opens;
 	bool temporary; /* made without a name, and never had one */
 	uint32_t number;
+	uint64_t id;     /* of all nodes that ever were */
+	uint64_t tracks; /* the id of what a tracked link tracks */
 };
 
 struct entry {
@@ -34,6 +36,7 @@ struct model {
 	struct node *root;
 	struct node *slots[OP_SLOTS];
 	uint32_t numbers;
+	bool tracked; /* there are tracked links */
 };
 
 struct place {
@@ -50,5 +53,7 @@ bool model_write(struct model *m, const struct op *op, bool dry);
 bool model_allocate(struct model *m, const struct op *op, bool dry);
 bool model_copy(struct model *m, const struct op *op, bool dry);
 bool model_resize(struct model *m, const struct op *op, bool dry);
+/* After an operation: the texts of tracked links whose target is there (model_track.c). */
+void model_retrack(struct model *m);
 
 #endif

@@ -435,7 +435,7 @@ static void questions_know_them(void **state)
 	assert_int_equal(impact("z/b/g", "z/h"), 0); /* followed */
 	assert_int_equal(impact("z/b", "b"), 0);
 	assert_int_equal(impact("z", "zz"), 0);
-	assert_int_equal(impact("x", "z/x"), 1); /* the chain leads to x/l, which is not there then */
+	assert_int_equal(impact("x", "z/x"), 1);       /* the chain leads to x/l, which is not there then */
 	assert_int_equal(impact("other", "z/b/g"), 2); /* both lead to the other file then */
 	OK(unlink_it("z/b/g"));
 	assert_int_equal(referrers("z/b", LINKFS_LINKS_THROUGH), 2);

@@ -224,7 +224,7 @@ static void make_link(void)
 		return;
 	int there = find_name(dir, text);
 	bool exists = there >= 0;
-	int want = !exists ? 0
+	int want = !exists                                               ? 0
 		   : names[there].node == names[target].node || !replace ? LINKFS_EEXIST
 		   : nodes[names[there].node].kind == DIRECTORY          ? LINKFS_EISDIR
 									 : 0;
@@ -236,8 +236,7 @@ static void make_link(void)
 		drop_name(there);
 	name = free_name();
 	node = free_node();
-	nodes[node] =
-		(struct node){.kind = LINK, .ino = st.ino, .target = names[target].node, .by = target};
+	nodes[node] = (struct node){.kind = LINK, .ino = st.ino, .target = names[target].node, .by = target};
 	add_name(name, node, dir, text);
 	assert_int_equal(st.size, strlen(text_of(path)));
 }
