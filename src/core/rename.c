@@ -175,7 +175,7 @@ static int move_name(struct lk_op *op, struct side *from, struct side *to, bool 
 	if (rc == 0)
 		rc = lk_track_before(op, &from->node.inode, to->exists && !follow ? &to->node.inode : NULL, false);
 	if (rc == 0 && follow)
-		rc = lk_track_follow(op, &to->node.inode, &from->node.inode);
+		rc = lk_track_follow(op, &to->node.inode, &from->node.inode, NULL);
 	if (rc == 0)
 		rc = lk_dirent_remove(op, &from->slot, from->where->name, from->where->len);
 	if (rc == 0)

@@ -289,6 +289,11 @@ int lk_track_before(struct lk_op *op, struct lk_inode *moved, struct lk_inode *l
 	return rc;
 }
 
+static bool is_by(const struct lk_target *row, const struct lk_slot *slot)
+{
+	return row->by_dir == (int64_t)slot->dir && row->by_hash == slot->hash && row->by_ord == slot->ord;
+}
+
 static int put_key(struct lk_op *op, struct lk_target *row, const struct lk_slot *slot)
 {
 	row->by_dir = (int64_t)slot->dir;
@@ -309,7 +314,7 @@ int lk_track_moved(struct lk_op *op, const struct lk_inode *inode, const struct 
 		struct lk_target row;
 
 		rc = look_at(op, l.inos[i], l.target, &link, &row);
-		if (rc == 0 && row.by_dir == (int64_t)from->dir && row.by_hash == from->hash && row.by_ord == from->ord)
+		if (rc == 0 && is_by(&row, from))
 			rc = put_key(op, &row, to);
 	}
 	return rc;
@@ -341,7 +346,7 @@ int lk_track_renamed(struct lk_op *op, const struct lk_inode *inode)
 	return rc == LINKFS_ENOENT ? 0 : rc;
 }
 
-int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fresh)
+int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fresh, const struct lk_slot *slot)
 {
 	struct links l;
 	int rc = gather(op, old, &l);
@@ -356,6 +361,8 @@ int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fre
 		rc = look_at(op, l.inos[i], l.target, &link, &row);
 		if (rc)
 			break;
+		if (slot && !is_by(&row, slot))
+			continue;
 		row.tracks = fresh->ino;
 		rc = lk_txn_put(op, LK_T_TARGET, &row);
 		if (rc == 0)
@@ -363,7 +370,8 @@ int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fre
 		if (rc == 0)
 			rc = put_marker(op, fresh->ino, link.ino);
 	}
-	old->flags &= ~(int64_t)LK_INODE_FOLLOWED;
+	if (!slot)
+		old->flags &= ~(int64_t)LK_INODE_FOLLOWED;
 	fresh->flags |= LK_INODE_FOLLOWED;
 	return rc;
 }

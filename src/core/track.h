@@ -57,8 +57,9 @@ int lk_track_moved(struct lk_op *op, const struct lk_inode *inode, const struct 
 		   const struct lk_slot *to);
 /* A name of inode went and others are left, or came back (undelete): who named it by an entry that is no more takes another. */
 int lk_track_renamed(struct lk_op *op, const struct lk_inode *inode);
-/* D7: fresh takes over all names of old, and what tracks it. Flags of both change; neither is put. */
-int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fresh);
+/* fresh takes over the name slot of old, or with NULL all of its names, and what tracks it by them (D7, E7). Flags of both change;
+ * neither is put. */
+int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fresh, const struct lk_slot *slot);
 /* A tracked link goes for good; row is its own. */
 int lk_track_drop(struct lk_op *op, const struct lk_target *row);
 /* Tells the observer that texts may have changed with what became of inode: nothing unless it is a directory, a tracked link, or
