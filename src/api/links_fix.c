@@ -158,7 +158,8 @@ int linkfs_node_fix_dangling(struct linkfs_volume *volume, const struct linkfs_c
 	struct lk_host *host = NULL;
 	struct lk_op op;
 	bool more = true;
-	int rc = options && options->flags & ~LINKFS_LINKS_DRY_RUN ? LINKFS_EINVAL : linkfs_node_getattr(volume, ino, &st);
+	int rc = options && options->flags & ~LINKFS_LINKS_DRY_RUN ? LINKFS_EINVAL
+								   : linkfs_node_getattr(volume, ino, &st);
 
 	if (rc == 0 && !S_ISDIR(st.mode))
 		rc = LINKFS_ENOTDIR;
@@ -178,8 +179,8 @@ int linkfs_node_fix_dangling(struct linkfs_volume *volume, const struct linkfs_c
 	return lk_told_result(rc);
 }
 
-int linkfs_path_fix_dangling(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
-			     const struct linkfs_links_options *options, linkfs_fix_fn *fn, void *arg)
+int linkfs_path_fix_dangling(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+			     const char *path, const struct linkfs_links_options *options, linkfs_fix_fn *fn, void *arg)
 {
 	struct linkfs_stat found;
 	int rc = linkfs_path_stat(volume, cred, at, path, 0, &found);

@@ -37,8 +37,11 @@ static int load(struct lk_op *op)
 {
 	struct lk_moved_memory *m = &op->fs->moved;
 	struct lk_moved key = {.time_ns = INT64_MIN};
-	struct lk_scan scan = {
-		.table = &lk_tables[LK_T_MOVED], .index = LK_BY_KEY, .ranged = 1, .from = &key, .limit = 2 * LK_MOVED_MAX};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_MOVED],
+			       .index = LK_BY_KEY,
+			       .ranged = 1,
+			       .from = &key,
+			       .limit = 2 * LK_MOVED_MAX};
 	int rc;
 
 	if (m->loaded)
@@ -147,8 +150,8 @@ static int drop_oldest(struct lk_op *op)
 	return lk_txn_erase(op, LK_T_MOVED, &oldest);
 }
 
-int lk_moved_note(struct lk_op *op, const struct lk_inode *inode, const struct lk_slot *slot, const char *name, size_t len,
-		  bool other_dir, bool filled)
+int lk_moved_note(struct lk_op *op, const struct lk_inode *inode, const struct lk_slot *slot, const char *name,
+		  size_t len, bool other_dir, bool filled)
 {
 	struct lk_moved row = {.time_ns = op->now_ns,
 			       .ino = inode->ino,

@@ -17,8 +17,8 @@
 
 /* In the op that moves it: inode had the entry slot, by name. other_dir: it is in another directory now; filled: something else has the
  * name already. */
-int lk_moved_note(struct lk_op *op, const struct lk_inode *inode, const struct lk_slot *slot, const char *name, size_t len,
-		  bool other_dir, bool filled);
+int lk_moved_note(struct lk_op *op, const struct lk_inode *inode, const struct lk_slot *slot, const char *name,
+		  size_t len, bool other_dir, bool filled);
 /* In the op that puts a name where there was none. */
 int lk_moved_filled(struct lk_op *op, const struct lk_slot *slot, const char *name, size_t len);
 /* A symlink's text has a component with this hash. */

@@ -159,7 +159,7 @@ int lk_symlink_drop(struct lk_op *op, struct lk_inode *inode)
 		return rc;
 	if (only)
 		rc = each_component(op->fs, (uint64_t)inode->ino, target.text.p, target.text.len, erase_component, op);
-	if (rc == 0 && target.tracks)
+	if (rc == 0 && target.tracks && only)
 		rc = lk_track_drop(op, &target);
 	return rc ? rc : lk_txn_erase(op, LK_T_TARGET, &target);
 }

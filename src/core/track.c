@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#define ROWS_MAX 4096u /* candidates looked at: links that went while a snapshot kept their rows are among them */
 #define PAGES_KEY 12u  /* T4: for a link whose entry changes (row and its history) */
 #define PAGES_TEXT 40u /* and one whose text does: row, history, inode, and components all over the index */
 #define PAGES_REST 64u /* and for the call itself */
@@ -58,8 +57,7 @@ static int look_at(struct lk_op *op, int64_t ino, int64_t target, struct lk_inod
 static int gather(struct lk_op *op, const struct lk_inode *inode, struct links *out)
 {
 	struct lk_component key = {.hash = LK_TRACKS_HASH(inode->ino)};
-	struct lk_scan scan = {
-		.table = &lk_tables[LK_T_COMPONENT], .index = LK_BY_KEY, .equal = 1, .from = &key, .limit = ROWS_MAX};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_COMPONENT], .index = LK_BY_KEY, .equal = 1, .from = &key};
 	uint32_t kept = 0;
 	int rc;
 
@@ -90,11 +88,11 @@ static int put_marker(struct lk_op *op, int64_t target, int64_t link)
 	return lk_txn_put(op, LK_T_COMPONENT, &row);
 }
 
-/* A row that a snapshot may need stays. */
+/* Of a link that no snapshot has. */
 static int erase_marker(struct lk_op *op, int64_t target, int64_t link)
 {
 	struct lk_component row = {.hash = LK_TRACKS_HASH(target), .ino = link};
-	int rc = op->fs->newest_snapshot ? 0 : lk_txn_erase(op, LK_T_COMPONENT, &row);
+	int rc = lk_txn_erase(op, LK_T_COMPONENT, &row);
 
 	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
 }
@@ -365,7 +363,7 @@ int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fre
 			continue;
 		row.tracks = fresh->ino;
 		rc = lk_txn_put(op, LK_T_TARGET, &row);
-		if (rc == 0)
+		if (rc == 0 && !op->fs->newest_snapshot)
 			rc = erase_marker(op, old->ino, link.ino);
 		if (rc == 0)
 			rc = put_marker(op, fresh->ino, link.ino);

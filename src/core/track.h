@@ -60,7 +60,7 @@ int lk_track_renamed(struct lk_op *op, const struct lk_inode *inode);
 /* fresh takes over the name slot of old, or with NULL all of its names, and what tracks it by them (D7, E7). Flags of both change;
  * neither is put. */
 int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fresh, const struct lk_slot *slot);
-/* A tracked link goes for good; row is its own. */
+/* A tracked link goes for good, which no snapshot has; row is its own. */
 int lk_track_drop(struct lk_op *op, const struct lk_target *row);
 /* Tells the observer that texts may have changed with what became of inode: nothing unless it is a directory, a tracked link, or
  * tracked. */

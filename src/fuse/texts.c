@@ -28,6 +28,7 @@ struct lk_fuse_texts {
 	/* Tracked links that the kernel was told of: number x 2, + 1 when the text was read since it was dropped last. Open addressing. */
 	uint64_t *slots;
 	size_t cap, count;    /* cap is a power of two, or 0 */
+	size_t sweep_at;      /* at this count the links that the kernel has let go of leave the set */
 	_Atomic size_t known; /* count; read without the lock */
 	_Atomic size_t read;  /* those that were read */
 	_Atomic bool lossy;   /* one could not be added: any link may be tracked */
@@ -83,12 +84,12 @@ static uint64_t *find_or_add(struct lk_fuse_texts *t, uint64_t ino)
 	return slot;
 }
 
-/* Links that the kernel let go of leave the set when the table is gone through anyway. */
+/* Links that the kernel let go of leave the set, each time it has doubled. */
 static void forget_unheld(struct linkfs_mount *mount)
 {
 	struct lk_fuse_texts *t = mount->texts;
 	struct lk_fuse_texts fresh = {.cap = t->cap};
-	fresh.slots = t->count > FIRST_CAP ? calloc(t->cap, sizeof(*fresh.slots)) : NULL;
+	fresh.slots = t->count > t->sweep_at ? calloc(t->cap, sizeof(*fresh.slots)) : NULL;
 	if (!fresh.slots)
 		return;
 	for (size_t i = 0; i < t->cap; i++) {
@@ -100,6 +101,7 @@ static void forget_unheld(struct linkfs_mount *mount)
 	free(t->slots);
 	t->slots = fresh.slots;
 	atomic_store(&t->known, t->count = fresh.count);
+	t->sweep_at = 2 * t->count > FIRST_CAP ? 2 * t->count : FIRST_CAP;
 }
 
 /* Takes up to BATCH of the links whose texts were read, from position *at on; they count as not read from now on. */
@@ -263,6 +265,7 @@ int lk_fuse_texts_start(struct linkfs_mount *mount)
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_cond_init(&t->work, NULL);
 	pthread_cond_init(&t->idle, NULL);
+	t->sweep_at = FIRST_CAP;
 	mount->texts = t;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);

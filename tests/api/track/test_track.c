@@ -253,6 +253,54 @@ static int64_t newest_deleted(void)
 	return time;
 }
 
+static void recovery_brings_tracking_back(void **state)
+{
+	(void)state;
+	make_dir("a");
+	make_dir("d");
+	put("a/f", "");
+	link_to("a/f", "d/second");
+	put("gone", "");
+	OK(track("a/f", "l", 0));
+	OK(track("d/second", "m", 0));
+	OK(track("d", "dir", 0));
+	OK(track("gone", "dead", 0));
+	OK(move("a", "b", 0)); /* the stored text is an older one */
+	OK(unlink_it("gone"));
+	world_recover();
+	assert_link("l", "b/f", "b/f");
+	assert_link("m", "d/second", "d/second");
+	assert_link("dead", "gone", NULL);
+	OK(move("b/f", "f", 0));
+	OK(move("d", "e", 0));
+	assert_link("l", "f", "f");
+	assert_link("m", "e/second", "e/second");
+	assert_link("dir", "e", "e");
+	world_check();
+}
+
+/* E7: equal files become names of one; what tracks a file by a name tracks the one that has it then. */
+static void merged_files_take_their_links_along(void **state)
+{
+	(void)state;
+	make_dir("d");
+	put("kept", "equal");
+	put("other", "equal");
+	link_to("other", "d/second");
+	OK(track("other", "l", 0));
+	OK(track("d/second", "m", 0));
+	uint64_t kept = status("kept").ino;
+	OK(linkfs_node_merge(v, NULL, kept, ROOT, "other", 5));
+	assert_int_equal(leads_to("l"), kept);
+	assert_true(leads_to("m") != kept);
+	OK(linkfs_node_merge(v, NULL, kept, status("d").ino, "second", 6));
+	OK(move("other", "d/o", 0));
+	OK(move("d/second", "s", 0));
+	assert_link("l", "d/o", "kept");
+	assert_link("m", "s", "kept");
+	world_check();
+}
+
 static void undeleted_targets_are_followed_again(void **state)
 {
 	struct linkfs_undelete to = {.dir = ROOT, .name = "back", .name_len = 4};
@@ -488,6 +536,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(it_takes_the_place_of_a_file_in_one_step, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(saves_that_keep_links_keep_tracked_ones, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(unshared_names_are_left, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(recovery_brings_tracking_back, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(merged_files_take_their_links_along, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(undeleted_targets_are_followed_again, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(too_long_a_way_is_said, world_setup, world_teardown),
 		cmocka_unit_test_setup_teardown(a_thousand_links_and_no_more, world_setup, world_teardown),

@@ -43,6 +43,19 @@ void world_reopen(void)
 	open_it();
 }
 
+void world_recover(void)
+{
+	struct linkfs_recover_result got;
+	struct linkfs_message why = {""};
+	char new_path[4200];
+	(void)snprintf(new_path, sizeof(new_path), "%s-recovered", path);
+	OK(linkfs_volume_close(v));
+	if (linkfs_recover(path, new_path, NULL, &got, &why))
+		fail_msg("recover: %s", why.text);
+	(void)snprintf(path, sizeof(path), "%.4000s", new_path);
+	open_it();
+}
+
 static int say(void *arg, const struct linkfs_finding *found)
 {
 	(void)arg;

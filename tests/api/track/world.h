@@ -9,6 +9,7 @@
 #include <linkfs.h>
 #include <linkfs_check.h>
 #include <linkfs_links.h>
+#include <linkfs_recover.h>
 #include <sys/stat.h>
 
 #define ROOT LINKFS_ROOT_INO
@@ -19,6 +20,8 @@ extern struct linkfs_volume *v;
 int world_setup(void **state);
 int world_teardown(void **state);
 void world_reopen(void);
+/* The volume is brought back into a new one, which takes its place. */
+void world_recover(void);
 /* All records agree. */
 void world_check(void);
 

@@ -91,7 +91,8 @@ static void path(char *out)
 	static const char *const dirs[] = {"", "a/", "b/", "a/c/", "b/d/", "a/c/e/"};
 	(void)snprintf(out, PATHS, "%sn%u", dirs[lk_test_below(&rnd, 6)], (unsigned)lk_test_below(&rnd, 5));
 	if (lk_test_below(&rnd, 4) == 0) /* the directories themselves */
-		(void)snprintf(out, PATHS, "%s", (const char *const[]){"a", "b", "a/c", "b/d", "a/c/e"}[lk_test_below(&rnd, 5)]);
+		(void)snprintf(out, PATHS, "%s",
+			       (const char *const[]){"a", "b", "a/c", "b/d", "a/c/e"}[lk_test_below(&rnd, 5)]);
 }
 
 /* One operation, which may fail. */
@@ -110,7 +111,8 @@ static void change(void)
 		break;
 	case 2:
 	case 3:
-		(void)linkfs_path_track(volume, NULL, 1, a, 1, b, lk_test_below(&rnd, 2) ? LINKFS_TRACK_REPLACE : 0, NULL);
+		(void)linkfs_path_track(volume, NULL, 1, a, 1, b, lk_test_below(&rnd, 2) ? LINKFS_TRACK_REPLACE : 0,
+					NULL);
 		break;
 	case 4:
 		(void)linkfs_path_link(volume, NULL, 1, a, 1, b, 0);
