@@ -151,7 +151,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 
 static const struct cli_option options[] = {
 	{DRAW_OPT_FORMAT, "format", "FORMAT",
-	 "dot, svg, png or json; otherwise the suffix of the output's name decides, or it is dot", 0},
+	 "One of dot, svg, png and json; otherwise the suffix of the output's name decides, or it is dot", 0},
 	{DRAW_OPT_OUTPUT, "output", "FILE",
 	 "Write to FILE on the host, which is replaced only when the picture is complete", 0},
 	{OPT_DEPTH, "depth", "N", "Do not open directories that are N levels below PATH; 0 draws PATH's entries alone",

@@ -113,7 +113,7 @@ bool model_place(struct model *m, const char *path, struct place *out)
 	return out->dir;
 }
 
-static void enter(struct node *dir, const char *name, struct node *node)
+void model_enter(struct node *dir, const char *name, struct node *node)
 {
 	size_t at = 0;
 	while (at < dir->entry_count && strcmp(dir->entries[at].name, name) < 0)
@@ -137,7 +137,7 @@ static void leave(struct node *dir, const char *name)
 	dir->entry_count--;
 }
 
-static void drop_name(struct place *p)
+void model_drop_name(struct place *p)
 {
 	leave(p->dir, p->name);
 	p->node->nlink = S_ISDIR(p->node->mode) ? 0 : p->node->nlink - 1;
@@ -156,7 +156,7 @@ static bool make(struct model *m, const struct op *op, bool dry, uint32_t mode)
 			n->data = must(malloc(n->size));
 			memcpy(n->data, op->b, n->size);
 		}
-		enter(p.dir, p.name, n);
+		model_enter(p.dir, p.name, n);
 	}
 	return true;
 }
@@ -168,7 +168,7 @@ static bool make_symlink(struct model *m, const struct op *op, bool dry)
 		if (S_ISDIR(p.node->mode))
 			return false;
 		if (!dry)
-			drop_name(&p);
+			model_drop_name(&p);
 	}
 	return make(m, op, dry, S_IFLNK | 0777);
 }
@@ -201,7 +201,7 @@ static bool make_link(struct model *m, const struct op *op, bool dry)
 	if (!dry) {
 		p.node->nlink++;
 		p.node->temporary = false;
-		enter(to.dir, to.name, p.node);
+		model_enter(to.dir, to.name, p.node);
 	}
 	return true;
 }
@@ -214,7 +214,7 @@ static bool unlink_name(struct model *m, const struct op *op, bool dry)
 	if (op->kind == OP_RMDIR && p.node->entry_count)
 		return false;
 	if (!dry)
-		drop_name(&p);
+		model_drop_name(&p);
 	return true;
 }
 
@@ -248,11 +248,20 @@ static bool rename_name(struct model *m, const struct op *op, bool dry)
 	leave(from.dir, from.name);
 	if (exchange)
 		leave(to.dir, to.name);
-	else if (to.node)
-		drop_name(&to);
-	enter(to.dir, to.name, from.node);
+	else if (to.node) {
+		if (model_follows(to.node, from.node)) {
+			to.node->opens++; /* it stays until its last name has followed */
+			model_drop_name(&to);
+			model_follow(m, to.node, from.node);
+			to.node->opens--;
+			node_put(to.node);
+		} else {
+			model_drop_name(&to);
+		}
+	}
+	model_enter(to.dir, to.name, from.node);
 	if (exchange)
-		enter(from.dir, from.name, to.node);
+		model_enter(from.dir, from.name, to.node);
 	return true;
 }
 
@@ -377,6 +386,12 @@ static bool apply(struct model *m, const struct op *op, bool dry)
 	case OP_CHMOD:
 	case OP_CHOWN:
 		return change_attributes(m, op, dry);
+	case OP_KEEP:
+	case OP_CLONE:
+	case OP_UNSHARE:
+	case OP_DEDUPE:
+	case OP_MERGE:
+		return model_share(m, op, dry);
 	case OP_OPEN:
 	case OP_TMPFILE:
 		return open_file(m, op, dry);

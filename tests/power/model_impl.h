@@ -21,6 +21,7 @@ struct node {
 	struct entry *entries; /* sorted by name */
 	size_t entry_count;
 	unsigned opens;
+	bool keep;      /* its links */
 	bool temporary; /* made without a name, and never had one */
 	uint32_t number;
 	uint64_t id;     /* of all nodes that ever were */
@@ -55,5 +56,14 @@ bool model_copy(struct model *m, const struct op *op, bool dry);
 bool model_resize(struct model *m, const struct op *op, bool dry);
 /* After an operation: the texts of tracked links whose target is there (model_track.c). */
 void model_retrack(struct model *m);
+
+/* model_share.c: keep-links, copies that share, equal files. */
+bool model_share(struct model *m, const struct op *op, bool dry);
+/* Whether the other names of old follow when fresh takes one of them by a rename; and that. */
+bool model_follows(const struct node *old, const struct node *fresh);
+void model_follow(struct model *m, struct node *old, struct node *fresh);
+/* model.c */
+void model_enter(struct node *dir, const char *name, struct node *node);
+void model_drop_name(struct place *p);
 
 #endif

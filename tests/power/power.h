@@ -47,7 +47,12 @@ enum op_kind {
 	OP_HTRUNCATE,
 	OP_HLINK, /* slot gets the name b */
 	OP_HCLOSE,
-	OP_FSYNC, /* a; x: data only */
+	OP_KEEP,    /* a keeps its links, or no more (x) */
+	OP_CLONE,   /* a copy of a that shares, named b */
+	OP_UNSHARE, /* a gets an inode of its own */
+	OP_DEDUPE,  /* b takes a's blocks where both are equal */
+	OP_MERGE,   /* b, equal to a, becomes a name of it */
+	OP_FSYNC,   /* a; x: data only */
 	OP_HSYNC,
 	OP_SYNC,
 	OP_CHECKPOINT, /* the WAL moves into the database, beside us */
