@@ -136,6 +136,8 @@ struct linkfs_cred {
 /* Attributes of a file. Times are nanoseconds since 1970-01-01 UTC (1677 to 2262; what is set outside is clamped). */
 /* Names follow a save: see linkfs_node_set_flags(). */
 #define LINKFS_INO_KEEP_LINKS 2u
+/* A tracked symlink: see linkfs_path_track(). */
+#define LINKFS_INO_TRACKED 4u
 struct linkfs_stat {
 	uint64_t ino;
 	uint64_t size;   /* bytes; for a symlink the length of its text */
@@ -270,6 +272,7 @@ enum linkfs_event_kind {
 	LINKFS_EVENT_DATA,  /* content (or symlink text) of ino, and its attributes */
 	LINKFS_EVENT_ENTRY, /* name in directory ino came, went or changed */
 	LINKFS_EVENT_LISTING, /* times of directory ino, and what a listing of it shows; its names ask anew by themselves */
+	LINKFS_EVENT_TEXTS, /* texts and sizes of tracked symlinks may be others than before, because ino moved or lost a name */
 };
 /* The kernel's own call made it, and waits with a lock on the directories it named: who tells the kernel of an entry must not
  * wait until it listens. All events of one call of the observer have it, or none. */
@@ -532,6 +535,20 @@ LINKFS_API int linkfs_path_symlink(struct linkfs_volume *volume, const struct li
 /* Puts a symlink at path in place of whatever file or symlink is there, in one step (ln -sfn). A directory there is LINKFS_EISDIR. */
 LINKFS_API int linkfs_path_replace_symlink(struct linkfs_volume *volume, const struct linkfs_cred *cred,
 					   const char *target, uint64_t at, const char *path, struct linkfs_stat *out);
+/* Makes a tracked symlink (D5) at path to what target names, symlinks followed: a file or directory of this volume. Its text is the
+ * relative path from its directory to the target at every moment: moving or renaming the target, the link, or a directory above either
+ * changes it. Of a target with several names it has the one that was used, followed when that is renamed; when that is removed,
+ * one of the others. When the target has lost its last name the text stays what it was, and the link is as any dangling symlink; a
+ * new file there is where it leads, and is not tracked. The text is for all to read who come to the link, also when the target has moved
+ * to where they may not look. A save by rename over the target leaves the link at the name, but see LINKFS_INO_KEEP_LINKS.
+ * flags LINKFS_TRACK_REPLACE: as linkfs_path_replace_symlink(). A tracked symlink has one name: linking it is LINKFS_EMLINK.
+ * LINKFS_EEXIST without REPLACE when something is there, and when that is the target itself; LINKFS_EMLINK when 1,000 links
+ * track the target; LINKFS_ENAMETOOLONG when the text would be longer than 4,095 bytes. When it becomes so by a move, reading or following the link is
+ * LINKFS_ENAMETOOLONG, and its size 4096, until another move makes it shorter. */
+#define LINKFS_TRACK_REPLACE 1u
+LINKFS_API int linkfs_path_track(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t target_at,
+				 const char *target, uint64_t at, const char *path, uint32_t flags,
+				 struct linkfs_stat *out);
 /* flags LINKFS_FOLLOW: when old_path is a symlink, link its target (AT_SYMLINK_FOLLOW); default links the symlink itself. */
 #define LINKFS_FOLLOW 8u
 LINKFS_API int linkfs_path_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,

@@ -1,7 +1,7 @@
 /*
  * linkfs_links.h - questions about links: which names has this file, who points here, what would break, how is this path walked.
  *
- * Nothing here changes a volume; all of it works on one opened read-only. Errors, threads and credentials are as in linkfs.h. What
+ * Nothing here but linkfs_node_fix_dangling() changes a volume; the rest works on one opened read-only. Errors, threads and credentials are as in linkfs.h. What
  * a call says of a path is true at one moment between its begin and its end: linkfs_path_explain(), linkfs_path_names() of up to
  * 128 names, and each single answer of the others are of one moment; between two answers the volume may change.
  *
@@ -89,6 +89,12 @@ LINKFS_API int linkfs_path_referrers(struct linkfs_volume *volume, const struct 
 				     const char *path, uint32_t flags, const struct linkfs_links_options *options,
 				     struct linkfs_stat *out, linkfs_referrer_fn *fn, void *arg);
 
+/* The file that tracked symlink ino follows, and the name by which it is named there (fn is called once, with a path from the
+ * root; fn NULL: not at all). LINKFS_EINVAL when ino is no tracked symlink; LINKFS_ENOENT when what it tracked has no name any more;
+ * LINKFS_EACCES when cred may not know the name. *target_out (may be NULL) is the file's number in the first and the last case. */
+LINKFS_API int linkfs_node_tracks(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				  linkfs_name_fn *fn, void *arg, uint64_t *target_out);
+
 struct linkfs_dangling {
 	struct linkfs_link link;
 	struct linkfs_end end; /* LINKFS_ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP or EXDEV */
@@ -107,6 +113,42 @@ LINKFS_API int linkfs_node_dangling(struct linkfs_volume *volume, const struct l
 LINKFS_API int linkfs_path_dangling(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
 				    const char *path, const struct linkfs_links_options *options,
 				    linkfs_dangling_fn *fn, void *arg);
+
+/* What became of a dangling link. */
+enum linkfs_fix_result {
+	LINKFS_FIX_NONE,      /* never told */
+	LINKFS_FIX_DONE,      /* it leads again where it led, or would with DRY_RUN */
+	LINKFS_FIX_UNKNOWN,   /* nothing is known of a move that broke it */
+	LINKFS_FIX_AMBIGUOUS, /* it led to different files at different times, or another file has had the name since */
+	LINKFS_FIX_NAMES,     /* it is known, but the symlink has several names, which may lead elsewhere */
+	LINKFS_FIX_OTHER,     /* another symlink on its way dangles: this one works when that does */
+	LINKFS_FIX_FAILED, /* it is known, and error says why it was left: LINKFS_EACCES, EPERM, EROFS, ENAMETOOLONG ... */
+};
+struct linkfs_fix {
+	struct linkfs_link link; /* with the text that dangles */
+	enum linkfs_fix_result result;
+	int error;
+	const char *text; /* DONE: the new text, NUL after it */
+	size_t text_len;
+	/* DONE, AMBIGUOUS, NAMES, FAILED: the move that broke it: when, where it was and where it is, as paths from the root; NULL when cred may
+	 * not know it, or it is gone. */
+	int64_t moved_ns;
+	const char *moved_from, *moved_to;
+};
+typedef int linkfs_fix_fn(void *arg, const struct linkfs_fix *fix);
+
+/* options: tell what would be done, and change nothing. */
+#define LINKFS_LINKS_DRY_RUN 2u
+/* Looks at the symlinks in directory ino and below it that dangle, and makes those lead where they led before whose target, or which
+ * themselves, were moved (or a directory above either), as far as that is known: a volume remembers the last 4,096 moves that could break a
+ * symlink. The text of the same symlink changes, a relative one to the shortest relative way, an absolute one to an absolute path. Each is
+ * one operation, for who may replace the link: in its directory he may write. All dangling links are told; those that cannot be known are left
+ * alone. */
+LINKFS_API int linkfs_node_fix_dangling(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+					const struct linkfs_links_options *options, linkfs_fix_fn *fn, void *arg);
+LINKFS_API int linkfs_path_fix_dangling(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+					const char *path, const struct linkfs_links_options *options, linkfs_fix_fn *fn,
+					void *arg);
 
 struct linkfs_impact {
 	struct linkfs_link link;         /* by its path before the change */

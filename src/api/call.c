@@ -5,12 +5,16 @@
 #include "call.h"
 
 #include "file.h"
+#include "track.h"
 
 int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t flags, struct linkfs_stat *out)
 {
 	struct lk_fs *fs = op->fs;
+	struct linkfs_stat st;
 	bool held = false;
 
+	if (rc == 0 && out)
+		rc = lk_stat(op, inode, &st);
 	if (rc == 0 && (flags & LINKFS_HOLD)) {
 		rc = lk_node_hold(fs, (uint64_t)inode->ino, 1);
 		held = rc == 0;
@@ -19,7 +23,7 @@ int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t
 	if (rc && held)
 		lk_orphan_unhold(fs, (uint64_t)inode->ino);
 	if (rc == 0 && out)
-		lk_inode_stat(inode, out);
+		*out = st;
 	return rc;
 }
 

@@ -5,6 +5,7 @@
  * attributes and holds are of one moment.
  */
 #include "call.h"
+#include "track.h"
 
 #include <string.h>
 
@@ -100,7 +101,9 @@ static int hand_out(struct batch *b, uint32_t flags, linkfs_entry_fn *fn, void *
 			rc = lk_inode_get(op, e->ino, &inode);
 			if (rc)
 				return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
-			lk_inode_stat(&inode, &stat);
+			rc = lk_stat(op, &inode, &stat);
+			if (rc)
+				return rc;
 			e->stat = &stat;
 		}
 		if (flags & LINKFS_HOLD) {

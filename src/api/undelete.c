@@ -4,6 +4,7 @@
  */
 #include "call.h"
 #include "deleted.h"
+#include "track.h"
 
 #include <string.h>
 
@@ -97,7 +98,9 @@ static int list_one(struct lk_op *op, const struct listing *l, int64_t time_ns, 
 		entry.flags |= LINKFS_DELETED_DIR_GONE;
 	if (__builtin_add_overflow(row.time_ns, op->fs->keep_deleted_ns, &entry.expires_ns))
 		entry.expires_ns = INT64_MAX;
-	lk_inode_stat(&inode, &entry.stat);
+	rc = lk_stat(op, &inode, &entry.stat);
+	if (rc)
+		return rc;
 	*stop_out = l->fn(l->arg, &entry) != 0;
 	return 0;
 }
@@ -248,11 +251,11 @@ int linkfs_deleted_restore(struct linkfs_volume *volume, const struct linkfs_cre
 	cred = lk_cred(cred);
 	while (rc == 0 && !done) {
 		rc = lk_call_begin(volume, &op, cred, 0);
-		if (rc == 0)
-			rc = lk_call_end(&op, restore_step(&op, cred, time_ns, &to, &done, &inode), &inode, 0, NULL);
+		if (rc)
+			break;
+		rc = restore_step(&op, cred, time_ns, &to, &done, &inode);
+		rc = lk_call_end(&op, rc, &inode, 0, done ? out : NULL);
 	}
-	if (rc == 0 && out)
-		lk_inode_stat(&inode, out);
 	return rc;
 }
 

@@ -9,6 +9,7 @@
 #include "node.h"
 #include "orphan.h"
 #include "owner.h"
+#include "track.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -174,8 +175,8 @@ int linkfs_node_getattr(struct linkfs_volume *volume, uint64_t ino, struct linkf
 	int r = lk_op_begin(volume->fs, &op, 0);
 	if (r)
 		return r;
-	r = lk_op_end(&op, get_alive(&op, ino, &inode));
+	r = get_alive(&op, ino, &inode);
 	if (r == 0)
-		lk_inode_stat(&inode, out);
-	return r;
+		r = lk_stat(&op, &inode, out);
+	return lk_op_end(&op, r);
 }

@@ -170,6 +170,8 @@ bool lk_type_known(int64_t mode);
 bool lk_name_valid(const void *name, size_t len);
 /* A text of a symlink. */
 bool lk_text_valid(const struct lk_bytes *text);
+/* What a symlink's row says of the file it tracks is in range, or it tracks none. */
+bool lk_tracks_valid(const struct lk_target *t);
 /* Key, hash and type of a dirent row are in their ranges. */
 bool lk_dirent_valid(const struct lk_dirent *d);
 /* NULL, or what is wrong with it. */
@@ -193,6 +195,8 @@ int lk_pass_names(struct lk_check *c);
 int lk_pass_orphans(struct lk_check *c);
 int lk_pass_tree(struct lk_check *c);
 int lk_pass_links(struct lk_check *c);
+int lk_pass_tracks(struct lk_check *c);
+int lk_pass_moved(struct lk_check *c);
 int lk_pass_targets(struct lk_check *c);
 int lk_pass_blocks(struct lk_check *c);
 int lk_pass_counters(struct lk_check *c);

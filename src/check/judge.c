@@ -40,6 +40,16 @@ bool lk_text_valid(const struct lk_bytes *text)
 	return text->len > 0 && text->len <= LINKFS_SYMLINK_MAX && !memchr(text->p, 0, text->len);
 }
 
+bool lk_tracks_valid(const struct lk_target *t)
+{
+	if (t->tracks == 0 || t->by_dir == 0)
+		return t->by_dir == 0 && t->by_hash == 0 && t->by_ord == 0 && t->tracks >= 0 &&
+		       t->tracks <= LK_INO_MAX && t->tracks != t->ino;
+	return t->tracks >= 1 && t->tracks <= LK_INO_MAX && t->tracks != t->ino && t->by_dir >= 1 &&
+	       t->by_dir <= LK_INO_MAX && t->by_ord >= 0 && t->by_ord <= 255 && t->by_hash >= 16 &&
+	       t->by_hash < (INT64_C(1) << 55) - 1;
+}
+
 bool lk_dirent_valid(const struct lk_dirent *d)
 {
 	return d->dir >= 1 && d->dir <= LK_INO_MAX && d->ino >= 1 && d->ino <= LK_INO_MAX && d->ord >= 0 &&
@@ -89,13 +99,13 @@ int64_t lk_flags_allowed(int64_t mode)
 	int64_t any = LK_INODE_HAS_CAPS | LK_INODE_KEEP_LINKS | LK_INODE_KEPT;
 	switch (mode & LK_CHECK_MODE_MASK) {
 	case S_IFREG:
-		return any | LK_INODE_INLINE | LK_INODE_HAS_ACL | LK_INODE_TMPFILE | LK_INODE_TRIM;
+		return any | LK_INODE_INLINE | LK_INODE_HAS_ACL | LK_INODE_TMPFILE | LK_INODE_TRIM | LK_INODE_FOLLOWED;
 	case S_IFDIR:
-		return any | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL;
+		return any | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL | LK_INODE_FOLLOWED;
 	case S_IFLNK:
 		return any | LK_INODE_TRACKED;
 	default:
-		return any | LK_INODE_HAS_ACL;
+		return any | LK_INODE_HAS_ACL | LK_INODE_FOLLOWED;
 	}
 }
 

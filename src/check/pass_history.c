@@ -50,7 +50,7 @@ static bool record_valid(const struct past *p, const void *record)
 		       (!c->have_secret || lk_name_hash(c->secret, d->name.p, d->name.len) == d->hash);
 	}
 	case LK_T_TARGET:
-		return lk_text_valid(&((const struct lk_target *)record)->text);
+		return lk_text_valid(&((const struct lk_target *)record)->text) && lk_tracks_valid(record);
 	case LK_T_INLINE: {
 		const struct lk_inline *in = record;
 		return in->content.len > 0 && in->content.len <= LK_INLINE_MAX;

@@ -43,6 +43,27 @@ static int check_text(struct lk_check *c, struct lk_file *f, const struct lk_tar
 	return r < 0 ? r : 0;
 }
 
+/* D5: what record and row say of a file that is tracked. What the row says decides, for the flag is one bit. */
+static int check_tracks(struct lk_check *c, struct lk_file *f, const struct lk_target *t)
+{
+	struct lk_inode *i = &f->inode;
+	bool valid = lk_tracks_valid(t), flag = i->flags & LK_INODE_TRACKED, tracks = valid && t->tracks;
+	struct lk_target row = *t;
+	struct lk_place place = {LK_NOWHERE, .ino = i->ino, .have = t->tracks, .want = i->flags};
+	int r;
+	if (valid && flag == tracks)
+		return 0;
+	r = f->made && valid ? 1 : lk_found(c, LK_P_TARGET_TRACKS, &place);
+	if (r <= 0)
+		return r;
+	i->flags = tracks ? i->flags | LK_INODE_TRACKED : i->flags & ~(int64_t)LK_INODE_TRACKED;
+	f->changed = true;
+	if (valid)
+		return 0;
+	row.tracks = row.by_dir = row.by_hash = row.by_ord = 0;
+	return lk_mend_put(c, LK_T_TARGET, &row);
+}
+
 int lk_target_check(struct lk_check *c, struct lk_file *f)
 {
 	bool link = (f->inode.mode & LK_CHECK_MODE_MASK) == S_IFLNK;
@@ -55,6 +76,8 @@ int lk_target_check(struct lk_check *c, struct lk_file *f)
 		return link && !lk_is_broken(c, LK_T_TARGET) ? lost(c, f, LK_P_TARGET_MISSING, 0) : 0;
 	if (link) {
 		r = check_text(c, f, t);
+		if (r == 0 && f->exists)
+			r = check_tracks(c, f, t);
 		/* A symlink that went leaves its row to erase_all(). */
 		if (f->exists)
 			lk_rows_next(f->targets);
@@ -82,9 +105,9 @@ struct gather {
 	bool full;
 };
 
-static int want(struct gather *g, int64_t ino, const char *name, size_t len, int32_t position, bool last)
+static int want_hash(struct gather *g, int64_t ino, int64_t hash, int32_t position, bool last)
 {
-	struct wanted w = {lk_name_hash(g->c->secret, name, len), ino, position, last};
+	struct wanted w = {hash, ino, position, last};
 	if (w.hash < g->from || w.hash >= g->to)
 		return 0;
 	if (g->rows.len / sizeof(w) >= GATHER_MAX) {
@@ -92,6 +115,11 @@ static int want(struct gather *g, int64_t ino, const char *name, size_t len, int
 		return 0;
 	}
 	return lk_buf_append(&g->rows, &w, sizeof(w));
+}
+
+static int want(struct gather *g, int64_t ino, const char *name, size_t len, int32_t position, bool last)
+{
+	return want_hash(g, ino, lk_name_hash(g->c->secret, name, len), position, last);
 }
 
 /* docs/FORMAT.md, "component": a row for each component but empty ones and "."; a text of nothing else has one for ".". */
@@ -126,6 +154,8 @@ static int gather_from(struct gather *g, enum lk_table_id table)
 	while (!g->full && (r = lk_rows_peek(&rows, &record)) == 0 && record) {
 		const struct lk_target *t = record; /* a history record begins as a live one */
 		r = lk_text_valid(&t->text) ? want_text(g, t->ino, &t->text) : 0;
+		if (r == 0 && t->tracks && lk_tracks_valid(t))
+			r = want_hash(g, t->ino, LK_TRACKS_HASH(t->tracks), 0, true);
 		if (r)
 			break;
 		lk_rows_next(&rows);
@@ -157,9 +187,11 @@ static int missing(struct lk_check *c, const struct wanted *w, const struct lk_c
 
 static int odd_row(struct lk_check *c, const struct lk_component *row)
 {
-	bool valid = row->hash >= 16 && row->hash < HASH_END - 1 && row->ino >= 1 && row->ino <= LK_INO_MAX &&
-		     row->position >= 0 && row->position < (int64_t)LINKFS_SYMLINK_MAX && row->is_last >= 0 &&
-		     row->is_last <= 1;
+	bool tracks =
+		row->hash < 0 && row->hash >= LK_TRACKS_HASH(LK_INO_MAX) && row->position == 0 && row->is_last == 1;
+	bool name = row->hash >= 16 && row->hash < HASH_END - 1;
+	bool valid = (name || tracks) && row->ino >= 1 && row->ino <= LK_INO_MAX && row->position >= 0 &&
+		     row->position < (int64_t)LINKFS_SYMLINK_MAX && row->is_last >= 0 && row->is_last <= 1;
 	if (valid)
 		return 0;
 	int r = lk_found(c, LK_P_COMPONENT_FIELD, &(struct lk_place){LK_NOWHERE, .ino = row->ino});
@@ -172,15 +204,28 @@ static int order(const struct wanted *w, const struct lk_component *row)
 	return compare_wanted(w, &as);
 }
 
+/* Sorted, and one of each: a symlink may have texts in history that have the same name at the same place, the last in one of them. */
+static size_t sort_wanted(struct wanted *all, size_t n)
+{
+	size_t kept = 0;
+	if (n)
+		qsort(all, n, sizeof(*all), compare_wanted);
+	for (size_t i = 0; i < n; i++) {
+		if (kept && compare_wanted(&all[kept - 1], &all[i]) == 0)
+			all[kept - 1].is_last |= all[i].is_last;
+		else
+			all[kept++] = all[i];
+	}
+	return kept;
+}
+
 /* The wanted rows of a range, sorted, against the index, which goes on from range to range. */
 static int compare(struct gather *g, struct lk_rows *rows)
 {
 	struct lk_check *c = g->c;
 	struct wanted *all = (void *)g->rows.p;
-	size_t n = g->rows.len / sizeof(*all), i = 0;
+	size_t n = sort_wanted(all, g->rows.len / sizeof(*all)), i = 0;
 	int r = 0;
-	if (n)
-		qsort(all, n, sizeof(*all), compare_wanted);
 	while (r == 0) {
 		const void *record;
 		r = lk_rows_peek(rows, &record);
@@ -188,11 +233,7 @@ static int compare(struct gather *g, struct lk_rows *rows)
 		if (r || (i == n && (!row || row->hash >= g->to)))
 			break;
 		int o = i == n ? 1 : !row ? -1 : order(&all[i], row);
-		/* The same text in history and now. */
-		bool again = i > 0 && i < n && compare_wanted(&all[i - 1], &all[i]) == 0;
-		if (again) {
-			i++;
-		} else if (o < 0) {
+		if (o < 0) {
 			r = missing(c, &all[i++], NULL);
 		} else if (o > 0) {
 			r = odd_row(c, row);
@@ -215,7 +256,7 @@ int lk_pass_targets(struct lk_check *c)
 	if (!c->have_secret)
 		return 0;
 	lk_rows_init(&rows, c->db, LK_T_COMPONENT, LK_BY_KEY);
-	struct gather g = {.c = c};
+	struct gather g = {.c = c, .from = LK_TRACKS_HASH(LK_INO_MAX)};
 	while (r == 0 && g.from < HASH_END && !lk_is_broken(c, LK_T_COMPONENT)) {
 		g.to = LK_MIN(g.from + step, HASH_END);
 		g.rows.len = 0;

@@ -8,6 +8,7 @@
 #include "file.h"
 #include "link.h"
 #include "node.h"
+#include "track.h"
 #include "xattr.h"
 
 #include <stdio.h>
@@ -50,6 +51,23 @@ static int link_at(struct lk_recovery *r, uint64_t ino, uint64_t dir, const char
 		e = lk_where_at(&op, cred, dir, name, len, &where);
 	if (e == 0)
 		e = lk_link_add(&op, cred, &inode, &where);
+	return lk_op_end(&op, e);
+}
+
+/* The symlink that was made tracks ino, by its name in dir (NULL: any). One that came back with several names stays an ordinary one. */
+static int track_at(struct lk_recovery *r, uint64_t link, uint64_t ino, uint64_t dir, const struct lk_name_row *name)
+{
+	struct lk_slot slot = {.ino = 0};
+	struct lk_inode inode;
+	struct lk_op op;
+	int e = lk_op_begin(r->fs, &op, lk_op_flags(lk_cred(NULL), 0));
+	if (e)
+		return e;
+	e = lk_inode_get(&op, link, &inode);
+	if (e == 0 && name)
+		e = lk_dirent_find(&op, dir, name->name, name->len, &slot);
+	if (e == 0 && inode.nlink == 1)
+		e = lk_track_set(&op, ino, slot.ino == ino ? &slot : NULL, &inode);
 	return lk_op_end(&op, e);
 }
 
@@ -305,6 +323,24 @@ static int make_symlink(struct lk_recovery *r, struct lk_found *f)
 	return make_first(r, f, NULL, &row->bytes);
 }
 
+/* D5: what it tracks was made too. Its text is made anew then; else it is the one that was stored last. */
+static int make_tracked(struct lk_recovery *r, const struct lk_found *f)
+{
+	size_t count;
+	const struct lk_bytes_row *row = lk_recover_rows_of(&r->rows.targets, sizeof(*row), f->ino, &count);
+	const struct lk_found *target = row && row->tracks ? lk_recovery_find(r, row->tracks) : NULL;
+	const struct lk_name_row *by = NULL;
+	if (!r->fs || !target || !target->made || target->type == S_IFLNK || f->skipped)
+		return 0;
+	for (size_t i = 0; i < target->name_count && !by; i++) {
+		const struct lk_name_row *n = &target->names[i];
+		if (!n->dropped && n->dir == row->by_dir && n->hash == row->by_hash && n->ord == row->by_ord)
+			by = n;
+	}
+	const struct lk_found *dir = by ? lk_recovery_find(r, by->dir) : NULL;
+	return track_at(r, f->new_ino, target->new_ino, dir ? dir->new_ino : 0, dir ? by : NULL);
+}
+
 static int make_special(struct lk_recovery *r, struct lk_found *f)
 {
 	int64_t rdev = f->inode ? f->inode->inode.rdev : 0;
@@ -366,6 +402,10 @@ int lk_recovery_make(struct lk_recovery *r)
 			e = give_up(r, &all[i]);
 		else if (!all[i].skipped && all[i].type != S_IFDIR)
 			e = make_file(r, &all[i]);
+	}
+	for (size_t i = 0; i < r->found.len && e == 0; i++) {
+		if (!all[i].skipped && all[i].type == S_IFLNK)
+			e = make_tracked(r, &all[i]);
 	}
 	for (size_t i = 0; i < r->found.len && e == 0; i++) {
 		if (!all[i].skipped && all[i].type == S_IFDIR)

@@ -121,6 +121,19 @@ static int add_bytes(struct lk_recover_rows *rows, struct lk_array *array, int64
 	return keep_bytes(rows, b, &row->bytes);
 }
 
+static int add_target(struct lk_recover_rows *rows, const struct lk_target *t, const struct lk_origin *o)
+{
+	int e = add_bytes(rows, &rows->targets, t->ino, &t->text, o);
+	struct lk_bytes_row *row = e ? NULL : (struct lk_bytes_row *)rows->targets.p + (rows->targets.len - 1);
+	if (e)
+		return e;
+	row->tracks = t->tracks;
+	row->by_dir = t->by_dir;
+	row->by_hash = t->by_hash;
+	row->by_ord = t->by_ord;
+	return 0;
+}
+
 static int add_extent(struct lk_recover_rows *rows, const struct lk_extent *e, const struct lk_origin *o)
 {
 	struct lk_extent_row *row = lk_array_add(&rows->extents, sizeof(*row));
@@ -187,7 +200,7 @@ int lk_recover_rows_add(struct lk_recover_rows *rows, const struct lk_tree *t, c
 	if (table == LK_T_INLINE)
 		return add_bytes(rows, &rows->inlines, content->ino, &content->content, o);
 	if (table == LK_T_TARGET)
-		return add_bytes(rows, &rows->targets, target->ino, &target->text, o);
+		return add_target(rows, target, o);
 	if (table == LK_T_SUPER)
 		return add_super(rows, record, (uint8_t)o->rank);
 	if (o->rank < LK_RANK_LOST) /* none of these is worth a doubt */

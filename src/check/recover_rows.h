@@ -36,6 +36,7 @@ struct lk_name_row {
 struct lk_bytes_row { /* of target and inline */
 	int64_t ino;
 	struct lk_bytes bytes;
+	int64_t tracks, by_dir, by_hash, by_ord; /* of a target */
 	uint32_t order;
 	uint8_t rank;
 };

@@ -219,7 +219,9 @@ static bool super_valid(const struct lk_super *s)
 static bool target_valid(const struct lk_target *t)
 {
 	return is_ino(t->ino) && within((int64_t)t->text.len, 1, LINKFS_SYMLINK_MAX) &&
-	       !memchr(t->text.p, 0, t->text.len) && t->born >= 1;
+	       !memchr(t->text.p, 0, t->text.len) && t->born >= 1 && within(t->tracks, 0, LK_INO_MAX) &&
+	       within(t->by_dir, 0, LK_INO_MAX) && within(t->by_ord, 0, 255) && t->by_hash >= 0 &&
+	       t->by_hash >> 55 == 0;
 }
 
 static bool inline_valid(const struct lk_inline *i)

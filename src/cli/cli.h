@@ -146,6 +146,7 @@ struct cli {
 	struct linkfs_mount *mount; /* in the owner: its mount */
 	const char *own_volume;     /* in the owner: the path of its volume */
 	bool in_owner;
+	bool writes; /* this run of a command that reads (CLI_READS) changes something */
 };
 
 /* Says that something failed and remembers it for the exit status: "linkfs: COMMAND: WHAT: text". */

@@ -1,6 +1,6 @@
 /*
  * cmd_ln.c - linkfs ln: hard and symbolic links, and copies that share content (row D8). With -f a link takes the place of
- * what is there in one step (row B5).
+ * what is there in one step (row B5). With --track a symlink follows its target (row D5).
  */
 #include "table.h"
 #include <stdlib.h>
@@ -17,13 +17,14 @@ enum {
 	OPT_VERBOSE = 'v',
 	OPT_LOGICAL = 'L',
 	OPT_PHYSICAL = 'P',
-	OPT_COW = 256
+	OPT_COW = 256,
+	OPT_TRACK
 };
 
 struct ln {
 	struct cli *cli;
 	struct linkfs_volume *volume;
-	bool symbolic, force, relative, verbose, logical, cow;
+	bool symbolic, force, relative, verbose, logical, cow, track;
 };
 
 /* Where one link goes. */
@@ -146,6 +147,36 @@ static int make_symbolic(struct ln *ln, const struct cli_path *source, const str
 	return error;
 }
 
+static int make_tracked(struct ln *ln, const struct cli_path *source, const struct place *place)
+{
+	return linkfs_path_track(ln->volume, &ln->cli->cred, source->at, source->path, place->at, place->path,
+				 ln->force ? LINKFS_TRACK_REPLACE : 0, NULL);
+}
+
+/* What linking to source said. */
+static void tell_failure(struct ln *ln, const struct cli_path *source, const char *display, int error)
+{
+	struct cli *cli = ln->cli;
+	if (ln->track && ln->force && error == LINKFS_EEXIST)
+		cli_failf(cli, display, "is what it would track: a link cannot take the place of its target");
+	else if (error == LINKFS_EEXIST && !ln->force)
+		cli_failf(cli, display, "exists; -f puts the link in its place");
+	else if (ln->track && error == LINKFS_EMLINK)
+		cli_failf(cli, source->text, "is tracked by 1000 links, and can be by no more");
+	else if (ln->track && error == LINKFS_ENAMETOOLONG)
+		cli_failf(cli, display, "cannot track '%s': the way there, or a name, is too long (ENAMETOOLONG)",
+			  source->text);
+	else if (ln->cow && error == LINKFS_EISDIR)
+		cli_failf(cli, source->text, "is a directory: --cow copies files");
+	else if (error == LINKFS_EPERM && !ln->symbolic && !ln->cow)
+		cli_failf(cli, source->text, "hard link not allowed: a directory, or not yours to link");
+	else if (error == LINKFS_EMLINK && !ln->symbolic)
+		cli_failf(cli, source->text,
+			  "can have no more names: a tracked symlink has one, a file up to 2147483647");
+	else
+		cli_failf(cli, display, "cannot link to '%s': %s", source->text, linkfs_strerror(error));
+}
+
 static int find_place(struct ln *ln, const struct cli_targets *targets, const struct cli_path *source,
 		      struct place *out)
 {
@@ -168,27 +199,24 @@ static void link_one(struct ln *ln, const struct cli_targets *targets, const str
 {
 	struct place place = {0};
 	struct linkfs_volume *other;
-	bool path_source = !ln->symbolic || ln->relative;
+	bool path_source = !ln->symbolic || ln->relative || ln->track;
 	if (path_source && cli_path_volume(ln->cli, source, &other) != 0)
 		return;
 	if (path_source && other != ln->volume) {
 		cli_failf(ln->cli, source->text, "is in another volume: a %s cannot lead there (EXDEV)",
-			  ln->cow ? "copy that shares content" : "hard link");
+			  ln->track ? "tracked link"
+			  : ln->cow ? "copy that shares content"
+				    : "hard link");
 		return;
 	}
 	int error = find_place(ln, targets, source, &place);
-	if (!error)
+	if (!error && ln->track)
+		error = make_tracked(ln, source, &place);
+	else if (!error)
 		error = ln->symbolic ? make_symbolic(ln, source, &place) : make_hard(ln, source, &place);
 	error = cli_gone(error);
-	if (error == LINKFS_EEXIST && !ln->force)
-		cli_failf(ln->cli, place.display, "exists; -f puts the link in its place");
-	else if (ln->cow && error == LINKFS_EISDIR)
-		cli_failf(ln->cli, source->text, "is a directory: --cow copies files");
-	else if (error == LINKFS_EPERM && !ln->symbolic && !ln->cow)
-		cli_failf(ln->cli, source->text, "hard link not allowed: a directory, or not yours to link");
-	else if (error)
-		cli_failf(ln->cli, place.display ? place.display : targets->dest->text, "cannot link to '%s': %s",
-			  source->text, linkfs_strerror(error));
+	if (error)
+		tell_failure(ln, source, place.display ? place.display : targets->dest->text, error);
 	else if (ln->verbose)
 		fprintf(ln->cli->out, "'%s' %s '%s'\n", place.display, ln->symbolic ? "->" : "=>", source->text);
 	free(place.path);
@@ -230,6 +258,9 @@ static int run(struct cli *cli, const struct cli_args *args)
 		case OPT_COW:
 			ln.cow = true;
 			break;
+		case OPT_TRACK:
+			ln.track = true;
+			break;
 		default:
 			ln.verbose = true;
 			break;
@@ -239,6 +270,8 @@ static int run(struct cli *cli, const struct cli_args *args)
 		return cli_usage(cli, "-r needs -s");
 	if (ln.cow && ln.symbolic)
 		return cli_usage(cli, "--cow and -s exclude each other");
+	if (ln.track && !ln.symbolic)
+		return cli_usage(cli, "--track needs -s");
 	int status = cli_targets_find(cli, args, target_dir, no_target, no_deref, &targets);
 	if (status)
 		return status;
@@ -249,10 +282,11 @@ static int run(struct cli *cli, const struct cli_args *args)
 	return cli->status;
 }
 
-/* With -s, and without -r, what is linked to is text that is taken as it is. */
+/* With -s, and without -r and --track, what is linked to is text that is taken as it is. */
 static size_t texts(const struct cli_args *args)
 {
-	if (!cli_args_option(args, OPT_SYMBOLIC) || cli_args_option(args, OPT_RELATIVE))
+	if (!cli_args_option(args, OPT_SYMBOLIC) || cli_args_option(args, OPT_RELATIVE) ||
+	    cli_args_option(args, OPT_TRACK))
 		return 0;
 	return cli_args_option(args, OPT_TARGET) || args->noperands < 1 ? args->noperands : args->noperands - 1;
 }
@@ -268,6 +302,9 @@ static const struct cli_option options[] = {
 	 0},
 	{OPT_SYMBOLIC, "symbolic", NULL, "Symbolic links", 0},
 	{OPT_TARGET, "target-directory", "DIR", "The directory that receives the links", CLI_ARG_PATH},
+	{OPT_TRACK, "track", NULL,
+	 "With -s: TARGET is a path, and the link follows what it names when that, or the link, is moved or renamed",
+	 0},
 	{OPT_NO_TARGET, "no-target-directory", NULL, "The destination is a name, not a directory", 0},
 	{OPT_VERBOSE, "verbose", NULL, "Tell what is linked", 0},
 	CLI_OPTIONS_END,

@@ -137,7 +137,9 @@ static void put_directive(const struct stat_how *how, const char *flags, char le
 		put_number(out, flags, st->mode, "x");
 		break;
 	case 'F':
-		put_string(out, flags, cli_type_text(st->mode, st->size));
+		put_string(out, flags,
+			   st->flags & LINKFS_INO_TRACKED ? "tracked symbolic link"
+							  : cli_type_text(st->mode, st->size));
 		break;
 	case 'g':
 		put_number(out, flags, st->gid, "u");

@@ -258,7 +258,7 @@ int cli_volume_open(struct cli *cli, const char *path, struct linkfs_volume **ou
 	}
 	struct linkfs_message why = {""};
 	struct linkfs_volume *volume = NULL;
-	int error = open_volume(path, cli->command && (cli->command->flags & CLI_READS), &volume, &why);
+	int error = open_volume(path, cli->command && (cli->command->flags & CLI_READS) && !cli->writes, &volume, &why);
 	if (error) {
 		if (why.text[0])
 			cli_failf(cli, NULL, "%s", why.text);

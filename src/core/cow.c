@@ -8,6 +8,7 @@
 #include "link.h"
 #include "node.h"
 #include "orphan.h"
+#include "track.h"
 #include "xattr.h"
 
 #include <string.h>
@@ -132,6 +133,8 @@ int lk_cow_split(struct lk_op *op, const struct linkfs_cred *cred, struct lk_cow
 	}
 	/* Reads only up to here. */
 	if (rc == 0)
+		rc = lk_track_before(op, &source, NULL, false);
+	if (rc == 0)
 		rc = take_metadata(op, &source, true, true, &copy);
 	if (rc == 0)
 		rc = lk_orphan_remove(op, cow->to);
@@ -149,6 +152,10 @@ int lk_cow_split(struct lk_op *op, const struct linkfs_cred *cred, struct lk_cow
 	rc = lk_inode_put(op, &source);
 	if (rc == 0)
 		rc = lk_op_event(op, LINKFS_EVENT_ATTR, cow->from, NULL, 0);
+	if (rc == 0)
+		rc = lk_track_renamed(op, &source);
+	if (rc == 0)
+		rc = lk_track_tell(op, &source);
 	lk_inode_touch(op, &where->dir.inode, true);
 	if (rc == 0)
 		rc = lk_inode_put(op, &where->dir.inode);

@@ -6,6 +6,7 @@
  * none, so that a cookie, which is hash and ordinal, means one entry for as long as that entry lives.
  */
 #include "dirents.h"
+#include "moved.h"
 #include "name_cache.h"
 
 #include <string.h>
@@ -141,6 +142,8 @@ int lk_dirent_insert(struct lk_op *op, struct lk_slot *slot, const char *name, s
 		return LINKFS_ECORRUPT;
 	if (rc == 0)
 		lk_name_cache_set(op->fs, slot, name, len);
+	if (rc == 0)
+		rc = lk_moved_filled(op, slot, name, len);
 	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ENTRY, slot->dir, name, len);
 }
 
@@ -171,6 +174,20 @@ int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *n
 	if (rc == LINKFS_ENOENT) /* it was just read */
 		return LINKFS_ECORRUPT;
 	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ENTRY, slot->dir, name, len);
+}
+
+int lk_dirent_at(struct lk_op *op, uint64_t dir, int64_t hash, int64_t ord, uint64_t ino, struct lk_dirent *out)
+{
+	struct lk_dirent d = {.dir = (int64_t)dir, .hash = hash, .ord = ord};
+	int rc = lk_txn_get(op, LK_T_DIRENT, &d, &d);
+
+	if (rc == 0 && (uint64_t)d.ino != ino)
+		rc = LINKFS_ENOENT;
+	if (rc == 0)
+		rc = verify(&d, true);
+	if (rc == 0)
+		*out = d;
+	return rc;
 }
 
 /* Passes verified rows on. */
@@ -251,6 +268,8 @@ int lk_dirent_names_after(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t
 			       .from = &key,
 			       .limit = limit};
 
+	if (op->view != LK_VIEW_LIVE)
+		return lk_dirent_names_past(op, ino, dir, cookie, limit, fn, arg);
 	return lk_txn_scan(op, &scan, pass_row, &p);
 }
 

@@ -32,6 +32,9 @@ int lk_dirent_replace(struct lk_op *op, struct lk_slot *slot, const char *name, 
 		      uint32_t mode);
 int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *name, size_t len);
 
+/* The entry at a key, when it names ino: LINKFS_ENOENT. The name is in the op's arena. */
+int lk_dirent_at(struct lk_op *op, uint64_t dir, int64_t hash, int64_t ord, uint64_t ino, struct lk_dirent *out);
+
 int lk_dirent_empty(struct lk_op *op, uint64_t dir, bool *out);
 /* The directory that holds directory ino ("..": the root is its own). LINKFS_ENOENT for one that was removed. */
 int lk_dirent_parent(struct lk_op *op, uint64_t ino, uint64_t *out);
@@ -44,6 +47,9 @@ int lk_dirent_names(struct lk_op *op, uint64_t ino, uint32_t limit, lk_row_fn *f
 /* The same from a place on: those after the one in directory dir at cookie (0, 0: from the start). */
 int lk_dirent_names_after(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn,
 			  void *arg);
+/* The same at op->view, a snapshot (dirents_past.c). */
+int lk_dirent_names_past(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn,
+			 void *arg);
 /* Whether directory node is from, or lies above it. */
 int lk_dirent_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out);
 

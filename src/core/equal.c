@@ -5,6 +5,7 @@
 #include "equal.h"
 
 #include "link.h"
+#include "track.h"
 
 static int may(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_where *where,
 	       const struct lk_inode *from, const struct lk_inode *to)
@@ -41,9 +42,12 @@ int lk_dedupe_link(struct lk_op *op, const struct linkfs_cred *cred, uint64_t fr
 	/* Reads only up to here. */
 	struct lk_lost lost = {(uint64_t)dir->ino, where->name, where->len, dir->mtime_ns, true};
 
+	/* What tracks the file by this name tracks the one that has it now. */
+	rc = lk_track_follow(op, &there.inode, &kept, there.inode.nlink > 1 ? &slot : NULL);
 	kept.nlink++;
 	lk_inode_touch(op, &kept, false);
-	rc = lk_inode_put(op, &kept);
+	if (rc == 0)
+		rc = lk_inode_put(op, &kept);
 	if (rc == 0)
 		rc = lk_dirent_replace(op, &slot, where->name, where->len, from, (uint32_t)kept.mode);
 	lk_inode_touch(op, dir, true);

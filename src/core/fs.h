@@ -17,6 +17,17 @@ struct lk_batch;       /* txn.c */
 struct lk_inode_cache; /* inode_cache.h */
 struct lk_name_cache;  /* name_cache.h */
 
+/* What moved.c knows of its table without looking. */
+struct lk_moved_memory {
+	bool loaded;
+	uint32_t count;        /* of rows, or a few more: those of ops that failed */
+	uint64_t places[1024]; /* a bit for each place that has rows; more may be set */
+	/* Components of symlinks' texts: a bit for each in names, while there are few. */
+	enum { LK_TEXTS_UNKNOWN, LK_TEXTS_FEW, LK_TEXTS_MANY } texts;
+	uint32_t mentions;
+	uint64_t names[2048];
+};
+
 struct lk_fs {
 	pthread_mutex_t lock; /* T1 */
 	struct lk_db *db;
@@ -41,6 +52,7 @@ struct lk_fs {
 	int64_t epoch;
 	int64_t newest_snapshot;                                           /* K2's N; 0 if none */
 	enum { LK_SHARES_UNKNOWN, LK_SHARES_NONE, LK_SHARES_SOME } shares; /* share.c: whether table shared has rows */
+	struct lk_moved_memory moved;                                      /* moved.h */
 	_Atomic uint64_t name_changes; /* linkfs_volume_name_changes(); any thread may look */
 	atomic_bool poisoned;          /* T4; any thread may look */
 	linkfs_observer *observer;     /* constant while calls are in flight */

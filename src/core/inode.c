@@ -10,7 +10,7 @@
 
 #define KNOWN_FLAGS                                                                                                    \
 	(LK_INODE_INLINE | LK_INODE_KEEP_LINKS | LK_INODE_TRACKED | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL |      \
-	 LK_INODE_HAS_CAPS | LK_INODE_TMPFILE | LK_INODE_TRIM | LK_INODE_KEPT)
+	 LK_INODE_HAS_CAPS | LK_INODE_TMPFILE | LK_INODE_TRIM | LK_INODE_KEPT | LK_INODE_FOLLOWED)
 
 static bool known_type(int64_t mode)
 {
@@ -199,7 +199,7 @@ void lk_inode_stat(const struct lk_inode *inode, struct linkfs_stat *out)
 		.rdev_major = (uint32_t)((uint64_t)inode->rdev >> 32),
 		.rdev_minor = (uint32_t)inode->rdev,
 		.blksize = LK_BLOCK_SIZE,
-		.flags = (uint32_t)inode->flags & LINKFS_INO_KEEP_LINKS,
+		.flags = (uint32_t)inode->flags & (LINKFS_INO_KEEP_LINKS | LINKFS_INO_TRACKED),
 		.atime_ns = inode->atime_ns,
 		.mtime_ns = inode->mtime_ns,
 		.ctime_ns = inode->ctime_ns,

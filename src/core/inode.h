@@ -23,6 +23,7 @@ void lk_inode_touch(struct lk_op *op, struct lk_inode *inode, bool modified);
 /* As touch for directory dir, by number, with get and put: mtime and ctime; nlink changes by subdirs. */
 int lk_inode_touch_dir(struct lk_op *op, uint64_t dir, int64_t subdirs);
 
+/* All but the size of a tracked link, which is that of its last stored text: lk_stat() in track.h has it. */
 void lk_inode_stat(const struct lk_inode *inode, struct linkfs_stat *out);
 
 static inline bool lk_is_dir(const struct lk_inode *i)

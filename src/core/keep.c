@@ -49,7 +49,9 @@ int lk_keep_set(struct lk_op *op, const struct linkfs_cred *cred, uint64_t ino, 
 
 bool lk_keep_follows(const struct linkfs_cred *cred, const struct lk_inode *old, const struct lk_inode *fresh)
 {
-	return (old->flags & LK_INODE_KEEP_LINKS) && old->nlink > 1 && lk_is_reg(old) && lk_is_reg(fresh) &&
+	bool others = old->nlink > 1 || (old->flags & LK_INODE_FOLLOWED);
+
+	return (old->flags & LK_INODE_KEEP_LINKS) && others && lk_is_reg(old) && lk_is_reg(fresh) &&
 	       (cred->uid == 0 || (old->uid == cred->uid && fresh->uid == cred->uid));
 }
 

@@ -7,6 +7,7 @@
 #include "acl.h"
 #include "node.h"
 #include "orphan.h"
+#include "track.h"
 
 #include <string.h>
 
@@ -177,7 +178,8 @@ int lk_link_add(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inod
 		return LINKFS_EPERM;
 	if (inode->nlink == 0 && !(inode->flags & LK_INODE_TMPFILE))
 		return LINKFS_ENOENT;
-	if (inode->nlink >= (int64_t)LINKFS_LINK_MAX)
+	/* A tracked link has one name, for its text is one. */
+	if (inode->nlink >= (int64_t)LINKFS_LINK_MAX || (inode->flags & LK_INODE_TRACKED))
 		return LINKFS_EMLINK;
 	if (inode->nlink == 0) {
 		rc = lk_orphan_remove(op, (uint64_t)inode->ino);
@@ -213,6 +215,11 @@ int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode, const struct lk_
 		rc = lk_inode_put(op, inode);
 	if (rc == 0)
 		rc = lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
+	if (rc == 0 && (inode->flags & (LK_INODE_FOLLOWED | LK_INODE_TRACKED))) {
+		rc = inode->nlink ? lk_track_renamed(op, inode) : 0;
+		if (rc == 0)
+			rc = lk_track_tell(op, inode);
+	}
 	if (rc == 0 && inode->nlink == 0 && !keep)
 		rc = lk_orphan_add(op, inode);
 	return rc;
@@ -224,8 +231,10 @@ static int remove_name(struct lk_op *op, struct lk_where *where, const struct lk
 	struct lk_inode *dir = &where->dir.inode;
 	struct lk_lost lost = {(uint64_t)dir->ino, where->name, where->len, dir->mtime_ns, false};
 	bool is_dir = lk_is_dir(victim);
-	int rc = lk_dirent_remove(op, slot, where->name, where->len);
+	int rc = lk_track_before(op, NULL, victim, false);
 
+	if (rc == 0)
+		rc = lk_dirent_remove(op, slot, where->name, where->len);
 	if (rc)
 		return rc;
 	lk_inode_touch(op, dir, true);

@@ -23,6 +23,12 @@
  * R4 The root has no name; from the host it has the mount point's. "Through the root" may be any absolute text: all symlinks are
  *    candidates then.
  *
+ * R5 (tracked links, D5) Their texts are made when they are read, so the index has the target's number for them instead. Such a text
+ *    passes through no other symlink and ends at the target: the links that track X are candidates for END. What else a
+ *    walk through one does depends on directories above it and its target: where X is a directory, all tracked links are
+ *    candidates. Where one text only changes with the tree, its end does not, unless its target goes. A text that is stored,
+ *    because the target is gone, has its components in the index.
+ *
  * What the caller may not walk he is not told: walks are made with his credential, so all of a proof is in what he may see.
  */
 #include "refs_impl.h"
@@ -46,8 +52,10 @@ struct source {
 struct lk_refs {
 	struct lk_refs_ask ask;
 	char names[2][LINKFS_NAME_MAX + 1];
-	bool started, whole;      /* whole: every symlink is a candidate */
-	bool own;                 /* the names of ask.ino are still being read */
+	bool started, whole; /* whole: every symlink is a candidate */
+	bool own;            /* the names of ask.ino are still being read */
+	bool tracked;        /* every tracked link is a candidate, those after the row after */
+	struct lk_component after;
 	struct lk_link_name last; /* of them, or of link's: how far that is */
 	uint64_t link;            /* being proved; 0: none */
 	uint64_t every;           /* with whole: the last symlink read */
@@ -91,9 +99,9 @@ static int add_dir(struct lk_refs *refs, uint64_t ino)
 	return rc || !added ? rc : push(&refs->dirs_left, &refs->dir_count, &refs->dir_cap, ino);
 }
 
-static int add_source(struct lk_refs *refs, const struct lk_fs *fs, const char *name, size_t len)
+static int add_hash(struct lk_refs *refs, int64_t hash)
 {
-	struct source source = {.hash = lk_name_hash(fs->name_secret, name, len)};
+	struct source source = {.hash = hash};
 	bool added = false;
 	int rc = lk_set_add(&refs->hashes, (uint64_t)source.hash, &added);
 
@@ -110,6 +118,11 @@ static int add_source(struct lk_refs *refs, const struct lk_fs *fs, const char *
 	}
 	refs->sources[refs->source_count++] = source;
 	return 0;
+}
+
+static int add_source(struct lk_refs *refs, const struct lk_fs *fs, const char *name, size_t len)
+{
+	return add_hash(refs, lk_name_hash(fs->name_secret, name, len));
 }
 
 int lk_refs_new(const struct lk_refs_ask *ask, struct lk_refs **out)
@@ -142,13 +155,42 @@ void lk_refs_free(struct lk_refs *refs)
 
 /* ---- where candidates come from -------------------------------------------------------------------------------- */
 
-static int start_change(struct lk_refs *refs, const struct lk_fs *fs, const struct lk_inode *inode)
+/* R5: what tracks ino, which loses its name, or its place to another. */
+static int add_trackers(struct lk_refs *refs, const struct lk_inode *inode)
+{
+	if (lk_is_dir(inode)) {
+		refs->tracked = true;
+		refs->after = (struct lk_component){.hash = INT64_MIN};
+		return 0;
+	}
+	return inode->flags & LK_INODE_FOLLOWED ? add_hash(refs, LK_TRACKS_HASH(inode->ino)) : 0;
+}
+
+/* What is at the place where ask.ino is to be. */
+static int add_replaced(struct lk_refs *refs, struct lk_op *op)
 {
 	const struct lk_overlay *o = &refs->ask.overlay;
-	int rc = 0;
+	struct lk_inode inode;
+	struct lk_slot slot;
+	int rc = o->count < 2 ? LINKFS_ENOENT
+			      : lk_dirent_find(op, o->entries[1].dir, o->entries[1].name, o->entries[1].len, &slot);
 
+	if (rc == 0)
+		rc = slot.ino ? lk_inode_get(op, slot.ino, &inode) : LINKFS_ENOENT;
+	if (rc == 0)
+		rc = add_trackers(refs, &inode);
+	return rc == LINKFS_ENOENT || rc == LINKFS_ENAMETOOLONG ? 0 : rc;
+}
+
+static int start_change(struct lk_refs *refs, struct lk_op *op, const struct lk_inode *inode)
+{
+	const struct lk_overlay *o = &refs->ask.overlay;
+	int rc = add_trackers(refs, inode);
+
+	if (rc == 0)
+		rc = add_replaced(refs, op);
 	for (uint32_t i = 0; rc == 0 && i < o->count; i++)
-		rc = add_source(refs, fs, o->entries[i].name, o->entries[i].len);
+		rc = add_source(refs, op->fs, o->entries[i].name, o->entries[i].len);
 	if (rc == 0 && lk_is_lnk(inode))
 		rc = add_link(refs, inode->ino);
 	return rc == 0 && o->moved ? add_dir(refs, o->moved) : rc;
@@ -165,10 +207,14 @@ static int start(struct lk_refs *refs, struct lk_op *op)
 	if (rc)
 		return rc == LINKFS_ESTALE ? 0 : rc;
 	if (refs->ask.kind == LK_REFS_CHANGE)
-		return start_change(refs, op->fs, &inode);
+		return start_change(refs, op, &inode);
 	refs->own = true;
-	if (!lk_is_dir(&inode))
-		return 0;
+	/* At a directory a walk through a tracked link ends only when it tracks that. */
+	rc = through                           ? add_trackers(refs, &inode)
+	     : inode.flags & LK_INODE_FOLLOWED ? add_hash(refs, LK_TRACKS_HASH(inode.ino))
+					       : 0;
+	if (rc || !lk_is_dir(&inode))
+		return rc;
 	if (through && inode.ino == LINKFS_ROOT_INO) {
 		refs->whole = true;
 		return 0;
@@ -239,6 +285,37 @@ static int read_source(struct lk_refs *refs, struct lk_op *op)
 
 	if (rc == 0 && g.rows < ROWS)
 		refs->source++;
+	return rc;
+}
+
+static int tracked_row(void *arg, const void *record)
+{
+	const struct lk_component *c = record;
+	struct gather *g = arg;
+
+	if (c->hash >= 0) {
+		g->refs->tracked = false;
+		return 1;
+	}
+	g->rows++;
+	g->refs->after = *c;
+	return add_link(g->refs, c->ino);
+}
+
+static int read_tracked(struct lk_refs *refs, struct lk_op *op)
+{
+	struct lk_component key = refs->after;
+	struct lk_scan scan = {.table = &lk_tables[LK_T_COMPONENT],
+			       .index = LK_BY_KEY,
+			       .ranged = 3,
+			       .exclusive = true,
+			       .from = &key,
+			       .limit = ROWS};
+	struct gather g = {.refs = refs, .op = op};
+	int rc = lk_txn_scan(op, &scan, tracked_row, &g);
+
+	if (rc == 0 && g.rows < ROWS)
+		refs->tracked = false;
 	return rc;
 }
 
@@ -383,6 +460,8 @@ int lk_refs_step(struct lk_refs *refs, struct lk_op *op, const struct linkfs_cre
 		} else if (refs->link || refs->link_count) {
 			rc = prove_link(refs, op, cred, fn, arg);
 			cost -= ROWS_COST - 1;
+		} else if (refs->tracked) {
+			rc = read_tracked(refs, op);
 		} else if (refs->dir || refs->dir_count) {
 			rc = read_tree(refs, op);
 		} else if (refs->whole) {

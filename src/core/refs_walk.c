@@ -43,7 +43,10 @@ int lk_link_walk(struct lk_op *op, const struct linkfs_cred *cred, const struct 
 {
 	struct lk_link_end end = {0};
 	struct watch watch = {how, &end, fault};
-	struct lk_walk_how mine = {how ? how->host : NULL, how ? how->overlay : NULL, watch_step, &watch};
+	struct lk_walk_how mine = {.host = how ? how->host : NULL,
+				   .overlay = how ? how->overlay : NULL,
+				   .step = watch_step,
+				   .arg = &watch};
 	struct lk_place found;
 	int rc = lk_resolve_how(op, cred, link->dir, link->name, true, &mine, &found);
 

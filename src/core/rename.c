@@ -4,7 +4,9 @@
  * record of its own: it is read from the entry that names the directory.
  */
 #include "keep.h"
+#include "moved.h"
 #include "orphan.h"
+#include "track.h"
 
 /* One side of a rename: the name, its entry, what it names now. */
 struct side {
@@ -118,14 +120,18 @@ static int check_room(struct lk_op *op, struct side *from, struct side *to, uint
 	return 0;
 }
 
-/* The moved file's ctime changes. */
-static int touch_moved(struct lk_op *op, struct side *s)
+/* The moved file's ctime changes, and what tracks it goes with it. */
+static int touch_moved(struct lk_op *op, struct side *s, const struct lk_slot *from, const struct lk_slot *to)
 {
 	int rc;
 
 	lk_inode_touch(op, &s->node.inode, false);
 	rc = lk_inode_put(op, &s->node.inode);
-	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)s->node.inode.ino, NULL, 0);
+	if (rc == 0)
+		rc = lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)s->node.inode.ino, NULL, 0);
+	if (rc == 0 && (s->node.inode.flags & LK_INODE_FOLLOWED))
+		rc = lk_track_moved(op, &s->node.inode, from, to);
+	return rc ? rc : lk_track_tell(op, &s->node.inode);
 }
 
 static int exchange_names(struct lk_op *op, struct side *from, struct side *to)
@@ -134,13 +140,22 @@ static int exchange_names(struct lk_op *op, struct side *from, struct side *to)
 	uint32_t from_type = from->slot.type, to_type = to->slot.type;
 	int rc;
 
-	rc = lk_dirent_replace(op, &from->slot, from->where->name, from->where->len, to_ino, to_type);
+	bool other = from->dir != to->dir;
+
+	rc = lk_track_before(op, &from->node.inode, &to->node.inode, true);
+	if (rc == 0)
+		rc = lk_moved_note(op, &from->node.inode, &from->slot, from->where->name, from->where->len, other,
+				   true);
+	if (rc == 0)
+		rc = lk_moved_note(op, &to->node.inode, &to->slot, to->where->name, to->where->len, other, true);
+	if (rc == 0)
+		rc = lk_dirent_replace(op, &from->slot, from->where->name, from->where->len, to_ino, to_type);
 	if (rc == 0)
 		rc = lk_dirent_replace(op, &to->slot, to->where->name, to->where->len, from_ino, from_type);
 	if (rc == 0)
-		rc = touch_moved(op, from);
+		rc = touch_moved(op, from, &from->slot, &to->slot);
 	if (rc == 0)
-		rc = touch_moved(op, to);
+		rc = touch_moved(op, to, &to->slot, &from->slot);
 	if (is_dir(from) != is_dir(to)) {
 		from->dir->nlink += is_dir(from) ? -1 : 1;
 		to->dir->nlink += is_dir(from) ? 1 : -1;
@@ -158,7 +173,14 @@ static int move_name(struct lk_op *op, struct side *from, struct side *to, bool 
 	int rc = follow ? lk_keep_list(op, &to->node.inode, &to->slot, &keep) : 0;
 
 	if (rc == 0)
+		rc = lk_track_before(op, &from->node.inode, to->exists && !follow ? &to->node.inode : NULL, false);
+	if (rc == 0 && follow)
+		rc = lk_track_follow(op, &to->node.inode, &from->node.inode, NULL);
+	if (rc == 0)
 		rc = lk_dirent_remove(op, &from->slot, from->where->name, from->where->len);
+	if (rc == 0)
+		rc = lk_moved_note(op, &from->node.inode, &from->slot, from->where->name, from->where->len,
+				   from->dir != to->dir, false);
 	if (rc)
 		return rc;
 	if (to->exists)
@@ -170,7 +192,7 @@ static int move_name(struct lk_op *op, struct side *from, struct side *to, bool 
 	if (rc == 0 && follow)
 		rc = lk_keep_follow(&keep, &to->node.inode, &from->node.inode, dirs);
 	if (rc == 0)
-		rc = touch_moved(op, from);
+		rc = touch_moved(op, from, &from->slot, &to->slot);
 	/* The kernel's own rename gave the name what it knew of the file that came, which was to hold for ever. */
 	if (rc == 0 && follow)
 		rc = lk_op_event_beside(op, LINKFS_EVENT_ENTRY, (uint64_t)to->dir->ino, to->where->name,

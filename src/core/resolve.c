@@ -131,7 +131,7 @@ static int begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cre
 	walk->op = op;
 	walk->cred = cred;
 	walk->how = how;
-	walk->above = 0;
+	walk->above = how && how->text && how->host && path[0] == '/' ? how->host->depth : 0;
 	walk->expansions = 0;
 	walk->need_dir = false;
 	walk->depth = 0;
@@ -163,9 +163,9 @@ static int expand(struct lk_walk *walk, const struct lk_place *link)
 
 	if (walk->expansions++ >= LINKFS_SYMLOOP_MAX)
 		return tell_expand(walk, link, text, len, LINKFS_ELOOP);
-	rc = lk_symlink_text(walk->op, &link->inode, &text, &len);
-	if (rc == 0)
-		rc = tell_expand(walk, link, text, len, 0);
+	rc = lk_symlink_text_over(walk->op, &link->inode, walk->how ? walk->how->overlay : NULL, &text, &len);
+	if (rc == 0 || rc == LINKFS_ENAMETOOLONG)
+		rc = tell_expand(walk, link, text, len, rc);
 	if (rc == 0 && text[0] == '/') {
 		rc = place_named(walk->op, LINKFS_ROOT_INO, &walk->where.dir);
 		walk->above = walk->how && walk->how->host ? walk->how->host->depth : 0;
@@ -294,7 +294,8 @@ static int look(struct lk_walk *walk, struct lk_place *out)
 		above = true;
 	} else if (above) {
 		rc = look_above(walk);
-	} else if (!how->overlay || !look_over(walk, out, &rc)) {
+	} else if (how->look ? !how->look(how->look_arg, walk, out, &rc)
+			     : !how->overlay || !look_over(walk, out, &rc)) {
 		rc = lk_walk_look(walk->op, &walk->where, &slot, out);
 	}
 	if (above && rc == 0)

@@ -73,11 +73,17 @@ struct lk_overlay {
 	uint64_t moved, parent; /* directory moved lies in parent; 0: none */
 };
 
+/* Finds the component walk->where in the place of the walk: false leaves it to that, else *rc_out, and *out with 0. */
+typedef bool lk_look_fn(void *arg, const struct lk_walk *walk, struct lk_place *out, int *rc_out);
+
 struct lk_walk_how {
 	const struct lk_host *host;       /* NULL: above the root is the root, and absolute texts start there */
 	const struct lk_overlay *overlay; /* or NULL */
 	lk_step_fn *step;                 /* or NULL */
 	void *arg;
+	bool text;        /* the path is a symlink's text: when absolute it starts where those do, with host */
+	lk_look_fn *look; /* or NULL */
+	void *look_arg;
 };
 
 struct lk_walk {

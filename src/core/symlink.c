@@ -5,7 +5,9 @@
  * candidate by walking. Rows may outlive the live text while a snapshot keeps it (section 3 of DESIGN.md).
  */
 #include "link.h"
+#include "moved.h"
 #include "orphan.h"
+#include "track.h"
 
 #include <string.h>
 
@@ -55,7 +57,9 @@ static int each_component(const struct lk_fs *fs, uint64_t ino, const char *text
 static int insert_component(void *arg, const struct lk_component *c)
 {
 	struct lk_component row = *c;
+	struct lk_op *op = arg;
 
+	lk_moved_mention(op->fs, c->hash);
 	return lk_txn_insert(arg, LK_T_COMPONENT, &row);
 }
 
@@ -66,25 +70,44 @@ static int erase_component(void *arg, const struct lk_component *c)
 	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
 }
 
-static int get_target(struct lk_op *op, const struct lk_inode *inode, struct lk_target *out)
+/* The row's fields are what they must be (F5). */
+static bool valid(const struct lk_inode *inode, const struct lk_target *t)
 {
-	struct lk_target key = {.ino = inode->ino};
-	int rc = lk_txn_get(op, LK_T_TARGET, &key, out);
+	bool tracked = inode->flags & LK_INODE_TRACKED;
 
-	if (rc == LINKFS_ENOENT || (rc == 0 && (out->text.len == 0 || out->text.len > LINKFS_SYMLINK_MAX ||
-						memchr(out->text.p, 0, out->text.len))))
+	if (t->text.len == 0 || t->text.len > LINKFS_SYMLINK_MAX || memchr(t->text.p, 0, t->text.len))
+		return false;
+	return tracked ? t->tracks >= 1 && t->tracks <= LK_INO_MAX && t->tracks != t->ino : t->tracks == 0;
+}
+
+int lk_symlink_row(struct lk_op *op, const struct lk_inode *inode, struct lk_target *out)
+{
+	struct lk_target row = {.ino = inode->ino};
+	int rc = lk_txn_get(op, LK_T_TARGET, &row, &row);
+
+	if (rc == LINKFS_ENOENT || (rc == 0 && !valid(inode, &row)))
 		return LINKFS_ECORRUPT;
+	if (rc == 0)
+		*out = row;
 	return rc;
 }
 
 int lk_symlink_text(struct lk_op *op, const struct lk_inode *inode, const char **text_out, size_t *len_out)
+{
+	return lk_symlink_text_over(op, inode, NULL, text_out, len_out);
+}
+
+int lk_symlink_text_over(struct lk_op *op, const struct lk_inode *inode, const struct lk_overlay *overlay,
+			 const char **text_out, size_t *len_out)
 {
 	struct lk_target target;
 	int rc;
 
 	if (!lk_is_lnk(inode))
 		return LINKFS_EINVAL;
-	rc = get_target(op, inode, &target);
+	rc = lk_symlink_row(op, inode, &target);
+	if (rc == 0 && (inode->flags & LK_INODE_TRACKED))
+		return lk_track_text(op, inode, &target, overlay, text_out, len_out);
 	if (rc)
 		return rc;
 	*text_out = target.text.p;
@@ -92,17 +115,67 @@ int lk_symlink_text(struct lk_op *op, const struct lk_inode *inode, const char *
 	return 0;
 }
 
+/* Whether no snapshot has a text of the symlink, this one or an older: its rows are nobody else's then. */
+static int is_only_text(struct lk_op *op, const struct lk_inode *inode, const struct lk_target *row, bool *out)
+{
+	struct lk_snapshot newest = {.epoch = op->fs->newest_snapshot};
+	int rc;
+
+	*out = op->fs->newest_snapshot == 0;
+	if (*out || row->born <= op->fs->newest_snapshot)
+		return 0;
+	/* The row may have been written again since; the symlink itself has to be younger. */
+	rc = lk_txn_get(op, LK_T_SNAPSHOT, &newest, &newest);
+	*out = rc == 0 && inode->ino >= newest.next_ino;
+	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+}
+
+/* Beside the rows of an older text: where both have the same name at the same place it is a last one if it is one in either. */
+static int add_component(void *arg, const struct lk_component *c)
+{
+	struct lk_component row = *c;
+	struct lk_op *op = arg;
+	int rc = lk_txn_get(op, LK_T_COMPONENT, &row, &row);
+
+	lk_moved_mention(op->fs, c->hash);
+	if (rc && rc != LINKFS_ENOENT)
+		return rc;
+	if (rc == 0 && row.is_last)
+		return 0;
+	row = *c;
+	return lk_txn_put(op, LK_T_COMPONENT, &row);
+}
+
 /* Called for an inode that goes. The rows of its components stay while history keeps the text. */
 int lk_symlink_drop(struct lk_op *op, struct lk_inode *inode)
 {
 	struct lk_target target;
-	int rc = get_target(op, inode, &target);
+	bool only;
+	int rc = lk_symlink_row(op, inode, &target);
 
+	if (rc == 0)
+		rc = is_only_text(op, inode, &target, &only);
 	if (rc)
 		return rc;
-	if (target.born > op->fs->newest_snapshot)
+	if (only)
 		rc = each_component(op->fs, (uint64_t)inode->ino, target.text.p, target.text.len, erase_component, op);
+	if (rc == 0 && target.tracks && only)
+		rc = lk_track_drop(op, &target);
 	return rc ? rc : lk_txn_erase(op, LK_T_TARGET, &target);
+}
+
+int lk_symlink_rewrite(struct lk_op *op, struct lk_inode *inode, struct lk_target *row, const char *text, size_t len)
+{
+	bool only;
+	int rc = is_only_text(op, inode, row, &only);
+
+	if (rc == 0 && only)
+		rc = each_component(op->fs, (uint64_t)inode->ino, row->text.p, row->text.len, erase_component, op);
+	if (rc == 0)
+		rc = each_component(op->fs, (uint64_t)inode->ino, text, len, add_component, op);
+	row->text = (struct lk_bytes){text, len};
+	inode->size = (int64_t)len;
+	return rc;
 }
 
 static int check_target(const char *target, size_t len)
@@ -188,6 +261,8 @@ int lk_symlink_replace(struct lk_op *op, const struct linkfs_cred *cred, struct 
 		rc = lk_perm_delete(op, cred, &where->dir.inode, &old.inode, false);
 	if (rc == 0 && where->slash)
 		rc = LINKFS_ENOTDIR;
+	if (rc == 0)
+		rc = lk_track_before(op, NULL, &old.inode, false);
 	if (rc == 0)
 		rc = new_symlink(op, cred, &where->dir.inode, target, len, &inode);
 	if (rc == 0)

@@ -6,6 +6,7 @@
 
 #include "dirents.h"
 #include "node.h"
+#include "track.h"
 
 #include <string.h>
 
@@ -115,9 +116,15 @@ static int put_name(struct lk_op *op, const struct lk_deleted *row, const struct
 		how->dir_time && dir->ino == row->dir && dir->mtime_ns == row->time_ns ? row->dir_mtime_ns : op->now_ns;
 	if (lk_is_dir(inode) && dir->nlink >= (int64_t)LINKFS_LINK_MAX)
 		return LINKFS_EMLINK;
-	int r = revive(op, inode);
+	int r = lk_track_before(op, inode, NULL, false);
+	if (r == 0)
+		r = revive(op, inode);
 	if (r == 0)
 		r = lk_dirent_insert(op, slot, name, len, (uint64_t)inode->ino, (uint32_t)inode->mode);
+	if (r == 0)
+		r = lk_track_renamed(op, inode);
+	if (r == 0)
+		r = lk_track_tell(op, inode);
 	if (r)
 		return r;
 	lk_inode_touch(op, dir, true);

@@ -37,7 +37,9 @@ static const struct lk_column dirent_old_columns[] = {DIRENT_KEY, LAST(lk_dirent
 static const uint8_t dirent_by_ino[] = {3, 0, 1, 2, 5};
 static const uint8_t dirent_old_by_ino[] = {4, 0, 1, 2, 3};
 
-#define TARGET_REST BYTES(lk_target, text), INT(lk_target, tracks), INT(lk_target, born)
+#define TARGET_REST                                                                                  \
+	BYTES(lk_target, text), INT(lk_target, tracks), INT(lk_target, by_dir), INT(lk_target, by_hash), \
+		INT(lk_target, by_ord), INT(lk_target, born)
 static const struct lk_column target_columns[] = {INT(lk_target, ino), TARGET_REST};
 static const struct lk_column target_old_columns[] = {INT(lk_target, ino), LAST(lk_target), TARGET_REST};
 
@@ -81,6 +83,11 @@ static const struct lk_column snapshot_columns[] = {INT(lk_snapshot, epoch), BYT
 						    INT(lk_snapshot, time_ns), BYTES(lk_snapshot, note),
 						    INT(lk_snapshot, next_ino), INT(lk_snapshot, deleting)};
 
+static const struct lk_column moved_columns[] = {INT(lk_moved, time_ns), INT(lk_moved, ino),    INT(lk_moved, dir),
+						 INT(lk_moved, hash),    BYTES(lk_moved, name), INT(lk_moved, filled)};
+static const uint8_t moved_by_place[] = {2, 3};
+static const uint8_t moved_by_ino[] = {1};
+
 /* "last" stands right after the key: at position 1, 2 or 3. */
 static const uint8_t last_at_1[] = {1};
 static const uint8_t last_at_2[] = {2};
@@ -90,6 +97,8 @@ static const struct lk_index dirent_indexes[] = {{"dirent_by_ino", dirent_by_ino
 static const struct lk_index bind_indexes[] = {{"bind_by_source", bind_by_source, 1, false}};
 static const struct lk_index deleted_indexes[] = {{"deleted_by_ino", deleted_by_ino, 1, false},
 						  {"deleted_by_dir", deleted_by_dir, 1, false}};
+static const struct lk_index moved_indexes[] = {{"moved_by_place", moved_by_place, 2, false},
+						{"moved_by_ino", moved_by_ino, 1, false}};
 static const struct lk_index inode_old_indexes[] = {{"inode_old_by_last", last_at_1, 1, false}};
 static const struct lk_index dirent_old_indexes[] = {{"dirent_old_by_last", last_at_3, 1, false},
 						     {"dirent_old_by_ino", dirent_old_by_ino, 5, false}};
@@ -132,6 +141,7 @@ const struct lk_table lk_tables[LK_T_COUNT] = {
 	[LK_T_GROUP] = {PLAIN(LK_T_GROUP, "grp", lk_group, 1, true), COLUMNS(group_columns)},
 	[LK_T_SHARED] = {PLAIN(LK_T_SHARED, "shared", lk_shared, 1, true), COLUMNS(shared_columns)},
 	[LK_T_SNAPSHOT] = {PLAIN(LK_T_SNAPSHOT, "snapshot", lk_snapshot, 1, true), COLUMNS(snapshot_columns)},
+	[LK_T_MOVED] = {PLAIN(LK_T_MOVED, "moved", lk_moved, 1, true), COLUMNS(moved_columns), INDEXES(moved_indexes)},
 
 	[LK_T_INODE_OLD] = {OLD(LK_T_INODE_OLD, "inode_old", lk_inode, 1), COLUMNS(inode_old_columns),
 			    INDEXES(inode_old_indexes)},

@@ -53,6 +53,7 @@ enum lk_table_id {
 	LK_T_GROUP,
 	LK_T_SHARED,
 	LK_T_SNAPSHOT,
+	LK_T_MOVED,
 	LK_T_LIVE_COUNT,
 	/* The history of each versioned table: same columns, and "last" right after the key. */
 	LK_T_INODE_OLD = LK_T_LIVE_COUNT,
@@ -138,10 +139,11 @@ struct lk_counter {
 #define LK_INODE_TRACKED 4
 #define LK_INODE_HAS_ACL 8 /* has system.posix_acl_access */
 #define LK_INODE_HAS_DEFAULT_ACL 16
-#define LK_INODE_HAS_CAPS 32 /* has security.capability */
-#define LK_INODE_TMPFILE 64  /* made without a name and never had one: may be linked from nlink 0 */
-#define LK_INODE_TRIM 128    /* extent rows past the size hold old content: an intent is to cut them off */
-#define LK_INODE_KEPT 256    /* has lost its last name and is kept: rows of table deleted name it (E9) */
+#define LK_INODE_HAS_CAPS 32  /* has security.capability */
+#define LK_INODE_TMPFILE 64   /* made without a name and never had one: may be linked from nlink 0 */
+#define LK_INODE_TRIM 128     /* extent rows past the size hold old content: an intent is to cut them off */
+#define LK_INODE_KEPT 256     /* has lost its last name and is kept: rows of table deleted name it (E9) */
+#define LK_INODE_FOLLOWED 512 /* tracked links follow it, or did: rows of component have its negated number (D5) */
 
 struct lk_inode {
 	int64_t ino;
@@ -164,21 +166,25 @@ struct lk_dirent {
 	struct lk_bytes name;
 	int64_t born;
 };
-#define LK_DIRENT_BY_INO 0 /* index (ino, dir, hash, ord, name) */
+#define LK_DIRENT_BY_INO 0     /* index (ino, dir, hash, ord, name) */
+#define LK_DIRENT_OLD_BY_INO 1 /* of its history: (ino, dir, hash, ord, last) */
 
 struct lk_target {
 	int64_t ino;
 	struct lk_bytes text;
-	int64_t tracks; /* the target's ino of a tracked link, else 0 */
+	/* Of a tracked link (D5), else 0: the target's ino, and the entry by which its text names it (0: the one a directory has). */
+	int64_t tracks;
+	int64_t by_dir, by_hash, by_ord;
 	int64_t born;
 };
 
 struct lk_component {
-	int64_t hash;
-	int64_t ino; /* the symlink */
+	int64_t hash; /* of a name; or LK_TRACKS_HASH(): the symlink tracks that inode (position 0, is_last 1) */
+	int64_t ino;  /* the symlink */
 	int64_t position;
 	int64_t is_last;
 };
+#define LK_TRACKS_HASH(ino) (-(int64_t)(ino)) /* no name's: those are 16 and above */
 
 struct lk_bind {
 	int64_t dir, hash, ord;
@@ -262,6 +268,17 @@ struct lk_snapshot {
 	int64_t next_ino;
 	int64_t deleting;
 };
+
+/* A name that was moved away, where a symlink may have led there by it (D3). The time is the key: no two are equal. */
+struct lk_moved {
+	int64_t time_ns;
+	int64_t ino;       /* what moved; gone when there is no such inode */
+	int64_t dir, hash; /* where it was */
+	struct lk_bytes name;
+	int64_t filled; /* 1: something else has had the name since */
+};
+#define LK_MOVED_BY_PLACE 0 /* index (dir, hash), in it by time */
+#define LK_MOVED_BY_INO 1   /* index (ino), in it by time */
 
 /* The checksum of a data block, as in an extent's sums. */
 uint64_t lk_block_sum(const void *block, size_t len);

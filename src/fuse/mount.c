@@ -75,6 +75,8 @@ int linkfs_mount_open(struct linkfs_volume *volume, const char *mount_point, con
 		r = lk_fuse_serve_init(mount, INIT_TIMEOUT_MS);
 	if (!r)
 		r = lk_fuse_notifier_start(mount);
+	if (!r)
+		r = lk_fuse_texts_start(mount);
 	if (r) {
 		if (why && !why->text[0])
 			lk_fuse_say(why, r, "the kernel and linkfs did not agree on a protocol for %s: %s", mount_point,
@@ -110,6 +112,7 @@ int linkfs_mount_serve(struct linkfs_mount *mount)
 	wait_gone(mount, FAREWELL_MS);
 	/* While somebody still answers: the kernel takes a notification only when the request that has the page is answered. */
 	lk_fuse_notifier_stop(mount);
+	lk_fuse_texts_stop(mount);
 	lk_fuse_pool_end(mount);
 	return 0;
 }
@@ -132,6 +135,7 @@ void linkfs_mount_close(struct linkfs_mount *mount)
 		linkfs_volume_observe(mount->volume, NULL, NULL);
 		lk_fuse_notifier_end(mount);
 	}
+	lk_fuse_texts_end(mount);
 	lk_fuse_detach(mount);
 	if (mount->fd >= 0)
 		close(mount->fd);

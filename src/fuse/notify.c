@@ -69,6 +69,11 @@ static void inval_inode(struct linkfs_mount *mount, uint64_t ino, int64_t off)
 	send(mount, FUSE_NOTIFY_INVAL_INODE, &part, 1);
 }
 
+void lk_fuse_drop_text(struct linkfs_mount *mount, uint64_t ino)
+{
+	inval_inode(mount, ino, 0);
+}
+
 static bool is_directory(struct linkfs_mount *mount, uint64_t dir, const char *name, size_t len)
 {
 	const struct linkfs_cred cred = {.flags = LINKFS_CRED_KERNEL};
@@ -134,6 +139,8 @@ static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, 
 			dir = event->ino;
 			expire_entry(mount, event->ino, event->name, event->name_len, loss);
 			break;
+		case LINKFS_EVENT_TEXTS: /* texts.c's */
+			break;
 		}
 	}
 }
@@ -165,10 +172,19 @@ static void *notifier_main(void *arg)
 	return NULL;
 }
 
+static bool moves_texts(const struct linkfs_event *events, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (events[i].kind == LINKFS_EVENT_TEXTS)
+			return true;
+	}
+	return false;
+}
+
 static bool is_news(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (linkfs_node_is_held(mount->volume, events[i].ino))
+		if (events[i].kind != LINKFS_EVENT_TEXTS && linkfs_node_is_held(mount->volume, events[i].ino))
 			return true;
 	}
 	return false;
@@ -210,7 +226,7 @@ static void tell_own(struct linkfs_mount *mount, const struct linkfs_event *even
 	for (size_t i = 0; i < count; i++) {
 		if (events[i].kind == LINKFS_EVENT_ENTRY)
 			tell_entry_later(mount, &events[i]);
-		else
+		else if (events[i].kind != LINKFS_EVENT_TEXTS)
 			tell(mount, &events[i], 1);
 	}
 }
@@ -219,6 +235,8 @@ void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event
 {
 	struct lk_fuse_notifier *notifier = mount->notifier;
 	struct job job = {.events = events, .count = count};
+	if (moves_texts(events, count))
+		lk_fuse_texts_moved(mount, events->flags & LINKFS_EVENT_OWN);
 	if (!is_news(mount, events, count) || atomic_load(&mount->gone))
 		return;
 	if (events->flags & LINKFS_EVENT_OWN) {

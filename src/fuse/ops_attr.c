@@ -13,7 +13,7 @@ static int reply_attr(struct lk_fuse_request *rq, const struct linkfs_stat *st)
 	struct fuse_attr_out *out = lk_fuse_reply(rq, sizeof(*out));
 	if (!out)
 		return LINKFS_EIO;
-	out->attr_valid = LK_FUSE_FOREVER;
+	out->attr_valid = lk_fuse_attr_valid(st);
 	lk_fuse_pack_attr(&out->attr, st);
 	return 0;
 }
@@ -121,7 +121,7 @@ int lk_fuse_statx_get(struct lk_fuse_request *rq)
 	if (!out)
 		return LINKFS_EIO;
 	lk_fuse_pack_attr(&attr, &st);
-	out->attr_valid = LK_FUSE_FOREVER;
+	out->attr_valid = lk_fuse_attr_valid(&st);
 	struct lk_fuse_statx *sx = &out->stat;
 	sx->mask = STATX_BASIC_STATS | STATX_BTIME;
 	sx->blksize = attr.blksize;

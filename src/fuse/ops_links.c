@@ -1,5 +1,5 @@
 /*
- * ops_links.c - questions about links as xattrs that nobody set: linkfs.kind, linkfs.names, linkfs.referrers. The kernel passes names
+ * ops_links.c - questions about links as xattrs that nobody set: linkfs.kind, linkfs.names, linkfs.referrers, linkfs.tracks. The kernel passes names
  * outside the namespaces of xattr(7) on to a FUSE server and asks for the right to read the file; what is told beyond that is what
  * the caller may see (linkfs_links.h). They are in no list, so that copies of files do not take them along.
  * Layer: fuse.
@@ -68,10 +68,21 @@ static int put_kind(const struct lk_fuse_request *rq, struct value *v)
 		     {S_IFSOCK, "socket"}, {S_IFCHR, "character"}, {S_IFBLK, "block"}};
 	struct linkfs_stat st;
 	int r = linkfs_node_getattr(rq->mount->volume, rq->ino, &st);
+	if (!r && (st.flags & LINKFS_INO_TRACKED))
+		return put(v, "tracked symlink", strlen("tracked symlink"));
 	for (size_t i = 0; !r && i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if ((st.mode & S_IFMT) == kinds[i].type)
 			return put(v, kinds[i].word, strlen(kinds[i].word));
 	return r;
+}
+
+/* No tracked link, and one whose target is gone, have no such value; one whose target the caller may not know has an empty one. */
+static int tracks(const struct lk_fuse_request *rq, const struct linkfs_cred *cred, struct value *v)
+{
+	int r = linkfs_node_tracks(rq->mount->volume, cred, rq->ino, on_name, v, NULL);
+	if (r == LINKFS_EACCES)
+		return 0;
+	return r == LINKFS_EINVAL || r == LINKFS_ENOENT ? LINKFS_ENODATA : r;
 }
 
 bool lk_fuse_asks_links(const void *in, size_t len)
@@ -91,7 +102,8 @@ int lk_fuse_links_xattr(struct lk_fuse_request *rq, const char *name, size_t siz
 	int r;
 	if (!strcmp(name, PREFIX "kind")) {
 		r = put_kind(rq, &v);
-	} else if (strcmp(name, PREFIX "names") != 0 && strcmp(name, PREFIX "referrers") != 0) {
+	} else if (strcmp(name, PREFIX "names") != 0 && strcmp(name, PREFIX "referrers") != 0 &&
+		   strcmp(name, PREFIX "tracks") != 0) {
 		return LINKFS_ENODATA;
 	} else {
 		/* The kernel has not checked what this tells, so it is checked here, with the groups that a request lacks. */
@@ -99,6 +111,8 @@ int lk_fuse_links_xattr(struct lk_fuse_request *rq, const char *name, size_t siz
 		cred.groups = groups;
 		if (!strcmp(name, PREFIX "names"))
 			r = linkfs_node_names(rq->mount->volume, &cred, rq->ino, on_name, &v, NULL);
+		else if (!strcmp(name, PREFIX "tracks"))
+			r = tracks(rq, &cred, &v);
 		else
 			r = linkfs_node_referrers(rq->mount->volume, &cred, rq->ino, &options, on_referrer, &v);
 	}

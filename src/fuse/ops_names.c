@@ -122,7 +122,9 @@ int lk_fuse_readlink(struct lk_fuse_request *rq)
 	size_t len = 0;
 	if (rq->out_cap < LINKFS_SYMLINK_MAX)
 		return LINKFS_EIO;
-	int r = linkfs_node_readlink(rq->mount->volume, rq->ino, rq->out, LINKFS_SYMLINK_MAX, &len);
+	int r = lk_fuse_texts_reading(rq->mount, rq->ino);
+	if (!r)
+		r = linkfs_node_readlink(rq->mount->volume, rq->ino, rq->out, LINKFS_SYMLINK_MAX, &len);
 	if (!r)
 		rq->out_len = len;
 	return r;

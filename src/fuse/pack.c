@@ -105,14 +105,25 @@ void lk_fuse_pack_attr(struct fuse_attr *out, const struct linkfs_stat *st)
 	out->flags = 0;
 }
 
-void lk_fuse_pack_entry(const struct linkfs_mount *mount, struct fuse_entry_out *out, const struct linkfs_stat *st)
+uint64_t lk_fuse_attr_valid(const struct linkfs_stat *st)
+{
+	return st->flags & LINKFS_INO_TRACKED ? 0 : LK_FUSE_FOREVER;
+}
+
+void lk_fuse_pack_entry(struct linkfs_mount *mount, struct fuse_entry_out *out, const struct linkfs_stat *st)
 {
 	out->nodeid = st->ino;
 	/* The kernel makes its root before it asks us and with generation 0. */
 	out->generation = st->ino == LINKFS_ROOT_INO ? 0 : mount->conn.generation;
 	/* Names of a file that keeps its links may become another file's by a rename of which this directory sees nothing. */
 	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : LK_FUSE_FOREVER;
-	out->attr_valid = LK_FUSE_FOREVER;
+	if (st->flags & LINKFS_INO_TRACKED) {
+		lk_fuse_texts_known(mount, st->ino);
+		/* Kernels before 6.14 cut a cached text at the size they know, which each lookup brings anew. */
+		if (mount->conn.minor < LK_FUSE_MINOR_WHOLE_TEXTS)
+			out->entry_valid = 0;
+	}
+	out->attr_valid = lk_fuse_attr_valid(st);
 	out->entry_valid_nsec = 0;
 	out->attr_valid_nsec = 0;
 	lk_fuse_pack_attr(&out->attr, st);

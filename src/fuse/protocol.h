@@ -14,6 +14,7 @@
 /* The oldest minor we serve: 7.31 (Linux 5.4) is the first with every reply format used here. */
 #define LK_FUSE_MINOR_MIN 31u
 #define LK_FUSE_MINOR 45u
+#define LK_FUSE_MINOR_WHOLE_TEXTS 42u /* of Linux 6.14 */
 
 /* Operations the header may lack. */
 #define LK_FUSE_STATX 52u              /* since 7.39 */

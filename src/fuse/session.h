@@ -45,6 +45,7 @@ struct lk_fuse_counts {
 struct lk_fuse_pool;
 struct lk_fuse_notifier;
 struct lk_fuse_ahead;
+struct lk_fuse_texts;
 
 struct linkfs_mount {
 	struct linkfs_volume *volume;
@@ -65,6 +66,7 @@ struct linkfs_mount {
 	struct lk_fuse_pool *pool;
 	struct lk_fuse_notifier *notifier;
 	struct lk_fuse_ahead *ahead;
+	struct lk_fuse_texts *texts; /* NULL: none are remembered */
 };
 
 /* ---- one request ------------------------------------------------------------------------------------------ */
@@ -131,7 +133,9 @@ int lk_fuse_take_text(const struct lk_fuse_request *rq, size_t *pos, const char 
 void *lk_fuse_reply(struct lk_fuse_request *rq, size_t size);
 
 void lk_fuse_pack_attr(struct fuse_attr *out, const struct linkfs_stat *st);
-void lk_fuse_pack_entry(const struct linkfs_mount *mount, struct fuse_entry_out *out, const struct linkfs_stat *st);
+/* How long attributes hold: not at all those of a tracked symlink, whose size others change. */
+uint64_t lk_fuse_attr_valid(const struct linkfs_stat *st);
+void lk_fuse_pack_entry(struct linkfs_mount *mount, struct fuse_entry_out *out, const struct linkfs_stat *st);
 /* Nanoseconds since the epoch of the protocol's seconds and nanoseconds, clamped to what 64 bits hold. */
 int64_t lk_fuse_unpack_time(uint64_t sec, uint32_t nsec);
 
@@ -189,6 +193,22 @@ void lk_fuse_notifier_stop(struct linkfs_mount *mount);
 void lk_fuse_notifier_end(struct linkfs_mount *mount);
 /* Sends what an observer's events call for and returns when the kernel has taken it. The caller holds no lock. */
 void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count);
+
+/* The kernel drops the text of a symlink, and its attributes. Waits for a READLINK that is under way. */
+void lk_fuse_drop_text(struct linkfs_mount *mount, uint64_t ino);
+
+/* texts.c: texts of tracked symlinks that the kernel holds. Start last, stop while workers still answer. */
+int lk_fuse_texts_start(struct linkfs_mount *mount);
+void lk_fuse_texts_stop(struct linkfs_mount *mount);
+void lk_fuse_texts_end(struct linkfs_mount *mount);
+/* A reply names the tracked link ino. */
+void lk_fuse_texts_known(struct linkfs_mount *mount, uint64_t ino);
+/* Before the text of ino is made for the kernel. */
+int lk_fuse_texts_reading(struct linkfs_mount *mount, uint64_t ino);
+/* Texts may be others now. own: by a call of the kernel's own, whose reply waits (defer); else returns when the kernel has dropped them. */
+void lk_fuse_texts_moved(struct linkfs_mount *mount, bool own);
+/* Takes a reply of a header alone when it must wait until texts are dropped, and sends it then. */
+bool lk_fuse_texts_defer(struct linkfs_mount *mount, const struct fuse_out_header *reply);
 
 /* attach.c: making and removing the mount itself. */
 int lk_fuse_attach(struct linkfs_mount *mount, const char *point, const struct linkfs_mount_options *options,

@@ -109,6 +109,8 @@ bool lk_fuse_serve(struct lk_fuse_worker *worker, size_t len)
 		return false;
 	if (n > worker->out_used)
 		worker->out_used = n;
+	if (n == sizeof(struct fuse_out_header) && !failed && lk_fuse_texts_defer(mount, (const void *)worker->out))
+		return false;
 	ssize_t w;
 	do {
 		w = write(mount->fd, worker->out, n);

@@ -186,7 +186,7 @@ static const struct damage damages[] = {
 	/* symlinks, attributes */
 	ROW("target-missing", "DELETE FROM target"),
 	ROW("target-field", "UPDATE target SET text=x'00'"),
-	ROW("target-extra", "INSERT INTO target VALUES(1,x'61',0,1)"),
+	ROW("target-extra", "INSERT INTO target VALUES(1,x'61',0,0,0,0,1)"),
 	ROW("inode-size", "UPDATE inode SET size=3 WHERE mode/4096=10"),
 	ROW("component-missing", "DELETE FROM component"),
 	ROW("component-field", "INSERT INTO component VALUES(99,-3,0,0)"),

@@ -127,6 +127,8 @@ static void more(struct linkfs_volume *v, uint64_t changed)
 	uint64_t kept = make(v, NULL, "kept", (struct linkfs_make){.mode = S_IFREG | 0600});
 	assert_int_equal(linkfs_node_write(v, NULL, kept, 0, "not yet", 7, 0, NULL, NULL), 0);
 	assert_int_equal(linkfs_path_unlink(v, NULL, LINKFS_ROOT_INO, "kept"), 0);
+	assert_int_equal(
+		linkfs_path_track(v, NULL, LINKFS_ROOT_INO, "open/owned", LINKFS_ROOT_INO, "open/track", 0, NULL), 0);
 	second_snapshot(v);
 	memset(block, 'z', sizeof(block));
 	assert_int_equal(linkfs_node_write(v, NULL, changed, 0, block, sizeof(block), 0, NULL, NULL), 0);

@@ -48,7 +48,7 @@ static const struct bound bounds[] = {
 	/* rows of numbers that cannot be an inode's */
 	{"INSERT INTO inline VALUES(0,x'61',1)", "inline-extra"},
 	{"INSERT INTO extent VALUES(1<<48,0,0,1,1,0,0,x'',1)", "extent-extra"},
-	{"INSERT INTO target VALUES(-5,x'61',0,1)", "target-extra"},
+	{"INSERT INTO target VALUES(-5,x'61',0,0,0,0,1)", "target-extra"},
 	{"INSERT INTO xattr VALUES(-5,CAST('user.x' AS BLOB),x'61',1)", "xattr-extra"},
 	/* content */
 	{"UPDATE inline SET content=zeroblob(1) WHERE ino=4", "inline-size"},
@@ -218,11 +218,11 @@ static const struct bound bounds[] = {
 	{"UPDATE inode_old SET flags=1,size=5,blocks=0 WHERE ino=12; DELETE FROM extent_old WHERE ino=12", "history-content"},
 	{"UPDATE inode_old SET flags=1,size=0,blocks=0 WHERE ino=12; DELETE FROM extent_old WHERE ino=12", "block-leaked"},
 	{"UPDATE inode_old SET mode=41471,flags=0,size=3,blocks=0 WHERE ino=12; DELETE FROM extent_old WHERE ino=12; "
-	 "INSERT INTO target_old VALUES(12,1,x'616263',0,1)", "block-leaked"}, /* a symlink that is gone */
+	 "INSERT INTO target_old VALUES(12,1,x'616263',0,0,0,0,1)", "block-leaked"}, /* a symlink that is gone */
 	{"UPDATE inode_old SET mode=41471,flags=0,size=3,blocks=0 WHERE ino=12; DELETE FROM extent_old WHERE ino=12", "history-content"},
 	{"UPDATE inode_old SET mode=41471,flags=0,size=3,blocks=0 WHERE ino=12; DELETE FROM extent_old WHERE ino=12; "
-	 "INSERT INTO target_old VALUES(12,1,x'',0,1)", "history-field"},
-	{"INSERT INTO target_old VALUES(12,1,x'610062',0,1)", "history-field"},
+	 "INSERT INTO target_old VALUES(12,1,x'',0,0,0,0,1)", "history-field"},
+	{"INSERT INTO target_old VALUES(12,1,x'610062',0,0,0,0,1)", "history-field"},
 	{"INSERT INTO xattr_old VALUES(12,CAST('user.x' AS BLOB),1,x'31',1)", NULL},
 	{"INSERT INTO xattr_old VALUES(12,CAST('user.x' AS BLOB),1,x'31',1),(12,CAST('user.x' AS BLOB),2,x'32',1)", "history-overlap"},
 	{"INSERT INTO xattr_old VALUES(12,x'',1,x'31',1)", "history-field"},

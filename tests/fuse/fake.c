@@ -402,3 +402,21 @@ int linkfs_volume_sync(struct linkfs_volume *volume)
 	(void)volume;
 	return called("sync", NULL, 1);
 }
+
+/* Nothing of a fake mount is told to a kernel: its texts are not remembered (struct linkfs_mount's texts is NULL). */
+int linkfs_node_is_held(struct linkfs_volume *volume, uint64_t ino)
+{
+	(void)volume;
+	(void)ino;
+	return 1;
+}
+
+int linkfs_node_tracks(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, linkfs_name_fn *fn,
+		       void *arg, uint64_t *target_out)
+{
+	const struct linkfs_name name = {.path = "/tracked", .path_len = 8, .dir = 1, .name = "tracked", .name_len = 7};
+	(void)volume;
+	(void)target_out;
+	int r = called("tracks", cred, ino);
+	return r ? r : fn(arg, &name);
+}

@@ -41,6 +41,14 @@ static int symlink_over(struct scene *s)
 {
 	return linkfs_path_replace_symlink(s->volume, NULL, "d2/name", 1, "/s", NULL);
 }
+static int track(struct scene *s)
+{
+	return linkfs_path_track(s->volume, NULL, 1, "/d1/inline", 1, "/d2/tracks", 0, NULL);
+}
+static int track_over(struct scene *s)
+{
+	return linkfs_path_track(s->volume, NULL, 1, "/d2/name", 1, "/s", LINKFS_TRACK_REPLACE, NULL);
+}
 static int link_file(struct scene *s)
 {
 	return linkfs_path_link(s->volume, NULL, 1, "/d1/inline", 1, "/d2/second", 0);
@@ -119,6 +127,33 @@ static int rename_same(struct scene *s)
 static int rename_dir(struct scene *s)
 {
 	return rename_(s, "/d2/sub", "/d1/sub", 0);
+}
+static int rename_tracked(struct scene *s)
+{
+	return rename_(s, "/d1/inline", "/d2/sub/elsewhere", 0);
+}
+static int rename_above(struct scene *s)
+{
+	return rename_(s, "/d1", "/d2/deeper", 0);
+}
+static int unlink_tracked(struct scene *s)
+{
+	return linkfs_path_unlink(s->volume, NULL, 1, "/d2/deeper/inline");
+}
+static int rename_over_tracked(struct scene *s)
+{
+	return rename_(s, "/d1/attrs", "/d1/inline", 0);
+}
+static int keep_tracked(struct scene *s)
+{
+	struct linkfs_stat st;
+	uint64_t ino = 0;
+	int r = scene_find(s, "/d1/inline", &ino);
+	return r ? r : linkfs_node_set_flags(s->volume, NULL, ino, LINKFS_INO_KEEP_LINKS, LINKFS_INO_KEEP_LINKS, &st);
+}
+static int unlink_tracks(struct scene *s)
+{
+	return linkfs_path_unlink(s->volume, NULL, 1, "/d2/tracks");
 }
 static int rename_dir_over(struct scene *s)
 {
@@ -355,6 +390,21 @@ const struct scenario scenarios_names[] = {
 	ONE("symlink", symlink_short),
 	ONE("long symlink", symlink_long),
 	ONE("replace symlink", symlink_over),
+	ONE("track", track),
+	TWO("track, in place of a symlink, one of two names that goes", track_over, unlink_second),
+	TWO("track, and rename the target", track, rename_tracked),
+	TWO("track, and rename over the target", track, rename_over_tracked),
+	TWO("track, and unlink", track, unlink_tracks),
+	{"track, move, unlink the target",
+	 IMAGE_TREE,
+	 PHASE_STEPS,
+	 {STEP("track", track), STEP("move", rename_above), STEP("unlink", unlink_tracked), SYNC},
+	 0},
+	{"track, and a save that keeps links",
+	 IMAGE_TREE,
+	 PHASE_STEPS,
+	 {STEP("track", track), STEP("keep", keep_tracked), STEP("save", rename_over_tracked), SYNC},
+	 0},
 	ONE("link", link_file),
 	ONE("link symlink", link_symlink),
 	ONE("unlink inline", unlink_inline),

@@ -19,7 +19,9 @@ static void *must(void *p)
 
 static struct node *node_new(uint32_t mode)
 {
+	static uint64_t ids;
 	struct node *n = must(calloc(1, sizeof(*n)));
+	n->id = ++ids;
 	n->mode = mode;
 	n->nlink = S_ISDIR(mode) ? 2 : 1;
 	return n;
@@ -171,6 +173,22 @@ static bool make_symlink(struct model *m, const struct op *op, bool dry)
 	return make(m, op, dry, S_IFLNK | 0777);
 }
 
+/* The text comes with model_retrack(). */
+static bool make_tracked(struct model *m, const struct op *op, bool dry)
+{
+	struct op empty = {OP_SYMLINK, .a = op->a, .b = ""};
+	struct place target, p;
+	if (!model_place(m, op->b, &target) || !target.node || S_ISLNK(target.node->mode) ||
+	    !make(m, &empty, dry, S_IFLNK | 0777))
+		return false;
+	if (!dry) {
+		(void)model_place(m, op->a, &p);
+		p.node->tracks = target.node->id;
+		m->tracked = true;
+	}
+	return true;
+}
+
 static bool make_link(struct model *m, const struct op *op, bool dry)
 {
 	struct place p = {.node = m->slots[op->slot]}, to;
@@ -178,7 +196,7 @@ static bool make_link(struct model *m, const struct op *op, bool dry)
 		return false;
 	if (!p.node || S_ISDIR(p.node->mode) || !model_place(m, op->b, &to) || !to.dir || to.node)
 		return false;
-	if (p.node->nlink == 0 && !p.node->temporary)
+	if ((p.node->nlink == 0 && !p.node->temporary) || p.node->tracks)
 		return false;
 	if (!dry) {
 		p.node->nlink++;
@@ -326,7 +344,7 @@ static bool close_file(struct model *m, const struct op *op, bool dry)
 	return true;
 }
 
-bool model_apply(struct model *m, const struct op *op, bool dry)
+static bool apply(struct model *m, const struct op *op, bool dry)
 {
 	struct place p;
 	switch (op->kind) {
@@ -339,6 +357,8 @@ bool model_apply(struct model *m, const struct op *op, bool dry)
 	case OP_SYMLINK:
 	case OP_RELINK:
 		return make_symlink(m, op, dry);
+	case OP_TRACK:
+		return make_tracked(m, op, dry);
 	case OP_LINK:
 	case OP_HLINK:
 		return make_link(m, op, dry);
@@ -395,6 +415,14 @@ bool model_apply(struct model *m, const struct op *op, bool dry)
 	default:
 		abort();
 	}
+}
+
+bool model_apply(struct model *m, const struct op *op, bool dry)
+{
+	bool done = apply(m, op, dry);
+	if (done && !dry && m->tracked)
+		model_retrack(m);
+	return done;
 }
 
 /* ---- as text ----------------------------------------------------------------------------------------------------------------- */

@@ -24,6 +24,8 @@ struct node {
 	bool keep;      /* its links */
 	bool temporary; /* made without a name, and never had one */
 	uint32_t number;
+	uint64_t id;     /* of all nodes that ever were */
+	uint64_t tracks; /* the id of what a tracked link tracks */
 };
 
 struct entry {
@@ -35,6 +37,7 @@ struct model {
 	struct node *root;
 	struct node *slots[OP_SLOTS];
 	uint32_t numbers;
+	bool tracked; /* there are tracked links */
 };
 
 struct place {
@@ -51,6 +54,8 @@ bool model_write(struct model *m, const struct op *op, bool dry);
 bool model_allocate(struct model *m, const struct op *op, bool dry);
 bool model_copy(struct model *m, const struct op *op, bool dry);
 bool model_resize(struct model *m, const struct op *op, bool dry);
+/* After an operation: the texts of tracked links whose target is there (model_track.c). */
+void model_retrack(struct model *m);
 
 /* model_share.c: keep-links, copies that share, equal files. */
 bool model_share(struct model *m, const struct op *op, bool dry);

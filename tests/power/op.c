@@ -10,11 +10,11 @@
 #include <volume.h>
 
 static const char *const names[OP_KINDS] = {
-	"create",   "mkdir",    "fifo",       "symlink",  "relink",  "link",     "unlink",   "rmdir",
-	"rename",   "exchange", "write",      "wsync",    "append",  "truncate", "allocate", "copy",
-	"setxattr", "rmxattr",  "chmod",      "chown",    "open",    "tmpfile",  "hwrite",   "htruncate",
-	"hlink",    "hclose",   "keep",       "clone",    "unshare", "dedupe",   "merge",    "fsync",
-	"hsync",    "sync",     "checkpoint", "snapshot", "drop",    "reopen",
+	"create",    "mkdir",    "fifo",     "symlink",    "relink",   "track",   "link",     "unlink",
+	"rmdir",     "rename",   "exchange", "write",      "wsync",    "append",  "truncate", "allocate",
+	"copy",      "setxattr", "rmxattr",  "chmod",      "chown",    "open",    "tmpfile",  "hwrite",
+	"htruncate", "hlink",    "hclose",   "keep",       "clone",    "unshare", "dedupe",   "merge",
+	"fsync",     "hsync",    "sync",     "checkpoint", "snapshot", "drop",    "reopen",
 };
 
 bool op_acknowledges(const struct op *op)
@@ -252,6 +252,8 @@ int op_run(struct subject *s, const struct op *op)
 		return make(s, op);
 	case OP_SYMLINK:
 		return linkfs_path_symlink(v, NULL, op->b, LINKFS_ROOT_INO, op->a, NULL);
+	case OP_TRACK:
+		return linkfs_path_track(v, NULL, LINKFS_ROOT_INO, op->b, LINKFS_ROOT_INO, op->a, 0, NULL);
 	case OP_RELINK:
 		return linkfs_path_replace_symlink(v, NULL, op->b, LINKFS_ROOT_INO, op->a, NULL);
 	case OP_LINK:

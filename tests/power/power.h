@@ -25,6 +25,7 @@ enum op_kind {
 	OP_FIFO,
 	OP_SYMLINK, /* a, text b */
 	OP_RELINK,  /* the same in place of what is there */
+	OP_TRACK,   /* a, a tracked link to b, which has one name */
 	OP_LINK,    /* a gets the name b */
 	OP_UNLINK,
 	OP_RMDIR,

@@ -285,10 +285,41 @@ static void the_first_file(struct teller *t)
 	say(t, (struct op){.kind = OP_SYNC});
 }
 
+/* Tracked links: the target, directories above it and above the link, and the links move; the target goes, with a text stored that is
+ * an older one. */
+static void tracked_links(struct teller *t)
+{
+	say(t, (struct op){OP_MKDIR, .a = "t"});
+	say(t, (struct op){OP_MKDIR, .a = "t/deep"});
+	say(t, (struct op){OP_CREATE, .a = "t/deep/file"});
+	say(t, (struct op){OP_TRACK, .a = "l1", .b = "t/deep/file"});
+	say(t, (struct op){OP_TRACK, .a = "d/l2", .b = "t/deep/file"});
+	say(t, (struct op){OP_TRACK, .a = "t/l3", .b = "t"});
+	say(t, (struct op){OP_FSYNC, .a = some(t, 2) ? "l1" : ""});
+	say(t, (struct op){OP_RENAME, .a = "t/deep/file", .b = "t/other-name"});
+	if (some(t, 2))
+		say(t, (struct op){.kind = OP_CHECKPOINT});
+	say(t, (struct op){OP_RENAME, .a = "t", .b = "d/t2"});
+	say(t, (struct op){OP_RENAME, .a = "l1", .b = "d/t2/deep/l1"});
+	if (some(t, 2))
+		say(t, (struct op){.kind = OP_SNAPSHOT});
+	say(t, (struct op){OP_EXCHANGE, .a = "d/t2/other-name", .b = "d/l2"});
+	say(t, (struct op){.kind = some(t, 2) ? OP_SYNC : OP_CHECKPOINT});
+	say(t, (struct op){OP_CREATE, .a = "new"});
+	if (some(t, 2))
+		say(t, (struct op){OP_RENAME, .a = "new", .b = "d/l2"});
+	else
+		say(t, (struct op){OP_UNLINK, .a = "d/l2"});
+	say(t, (struct op){OP_RENAME, .a = "d/t2/deep/l1", .b = "l1"});
+	say(t, (struct op){OP_FSYNC, .a = ""});
+	say(t, (struct op){OP_UNLINK, .a = "l1"});
+	say(t, (struct op){.kind = OP_REOPEN});
+}
+
 static void (*const stories[])(struct teller *) = {
 	replace_by_rename, replace_carelessly,  temporary_files, unlinked_while_open, down_and_up,         ranges,
 	many_names,        sizes_and_fdatasync, shared_copies,   blocks_again,        checkpoints_between, snapshots,
-	a_large_batch,     opened_and_closed,   many_rows,       the_first_file,
+	a_large_batch,     opened_and_closed,   many_rows,       the_first_file,      tracked_links,
 };
 
 bool story_make(struct script *s, uint64_t number, uint64_t seed)
