@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,16 +299,32 @@ int lk_fuse_unmount_at(const char *point, bool lazy, struct linkfs_message *why)
 	return lk_fuse_say(why, linkfs_from_errno(e), "cannot unmount %s: %s", point, strerror(e));
 }
 
+/* Whether the kernel has closed its side: by unmounting, or because somebody aborted the connection. */
+static bool closed(const struct linkfs_mount *mount)
+{
+	struct pollfd p = {.fd = mount->fd, .events = POLLIN};
+	return atomic_load(&mount->gone) || (poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)));
+}
+
+static bool is_dead(const char *point)
+{
+	struct statfs fs;
+	return statfs(point, &fs) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
 void lk_fuse_detach(struct linkfs_mount *mount)
 {
 	char point[LINKFS_PATH_MAX];
 	if (!mount->mounted)
 		return;
-	/* It may have been moved, or unmounted by somebody else and another put in its place. */
-	if (!mount->mount_id)
+	/* It may have been moved, or unmounted by somebody else. Then its numbers may be another mount's by now, also one of ours: while the
+	 * kernel's side is open they are not, and of one that was aborted a dead mount is left. */
+	bool there = mount->mount_id;
+	if (there)
+		there = lk_fuse_mountinfo_point(mount->mount_id, mount->dev_minor, point, sizeof(point)) == 0;
+	else
 		snprintf(point, sizeof(point), "%s", mount->point);
-	if ((!mount->mount_id || lk_fuse_mountinfo_point(mount->mount_id, point, sizeof(point)) == 0) &&
-	    lk_fuse_unmount_at(point, false, NULL))
+	if ((there || !mount->mount_id) && (!closed(mount) || is_dead(point)) && lk_fuse_unmount_at(point, false, NULL))
 		lk_fuse_unmount_at(point, true, NULL);
 	mount->mounted = false;
 }

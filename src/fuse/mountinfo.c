@@ -77,6 +77,7 @@ static int each(void (*see)(void *arg, const struct line *line), void *arg)
 
 struct search {
 	uint64_t id;
+	uint32_t dev_minor;
 	const char *point;
 	struct lk_fuse_mountinfo *out;
 	char *point_out;
@@ -99,7 +100,7 @@ static void see_point(void *arg, const struct line *line)
 static void see_id(void *arg, const struct line *line)
 {
 	struct search *search = arg;
-	if (line->id != search->id || strlen(line->point) >= search->size)
+	if (line->id != search->id || line->dev_minor != search->dev_minor || strlen(line->point) >= search->size)
 		return;
 	search->found = true;
 	memcpy(search->point_out, line->point, strlen(line->point) + 1);
@@ -112,9 +113,9 @@ int lk_fuse_mountinfo_at(const char *point, struct lk_fuse_mountinfo *out)
 	return r ? r : search.found ? 0 : LINKFS_ENOENT;
 }
 
-int lk_fuse_mountinfo_point(uint64_t id, char *point_out, size_t size)
+int lk_fuse_mountinfo_point(uint64_t id, uint32_t dev_minor, char *point_out, size_t size)
 {
-	struct search search = {.id = id, .point_out = point_out, .size = size};
+	struct search search = {.id = id, .dev_minor = dev_minor, .point_out = point_out, .size = size};
 	int r = each(see_id, &search);
 	return r ? r : search.found ? 0 : LINKFS_ENOENT;
 }

@@ -231,8 +231,9 @@ struct lk_fuse_mountinfo {
 };
 /* The topmost mount at an absolute path without symlinks; LINKFS_ENOENT when nothing is mounted there. */
 int lk_fuse_mountinfo_at(const char *point, struct lk_fuse_mountinfo *out);
-/* Where the mount with this id is now (point_out of size bytes); LINKFS_ENOENT when it is gone. */
-int lk_fuse_mountinfo_point(uint64_t id, char *point_out, size_t size);
+/* Where the mount with this id and device is now (point_out of size bytes); LINKFS_ENOENT when it is gone. Both numbers are used
+ * again when the mount is gone. */
+int lk_fuse_mountinfo_point(uint64_t id, uint32_t dev_minor, char *point_out, size_t size);
 
 /* message.c */
 int lk_fuse_say(struct linkfs_message *why, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));

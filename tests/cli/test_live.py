@@ -86,6 +86,43 @@ def life(base):
     h.ok(not mounted(volume.mnt), "and it is gone")
 
 
+def another_in_its_place(base):
+    """Numbers of mounts are used again: a mount that was taken away while its process slept is not that process's any more, whatever has
+    its number then."""
+    if not h.ROOT:
+        return h.skip("another mount with the number of ours", "needs root")
+    volume = h.Volume(base, "number")
+    volume.mount()
+    who, _ = owner(volume)
+    number = lambda path: next((line.split()[0] for line in open("/proc/self/mountinfo") if line.split()[4] == path), None)
+    ours = number(volume.mnt)
+    places = [f"{base}/place{i}" for i in range(200)]
+    mounts, same = [], False
+    os.kill(who["pid"], signal.SIGSTOP)
+    try:
+        if ctypes.CDLL(None, use_errno=True).umount2(os.fsencode(volume.mnt), 0) != 0:
+            raise OSError(ctypes.get_errno(), "umount2")
+        for place in places:
+            os.mkdir(place)
+            subprocess.run(["mount", "-t", "tmpfs", "none", place], check=True)
+            mounts.append(place)
+            same = number(place) == ours
+            if same:
+                break
+    finally:
+        os.kill(who["pid"], signal.SIGCONT)
+    gone = h.wait_for(lambda: not h.alive(who["pid"]), 20)
+    there = [place for place in mounts if number(place)]
+    for place in there:
+        subprocess.run(["umount", place], check=True)
+    h.ok(gone, "the process of a mount that was taken away ends")
+    if same:
+        h.equal(there, mounts, "and leaves the mount alone that has its number now")
+    else:
+        h.skip("and leaves the mount alone that has its number now", f"no mount got number {ours} again")
+    return None
+
+
 def foreground(base):
     volume = h.Volume(base, "fore")
     process = subprocess.Popen([h.BIN, "mount", "-f", volume.path, volume.mnt], stderr=subprocess.PIPE, env=h.environment())
@@ -375,7 +412,7 @@ def nonsense(base):
 def main():
     h.need_fuse()
     base = h.make_dir()
-    parts = {"life": life, "foreground": foreground, "options": options, "commands": commands, "users": users, "nonsense": nonsense}
+    parts = {"life": life, "number": another_in_its_place, "foreground": foreground, "options": options, "commands": commands, "users": users, "nonsense": nonsense}
     for name in sys.argv[1:] or parts:
         parts[name](base)
     h.done()
