@@ -73,6 +73,8 @@ static int names_slice(struct names *n, struct lk_op *op, const struct linkfs_cr
 	n->op = op;
 	n->count = 0;
 	*more_out = false;
+	if (rc == 0)
+		n->ino = (uint64_t)inode.ino;
 	/* Gone between two slices. */
 	if (rc == LINKFS_ESTALE && n->started)
 		return 0;
@@ -198,7 +200,7 @@ int linkfs_node_referrers(struct linkfs_volume *volume, const struct linkfs_cred
 {
 	struct lk_refs_ask ask = {.kind = LK_REFS_END, .ino = ino};
 	struct referrers r = {.fn = fn, .arg = arg};
-	struct linkfs_stat there;
+	struct linkfs_stat there = {0};
 	struct lk_refs *refs = NULL;
 	struct lk_host *host = NULL;
 	struct lk_op op;
@@ -211,6 +213,7 @@ int linkfs_node_referrers(struct linkfs_volume *volume, const struct linkfs_cred
 		ask.kind = LK_REFS_THROUGH;
 	cred = lk_cred(cred);
 	rc = linkfs_node_getattr(volume, ino, &there);
+	ask.ino = there.ino;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);
 	ask.host = host;
@@ -321,7 +324,7 @@ int linkfs_node_dangling(struct linkfs_volume *volume, const struct linkfs_cred 
 {
 	struct dangling d = {.cred = lk_cred(cred), .top = ino, .fn = fn, .arg = arg};
 	struct lk_link_name after = {0};
-	struct linkfs_stat st;
+	struct linkfs_stat st = {0};
 	struct lk_host *host = NULL;
 	struct lk_op op;
 	bool more = true;
@@ -329,6 +332,7 @@ int linkfs_node_dangling(struct linkfs_volume *volume, const struct linkfs_cred 
 
 	if (rc == 0 && !S_ISDIR(st.mode))
 		rc = LINKFS_ENOTDIR;
+	d.top = st.ino;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);
 	d.host = host;

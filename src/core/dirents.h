@@ -19,6 +19,7 @@ struct lk_slot {
 	int64_t ord;   /* the entry's, or the first free one; above LK_ORD_MAX when the bucket is full */
 	uint64_t ino;  /* 0: there is no such entry */
 	uint32_t type; /* S_IFMT bits */
+	uint64_t bound; /* a bind shows this inode here instead; 0: none (binds.h) */
 };
 
 /* LINKFS_EINVAL for an empty name or one with '/' or NUL in it. Length is judged where the directory is asked. */
@@ -33,7 +34,12 @@ int lk_dirent_replace(struct lk_op *op, struct lk_slot *slot, const char *name, 
 int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *name, size_t len);
 
 int lk_dirent_empty(struct lk_op *op, uint64_t dir, bool *out);
-/* The directory that holds directory ino ("..": the root is its own). LINKFS_ENOENT for one that was removed. */
+/* Whether directories of the op's view may have several names (D6). */
+bool lk_dir_links_any(struct lk_op *op);
+/* Whether ino has a name. */
+int lk_dirent_named(struct lk_op *op, uint64_t ino, bool *out);
+/* The directory that holds directory ino ("..": the root is its own): of several, one of them. LINKFS_ENOENT for one that was
+ * removed. */
 int lk_dirent_parent(struct lk_op *op, uint64_t ino, uint64_t *out);
 
 /* Entries after cookie in cookie order, at most limit of them (0: all). Names are valid
@@ -44,7 +50,7 @@ int lk_dirent_names(struct lk_op *op, uint64_t ino, uint32_t limit, lk_row_fn *f
 /* The same from a place on: those after the one in directory dir at cookie (0, 0: from the start). */
 int lk_dirent_names_after(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn,
 			  void *arg);
-/* Whether directory node is from, or lies above it. */
+/* Whether directory node is from, or lies above it: by any of the paths to from, those through binds and what they cover included. */
 int lk_dirent_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out);
 
 static inline uint64_t lk_dirent_cookie(const struct lk_dirent *d)

@@ -16,6 +16,7 @@ struct lk_node_table;  /* node.h */
 struct lk_batch;       /* txn.c */
 struct lk_inode_cache; /* inode_cache.h */
 struct lk_name_cache;  /* name_cache.h */
+struct lk_places;      /* places.h */
 
 struct lk_fs {
 	pthread_mutex_t lock; /* T1 */
@@ -26,6 +27,7 @@ struct lk_fs {
 	struct lk_batch *batch;
 	struct lk_inode_cache *inodes;
 	struct lk_name_cache *names;
+	struct lk_places *places;
 	char *path; /* absolute, of the volume's directory; constant */
 	uint8_t name_secret[192];
 	uint8_t uuid[16];

@@ -7,6 +7,7 @@
  */
 #include "resolve.h"
 #include "link.h"
+#include "places.h"
 
 #include <string.h>
 
@@ -35,9 +36,14 @@ static int place_named(struct lk_op *op, uint64_t ino, struct lk_place *out)
 
 int lk_place_parent(struct lk_op *op, const struct lk_place *dir, struct lk_place *out)
 {
+	struct lk_place_entry entry;
 	uint64_t parent;
-	int rc = lk_dirent_parent(op, (uint64_t)dir->inode.ino, &parent);
+	int rc = 0;
 
+	if (lk_places_entry(op->fs, dir->id, &entry))
+		parent = entry.parent;
+	else
+		rc = lk_dirent_parent(op, (uint64_t)dir->inode.ino, &parent);
 	if (rc)
 		return rc;
 	rc = place_named(op, parent, out);
@@ -61,6 +67,7 @@ int lk_where_at(struct lk_op *op, const struct linkfs_cred *cred, uint64_t dir, 
 
 	if (rc == 0)
 		rc = place_of(op, dir, &out->dir);
+	lk_op_own(op, dir);
 	if (rc == 0)
 		rc = may_search(op, cred, &out->dir.inode);
 	if (rc)
@@ -205,6 +212,18 @@ static bool next(struct lk_walk *walk, bool *final_out)
 	return true;
 }
 
+/* What the entry shows. */
+static int shown(struct lk_op *op, uint64_t dir, const struct lk_slot *slot, struct lk_place *out)
+{
+	int rc = place_named(op, slot->bound ? slot->bound : slot->ino, out);
+
+	if (rc)
+		return rc;
+	if (slot->bound ? lk_is_dir(&out->inode) != S_ISDIR(slot->type) : (out->inode.mode & S_IFMT) != slot->type)
+		return LINKFS_ECORRUPT;
+	return lk_is_dir(&out->inode) && lk_places_any(op) ? lk_places_enter(op, dir, slot, &out->id) : 0;
+}
+
 int lk_walk_look(struct lk_op *op, const struct lk_where *where, struct lk_slot *slot, struct lk_place *out)
 {
 	int rc;
@@ -227,10 +246,7 @@ int lk_walk_look(struct lk_op *op, const struct lk_where *where, struct lk_slot 
 		return rc;
 	if (slot->ino == 0)
 		return LINKFS_ENOENT;
-	rc = place_named(op, slot->ino, out);
-	if (rc == 0 && (out->inode.mode & S_IFMT) != slot->type)
-		rc = LINKFS_ECORRUPT;
-	return rc;
+	return shown(op, where->dir.id, slot, out);
 }
 
 /* The component in a directory of the host: it leads back towards the mount point, further up, or out of what is known. */

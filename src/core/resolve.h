@@ -1,7 +1,7 @@
 /*
  * resolve.h - the one path walker: components, symlinks, "..", search permission (path_resolution(7)).
- * Layer: core. A walk stands at a place: a directory, and how it was come by. Today a directory has one place and its id
- * is the inode number; below binds and directory links a place has an id of its own and its parent place is ".." (K5).
+ * Layer: core. A walk stands at a place: a directory, and how it was come by. Its id is the inode number, but for what is found
+ * through a bind or directory link or below: there a place has an id of its own, and its parent place is ".." (K5, places.h).
  */
 #ifndef LK_RESOLVE_H
 #define LK_RESOLVE_H

@@ -41,7 +41,7 @@ static int add_entry(void *arg, const struct linkfs_entry *entry)
 		struct fuse_direntplus *plus = (void *)p;
 		/* Node 0 tells the kernel that the name comes without a lookup: "." and "..". */
 		if (entry->stat)
-			lk_fuse_pack_entry(l->rq->mount, &plus->entry_out, entry->stat);
+			lk_fuse_pack_entry(l->rq->mount, l->rq->ino, &plus->entry_out, entry->stat);
 		put_dirent(&plus->dirent, entry);
 	} else {
 		put_dirent((void *)p, entry);

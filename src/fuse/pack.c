@@ -11,7 +11,7 @@
 
 int lk_fuse_ino(uint64_t nodeid, uint64_t *ino_out)
 {
-	if (nodeid == 0 || nodeid >> LK_FUSE_INO_BITS)
+	if (nodeid == 0 || (nodeid >> LK_FUSE_INO_BITS && !lk_fuse_is_place(nodeid)))
 		return LINKFS_ESTALE;
 	*ino_out = nodeid;
 	return 0;
@@ -105,13 +105,14 @@ void lk_fuse_pack_attr(struct fuse_attr *out, const struct linkfs_stat *st)
 	out->flags = 0;
 }
 
-void lk_fuse_pack_entry(const struct linkfs_mount *mount, struct fuse_entry_out *out, const struct linkfs_stat *st)
+void lk_fuse_pack_entry(const struct linkfs_mount *mount, uint64_t dir, struct fuse_entry_out *out,
+			const struct linkfs_stat *st)
 {
-	out->nodeid = st->ino;
+	out->nodeid = st->node;
 	/* The kernel makes its root before it asks us and with generation 0. */
 	out->generation = st->ino == LINKFS_ROOT_INO ? 0 : mount->conn.generation;
 	/* Names of a file that keeps its links may become another file's by a rename of which this directory sees nothing. */
-	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : LK_FUSE_FOREVER;
+	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : lk_fuse_name_time(dir);
 	out->attr_valid = LK_FUSE_FOREVER;
 	out->entry_valid_nsec = 0;
 	out->attr_valid_nsec = 0;
