@@ -47,6 +47,27 @@ LINKFS_API int linkfs_path_names(struct linkfs_volume *volume, const struct link
 				 const char *path, uint32_t flags, struct linkfs_stat *out, linkfs_name_fn *fn,
 				 void *arg, uint64_t *hidden_out);
 
+/* ---- binds ------------------------------------------------------------------------------------------------- */
+
+/* One bind: linkfs_node_bind(). */
+struct linkfs_bind {
+	const char *path; /* of the entry that shows something else, from the root; NUL after it */
+	size_t path_len;
+	const char *source_path; /* of what it shows, by one of its names; NULL when cred may not know it, or another bind covers it */
+	size_t source_path_len;
+	uint64_t dir; /* the directory of the entry */
+	const char *name;
+	size_t name_len;
+	uint64_t source, covered; /* what is shown, and what the entry names */
+	uint32_t type;            /* of the source: S_IFMT bits */
+};
+typedef int linkfs_bind_fn(void *arg, const struct linkfs_bind *bind);
+
+/* The binds of the volume, or those that show inode source (0: all), in no order. *hidden_out (may be NULL) counts those at paths that cred may
+ * not know, or that another bind covers. Each answer is of one moment. */
+LINKFS_API int linkfs_volume_binds(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t source,
+				   linkfs_bind_fn *fn, void *arg, uint64_t *hidden_out);
+
 /* ---- symlinks --------------------------------------------------------------------------------------------- */
 
 /* A symlink by one of its names; a symlink with several names may lead elsewhere through each. */

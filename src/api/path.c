@@ -50,7 +50,8 @@ int linkfs_path_parent(struct linkfs_volume *volume, const struct linkfs_cred *c
 	rc = lk_op_end(&op, rc);
 	if (rc)
 		return rc;
-	*dir_out = where.dir.id;
+	/* A place is good only while somebody holds it. */
+	*dir_out = where.dir.id == at ? at : (uint64_t)where.dir.inode.ino;
 	*name_out = where.name;
 	*name_len_out = where.len;
 	if (slash_out)

@@ -295,10 +295,17 @@ static int count_row(void *arg, const void *record)
 int lk_link_may_go(struct lk_op *op, uint64_t dir, bool *out)
 {
 	uint32_t names = 0;
+	bool bound;
 	int rc = lk_dir_links_any(op) ? lk_dirent_names(op, dir, 2, count_row, &names) : 0;
 
 	*out = names > 1;
-	return rc || names > 1 ? rc : lk_dirent_empty(op, dir, out);
+	if (rc || names > 1)
+		return rc;
+	/* Told before it is emptied in vain. */
+	rc = lk_bind_shows(op, dir, &bound);
+	if (rc || bound)
+		return rc ? rc : LINKFS_EBUSY;
+	return lk_dirent_empty(op, dir, out);
 }
 
 int lk_link_rmdir(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where)

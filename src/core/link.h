@@ -53,7 +53,8 @@ int lk_link_own(struct lk_op *op, const struct linkfs_cred *cred, const struct l
 /* The name's last component is one, absent, and may come: LINKFS_EEXIST, LINKFS_ENOENT, LINKFS_EROFS, LINKFS_EACCES. */
 int lk_link_prepare(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, bool want_dir,
 		    struct lk_slot *slot);
-/* Whether a name of directory dir may be removed: it is empty, or has another name that its content stays by (D6). */
+/* Whether a name of directory dir may be removed: it is empty, or has another name that its content stays by (D6). LINKFS_EBUSY: it has not,
+ * and a bind shows it. */
 int lk_link_may_go(struct lk_op *op, uint64_t dir, bool *out);
 /* inode lost a name, whose entry is gone: counts, puts, keeps it or makes an orphan of it when that was the last. LINKFS_EBUSY: it was
  * the last, and a bind shows it. */
