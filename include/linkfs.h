@@ -281,8 +281,8 @@ enum linkfs_event_kind {
 #define LINKFS_EVENT_ELSEWHERE 2u
 struct linkfs_event {
 	enum linkfs_event_kind kind;
-	uint32_t flags; /* LINKFS_EVENT_... */
-	uint64_t ino;   /* the node: a directory with several places has an event for each (see linkfs_stat) */
+	uint32_t flags;   /* LINKFS_EVENT_... */
+	uint64_t ino;     /* the node: a directory with several places has an event for each (see linkfs_stat) */
 	const char *name; /* LINKFS_EVENT_ENTRY only; valid during the call */
 	size_t name_len;
 };

@@ -53,7 +53,8 @@ LINKFS_API int linkfs_path_names(struct linkfs_volume *volume, const struct link
 struct linkfs_bind {
 	const char *path; /* of the entry that shows something else, from the root; NUL after it */
 	size_t path_len;
-	const char *source_path; /* of what it shows, by one of its names; NULL when cred may not know it, or another bind covers it */
+	const char *
+		source_path; /* of what it shows, by one of its names; NULL when cred may not know it, or another bind covers it */
 	size_t source_path_len;
 	uint64_t dir; /* the directory of the entry */
 	const char *name;

@@ -17,7 +17,7 @@ struct slot {
 struct linkfs_dir {
 	struct linkfs_volume *volume;
 	uint64_t ino, node; /* node: held */
-	uint64_t cookie; /* after the entry given last */
+	uint64_t cookie;    /* after the entry given last */
 	uint32_t at, count;
 	struct slot ahead[AHEAD_ENTRIES];
 };

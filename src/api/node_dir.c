@@ -238,7 +238,8 @@ int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *
 	if (rc == 0 && !stopped && (flags || lk_binds_any(&op)))
 		rc = list(&op, &place, cookie, flags, fn, arg, &last);
 	else if (rc == 0 && !stopped)
-		rc = lk_dirent_scan(&op, (uint64_t)place.inode.ino, cookie, ENTRIES_MAX, pass_on, &(struct plain){fn, arg});
+		rc = lk_dirent_scan(&op, (uint64_t)place.inode.ino, cookie, ENTRIES_MAX, pass_on,
+				    &(struct plain){fn, arg});
 	/* What the caller was told about before an error is not his: he is told the error only. */
 	for (struct batch *b = last; rc && b; b = b->before)
 		for (uint32_t i = 0; i < b->held; i++)

@@ -221,7 +221,8 @@ static int run_unbind(struct cli *cli, const struct cli_args *args)
 
 static const struct cli_option bind_options[] = {
 	{OPT_LIST, "list", NULL, "Show the binds of the volumes that PATH lies in, each as 'PLACE shows SOURCE'", 0},
-	{OPT_NO_CREATE, "no-create", NULL, "Fail when nothing is at PLACE, instead of making an empty file or directory", 0},
+	{OPT_NO_CREATE, "no-create", NULL,
+	 "Fail when nothing is at PLACE, instead of making an empty file or directory", 0},
 	{OPT_VERBOSE, "verbose", NULL, "Tell what is bound", 0},
 	{OPT_JSON, "json", NULL, "With --list: write JSON", 0},
 	CLI_OPTIONS_END,

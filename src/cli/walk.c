@@ -148,8 +148,8 @@ static int remove_name_only(struct cli_remove *how, const struct cli_visit *visi
 	if (error && error != LINKFS_EBUSY)
 		return 0;
 	if (error)
-		cli_fail_name(how->cli, how->volume, how->like, visit->display, "cannot remove", visit->dir, visit->name,
-			      visit->len, error);
+		cli_fail_name(how->cli, how->volume, how->like, visit->display, "cannot remove", visit->dir,
+			      visit->name, visit->len, error);
 	else if (how->verbose)
 		fprintf(how->cli->out, "removed directory '%s'\n", visit->display);
 	return CLI_WALK_SKIP;
@@ -162,8 +162,8 @@ static int remove_file(void *arg, const struct cli_visit *visit)
 		return how->recursive ? remove_name_only(how, visit) : 0;
 	int error = linkfs_node_unlink(how->volume, &how->cli->cred, visit->dir, visit->name, visit->len);
 	if (error && error != LINKFS_ENOENT)
-		cli_fail_name(how->cli, how->volume, how->like, visit->display, "cannot remove", visit->dir, visit->name,
-			      visit->len, error);
+		cli_fail_name(how->cli, how->volume, how->like, visit->display, "cannot remove", visit->dir,
+			      visit->name, visit->len, error);
 	else if (!error && how->verbose)
 		fprintf(how->cli->out, "removed '%s'\n", visit->display);
 	return 0;
@@ -174,8 +174,8 @@ static int remove_dir(void *arg, const struct cli_visit *visit)
 	struct cli_remove *how = arg;
 	int error = linkfs_node_rmdir(how->volume, &how->cli->cred, visit->dir, visit->name, visit->len);
 	if (error && error != LINKFS_ENOENT)
-		cli_fail_name(how->cli, how->volume, how->like, visit->display, "cannot remove", visit->dir, visit->name,
-			      visit->len, error);
+		cli_fail_name(how->cli, how->volume, how->like, visit->display, "cannot remove", visit->dir,
+			      visit->name, visit->len, error);
 	else if (!error && how->verbose)
 		fprintf(how->cli->out, "removed directory '%s'\n", visit->display);
 	return 0;

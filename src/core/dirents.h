@@ -16,9 +16,9 @@
 struct lk_slot {
 	uint64_t dir;
 	int64_t hash;
-	int64_t ord;   /* the entry's, or the first free one; above LK_ORD_MAX when the bucket is full */
-	uint64_t ino;  /* 0: there is no such entry */
-	uint32_t type; /* S_IFMT bits */
+	int64_t ord;    /* the entry's, or the first free one; above LK_ORD_MAX when the bucket is full */
+	uint64_t ino;   /* 0: there is no such entry */
+	uint32_t type;  /* S_IFMT bits */
 	uint64_t bound; /* a bind shows this inode here instead; 0: none (binds.h) */
 };
 

@@ -17,11 +17,8 @@ static int first_row(void *arg, const void *record)
 	const struct lk_dirent *d = record;
 	struct first *f = arg;
 
-	f->slot = (struct lk_slot){.dir = (uint64_t)d->dir,
-				   .hash = d->hash,
-				   .ord = d->ord,
-				   .ino = (uint64_t)d->ino,
-				   .type = S_IFDIR};
+	f->slot = (struct lk_slot){
+		.dir = (uint64_t)d->dir, .hash = d->hash, .ord = d->ord, .ino = (uint64_t)d->ino, .type = S_IFDIR};
 	f->found = true;
 	return 1;
 }

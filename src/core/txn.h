@@ -50,7 +50,7 @@ struct lk_op {
 	struct linkfs_event *events; /* in the arena */
 	uint32_t event_count, event_cap;
 	uint32_t reclaim_count, reclaim_cap;
-	uint64_t *reclaim; /* in the arena: inodes to reclaim once the op stands; see orphan.h */
+	uint64_t *reclaim;                     /* in the arena: inodes to reclaim once the op stands; see orphan.h */
 	struct lk_place_change *place_changes; /* in the arena; places_change.c's */
 	uint64_t own[LK_OP_OWN];               /* node ids of directories that the kernel's call named */
 	uint32_t own_count;
