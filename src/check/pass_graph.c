@@ -60,8 +60,7 @@ static void add_edge(struct graph *g, int64_t parent, int64_t child, uint32_t wa
 {
 	const struct lk_seen_inode *p = lk_seen_find(g->c, parent), *s = lk_seen_find(g->c, child);
 	if (p && s && p->type == S_IFDIR && s->type == S_IFDIR)
-		g->edges[g->count++] =
-			(struct edge){lk_seen_position(g->c, p), lk_seen_position(g->c, s), way};
+		g->edges[g->count++] = (struct edge){lk_seen_position(g->c, p), lk_seen_position(g->c, s), way};
 }
 
 static int gather(struct graph *g)
