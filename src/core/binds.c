@@ -171,6 +171,14 @@ int lk_bind_scan(struct lk_op *op, uint64_t source, const struct lk_bind *after,
 	return lk_txn_scan(op, &scan, pass_row, &(struct pass){fn, arg});
 }
 
+int lk_bind_scan_dir(struct lk_op *op, uint64_t dir, lk_row_fn *fn, void *arg)
+{
+	struct lk_bind key = {.dir = (int64_t)dir};
+	struct lk_scan scan = {.table = table(), .index = LK_BY_KEY, .equal = 1, .from = &key};
+
+	return lk_txn_scan(op, &scan, pass_row, &(struct pass){fn, arg});
+}
+
 static int one_row(void *arg, const void *record)
 {
 	(void)record;

@@ -30,5 +30,7 @@ int lk_bind_follow(struct lk_op *op, uint64_t old, uint64_t fresh);
  * verified struct lk_bind. */
 int lk_bind_scan(struct lk_op *op, uint64_t source, const struct lk_bind *after, uint32_t limit, lk_row_fn *fn,
 		 void *arg);
+/* The same of the binds at entries of directory dir. */
+int lk_bind_scan_dir(struct lk_op *op, uint64_t dir, lk_row_fn *fn, void *arg);
 
 #endif

@@ -199,6 +199,17 @@ static int has_one_name(struct lk_op *op, uint64_t ino, bool *out)
 	return rc;
 }
 
+int lk_places_make(struct lk_op *op, uint64_t parent, const struct lk_slot *slot, uint64_t *id_out)
+{
+	struct lk_spot *s = malloc(sizeof(*s));
+
+	if (!s)
+		return LINKFS_ENOMEM;
+	lk_spot_add(op->fs, s, 0, slot->bound ? slot->bound : slot->ino, parent, slot);
+	*id_out = s->id;
+	return 0;
+}
+
 int lk_places_enter(struct lk_op *op, uint64_t parent, const struct lk_slot *slot, uint64_t *id_out)
 {
 	struct lk_places *places = op->fs->places;
@@ -221,12 +232,7 @@ int lk_places_enter(struct lk_op *op, uint64_t parent, const struct lk_slot *slo
 		*id_out = ino;
 		return 0;
 	}
-	s = malloc(sizeof(*s));
-	if (!s)
-		return LINKFS_ENOMEM;
-	lk_spot_add(op->fs, s, 0, ino, parent, slot);
-	*id_out = s->id;
-	return 0;
+	return lk_places_make(op, parent, slot, id_out);
 }
 
 uint64_t lk_places_ino(struct lk_fs *fs, uint64_t id)

@@ -36,6 +36,8 @@ bool lk_places_used(const struct lk_fs *fs);
 
 /* What the entry in slot, found in directory parent (a node id), shows: a directory's place. */
 int lk_places_enter(struct lk_op *op, uint64_t parent, const struct lk_slot *slot, uint64_t *id_out);
+/* A place for it whatever is known: of an entry that there is not yet. */
+int lk_places_make(struct lk_op *op, uint64_t parent, const struct lk_slot *slot, uint64_t *id_out);
 /* The inode of a place; 0: there is no such place. */
 uint64_t lk_places_ino(struct lk_fs *fs, uint64_t id);
 /* The parent of a node and the entry it is found at; false for a node that is no place. *entry_out.dir is 0 for a lost one. */

@@ -123,7 +123,8 @@ static void what_is_bound_stays(void **state)
 	assert_int_equal(rename_to("b", "c"), LINKFS_EBUSY);
 	assert_int_equal(rename_to("other", "b"), LINKFS_EBUSY);
 	assert_int_equal(rename_to("third", "shown"), LINKFS_EBUSY);
-	assert_int_equal(linkfs_path_rename(v, NULL, ROOT, "third", ROOT, "shown", LINKFS_RENAME_EXCHANGE), LINKFS_EBUSY);
+	assert_int_equal(linkfs_path_rename(v, NULL, ROOT, "third", ROOT, "shown", LINKFS_RENAME_EXCHANGE),
+			 LINKFS_EBUSY);
 	assert_int_equal(linkfs_path_replace_symlink(v, NULL, "x", ROOT, "shown", NULL), LINKFS_EBUSY);
 	assert_int_equal(linkfs_path_unshare(v, NULL, ROOT, "shown", NULL), LINKFS_EBUSY);
 	/* The source, as long as it has no other name. */
@@ -308,7 +309,8 @@ static void they_are_listed(void **state)
 	OK(linkfs_volume_binds(v, NULL, 0, on_bind, &told, NULL));
 	assert_int_equal(told.count, 151);
 	/* A path that he may not know is not told. */
-	OK(linkfs_path_setattr(v, NULL, ROOT, "d", 0, &(struct linkfs_setattr){.valid = LINKFS_SET_MODE, .mode = 0700}));
+	OK(linkfs_path_setattr(v, NULL, ROOT, "d", 0,
+			       &(struct linkfs_setattr){.valid = LINKFS_SET_MODE, .mode = 0700}));
 	told.text[0] = 0;
 	told.count = 0;
 	OK(linkfs_volume_binds(v, &bob, ino_of("f"), on_bind, &told, &hidden));
@@ -328,10 +330,14 @@ static void they_are_listed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_bound_directory_is_the_source), TEST(a_bound_file_is_the_source),
-		TEST(the_parent_is_that_of_the_place), TEST(what_is_bound_stays),
-		TEST(what_cannot_be_bound),            TEST(renames_stay_on_one_side),
-		TEST(who_may),                         TEST(saves_take_binds_along),
+		TEST(a_bound_directory_is_the_source),
+		TEST(a_bound_file_is_the_source),
+		TEST(the_parent_is_that_of_the_place),
+		TEST(what_is_bound_stays),
+		TEST(what_cannot_be_bound),
+		TEST(renames_stay_on_one_side),
+		TEST(who_may),
+		TEST(saves_take_binds_along),
 		TEST(they_are_listed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
