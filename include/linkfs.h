@@ -306,6 +306,9 @@ LINKFS_API int linkfs_node_hold(struct linkfs_volume *volume, uint64_t ino);
 LINKFS_API int linkfs_node_is_held(struct linkfs_volume *volume, uint64_t ino);
 /* 1 while somebody holds, or a call uses, a directory by a place (linkfs_stat). Takes no lock. */
 LINKFS_API int linkfs_volume_has_places(struct linkfs_volume *volume);
+/* 1 when more than one path leads to directory ino, or it is a place; else 0. Who remembers what names stand for must ask anew where it is 1:
+ * they change by other paths. Costs nothing in a volume without directory links and binds. LINKFS_ESTALE ... */
+LINKFS_API int linkfs_node_several_paths(struct linkfs_volume *volume, uint64_t ino);
 /* Gives up count holds; the last one of an unlinked file frees it. Never fails for a held node. */
 LINKFS_API void linkfs_node_release(struct linkfs_volume *volume, uint64_t ino, uint64_t count);
 

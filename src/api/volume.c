@@ -166,6 +166,28 @@ int linkfs_node_is_held(struct linkfs_volume *volume, uint64_t ino)
 	return held;
 }
 
+int linkfs_node_several_paths(struct linkfs_volume *volume, uint64_t ino)
+{
+	struct lk_fs *fs = volume->fs;
+	struct lk_inode inode;
+	bool several = true;
+	struct lk_op op;
+	if (lk_id_is_place(ino))
+		return 1;
+	if (!atomic_load_explicit(&fs->linked, memory_order_relaxed))
+		return 0;
+	int r = lk_op_begin(fs, &op, 0);
+	if (r)
+		return r;
+	r = lk_inode_get(&op, ino, &inode);
+	if (r == 0 && lk_is_dir(&inode))
+		r = lk_places_several(&op, ino, &several);
+	else
+		several = false;
+	r = lk_op_end(&op, r);
+	return r ? r : several;
+}
+
 int linkfs_volume_has_places(struct linkfs_volume *volume)
 {
 	return lk_places_used(volume->fs);

@@ -78,6 +78,7 @@ static void link_entry(struct lk_places *places, struct lk_spot *s, uint64_t par
 	s->next_entry = *chain;
 	*chain = s;
 	above = lk_spot_find(places, parent);
+	s->counted = above;
 	if (above)
 		above->kids++;
 }
@@ -107,7 +108,7 @@ static void loosen(struct lk_places *places, struct lk_spot *s)
 
 static void drop_parent(struct lk_fs *fs, struct lk_spot *s)
 {
-	struct lk_spot *above = lk_spot_find(fs->places, s->parent);
+	struct lk_spot *above = s->counted ? lk_spot_find(fs->places, s->parent) : NULL;
 
 	if (above) {
 		above->kids--;
@@ -132,14 +133,12 @@ void lk_spot_add(struct lk_fs *fs, struct lk_spot *spot, uint64_t id, uint64_t i
 
 void lk_spot_move(struct lk_fs *fs, struct lk_spot *spot, uint64_t parent, const struct lk_slot *slot)
 {
-	uint64_t before = spot->parent;
-	struct lk_spot *above;
+	struct lk_spot *above = spot->counted ? lk_spot_find(fs->places, spot->parent) : NULL;
 
 	unlink_entry(fs->places, spot);
 	if (!slot)
 		return;
 	link_entry(fs->places, spot, parent, slot);
-	above = lk_spot_find(fs->places, before);
 	if (above) {
 		above->kids--;
 		loosen(fs->places, above);

@@ -58,6 +58,8 @@ bool lk_places_held(struct lk_fs *fs, uint64_t id);
 
 /* Whether directory node is from, or a way leads from it down to from: what lk_dirent_above() asks when there may be several. */
 int lk_routes_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out);
+/* Whether more than one path leads to directory ino; what bind and its kin change is looked at anew, the rest is remembered. */
+int lk_places_several(struct lk_op *op, uint64_t ino, bool *out);
 /* Every path to directory ino, as the place at its end; LK_ROUTES_MAX at most, LINKFS_E2BIG beyond. Without places: ino itself. A
  * directory that no path leads to has none. */
 #define LK_ROUTES_MAX 65536u

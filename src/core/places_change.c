@@ -42,6 +42,7 @@ int lk_places_removed(struct lk_op *op, const struct lk_slot *slot)
 {
 	struct lk_place_change *c;
 
+	op->fs->places->generation++;
 	return lk_places_used(op->fs) ? note(op, REMOVED, slot, false, &c) : 0;
 }
 
@@ -51,7 +52,10 @@ int lk_places_moved(struct lk_op *op, uint64_t from_id, const struct lk_slot *fr
 	struct lk_place_change *c;
 	int rc;
 
-	if (!lk_places_used(op->fs) || !S_ISDIR(from->type))
+	if (!S_ISDIR(from->type))
+		return 0;
+	op->fs->places->generation++;
+	if (!lk_places_used(op->fs))
 		return 0;
 	rc = note(op, MOVED, from, true, &c);
 	if (rc)
@@ -68,6 +72,7 @@ int lk_places_linked(struct lk_op *op, const struct lk_slot *slot)
 {
 	struct lk_place_change *c;
 
+	op->fs->places->generation++;
 	return note(op, LINKED, slot, true, &c);
 }
 
@@ -152,13 +157,24 @@ static bool is_own(const struct lk_op *op, uint64_t id)
 	return false;
 }
 
+/* Of the nodes that the call named, those of directory ino. */
+static uint32_t own_count(const struct lk_op *op, uint64_t ino)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < op->own_count; i++)
+		count += op->own[i] == ino || lk_places_ino(op->fs, op->own[i]) == ino;
+	return count;
+}
+
 /* e for node id. */
 static int tell_node(struct lk_op *op, const struct linkfs_event *e, uint64_t id, struct linkfs_event *out,
 		     uint32_t *count)
 {
-	bool maybe = e->flags & LK_EVENT_MAYBE;
+	bool maybe = e->flags & LK_EVENT_MAYBE, own = maybe && is_own(op, id);
 
-	if (maybe && is_own(op, id))
+	/* A rename from one place of a directory to another: the kernel knows of the name it named in each only. */
+	if (own && !(e->kind == LINKFS_EVENT_ENTRY && !lk_id_is_place(id) && op->own_count > 1 && own_count(op, e->ino) > 1))
 		return 0;
 	out[*count] = *e;
 	out[*count].ino = id;
@@ -166,7 +182,7 @@ static int tell_node(struct lk_op *op, const struct linkfs_event *e, uint64_t id
 	/* Names in a place ask anew by themselves. */
 	if (e->kind == LINKFS_EVENT_ENTRY && lk_id_is_place(id))
 		out[*count].kind = LINKFS_EVENT_LISTING;
-	else if (maybe)
+	else if (maybe && !own)
 		out[*count].flags |= LINKFS_EVENT_ELSEWHERE;
 	++*count;
 	return 0;

@@ -206,3 +206,49 @@ int lk_places_routes(struct lk_op *op, uint64_t ino, lk_route_fn *fn, void *arg)
 	free(r.levels);
 	return rc;
 }
+
+/* ---- several ---------------------------------------------------------------------------------------------------- */
+
+static int find_several(struct lk_op *op, uint64_t ino, bool *out)
+{
+	bool several = false;
+	int rc = 0;
+
+	for (unsigned depth = 0; rc == 0 && !several && ino != LINKFS_ROOT_INO; depth++) {
+		struct lk_way *ways = NULL;
+
+		if (depth == LINKFS_PATH_MAX / 2)
+			return LINKFS_ECORRUPT;
+		/* What a bind covers comes back: names in it may be known then. */
+		rc = lk_ways_to(op, ino, true, &ways);
+		several = ways && ways->next;
+		if (rc == 0 && !ways)
+			break;
+		ino = ways ? ways->slot.dir : ino;
+	}
+	*out = several;
+	return rc;
+}
+
+int lk_places_several(struct lk_op *op, uint64_t ino, bool *out)
+{
+	struct lk_places *places = op->fs->places;
+	uint32_t i = lk_spot_chain(ino);
+	bool several = false;
+	int rc = 0;
+
+	if (!lk_dir_links_any(op) && !lk_binds_any(op)) {
+		*out = false;
+		return 0;
+	}
+	if (places->several[i].ino != ino || places->several[i].generation != places->generation) {
+		rc = find_several(op, ino, &several);
+		if (rc)
+			return rc;
+		places->several[i].ino = ino;
+		places->several[i].generation = places->generation;
+		places->several[i].several = several;
+	}
+	*out = places->several[i].several;
+	return 0;
+}

@@ -263,6 +263,7 @@ static int finish_write(struct lk_op *op, int result, bool *commit_out)
 	}
 	if (fs->alloc)
 		lk_alloc_keep(fs->alloc, &op->alloc);
+	lk_counters_tell(fs);
 	if (op->changed)
 		*commit_out = lk_batch_stands(fs, op);
 	return 0;

@@ -23,7 +23,7 @@ static int reply_entry(struct lk_fuse_request *rq, const struct linkfs_stat *st,
 		return LINKFS_EIO;
 	}
 	rq->held = st->node;
-	lk_fuse_pack_entry(rq->mount, rq->ino, out, st);
+	lk_fuse_pack_entry(rq, out, st);
 	if (opened) {
 		struct fuse_open_out *file = (void *)(out + 1);
 		file->open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;

@@ -41,7 +41,7 @@ int lk_fuse_lookup(struct lk_fuse_request *rq)
 		r = linkfs_node_lookup(volume, &rq->cred, rq->ino, name, len, LINKFS_HOLD, &st);
 	if (r == LINKFS_ENOENT) {
 		/* Node 0 is an absent name that the kernel may remember: only this mount can make it appear; in a place, also by another one. */
-		out->entry_valid = lk_fuse_name_time(rq->ino);
+		out->entry_valid = lk_fuse_name_time(rq);
 		return 0;
 	}
 	if (r)
@@ -50,7 +50,7 @@ int lk_fuse_lookup(struct lk_fuse_request *rq)
 		linkfs_node_release(volume, st.ino, 1);
 	else
 		rq->held = st.node;
-	lk_fuse_pack_entry(rq->mount, rq->ino, out, &st);
+	lk_fuse_pack_entry(rq, out, &st);
 	return 0;
 }
 

@@ -105,14 +105,21 @@ void lk_fuse_pack_attr(struct fuse_attr *out, const struct linkfs_stat *st)
 	out->flags = 0;
 }
 
-void lk_fuse_pack_entry(const struct linkfs_mount *mount, uint64_t dir, struct fuse_entry_out *out,
-			const struct linkfs_stat *st)
+uint64_t lk_fuse_name_time(struct lk_fuse_request *rq)
+{
+	if (rq->paths == LK_FUSE_ASK)
+		rq->paths = linkfs_node_several_paths(rq->mount->volume, rq->ino) == 0 ? LK_FUSE_ONE_PATH
+										       : LK_FUSE_MORE_PATHS;
+	return rq->paths == LK_FUSE_ONE_PATH ? LK_FUSE_FOREVER : 0;
+}
+
+void lk_fuse_pack_entry(struct lk_fuse_request *rq, struct fuse_entry_out *out, const struct linkfs_stat *st)
 {
 	out->nodeid = st->node;
 	/* The kernel makes its root before it asks us and with generation 0. */
-	out->generation = st->ino == LINKFS_ROOT_INO ? 0 : mount->conn.generation;
+	out->generation = st->ino == LINKFS_ROOT_INO ? 0 : rq->mount->conn.generation;
 	/* Names of a file that keeps its links may become another file's by a rename of which this directory sees nothing. */
-	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : lk_fuse_name_time(dir);
+	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : lk_fuse_name_time(rq);
 	out->attr_valid = LK_FUSE_FOREVER;
 	out->entry_valid_nsec = 0;
 	out->attr_valid_nsec = 0;

@@ -79,6 +79,7 @@ struct lk_fuse_request {
 	struct linkfs_cred cred; /* umask is set by the operations that have one */
 	uint32_t group;          /* the supplementary group lk_fuse_join_group() found */
 	uint64_t ino;            /* the node of the header's id */
+	enum { LK_FUSE_ASK, LK_FUSE_ONE_PATH, LK_FUSE_MORE_PATHS } paths; /* of that node (lk_fuse_name_time()) */
 	uint64_t held;           /* the node the reply gives the kernel a hold on; 0: none */
 	bool held_entries;       /* the reply is READDIRPLUS records, each with a hold */
 	uint64_t
@@ -137,14 +138,11 @@ int lk_fuse_take_text(const struct lk_fuse_request *rq, size_t *pos, const char 
 void *lk_fuse_reply(struct lk_fuse_request *rq, size_t size);
 
 void lk_fuse_pack_attr(struct fuse_attr *out, const struct linkfs_stat *st);
-/* Of a name in directory dir (a node id). */
-void lk_fuse_pack_entry(const struct linkfs_mount *mount, uint64_t dir, struct fuse_entry_out *out,
-			const struct linkfs_stat *st);
-/* Seconds for which the kernel may take names in dir, absent ones too, for what they were. In a place others may change them unseen. */
-static inline uint64_t lk_fuse_name_time(uint64_t dir)
-{
-	return lk_fuse_is_place(dir) ? 0 : LK_FUSE_FOREVER;
-}
+/* Of a name in rq's directory. */
+void lk_fuse_pack_entry(struct lk_fuse_request *rq, struct fuse_entry_out *out, const struct linkfs_stat *st);
+/* Seconds for which the kernel may take names in rq's directory, absent ones too, for what they were: none where they change by other
+ * paths. */
+uint64_t lk_fuse_name_time(struct lk_fuse_request *rq);
 /* Nanoseconds since the epoch of the protocol's seconds and nanoseconds, clamped to what 64 bits hold. */
 int64_t lk_fuse_unpack_time(uint64_t sec, uint32_t nsec);
 

@@ -210,6 +210,13 @@ int linkfs_node_rename(struct linkfs_volume *volume, const struct linkfs_cred *c
 	return called("rename", cred, old_dir);
 }
 
+int linkfs_node_several_paths(struct linkfs_volume *volume, uint64_t ino)
+{
+	(void)volume;
+	(void)ino;
+	return 0;
+}
+
 uint64_t linkfs_volume_name_changes(struct linkfs_volume *volume)
 {
 	(void)volume;
