@@ -149,7 +149,7 @@ def walking(mnt, places):
     wrong = []
 
     def stay(path):
-        process = subprocess.Popen(["sh", "-c", "while read -r x; do /bin/pwd -P; (cd .. && /bin/pwd -P); done"], cwd=path + "/sub/deeper", stdin=subprocess.PIPE,
+        process = subprocess.Popen(["sh", "-c", "while read -r x; do /bin/pwd -P; (cd -P .. && /bin/pwd -P); done"], cwd=path + "/sub/deeper", stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, text=True)
         return process
 

@@ -158,7 +158,7 @@ def cycles(mnt, a, b):
 def cwd(mnt, a, b):
     """Processes in both places, while the directory and what is above it are used and renamed."""
     wrong = []
-    processes = [subprocess.Popen(["sh", "-c", "while read -r x; do /bin/pwd -P; (cd .. && /bin/pwd -P); done"], cwd=p + "/sub/deeper", stdin=subprocess.PIPE,
+    processes = [subprocess.Popen(["sh", "-c", "while read -r x; do /bin/pwd -P; (cd -P .. && /bin/pwd -P); done"], cwd=p + "/sub/deeper", stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, text=True) for p in (a, b)]
 
     def ask(i, want):
@@ -176,8 +176,11 @@ def cwd(mnt, a, b):
     ask("renamed", (a + "/sub/deeper", mnt + "/two/renamed/sub/deeper"))
     os.rename(mnt + "/two/renamed", b)
     os.rename(a + "/sub", a + "/other")
+    # The kernel learns the new name at the other place when it is used; the directory is the same all along.
+    os.stat(b + "/other/deeper")
     ask("below", (a + "/other/deeper", b + "/other/deeper"))
     os.rename(b + "/other", b + "/sub")
+    os.stat(a + "/sub/deeper")
     ask("back", (a + "/sub/deeper", b + "/sub/deeper"))
     for process in processes:
         process.stdin.close()
