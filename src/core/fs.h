@@ -43,7 +43,7 @@ struct lk_fs {
 	int64_t epoch;
 	int64_t newest_snapshot;                                           /* K2's N; 0 if none */
 	enum { LK_SHARES_UNKNOWN, LK_SHARES_NONE, LK_SHARES_SOME } shares; /* share.c: whether table shared has rows */
-	atomic_bool linked; /* there are directory links or binds; any thread may look */
+	atomic_bool linked;            /* there are directory links or binds; any thread may look */
 	_Atomic uint64_t name_changes; /* linkfs_volume_name_changes(); any thread may look */
 	atomic_bool poisoned;          /* T4; any thread may look */
 	linkfs_observer *observer;     /* constant while calls are in flight */

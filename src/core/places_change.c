@@ -174,7 +174,8 @@ static int tell_node(struct lk_op *op, const struct linkfs_event *e, uint64_t id
 	bool maybe = e->flags & LK_EVENT_MAYBE, own = maybe && is_own(op, id);
 
 	/* A rename from one place of a directory to another: the kernel knows of the name it named in each only. */
-	if (own && !(e->kind == LINKFS_EVENT_ENTRY && !lk_id_is_place(id) && op->own_count > 1 && own_count(op, e->ino) > 1))
+	if (own &&
+	    !(e->kind == LINKFS_EVENT_ENTRY && !lk_id_is_place(id) && op->own_count > 1 && own_count(op, e->ino) > 1))
 		return 0;
 	out[*count] = *e;
 	out[*count].ino = id;

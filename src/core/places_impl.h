@@ -13,9 +13,9 @@ struct lk_spot {
 	int64_t dir, hash, ord; /* the entry; dir 0: lost (P2) */
 	uint64_t holds;         /* of a place whose id is its number (P3): 0, they are the inode's */
 	uint32_t kids;          /* places whose parent this is */
-	bool counted;           /* the parent is a place, and has this one among its kids: it may have become a place since (P3) */
-	bool bound;             /* the entry is a bind's */
-	bool loose;             /* in the list of those to be looked at when the op is over */
+	bool counted; /* the parent is a place, and has this one among its kids: it may have become a place since (P3) */
+	bool bound;   /* the entry is a bind's */
+	bool loose;   /* in the list of those to be looked at when the op is over */
 	struct lk_spot *next_id, *next_entry, *next_ino, *next_loose;
 };
 
@@ -23,7 +23,7 @@ struct lk_spot {
 
 struct lk_places {
 	_Atomic uint32_t count;
-	uint64_t next; /* the next id */
+	uint64_t next;       /* the next id */
 	uint32_t generation; /* of the names of directories, and binds: what several[] says holds for one */
 	struct {
 		uint64_t ino;

@@ -80,8 +80,8 @@ struct lk_fuse_request {
 	uint32_t group;          /* the supplementary group lk_fuse_join_group() found */
 	uint64_t ino;            /* the node of the header's id */
 	enum { LK_FUSE_ASK, LK_FUSE_ONE_PATH, LK_FUSE_MORE_PATHS } paths; /* of that node (lk_fuse_name_time()) */
-	uint64_t held;           /* the node the reply gives the kernel a hold on; 0: none */
-	bool held_entries;       /* the reply is READDIRPLUS records, each with a hold */
+	uint64_t held;     /* the node the reply gives the kernel a hold on; 0: none */
+	bool held_entries; /* the reply is READDIRPLUS records, each with a hold */
 	uint64_t
 		next_cookie; /* the reply is READDIR records, and the caller surely asks for those after this; else 0 */
 };

@@ -316,10 +316,14 @@ static void deleted_names_come_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(one_directory_two_names), TEST(the_content_stays_with_the_others),
-		TEST(no_directory_lies_in_itself), TEST(who_may_and_what_may),
-		TEST(nodes_stay), TEST(questions_about_links),
-		TEST(explained), TEST(deleted_names_come_back),
+		TEST(one_directory_two_names),
+		TEST(the_content_stays_with_the_others),
+		TEST(no_directory_lies_in_itself),
+		TEST(who_may_and_what_may),
+		TEST(nodes_stay),
+		TEST(questions_about_links),
+		TEST(explained),
+		TEST(deleted_names_come_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,11 +161,11 @@ static void op_link_directory(void)
 	struct where from = walk_somewhere(), to = walk_somewhere();
 	const struct entry *f = entry_of(&from);
 	struct entry *t = entry_of(&to);
-	int want = f->node < 0                     ? LINKFS_ENOENT
-		   : t->node >= 0                  ? LINKFS_EEXIST
-		   : !nodes[shown(f)].dir          ? LINKFS_ENOTDIR
-		   : reaches(shown(f), to.dir)     ? LINKFS_ELOOP
-						   : 0;
+	int want = f->node < 0                 ? LINKFS_ENOENT
+		   : t->node >= 0              ? LINKFS_EEXIST
+		   : !nodes[shown(f)].dir      ? LINKFS_ENOTDIR
+		   : reaches(shown(f), to.dir) ? LINKFS_ELOOP
+					       : 0;
 	same(link_directory(from.path, to.path), want, "link", &from, &to);
 	if (want == 0)
 		t->node = shown(f);
@@ -176,10 +176,7 @@ static void op_link_file(void)
 	struct where from = walk_somewhere(), to = walk_somewhere();
 	const struct entry *f = entry_of(&from);
 	struct entry *t = entry_of(&to);
-	int want = f->node < 0            ? LINKFS_ENOENT
-		   : t->node >= 0         ? LINKFS_EEXIST
-		   : nodes[shown(f)].dir  ? LINKFS_EPERM
-					  : 0;
+	int want = f->node < 0 ? LINKFS_ENOENT : t->node >= 0 ? LINKFS_EEXIST : nodes[shown(f)].dir ? LINKFS_EPERM : 0;
 	same(linkfs_path_link(v, NULL, ROOT, from.path, ROOT, to.path, 0), want, "ln", &from, &to);
 	if (want == 0)
 		t->node = shown(f);
@@ -227,8 +224,8 @@ static void op_remove(void)
 		want = LINKFS_EBUSY;
 	else if (as_dir && last && !is_empty(node))
 		want = LINKFS_ENOTEMPTY;
-	same(as_dir ? linkfs_path_rmdir(v, NULL, ROOT, w.path) : linkfs_path_unlink(v, NULL, ROOT, w.path), want, "remove",
-	     &w, NULL);
+	same(as_dir ? linkfs_path_rmdir(v, NULL, ROOT, w.path) : linkfs_path_unlink(v, NULL, ROOT, w.path), want,
+	     "remove", &w, NULL);
 	if (want == 0) {
 		*e = (struct entry){-1, -1};
 		dropped(node);
@@ -293,7 +290,8 @@ static void compare(int dir, int parent, const char *path, int depth)
 	assert_int_equal(listed(path, ".."), nodes[parent].ino);
 	for (int i = 0; i < NAMES; i++)
 		if (nodes[dir].entries[i].node >= 0)
-			(void)snprintf(want + strlen(want), sizeof(want) - strlen(want), "%s%s", *want ? " " : "", letters[i]);
+			(void)snprintf(want + strlen(want), sizeof(want) - strlen(want), "%s%s", *want ? " " : "",
+				       letters[i]);
 	assert_string_equal(names_in(path), want);
 	for (int i = 0; i < NAMES; i++) {
 		const struct entry *e = &nodes[dir].entries[i];
@@ -345,9 +343,9 @@ static void compare_names(void)
 
 static void random_changes(void **state)
 {
-	static void (*const ops[])(void) = {op_make,   op_make, op_make,   op_link_directory, op_link_directory, op_link_file,
-					    op_bind,   op_bind, op_unbind, op_remove,         op_remove,         op_rename,
-					    op_rename, op_rename};
+	static void (*const ops[])(void) = {op_make,      op_make,   op_make,   op_link_directory, op_link_directory,
+					    op_link_file, op_bind,   op_bind,   op_unbind,         op_remove,
+					    op_remove,    op_rename, op_rename, op_rename};
 	uint64_t count = lk_test_long() ? 100000 : 4000, held[8] = {0};
 	(void)state;
 	rnd.state = lk_test_seed();
