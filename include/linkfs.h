@@ -472,11 +472,59 @@ LINKFS_API int linkfs_node_allocate(struct linkfs_volume *volume, const struct l
 #define LINKFS_SEEK_HOLE 4
 /* LINKFS_ENXIO past the end, or when no data follows. */
 LINKFS_API int linkfs_node_seek(struct linkfs_volume *volume, uint64_t ino, uint64_t offset, int whence, uint64_t *out);
+/* A stretch of a file's content that has blocks of the volume. */
+struct linkfs_extent {
+	uint64_t offset,
+		length; /* bytes in the file, multiples of the block size; the last may reach past the file's size */
+	uint64_t disk;  /* bytes in the volume's data: files share what has the same place */
+	uint32_t flags; /* LINKFS_EXTENT_... */
+};
+#define LINKFS_EXTENT_SHARED                                                                                           \
+	1u /* part of it, or all, belongs to more: another file, another place in this one, an earlier state */
+#define LINKFS_EXTENT_UNWRITTEN 2u /* reserved; reads as zeros */
+typedef int linkfs_extent_fn(void *arg, const struct linkfs_extent *extent);
+/* Lists where the content of file ino lies, in order of offset, from the extent that holds byte *offset on: 0 to begin with. Sets *offset to
+ * where to go on, UINT64_MAX at the end; a call may return 0 after a bounded number. A nonzero result of fn stops it: that extent
+ * then counts as not read; a negative one is returned. Holes are left out, and content that is kept with the metadata (small files) has no
+ * extents and is shared with nobody. Neighbours may be told apart or as one. Each call is of one moment. Checks no
+ * permission. LINKFS_EISDIR, LINKFS_EINVAL (no regular file), LINKFS_ESTALE, LINKFS_ECORRUPT. */
+LINKFS_API int linkfs_node_extents(struct linkfs_volume *volume, uint64_t ino, uint64_t *offset, linkfs_extent_fn *fn,
+				   void *arg);
 /* Copies a range; whole blocks are shared, not copied. The ranges must not overlap in one file (LINKFS_EINVAL).
  * Stops at the source's end; *done_out tells. */
 LINKFS_API int linkfs_node_copy_range(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t from,
 				      uint64_t from_offset, uint64_t to, uint64_t to_offset, uint64_t length,
 				      uint64_t *done_out);
+
+/* Files with equal content. */
+
+/* 128 bits that depend on the content of a regular file alone: equal contents have equal ones, however they are kept, and others hardly
+ * ever; nothing is proved by them. Made of the checksums that the volume keeps of each block, so that nothing is read but a last block that is not
+ * full. Of no single moment when the file is written meanwhile. Not stable between versions of the library. Checks no permission.
+ * LINKFS_EISDIR, LINKFS_EINVAL (no regular file), LINKFS_ESTALE, LINKFS_ECORRUPT. */
+LINKFS_API int linkfs_node_digest(struct linkfs_volume *volume, uint64_t ino, uint64_t digest_out[2]);
+
+struct linkfs_dedupe {
+	uint64_t shared; /* bytes that now share their blocks and did not */
+	uint64_t freed;  /* of those, bytes in blocks that nothing else named, earlier states included */
+	int equal;       /* the contents were equal to the end */
+};
+/* Compares the contents of two regular files byte by byte and lets file to share the blocks of file from wherever both have content
+ * on disk, until the first difference. Nobody sees a change: content, times and sizes stay, and a write to either shows in that one alone. In steps of
+ * 512 KiB, each of which is atomic and keeps writers out of both files; what was shared before an error or a difference stays shared.
+ * Small files kept with the metadata have no blocks and are compared only. cred must be able to read from, and to own or be able to write to.
+ * LINKFS_DEDUPE_LOOK changes nothing and counts what would be done. LINKFS_EACCES, LINKFS_EISDIR, LINKFS_EINVAL, LINKFS_ESTALE,
+ * LINKFS_EROFS, LINKFS_ENOSPC, LINKFS_ECORRUPT. *out is set in any case. */
+#define LINKFS_DEDUPE_LOOK 1u
+LINKFS_API int linkfs_node_dedupe(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t from,
+				  uint64_t to, uint32_t flags, struct linkfs_dedupe *out);
+/* The name, another regular file's so far, becomes a name of file ino, in one step, if the two contents are equal; they are compared with both files
+ * locked against writers. Owner, mode, times, xattrs and flags are ino's from then on, whatever the other's were; the other file
+ * loses this name as by unlink. Who has it open keeps it. A name of ino already is left alone. LINKFS_ENODATA when the contents differ;
+ * LINKFS_EPERM unless cred owns both files or is root; LINKFS_EAGAIN when the name became another file's meanwhile; LINKFS_EMLINK; and as
+ * linkfs_node_unlink(). */
+LINKFS_API int linkfs_node_merge(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				 uint64_t dir, const char *name, size_t name_len);
 
 /* Extended attributes under Linux's rules (user.*, trusted.*, security.*, system.posix_acl_access and _default in the
  * kernel's xattr format). size 0 asks for the length; too small a buffer is LINKFS_ERANGE; none is LINKFS_ENODATA.

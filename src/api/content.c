@@ -1,5 +1,5 @@
 /*
- * content.c - the content of files by inode number: read, write, sync, allocate, seek, copy (linkfs.h).
+ * content.c - the content of files by inode number: read, write, sync, allocate, seek, extents, copy (linkfs.h).
  * Layer: api. Permissions are the opener's business.
  */
 #include "file.h"
@@ -36,6 +36,11 @@ int linkfs_node_allocate(struct linkfs_volume *volume, const struct linkfs_cred 
 int linkfs_node_seek(struct linkfs_volume *volume, uint64_t ino, uint64_t offset, int whence, uint64_t *out)
 {
 	return lk_file_seek(lk_volume_fs(volume), LK_VIEW_LIVE, ino, offset, whence, out);
+}
+
+int linkfs_node_extents(struct linkfs_volume *volume, uint64_t ino, uint64_t *offset, linkfs_extent_fn *fn, void *arg)
+{
+	return lk_file_extents(lk_volume_fs(volume), LK_VIEW_LIVE, ino, offset, fn, arg);
 }
 
 int linkfs_node_copy_range(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t from,

@@ -373,7 +373,7 @@ static int open_to_look(const char *dir, int *fd_out)
 
 int lk_owner_wait(const char *dir, uint32_t milliseconds)
 {
-	int fd;
+	int fd = -1;
 	int r = open_to_look(dir, &fd);
 	if (r)
 		return r == LINKFS_ENOENT ? 0 : r; /* never opened, or nothing that would keep anybody out */
@@ -388,7 +388,7 @@ int lk_owner_wait(const char *dir, uint32_t milliseconds)
 
 int lk_owner_read(const char *dir, struct linkfs_owner *out)
 {
-	int fd;
+	int fd = -1;
 	int r = open_to_look(dir, &fd);
 	if (r)
 		return r;

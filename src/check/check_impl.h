@@ -135,14 +135,16 @@ int lk_path_of(struct lk_check *c, int64_t ino, struct lk_buf *out);
 
 int lk_mend_put(struct lk_check *c, enum lk_table_id table, const void *record);
 int lk_mend_insert(struct lk_check *c, enum lk_table_id table, const void *record);
+/* The record of an inode that had none. The counter of numbers is above it in the same transaction, so that the volume opens wherever the
+ * repair is cut off. */
+int lk_mend_new_inode(struct lk_check *c, const struct lk_inode *inode);
 /* Erasing what is not there is no error. */
 int lk_mend_erase(struct lk_check *c, enum lk_table_id table, const void *key);
 int lk_mend_rebuild(struct lk_check *c, enum lk_table_id table);
 /* The mend of LK_P_INDEX, in a transaction of its own with what then (or NULL) does (pass_engine.c). Where it cannot be made, that is
  * told and repair ends. */
 int lk_index_rebuild(struct lk_check *c, enum lk_table_id table, int (*then)(struct lk_check *, void *), void *arg);
-/* K2: as put and erase of a live row that is right, so that snapshots keep it. Sets born. */
-int lk_mend_change(struct lk_check *c, enum lk_table_id table, void *record);
+/* K2: as erase of a live row that was right, so that snapshots keep it. */
 int lk_mend_remove(struct lk_check *c, enum lk_table_id table, const void *key);
 /* Between two mends. */
 int lk_mend_point(struct lk_check *c);
@@ -168,9 +170,8 @@ static inline uint32_t lk_seen_position(const struct lk_check *c, const struct l
 }
 /* Adds one, at its place. Positions behind it move. */
 int lk_seen_add(struct lk_check *c, const struct lk_seen_inode *s);
-void lk_seen_drop(struct lk_check *c, int64_t ino);
-/* Whether ino existed at the snapshot. */
-bool lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch);
+/* Whether ino existed at the snapshot: 1, 0, or an error. */
+int lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch);
 bool lk_is_snapshot(const struct lk_check *c, int64_t epoch);
 /* The newest existing snapshot at or before epoch; 0: none. */
 int64_t lk_snapshot_before(const struct lk_check *c, int64_t epoch);

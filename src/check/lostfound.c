@@ -103,18 +103,13 @@ static int make_lost_found(struct lk_check *c, const char *name)
 			     .ctime_ns = now,
 			     .btime_ns = now,
 			     .born = c->epoch};
-	struct lk_counter next = {LK_COUNTER_NEXT_INO, ino + 1};
 	if (ino > LK_INO_MAX)
 		return LINKFS_ENOSPC;
-	int r = lk_mend_insert(c, LK_T_INODE, &i);
-	if (r == 0)
-		r = lk_mend_put(c, LK_T_COUNTER, &next);
+	int r = lk_mend_new_inode(c, &i);
 	if (r == 0)
 		r = lk_seen_add(c, &s);
 	if (r)
 		return r;
-	c->largest_ino = ino;
-	c->next_ino = ino + 1;
 	c->lost_found = ino;
 	return lk_name_add(c, LINKFS_ROOT_INO, name, strlen(name), ino, S_IFDIR);
 }

@@ -92,6 +92,18 @@ int lk_mend_insert(struct lk_check *c, enum lk_table_id table, const void *recor
 	return done(c, r ? r : lk_db_insert(c->db, &lk_tables[table], record));
 }
 
+int lk_mend_new_inode(struct lk_check *c, const struct lk_inode *inode)
+{
+	struct lk_counter next = {LK_COUNTER_NEXT_INO, inode->ino + 1};
+	int r = lk_mend_put(c, LK_T_INODE, inode);
+	c->largest_ino = LK_MAX(c->largest_ino, inode->ino);
+	/* A counter that is missing is made when all numbers are known. */
+	if (r || !c->next_ino || c->next_ino > inode->ino)
+		return r;
+	c->next_ino = next.value;
+	return lk_mend_put(c, LK_T_COUNTER, &next);
+}
+
 int lk_mend_erase(struct lk_check *c, enum lk_table_id table, const void *key)
 {
 	int r = prepare(c, ROW_PAGES);
@@ -123,14 +135,6 @@ static int keep(struct lk_check *c, const struct lk_table *table, const void *ke
 	}
 	lk_buf_done(&bytes);
 	return r == LINKFS_ENOENT ? 0 : r;
-}
-
-int lk_mend_change(struct lk_check *c, enum lk_table_id table, void *record)
-{
-	const struct lk_table *t = &lk_tables[table];
-	int r = keep(c, t, record);
-	*lk_int_at(&t->columns[t->born_column], record) = c->epoch;
-	return r ? r : lk_mend_put(c, table, record);
 }
 
 int lk_mend_remove(struct lk_check *c, enum lk_table_id table, const void *key)

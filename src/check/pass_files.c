@@ -238,7 +238,7 @@ static int judge_file(struct lk_check *c, struct lk_file *f)
 	if (r || !f->exists)
 		return r;
 	if (f->changed)
-		r = lk_mend_put(c, LK_T_INODE, &f->inode);
+		r = f->made ? lk_mend_new_inode(c, &f->inode) : lk_mend_put(c, LK_T_INODE, &f->inode);
 	return r ? r : remember(c, &f->inode);
 }
 
@@ -313,12 +313,17 @@ static int block_end(struct lk_check *c)
 	uint64_t groups = 0;
 	lk_rows_init(&rows, c->db, LK_T_GROUP, LK_BY_KEY);
 	rows.limit = 16;
-	while (lk_rows_peek(&rows, &record) == 0 && record &&
+	while ((r = lk_rows_peek(&rows, &record)) == 0 && record &&
 	       ((const struct lk_group *)record)->number == (int64_t)groups) {
 		groups++;
 		lk_rows_next(&rows);
 	}
 	lk_rows_done(&rows);
+	/* Without the rest of them blocks would seem to lie outside: such rows are told, and none is changed. */
+	if (r)
+		r = lk_unreadable(c, LK_T_GROUP, r);
+	if (r)
+		return r;
 	c->block_end = LK_MAX(end, groups * LK_GROUP_BLOCKS);
 	return 0;
 }

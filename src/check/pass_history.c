@@ -189,10 +189,13 @@ static int note(struct past *p, const void *record, int64_t last)
 	const struct lk_dirent *d = record;
 	/* Rows of a snapshot that is being deleted stand for the one before, and those of its inodes may have gone already. */
 	int64_t readable = lk_snapshot_before(c, last);
-	if (!readable || d->born > readable || lk_seen_at_snapshot(c, d->ino, readable))
+	if (!readable || d->born > readable)
 		return 0;
+	int r = lk_seen_at_snapshot(c, d->ino, readable);
+	if (r)
+		return r < 0 ? lk_unreadable(c, LK_T_INODE, r) : 0;
 	struct lk_place place = {LK_NOWHERE, .ino = d->ino, .dir = d->dir, .name = d->name, .have = last};
-	int r = lk_found(c, LK_P_HISTORY_NAME, &place);
+	r = lk_found(c, LK_P_HISTORY_NAME, &place);
 	return r > 0 ? drop(p, record) : r;
 }
 

@@ -89,8 +89,11 @@ static int from_index(struct lk_check *c, struct conflicts *k)
 	c->sum->records += rows.seen;
 	lk_rows_done(&rows);
 	lk_buf_done(&bytes);
-	/* An index whose tree is broken is read as far as it goes: what is there is as good as ever. */
-	return !c->failed && (r == LINKFS_ECORRUPT || r == LINKFS_EIO) ? 0 : r;
+	/* An index whose tree is broken is read as far as it goes: what is there is as good as ever. One that cannot be read now and could
+	 * when the engine looked at it (pass_engine.c) is another matter: it is not made anew, for it may be all that has a name. */
+	if (r == LINKFS_ECORRUPT && !c->failed)
+		return 0;
+	return r < 0 ? lk_unreadable(c, LK_T_DIRENT, r) : r;
 }
 
 static int found_row(void *arg, const void *record)

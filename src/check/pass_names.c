@@ -50,8 +50,7 @@ static int make_directory(struct lk_check *c, int64_t ino, int64_t mode)
 			     .btime_ns = now,
 			     .born = c->epoch};
 	struct lk_seen_inode s = {.ino = ino, .nlink = 2, .parent = LK_NO_PARENT, .type = S_IFDIR};
-	int r = lk_mend_put(c, LK_T_INODE, &i);
-	c->largest_ino = LK_MAX(c->largest_ino, ino);
+	int r = lk_mend_new_inode(c, &i);
 	return r ? r : lk_seen_add(c, &s);
 }
 
@@ -204,9 +203,11 @@ static int one_entry(struct names *n, const struct lk_dirent *d)
 /* An entry that lost its inode stays in the history of the newest snapshot when that has the inode. */
 static int erase_orphaned(struct lk_check *c, const struct lk_dirent *d)
 {
-	bool then = c->newest && lk_name_valid(d->name.p, d->name.len) && lk_dirent_valid(d) &&
-		    lk_name_hash(c->secret, d->name.p, d->name.len) == d->hash &&
-		    lk_seen_at_snapshot(c, d->ino, c->newest);
+	bool name = c->newest && lk_name_valid(d->name.p, d->name.len) && lk_dirent_valid(d) &&
+		    lk_name_hash(c->secret, d->name.p, d->name.len) == d->hash;
+	int then = name ? lk_seen_at_snapshot(c, d->ino, c->newest) : 0;
+	if (then < 0)
+		return lk_unreadable(c, LK_T_INODE, then);
 	return then ? lk_mend_remove(c, LK_T_DIRENT, d) : lk_mend_erase(c, LK_T_DIRENT, d);
 }
 

@@ -27,16 +27,12 @@ struct lk_seen_inode *lk_seen_find(struct lk_check *c, int64_t ino)
 }
 
 /* A directory is named by its position in its children: those behind the changed place move. */
-static void shift_parents(struct lk_check *c, uint32_t at, int by)
+static void shift_parents(struct lk_check *c, uint32_t at)
 {
 	for (size_t i = 0; i < lk_seen_count(c); i++) {
 		struct lk_seen_inode *s = lk_seen_at(c, i);
-		if (s->parent == LK_NO_PARENT)
-			continue;
-		if (by < 0 && s->parent == at)
-			s->parent = LK_NO_PARENT;
-		else if (s->parent >= at)
-			s->parent = (uint32_t)((int64_t)s->parent + by);
+		if (s->parent != LK_NO_PARENT && s->parent >= at)
+			s->parent++;
 	}
 }
 
@@ -55,18 +51,8 @@ int lk_seen_add(struct lk_check *c, const struct lk_seen_inode *s)
 	memmove(lk_seen_at(c, at + 1), lk_seen_at(c, at), (count - at) * sizeof(*s));
 	*lk_seen_at(c, at) = *s;
 	lk_seen_at(c, at)->parent = LK_NO_PARENT;
-	shift_parents(c, (uint32_t)at, 1);
+	shift_parents(c, (uint32_t)at);
 	return 0;
-}
-
-void lk_seen_drop(struct lk_check *c, int64_t ino)
-{
-	size_t at = lower(c, ino), count = lk_seen_count(c);
-	if (at == count || lk_seen_at(c, at)->ino != ino)
-		return;
-	memmove(lk_seen_at(c, at), lk_seen_at(c, at + 1), (count - at - 1) * sizeof(struct lk_seen_inode));
-	c->inodes.len -= sizeof(struct lk_seen_inode);
-	shift_parents(c, (uint32_t)at, -1);
 }
 
 /* ---- snapshots ------------------------------------------------------------------------------------------------ */
@@ -93,7 +79,7 @@ int64_t lk_snapshot_before(const struct lk_check *c, int64_t epoch)
 }
 
 /* K2: of the key's history rows the one with the smallest last >= epoch decides; else the live row. */
-bool lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch)
+int lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch)
 {
 	const struct lk_seen_old *old = (const void *)c->olds.p;
 	size_t from = 0, count = c->olds.len / sizeof(*old), to = count;
@@ -107,5 +93,6 @@ bool lk_seen_at_snapshot(struct lk_check *c, int64_t ino, int64_t epoch)
 	if (from < count && old[from].ino == ino)
 		return old[from].born <= epoch;
 	struct lk_inode row = {.ino = ino};
-	return lk_get(c, LK_T_INODE, &row, &row, NULL) == 0 && row.born <= epoch;
+	int r = lk_get(c, LK_T_INODE, &row, &row, NULL);
+	return r ? (r == LINKFS_ENOENT ? 0 : r) : row.born <= epoch;
 }

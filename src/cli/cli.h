@@ -90,6 +90,14 @@ struct cli_args {
 
 struct cli;
 
+/* What becomes of a command's output in the caller's process, wherever the command itself runs. */
+struct cli_capture {
+	/* Before it runs: looks at the options and says whether the output is wanted whole. Returns a status; nonzero ends the command. */
+	int (*begin)(struct cli *cli, const struct cli_args *args, bool *wanted_out);
+	/* After it ended with status 0 and its volumes are closed: takes the output. Returns a status. */
+	int (*end)(struct cli *cli, const struct cli_args *args, const char *output, size_t len);
+};
+
 #define CLI_LOCAL 1u     /* always runs in the caller's process */
 #define CLI_HIDDEN 2u    /* not in lists */
 #define CLI_READS 8u     /* changes nothing and asks for no free space: a volume that nobody owns is opened read-only */
@@ -104,6 +112,7 @@ struct cli_command {
 	const char *exits;             /* statuses other than the common ones, or NULL */
 	int usage_status, fail_status; /* in place of CLI_EXIT_USAGE and CLI_EXIT_SOME; 0: those */
 	int (*run)(struct cli *cli, const struct cli_args *args);
+	const struct cli_capture *capture; /* or NULL: the output goes to standard output as it comes */
 	/* How many leading operands are text (a mode, an owner, symlink texts); NULL for none. */
 	size_t (*texts)(const struct cli_args *args);
 	const char *default_operand; /* used when there is none, or NULL */
@@ -258,6 +267,9 @@ const char *cli_ids_group(struct cli_ids *ids, uint32_t gid);
 void cli_ids_free(struct cli_ids *ids);
 int cli_parse_user(const char *text, uint32_t *uid_out, uint32_t *gid_out); /* gid_out: login group, may be NULL */
 int cli_parse_group(const char *text, uint32_t *gid_out);
+/* USER or USER:GROUP, names or numbers, as whom to look: sets cred's uid, gid and groups. Without GROUP those that the host's
+ * database gives the user; LINKFS_ENOENT for a number it does not know. The caller frees *groups_out, also after an error. */
+int cli_parse_as(const char *text, struct linkfs_cred *cred, uint32_t **groups_out);
 
 /* Times in the caller's zone. format as strftime's, with %N for nanoseconds. */
 size_t cli_time_format(struct cli *cli, char *buf, size_t size, const char *format, int64_t ns);

@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_NO_FOLLOW = 'P', OPT_JSON = 256 };
+enum { OPT_NO_FOLLOW = 'P', OPT_JSON = 256, OPT_AS };
 
 struct asking {
 	struct cli *cli;
 	struct cli_ids *ids;
 	struct cli_asked asked;
-	char *here; /* the directory the walk stands in; "" above the root or where it may not be known */
+	struct linkfs_cred cred; /* who walks */
+	char *here;              /* the directory the walk stands in; "" above the root or where it may not be known */
 	const char *mounted_at;
 	bool no_follow, json;
 	struct cli_json out;
@@ -202,7 +203,7 @@ static void ask(struct asking *a, const struct cli_path *path)
 		cli_json_string(&a->out, "volume", path->volume);
 		cli_json_open(&a->out, "steps", '[');
 	}
-	int error = linkfs_path_explain(a->asked.volume, &a->cli->cred, at, walked, a->no_follow ? LINKFS_NOFOLLOW : 0,
+	int error = linkfs_path_explain(a->asked.volume, &a->cred, at, walked, a->no_follow ? LINKFS_NOFOLLOW : 0,
 					&a->asked.options, on_step, a);
 	if (a->json) {
 		cli_json_close(&a->out, ']');
@@ -220,14 +221,30 @@ static void ask(struct asking *a, const struct cli_path *path)
 
 static int run(struct cli *cli, const struct cli_args *args)
 {
-	struct asking a = {.cli = cli, .ids = cli_ids_new(), .out = {.out = cli->out}};
+	struct asking a = {.cli = cli, .cred = cli->cred, .ids = cli_ids_new(), .out = {.out = cli->out}};
+	uint32_t *groups = NULL;
+	const char *as = NULL;
 	for (size_t i = 0; i < args->noptions; i++) {
 		if (args->options[i].id == OPT_NO_FOLLOW)
 			a.no_follow = true;
 		else if (args->options[i].id == CLI_OPT_MOUNTED_AT)
 			a.mounted_at = args->options[i].arg;
+		else if (args->options[i].id == OPT_AS)
+			as = args->options[i].arg;
 		else
 			a.json = true;
+	}
+	int error = as ? cli_parse_as(as, &a.cred, &groups) : 0;
+	if (error == LINKFS_ENOENT)
+		cli_failf(cli, as, "is no user that this host knows: say which group, as in --as %s:GROUP", as);
+	else if (error == LINKFS_ENOMEM)
+		cli_fail(cli, as, error);
+	else if (error)
+		cli_failf(cli, as, "is no user; --as takes USER or USER:GROUP, names or numbers");
+	if (error) {
+		free(groups);
+		cli_ids_free(a.ids);
+		return cli->status;
 	}
 	if (a.json)
 		cli_json_open(&a.out, NULL, '[');
@@ -235,6 +252,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 		ask(&a, &args->operands[i]);
 	if (a.json)
 		cli_json_close(&a.out, ']');
+	free(groups);
 	cli_ids_free(a.ids);
 	return cli->status;
 }
@@ -242,6 +260,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 static const struct cli_option options[] = {
 	{OPT_NO_FOLLOW, "no-dereference", NULL, "Do not follow a symlink that is the last component", 0},
 	CLI_OPTION_MOUNTED_AT,
+	{OPT_AS, "as", "USER[:GROUP]", "Walk with the rights of this user instead of yours", 0},
 	{OPT_JSON, "json", NULL, "Write JSON", 0},
 	CLI_OPTIONS_END,
 };

@@ -37,7 +37,7 @@ static void unshare_one(struct unshare *how, const struct cli_path *path)
 {
 	struct cli *cli = how->cli;
 	struct linkfs_volume *volume;
-	struct linkfs_stat before, after;
+	struct linkfs_stat before = {0}, after = {0};
 	if (cli_path_volume(cli, path, &volume) != 0)
 		return;
 	int error = linkfs_path_stat(volume, &cli->cred, path->at, path->path, LINKFS_NOFOLLOW, &before);

@@ -3,6 +3,7 @@
  * helpers for memory that every command uses.
  */
 #include "cli.h"
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -280,6 +281,14 @@ int cli_path_volume(struct cli *cli, const struct cli_path *path, struct linkfs_
 	if (path->kind != CLI_VOLUME) {
 		cli_not_in_volume(cli, path);
 		return LINKFS_EINVAL;
+	}
+	if (path->in_mount && access(path->volume, R_OK | X_OK) && errno == EACCES) {
+		cli_failf(
+			cli, path->text,
+			"is in a mount of %s: commands there are for the owner of that volume and for root; others can "
+			"ask with getfattr, as linkfs-mount(1) tells",
+			path->volume);
+		return LINKFS_EACCES;
 	}
 	return cli_volume_open(cli, path->volume, out);
 }

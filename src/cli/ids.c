@@ -128,3 +128,55 @@ int cli_parse_group(const char *text, uint32_t *gid_out)
 	free(room);
 	return error ? parse_number(text, gid_out) : 0;
 }
+
+/* The groups of a user in the host's database, his first one among them. */
+static int groups_of(const char *name, uint32_t gid, struct linkfs_cred *cred, uint32_t **groups_out)
+{
+	int count = 32;
+	for (int tries = 0; tries < 8; tries++) {
+		int room = count;
+		gid_t *list = cli_alloc((size_t)room * sizeof(*list));
+		if (!list)
+			return LINKFS_ENOMEM;
+		if (getgrouplist(name, gid, list, &count) >= 0) {
+			*groups_out = list;
+			cred->groups = list;
+			cred->ngroups = (uint32_t)count;
+			return 0;
+		}
+		free(list);
+		if (count <= room)
+			count = 2 * room;
+	}
+	return LINKFS_EINVAL;
+}
+
+int cli_parse_as(const char *text, struct linkfs_cred *cred, uint32_t **groups_out)
+{
+	const char *colon = strchr(text, ':');
+	char *user = cli_strdup(text), *room = cli_alloc(RECORD_MAX);
+	struct passwd pw, *found = NULL;
+	int error = user && room ? 0 : LINKFS_ENOMEM;
+	*groups_out = NULL;
+	if (!error && colon)
+		user[colon - text] = 0;
+	if (!error && user[0] != '+')
+		(void)getpwnam_r(user, &pw, room, RECORD_MAX, &found);
+	if (!error && !found)
+		error = parse_number(user, &cred->uid);
+	if (!error && !found)
+		(void)getpwuid_r(cred->uid, &pw, room, RECORD_MAX, &found);
+	cred->groups = NULL;
+	cred->ngroups = 0;
+	if (!error && found)
+		cred->uid = pw.pw_uid;
+	if (!error && colon)
+		error = cli_parse_group(colon + 1, &cred->gid);
+	else if (!error && found)
+		error = groups_of(pw.pw_name, cred->gid = pw.pw_gid, cred, groups_out);
+	else if (!error)
+		error = LINKFS_ENOENT;
+	free(user);
+	free(room);
+	return error;
+}

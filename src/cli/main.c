@@ -95,10 +95,52 @@ static bool asks_help(int argc, char **argv)
 	return false;
 }
 
+/* Runs it, in the owner of its volume or here. */
+static int run_resolved(struct cli *cli, int argc, char **argv, struct cli_args *args)
+{
+	bool here = false;
+	int status = cli_run(cli, argc - 1, argv + 1, args, &here);
+	if (here) {
+		if (!(cli->command->flags & CLI_LOCAL))
+			catch_signals();
+		status = cli_run_here(cli, args);
+		cli_volumes_close(cli);
+	}
+	return status > cli->status ? status : cli->status;
+}
+
+static int run_captured(struct cli *cli, int argc, char **argv, struct cli_args *args)
+{
+	const struct cli_capture *capture = cli->command->capture;
+	bool wanted = false, tty = cli->out_tty;
+	char *output = NULL;
+	size_t len = 0;
+	int status = capture->begin(cli, args, &wanted);
+	if (status || !wanted)
+		return status ? status : run_resolved(cli, argc, argv, args);
+	FILE *out = open_memstream(&output, &len);
+	if (!out) {
+		cli_fail(cli, NULL, LINKFS_ENOMEM);
+		return cli->status;
+	}
+	cli->out = out;
+	cli->out_tty = false;
+	status = run_resolved(cli, argc, argv, args);
+	bool whole = !ferror(out);
+	whole = fclose(out) == 0 && whole;
+	cli->out = stdout;
+	cli->out_tty = tty;
+	if (!status && !whole)
+		cli_fail(cli, NULL, LINKFS_ENOMEM);
+	else if (!status)
+		status = capture->end(cli, args, output, len);
+	free(output);
+	return status;
+}
+
 static int run_command(struct cli *cli, int argc, char **argv)
 {
 	struct cli_args args;
-	bool here = false;
 	if (asks_help(argc, argv)) {
 		cli_help_command(cli->out, cli->command);
 		return CLI_EXIT_OK;
@@ -107,14 +149,10 @@ static int run_command(struct cli *cli, int argc, char **argv)
 	if (status)
 		return status;
 	status = cli_args_resolve(cli, cli->command, &args);
-	if (!status)
-		status = cli_run(cli, argc - 1, argv + 1, &args, &here);
-	if (here) {
-		if (!(cli->command->flags & CLI_LOCAL))
-			catch_signals();
-		status = cli_run_here(cli, &args);
-		cli_volumes_close(cli);
-	}
+	if (!status && cli->command->capture)
+		status = run_captured(cli, argc, argv, &args);
+	else if (!status)
+		status = run_resolved(cli, argc, argv, &args);
 	cli_args_done(&args);
 	return status > cli->status ? status : cli->status;
 }

@@ -308,11 +308,14 @@ int lk_extent_shift(struct lk_op *op, uint64_t ino, uint64_t from, int64_t delta
 			}
 			struct lk_ext moved = o->e;
 			moved.at = (uint64_t)((int64_t)moved.at + delta);
-			if (lk_ext_end(&moved) > LK_FILE_BLOCKS_MAX)
-				r = LINKFS_EFBIG;
+			/* What holds no blocks may leave at the end; for the rest there is no place, which ext4 calls EINVAL. */
+			if (moved.codec == LK_CODEC_HOLE && moved.at < LK_FILE_BLOCKS_MAX)
+				moved.count = LK_MIN(moved.count, LK_FILE_BLOCKS_MAX - moved.at);
+			else if (moved.codec != LK_CODEC_HOLE && lk_ext_end(&moved) > LK_FILE_BLOCKS_MAX)
+				r = LINKFS_EINVAL;
 			if (r == 0)
 				r = lk_ext_erase(op, ino, o->e.at);
-			if (r == 0)
+			if (r == 0 && moved.at < LK_FILE_BLOCKS_MAX)
 				r = lk_ext_put(op, ino, &moved, l.sums.p ? l.sums.p + o->sums : NULL, true);
 			next = down ? o->e.at : o->e.at + 1;
 		}

@@ -299,26 +299,39 @@ static int read_some(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offs
 	return r;
 }
 
-int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size,
-		 size_t *done_out)
+static int read_all(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, uint8_t *to, size_t size,
+		    size_t *done_out, bool *atime_out)
 {
-	uint8_t *to = buf;
 	size_t done = 0;
-	bool atime = false;
 	int r;
 	do {
 		size_t n = 0;
-		r = read_some(fs, view, ino, offset + done, to + done, size - done, &n, &atime);
+		r = read_some(fs, view, ino, offset + done, to + done, size - done, &n, atime_out);
 		if (r || n == 0)
 			break;
 		done += n;
 	} while (done < size);
 	if (r && done == 0)
 		return r;
-	if (atime && size && offset < LINKFS_FILE_SIZE_MAX)
-		lk_atime_touch(fs, ino);
 	*done_out = done;
 	return 0;
+}
+
+int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size,
+		 size_t *done_out)
+{
+	bool atime = false;
+	int r = read_all(fs, view, ino, offset, buf, size, done_out, &atime);
+	if (r == 0 && atime && size && offset < LINKFS_FILE_SIZE_MAX)
+		lk_atime_touch(fs, ino);
+	return r;
+}
+
+int lk_file_peek(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size,
+		 size_t *done_out)
+{
+	bool atime = false;
+	return read_all(fs, view, ino, offset, buf, size, done_out, &atime);
 }
 
 /* ---- seeking ------------------------------------------------------------------------------------------------------ */

@@ -16,11 +16,16 @@ int lk_file_resize(struct lk_op *op, struct lk_inode *inode, uint64_t size);
 bool lk_file_again(struct lk_fs *fs, int r, bool host, unsigned *tries);
 int lk_file_read(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size,
 		 size_t *done_out);
+/* As lk_file_read(), but it is no access: no time changes. */
+int lk_file_peek(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, void *buf, size_t size,
+		 size_t *done_out);
 int lk_file_write(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,
 		  size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out);
 int lk_file_allocate(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint32_t mode, uint64_t offset,
 		     uint64_t length);
 int lk_file_seek(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, int whence, uint64_t *out);
+/* linkfs_node_extents(). */
+int lk_file_extents(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t *offset, linkfs_extent_fn *fn, void *arg);
 int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset,
 		       uint64_t to, uint64_t to_offset, uint64_t length, uint64_t *done_out);
 /* Gives the new and nameless file to the content of from, whose blocks it shares; unwritten blocks become holes.

@@ -11,7 +11,16 @@
 #include <string.h>
 
 #define WAYS 4u
-#define SETS 4096u /* 16,384 records, 1.9 MiB of memory once touched */
+#define SETS 4096u /* 16,384 records, 1.9 MiB of memory once all are used */
+#define PAGE 4096u
+
+/* One cache line tells what a set holds. The records themselves lie in the order in which they first came, so that a few of
+ * them, whatever their numbers, touch few pages: a page touched for the first time costs as much as reading a record. */
+struct set {
+	int64_t ino[WAYS]; /* 0: empty */
+	uint32_t used[WAYS];
+	uint32_t at[WAYS]; /* position in records + 1; 0: none yet */
+};
 
 struct dirty {
 	struct lk_inode inode;
@@ -31,8 +40,9 @@ struct lk_inode_cache {
 	uint32_t dirty_count, dirty_rows;            /* dirty_rows: of those, with a row */
 	uint32_t slot[4 * LK_INODES_DIRTY_MAX];      /* by hash: position in dirty + 1, 0 is empty; linear probing */
 	struct dirty dirty[2 * LK_INODES_DIRTY_MAX]; /* dense, in no order */
-	uint32_t used[SETS][WAYS];
-	struct lk_inode inode[SETS][WAYS]; /* clean; ino 0: empty */
+	uint32_t records_used;
+	struct set set[SETS];
+	struct lk_inode records[SETS * WAYS]; /* clean */
 };
 
 #define SLOT_MASK (4 * LK_INODES_DIRTY_MAX - 1)
@@ -42,6 +52,9 @@ int lk_inode_cache_new(struct lk_inode_cache **out)
 	struct lk_inode_cache *cache = calloc(1, sizeof(*cache));
 	if (!cache)
 		return LINKFS_ENOMEM;
+	/* These pages are all in use soon: now, one after the other, they cost a fraction of what they cost then. */
+	for (volatile unsigned char *p = (void *)cache->set; p < (unsigned char *)(cache->set + SETS); p += PAGE)
+		*p = 0;
 	*out = cache;
 	return 0;
 }
@@ -138,35 +151,57 @@ int lk_inode_cache_change(struct lk_op *op, const struct lk_inode *inode, bool f
 
 /* ---- clean records ---------------------------------------------------------------------------------------------- */
 
-static struct lk_inode *find_clean(struct lk_inode_cache *c, uint64_t ino)
+/* Numbers are given out one after the other, and so fill the sets evenly. */
+static struct set *set_of(struct lk_inode_cache *c, uint64_t ino)
 {
-	uint32_t s = hash(ino) % SETS;
-	for (uint32_t w = 0; w < WAYS; w++) {
-		if ((uint64_t)c->inode[s][w].ino == ino) {
-			c->used[s][w] = ++c->stamp;
-			return &c->inode[s][w];
-		}
-	}
-	return NULL;
+	return &c->set[ino % SETS];
 }
 
-void lk_inode_cache_set(struct lk_fs *fs, const struct lk_inode *inode)
+/* Its way in a set; WAYS: none. */
+static uint32_t way_of(const struct set *set, uint64_t ino)
 {
-	struct lk_inode_cache *c = fs->inodes;
-	uint32_t s = hash((uint64_t)inode->ino) % SETS, victim = 0, oldest = 0;
+	uint32_t w = 0;
+	while (w < WAYS && (uint64_t)set->ino[w] != ino)
+		w++;
+	return w;
+}
+
+static struct lk_inode *find_clean(struct lk_inode_cache *c, uint64_t ino)
+{
+	struct set *set = set_of(c, ino);
+	uint32_t w = way_of(set, ino);
+	if (w == WAYS)
+		return NULL;
+	set->used[w] = ++c->stamp;
+	return &c->records[set->at[w] - 1];
+}
+
+/* An empty way, or the one whose last use is longest ago. */
+static uint32_t victim_of(const struct lk_inode_cache *c, const struct set *set)
+{
+	uint32_t victim = 0, oldest = 0;
 	for (uint32_t w = 0; w < WAYS; w++) {
-		if (c->inode[s][w].ino == inode->ino) {
-			victim = w;
-			break;
-		}
-		uint32_t age = c->inode[s][w].ino ? c->stamp - c->used[s][w] : UINT32_MAX;
+		uint32_t age = set->ino[w] ? c->stamp - set->used[w] : UINT32_MAX;
 		if (age > oldest) {
 			oldest = age;
 			victim = w;
 		}
 	}
-	c->used[s][victim] = ++c->stamp;
-	c->inode[s][victim] = *inode;
+	return victim;
+}
+
+void lk_inode_cache_set(struct lk_fs *fs, const struct lk_inode *inode)
+{
+	struct lk_inode_cache *c = fs->inodes;
+	struct set *set = set_of(c, (uint64_t)inode->ino);
+	uint32_t w = way_of(set, (uint64_t)inode->ino);
+	if (w == WAYS)
+		w = victim_of(c, set);
+	if (!set->at[w])
+		set->at[w] = ++c->records_used;
+	set->ino[w] = inode->ino;
+	set->used[w] = ++c->stamp;
+	c->records[set->at[w] - 1] = *inode;
 }
 
 const struct lk_inode *lk_inode_cache_find(struct lk_fs *fs, uint64_t ino)
@@ -186,9 +221,10 @@ int lk_inode_cache_remove(struct lk_op *op, uint64_t ino, bool *row_out)
 			return r;
 		drop_dirty(c, ino);
 	}
-	struct lk_inode *clean = find_clean(c, ino);
-	if (clean)
-		clean->ino = 0;
+	struct set *set = set_of(c, ino);
+	uint32_t w = way_of(set, ino);
+	if (w < WAYS)
+		set->ino[w] = 0;
 	*row_out = row;
 	return 0;
 }
@@ -212,7 +248,8 @@ void lk_inode_cache_clear(struct lk_fs *fs)
 	if (!c)
 		return;
 	memset(c->slot, 0, sizeof(c->slot));
-	memset(c->inode, 0, sizeof(c->inode));
+	memset(c->set, 0, sizeof(c->set));
+	c->records_used = 0;
 	c->dirty_count = c->dirty_rows = 0;
 }
 

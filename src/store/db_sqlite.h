@@ -42,6 +42,8 @@ struct lk_scan_stmt {
 	struct lk_scan_stmt *next;
 };
 
+struct lk_walk;
+
 struct lk_sqlite {
 	struct lk_db base;
 	sqlite3 *handle;
@@ -49,6 +51,7 @@ struct lk_sqlite {
 	sqlite3_stmt *control[LK_SQL_CONTROL_COUNT];
 	sqlite3_stmt *operation[LK_T_COUNT][LK_SQL_OPERATION_COUNT];
 	struct lk_scan_stmt *scans[LK_T_COUNT];
+	struct lk_walk *walk; /* the scan that is under way */
 	bool read_only;
 	bool exclusive;      /* the host has no shared memory: one connection only */
 	bool in_transaction; /* between begin and commit or rollback */
@@ -68,7 +71,9 @@ struct lk_sqlite {
 int lk_sql_create_table(struct lk_buf *out, const struct lk_table *table);
 int lk_sql_create_index(struct lk_buf *out, const struct lk_table *table, const struct lk_index *index);
 int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_operation operation);
-/* At most one ranged column: a tuple's range is walked in parts (db_sqlite_row.c). */
+/* A statement that calls LK_SQL_ROW_FUNCTION with the columns of each row, and gives a row of its own where that says 1.
+ * At most one ranged column: a tuple's range is walked in parts (db_sqlite_row.c). */
+#define LK_SQL_ROW_FUNCTION "linkfs_row"
 int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan);
 /* Whether a scan's rows have this column: not what a covering index lacks, nor integers that scan->from says already. */
 bool lk_sql_selected(const struct lk_scan *scan, uint8_t column);
@@ -104,6 +109,8 @@ int lk_sqlite_get(struct lk_db *base, const struct lk_table *table, const void *
 int lk_sqlite_put(struct lk_db *base, const struct lk_table *table, const void *record);
 int lk_sqlite_insert(struct lk_db *base, const struct lk_table *table, const void *record);
 int lk_sqlite_erase(struct lk_db *base, const struct lk_table *table, const void *key);
+/* Gives a connection LK_SQL_ROW_FUNCTION; *walk is the scan that it serves. */
+int lk_sqlite_row_function(sqlite3 *handle, struct lk_walk **walk);
 int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
 void lk_sqlite_finalize(struct lk_sqlite *db);
 

@@ -196,22 +196,35 @@ static int scan_stmt(struct lk_sqlite *db, const struct lk_scan *scan, struct lk
 	return make_scan(db, scan, shape, out);
 }
 
-/* The connection has no mutex, so a column's value may be asked for once and looked at by the cheaper calls. */
-static int read_scanned(const struct lk_scan_stmt *s, const struct lk_table *table, void *record)
+/* A scan that is under way in its parts. */
+struct lk_walk {
+	const struct lk_table *table;
+	uint32_t selected; /* as of the statement */
+	uint32_t rows, limit;
+	lk_row_fn *fn;
+	void *arg;
+	int result; /* negative: what stopped it */
+	bool stopped;
+	uint64_t record[LK_RECORD_MAX / 8];
+};
+
+static int read_scanned(struct lk_walk *w, int count, sqlite3_value **values)
 {
 	int at = 0;
-	for (uint8_t i = 0; i < table->column_count; i++) {
-		const struct lk_column *column = &table->columns[i];
-		if (!(s->selected >> i & 1))
+	for (uint8_t i = 0; i < w->table->column_count; i++) {
+		const struct lk_column *column = &w->table->columns[i];
+		if (!(w->selected >> i & 1))
 			continue;
-		sqlite3_value *value = sqlite3_column_value(s->stmt, at++);
+		if (at == count)
+			return LINKFS_EINVAL;
+		sqlite3_value *value = values[at++];
 		if (sqlite3_value_type(value) != (column->type == LK_INT ? SQLITE_INTEGER : SQLITE_BLOB))
 			return LINKFS_ECORRUPT;
 		if (column->type == LK_INT) {
-			*lk_int_at(column, record) = sqlite3_value_int64(value);
+			*lk_int_at(column, w->record) = sqlite3_value_int64(value);
 			continue;
 		}
-		struct lk_bytes *to = lk_bytes_at(column, record);
+		struct lk_bytes *to = lk_bytes_at(column, w->record);
 		to->p = sqlite3_value_blob(value);
 		to->len = (size_t)sqlite3_value_bytes(value);
 		if (to->len && !to->p)
@@ -220,44 +233,51 @@ static int read_scanned(const struct lk_scan_stmt *s, const struct lk_table *tab
 	return 0;
 }
 
-/* A scan that is under way in its parts. */
-struct walk {
-	lk_row_fn *fn;
-	void *arg;
-	uint32_t rows;
-	bool stopped;
-};
+/* A row of a scan, from inside the statement: a third of the time a row costs is sqlite3_step() coming back and the columns'
+ * way out of the statement, and the callback does not use the database anyway. Says whether the scan stops here. */
+static void take_row(sqlite3_context *context, int count, sqlite3_value **values)
+{
+	struct lk_walk *w = *(struct lk_walk **)sqlite3_user_data(context);
+	int r = w ? read_scanned(w, count, values) : LINKFS_EINVAL;
+	if (w && !r)
+		r = w->fn(w->arg, w->record);
+	if (w) {
+		w->result = r < 0 ? r : 0;
+		w->stopped = r > 0 || ++w->rows == w->limit;
+	}
+	sqlite3_result_int(context, r || w->stopped);
+}
+
+int lk_sqlite_row_function(sqlite3 *handle, struct lk_walk **walk)
+{
+	int code = sqlite3_create_function_v2(handle, LK_SQL_ROW_FUNCTION, -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, walk,
+					      take_row, NULL, NULL, NULL);
+	return code ? lk_sqlite_error(code) : 0;
+}
 
 /* A scan with at most one ranged column. */
-static int scan_part(struct lk_sqlite *db, const struct lk_scan *scan, const uint8_t *columns, struct walk *w)
+static int scan_part(struct lk_sqlite *db, const struct lk_scan *scan, const uint8_t *columns, struct lk_walk *w)
 {
-	const struct lk_table *table = scan->table;
-	uint64_t record[LK_RECORD_MAX / 8] = {0};
 	struct lk_scan_stmt *s;
 	int r = scan_stmt(db, scan, &s);
 	if (r)
 		return r;
 	int code = SQLITE_OK;
 	for (uint8_t i = 0; i < scan->equal + scan->ranged && !code; i++) {
-		const struct lk_column *column = &table->columns[columns[i]];
+		const struct lk_column *column = &w->table->columns[columns[i]];
 		if (i < scan->equal && column->type == LK_INT)
-			*lk_int_at(column, record) = *lk_int_of(column, scan->from);
+			*lk_int_at(column, w->record) = *lk_int_of(column, scan->from);
 		code = bind(s->stmt, i + 1, column, scan->from);
 	}
-	while (!r && !code && !w->stopped) {
+	w->selected = s->selected;
+	db->walk = w;
+	if (!code)
 		code = sqlite3_step(s->stmt);
-		if (code != SQLITE_ROW)
-			break;
-		code = SQLITE_OK;
-		r = read_scanned(s, table, record);
-		if (!r)
-			r = w->fn(w->arg, record);
-		w->stopped = r > 0 || ++w->rows == scan->limit;
-	}
+	db->walk = NULL;
 	(void)sqlite3_reset(s->stmt);
-	if (code && code != SQLITE_DONE)
+	if (code && code != SQLITE_DONE && code != SQLITE_ROW)
 		return lk_sqlite_failed(db, code);
-	return r < 0 ? r : 0;
+	return w->result;
 }
 
 /* What comes after (x, y, z) is (x, y, after z), then (x, after y), then (after x). SQL can compare tuples, but SQLite does it
@@ -265,7 +285,7 @@ static int scan_part(struct lk_sqlite *db, const struct lk_scan *scan, const uin
 int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn, void *arg)
 {
 	struct lk_sqlite *db = lk_sqlite_of(base);
-	struct walk w = {.fn = fn, .arg = arg};
+	struct lk_walk w = {.table = scan->table, .limit = scan->limit, .fn = fn, .arg = arg};
 	struct lk_scan part = *scan;
 	uint8_t columns[LK_COLUMNS_MAX];
 	if (db->lost)

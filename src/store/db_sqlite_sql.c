@@ -185,11 +185,12 @@ bool lk_sql_selected(const struct lk_scan *scan, uint8_t column)
 	return scan->index < 0 || !table->indexes[scan->index].covering;
 }
 
-static int select_text(struct lk_buf *out, const struct lk_scan *scan)
+/* The columns that the rows of a scan have. */
+static int selected_text(struct lk_buf *out, const struct lk_scan *scan)
 {
 	const struct lk_table *table = scan->table;
-	int r = text(out, "SELECT ");
 	bool first = true;
+	int r = 0;
 	for (uint8_t i = 0; i < table->column_count && !r; i++) {
 		if (!lk_sql_selected(scan, i))
 			continue;
@@ -199,20 +200,19 @@ static int select_text(struct lk_buf *out, const struct lk_scan *scan)
 		if (!r)
 			r = name(out, table->columns[i].name);
 	}
-	if (!r && first)
-		r = text(out, "1");
-	if (!r)
-		r = text(out, " FROM ");
+	return r;
+}
+
+static int from_text(struct lk_buf *out, const struct lk_scan *scan)
+{
+	const struct lk_table *table = scan->table;
+	int r = text(out, "SELECT 1 FROM ");
 	if (!r)
 		r = name(out, table->name);
-	if (!r && scan->index >= 0) {
-		r = text(out, " INDEXED BY ");
-		if (!r)
-			r = name(out, table->indexes[scan->index].name);
-	} else if (!r) {
-		r = text(out, " NOT INDEXED");
-	}
-	return r;
+	if (r || scan->index < 0)
+		return r ? r : text(out, " NOT INDEXED");
+	r = text(out, " INDEXED BY ");
+	return r ? r : name(out, table->indexes[scan->index].name);
 }
 
 static int range_text(struct lk_buf *out, const struct lk_scan *scan, uint8_t column)
@@ -222,21 +222,29 @@ static int range_text(struct lk_buf *out, const struct lk_scan *scan, uint8_t co
 	return r ? r : text(out, signs[scan->reverse][scan->exclusive]);
 }
 
+/* unlikely(): what the function says 1 for ends the scan. Without it SQLite takes the function for a filter that leaves few
+ * rows, which makes it sort what already comes in order. */
 int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan)
 {
 	uint8_t columns[LK_COLUMNS_MAX] = {0};
 	uint8_t count = lk_index_order(scan->table, scan->index, columns);
-	int r = scan->ranged > 1 ? LINKFS_EINVAL : select_text(out, scan);
-	if (!r && scan->equal + scan->ranged > 0)
+	int r = scan->ranged > 1 ? LINKFS_EINVAL : from_text(out, scan);
+	if (!r)
 		r = text(out, " WHERE ");
 	if (!r)
 		r = equals(out, scan->table, columns, scan->equal);
-	if (!r && scan->ranged) {
-		if (scan->equal)
-			r = text(out, " AND ");
-		if (!r)
-			r = range_text(out, scan, columns[scan->equal]);
-	}
+	if (!r && scan->equal)
+		r = text(out, " AND ");
+	if (!r && scan->ranged)
+		r = range_text(out, scan, columns[scan->equal]);
+	if (!r && scan->ranged)
+		r = text(out, " AND ");
+	if (!r)
+		r = text(out, "unlikely(" LK_SQL_ROW_FUNCTION "(");
+	if (!r)
+		r = selected_text(out, scan);
+	if (!r)
+		r = text(out, "))");
 	for (uint8_t i = scan->equal; i < count && !r; i++) {
 		r = text(out, i == scan->equal ? " ORDER BY " : ",");
 		if (!r)

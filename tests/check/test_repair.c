@@ -256,6 +256,36 @@ static void snapshots_do_not_get_what_is_wrong(void **state)
 	}
 }
 
+/* A name whose file is lost now, and was there at the snapshot, is still the snapshot's. */
+static void the_name_of_a_lost_file_stays_in_history(void **state)
+{
+	struct sample s;
+	char sql[300];
+	uint8_t got[3 * B];
+	size_t done;
+	(void)state;
+	sample_make(&s);
+	int before = names_in_history(&s);
+	(void)snprintf(sql, sizeof(sql), "DELETE FROM inode WHERE ino=%lld; DELETE FROM extent WHERE ino=%lld",
+		       (long long)s.changed, (long long)s.changed);
+	sample_sql(&s, sql);
+	repair(&s);
+	assert_int_equal(names_in_history(&s), before + 1);
+	struct linkfs_volume *v = open_volume(&s);
+	assert_int_equal(ino_at(v, "changed"), 0);
+	assert_int_equal(lk_file_read(lk_volume_fs(v), s.snapshot, (uint64_t)s.changed, 0, got, sizeof(got), &done), 0);
+	assert_int_equal(done, sizeof(got));
+	assert_int_equal(got[B], (uint8_t)(5 + 3 + (int)B));
+	assert_int_equal(linkfs_volume_close(v), 0);
+	/* One that the snapshot does not know leaves nothing behind. */
+	(void)snprintf(sql, sizeof(sql), "UPDATE dirent SET born=2 WHERE ino=%lld; DELETE FROM inode WHERE ino=%lld",
+		       (long long)s.empty, (long long)s.empty);
+	sample_sql(&s, sql);
+	repair(&s);
+	assert_int_equal(names_in_history(&s), before + 1);
+	sample_done(&s);
+}
+
 /* ---- cut off ---------------------------------------------------------------------------------------------------------- */
 
 static void damage_much(const struct sample *s)
@@ -379,6 +409,7 @@ int main(void)
 		cmocka_unit_test(lost_ranges_become_holes),
 		cmocka_unit_test(the_past_outlives_repair),
 		cmocka_unit_test(snapshots_do_not_get_what_is_wrong),
+		cmocka_unit_test(the_name_of_a_lost_file_stays_in_history),
 		cmocka_unit_test(a_repair_that_was_cut_off_goes_on),
 		cmocka_unit_test(a_repair_that_was_killed_goes_on),
 		cmocka_unit_test(an_open_volume_is_checked_and_not_repaired),

@@ -122,6 +122,18 @@ def explained(p):
     last = info["steps"][-1]
     h.equal((last, sum(s["step"] == "expand" and "error" not in s for s in info["steps"])), ({"step": "end", "error": "ELOOP"}, 40), "explain --json: a loop")
     h.equal(p.text("explain", "-P", p("/home/ann/loop")).splitlines()[-1][:12], "end: symlink", "explain -P")
+    if h.ROOT:
+        walk = p.text("explain", "--as", "65534:65534", p("/srv/current/nope")).splitlines()
+        h.equal(walk[1].split("yes, ")[-1].split(" (")[0], "by the bits for others", "explain --as: another user's rights decide")
+        h.must("chmod", "700", p("/srv"))
+        h.equal((p.text("explain", "--as", "65534:65534", p("/srv/current/nope")).splitlines()[-1],
+                 p.text("explain", "--as", "0", p("/srv/current")).splitlines()[-1][:5]),
+                ("end: Permission denied (EACCES)", "end: "), "explain --as: what he may not search")
+        h.must("chmod", "755", p("/srv"))
+    r = h.linkfs("explain", "--as", "no such user", p("/srv"))
+    h.equal((r.rc, r.out, "no such user: is no user" in r.err), (1, "", True), "explain --as: nobody")
+    r = h.linkfs("explain", "--as", "4294967000", p("/srv"))
+    h.equal((r.rc, r.out, "say which group" in r.err), (1, "", True), "explain --as: a number that has no groups")
     advice = p.text("advise", p("/srv/releases/1.8"), p("/srv/current")).splitlines()
     h.equal(advice[:2], ["a relative symlink: linkfs ln -s -r /srv/releases/1.8 /srv/current",
                          "  rule R13: for a directory that stays where it is a symlink is enough, and shows what it is"], "advise")

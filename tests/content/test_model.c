@@ -346,8 +346,7 @@ static void do_copy(struct model *m)
 		z->size = to + done;
 	for (uint64_t b = to / B; b * B < to + done; b++) {
 		bool whole = from % B == to % B && b * B >= to && (b + 1) * B <= to + done;
-		uint8_t src = a->known[(b * B - to + from) / B];
-		z->known[b] = whole ? src : DATA;
+		z->known[b] = whole ? a->known[(b * B - to + from) / B] : DATA;
 	}
 }
 

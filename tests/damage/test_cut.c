@@ -3,9 +3,8 @@
  * or from then on. Every one can be run again and ends where an undisturbed one does; a copy that lies there is the whole state before.
  * The writes are those of SQLite's file layer, replaced through its own xSetSystemCall().
  */
-#include "damage.h"
+#include "disturbed.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <sqlite3.h>
@@ -70,14 +69,9 @@ static void replace(const char *name, sqlite3_syscall_ptr call)
 /* ---- a volume with damages ---------------------------------------------------------------------------------------------- */
 
 struct volume {
-	struct base b;
-	char other[4200];     /* a directory to look at copies in */
-	struct image damaged; /* files */
-	struct tree rows;     /* of the damaged database */
-	struct tree mended;   /* what an undisturbed repair gives */
-	unsigned writes;      /* that it makes */
-	uint64_t time_ns;     /* that it takes */
-	char story[1600];
+	struct disturbed d;
+	unsigned writes;  /* that an undisturbed repair makes */
+	uint64_t time_ns; /* that it takes */
 };
 
 static struct found found;
@@ -87,35 +81,12 @@ static struct linkfs_check_summary summary;
 static int repair(const struct volume *v)
 {
 	struct linkfs_check_options options = {.flags = LINKFS_CHECK_REPAIR};
-	return linkfs_check(v->b.s.path, &options, &summary, NULL);
+	return linkfs_check(v->d.b.s.path, &options, &summary, NULL);
 }
 
-static const struct damage *draw(void)
+static void damage_with(struct volume *v, const struct damage *const *all, unsigned count)
 {
-	const struct damage *d;
-	do
-		d = &damages[lk_test_below(&rng, damage_count)];
-	while (d->kind & (DAMAGE_STAYS | DAMAGE_DROP | DAMAGE_ALONE));
-	return d;
-}
-
-/* With damages that are drawn, or the one. */
-static void damage_with(struct volume *v, const struct damage *only)
-{
-	image_done(&v->damaged);
-	tree_done(&v->rows);
-	tree_done(&v->mended);
-	base_put(&v->b);
-	v->story[0] = '\0';
-	for (unsigned i = 0; i < (only ? 1u : DAMAGES); i++) {
-		const struct damage *d = only ? only : draw();
-		size_t n = strlen(v->story);
-		(void)snprintf(v->story + n, sizeof(v->story) - n, "%s%s", i ? " + " : "", damage_how(d));
-		(void)damage_make(&v->b.s, d);
-	}
-	image_take(v->b.s.path, &v->damaged);
-	tree_rows(v->b.s.path, false, &v->rows);
-	image_put(&v->damaged, v->b.s.path);
+	disturbed_damage(&v->d, all, count);
 	set_cut(UINT32_MAX, 0, false);
 	uint64_t began = lk_clock_monotonic_ns();
 	int r = repair(v);
@@ -123,64 +94,22 @@ static void damage_with(struct volume *v, const struct damage *only)
 	v->writes = cut.seen;
 	set_cut(0, 0, false);
 	if (r)
-		fail_msg("%s: the repair: %s", v->story, linkfs_error_name(r));
-	tree_open(v->b.s.path, 0, &v->mended);
+		fail_msg("%s: the repair: %s", v->d.story, linkfs_error_name(r));
+	disturbed_note(&v->d);
 }
 
 static void damage_anew(struct volume *v)
 {
-	damage_with(v, NULL);
-}
-
-/* A copy that has its name is complete, and the state before the first change. */
-static void copies_are_whole(const struct volume *v, const char *when)
-{
-	DIR *dir = opendir(v->b.s.path);
-	struct dirent *e;
-	assert_non_null(dir);
-	while ((e = readdir(dir))) {
-		char from[4600], to[4600], text[4096];
-		struct tree rows;
-		if (strncmp(e->d_name, "meta.db.repair-", 15) != 0 || !strchr(e->d_name, 'Z') ||
-		    strstr(e->d_name, ".part") || strstr(e->d_name, "-journal"))
-			continue;
-		image_put(&v->damaged, v->other);
-		(void)snprintf(from, sizeof(from), "%s/%s", v->b.s.path, e->d_name);
-		(void)snprintf(to, sizeof(to), "%s/meta.db", v->other);
-		assert_int_equal(rename(from, to), 0);
-		tree_rows(v->other, false, &rows);
-		size_t n = tree_differ(&v->rows, &rows, NULL, text, sizeof(text));
-		if (n)
-			fail_msg("%s: %s: the copy %s is not the state before:%s", v->story, when, e->d_name, text);
-		tree_done(&rows);
-	}
-	(void)closedir(dir);
-}
-
-/* Run again, it comes to the same end. */
-static void goes_on(const struct volume *v, const char *when)
-{
-	struct tree now;
-	char text[4096];
-	copies_are_whole(v, when);
-	sample_check(&v->b.s, LINKFS_CHECK_REPAIR | LINKFS_CHECK_NO_BACKUP, &found);
-	if (found.sum.left)
-		fail_msg("%s: %s: run again, it leaves:%s", v->story, when, found_all(&found));
-	sample_check(&v->b.s, LINKFS_CHECK_DATA, &found);
-	if (found.sum.problems)
-		fail_msg("%s: %s: after it was run again, a check finds:%s", v->story, when, found_all(&found));
-	tree_open(v->b.s.path, 0, &now);
-	size_t n = tree_differ(&v->mended, &now, "*~mtime", text, sizeof(text));
-	if (n)
-		fail_msg("%s: %s: run again, it ends elsewhere:%s", v->story, when, text);
-	tree_done(&now);
+	const struct damage *all[DAMAGES];
+	for (unsigned i = 0; i < DAMAGES; i++)
+		all[i] = disturbed_draw(&rng);
+	damage_with(v, all, DAMAGES);
 }
 
 static void volume_make(struct volume *v)
 {
 	*v = (struct volume){.writes = 0};
-	base_make(&v->b);
-	(void)snprintf(v->other, sizeof(v->other), "%s/other", v->b.s.dir);
+	disturbed_make(&v->d);
 	replace("write", (sqlite3_syscall_ptr)cut_write);
 	replace("pwrite", (sqlite3_syscall_ptr)cut_pwrite);
 	replace("pwrite64", (sqlite3_syscall_ptr)cut_pwrite);
@@ -190,10 +119,7 @@ static void volume_done(struct volume *v)
 {
 	sqlite3_vfs *unix_layer = sqlite3_vfs_find("unix");
 	(void)unix_layer->xSetSystemCall(unix_layer, NULL, NULL);
-	image_done(&v->damaged);
-	tree_done(&v->rows);
-	tree_done(&v->mended);
-	base_done(&v->b);
+	disturbed_done(&v->d);
 }
 
 /* ---- how it ends ---------------------------------------------------------------------------------------------------------- */
@@ -202,7 +128,7 @@ static void dead_at_a_write(const struct volume *v, unsigned at)
 {
 	char when[64];
 	int status;
-	image_put(&v->damaged, v->b.s.path);
+	image_put(&v->d.damaged, v->d.b.s.path);
 	fflush(stdout);
 	pid_t pid = fork();
 	assert_true(pid >= 0);
@@ -213,13 +139,13 @@ static void dead_at_a_write(const struct volume *v, unsigned at)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 9);
 	(void)snprintf(when, sizeof(when), "dead at write %u", at);
-	goes_on(v, when);
+	disturbed_goes_on(&v->d, when);
 }
 
 static void failed_write(const struct volume *v, unsigned at, int error, bool later)
 {
 	char when[100];
-	image_put(&v->damaged, v->b.s.path);
+	image_put(&v->d.damaged, v->d.b.s.path);
 	set_cut(at, error, later);
 	int r = repair(v);
 	set_cut(0, 0, false);
@@ -227,13 +153,14 @@ static void failed_write(const struct volume *v, unsigned at, int error, bool la
 		       later ? " and all later" : "", linkfs_error_name(r));
 	/* What it said is so. */
 	if (r == 0 && summary.left == 0) {
-		sample_check(&v->b.s, 0, &found);
+		sample_check(&v->d.b.s, 0, &found);
 		if (found.sum.problems)
-			fail_msg("%s: %s: it said that all went well, and left:%s", v->story, when, found_all(&found));
+			fail_msg("%s: %s: it said that all went well, and left:%s", v->d.story, when,
+				 found_all(&found));
 	}
 	if (error == ENOSPC && later && r != 0 && r != LINKFS_ENOSPC && r != LINKFS_EIO)
-		fail_msg("%s: %s", v->story, when);
-	goes_on(v, when);
+		fail_msg("%s: %s", v->d.story, when);
+	disturbed_goes_on(&v->d, when);
 }
 
 /* Every write of one repair after the other, thinned out to the number of points. */
@@ -276,7 +203,8 @@ static void the_second_copy_of_a_name_lasts(void **state)
 	for (size_t i = 0; i < damage_count; i++) {
 		if (strcmp(damages[i].id, "name-differs") != 0 && strcmp(damages[i].id, "name-lost") != 0)
 			continue;
-		damage_with(&v, &damages[i]);
+		const struct damage *one = &damages[i];
+		damage_with(&v, &one, 1);
 		assert_true(v.writes > 0);
 		for (unsigned at = 1; at <= v.writes; at++, tried++) {
 			dead_at_a_write(&v, at);
@@ -300,7 +228,7 @@ static void a_repair_is_killed_at_any_moment(void **state)
 		damage_anew(&v);
 		uint64_t wait_ns = lk_test_below(&rng, v.time_ns * 5 / 4);
 		struct timespec wait = {(time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000)};
-		image_put(&v.damaged, v.b.s.path);
+		image_put(&v.d.damaged, v.d.b.s.path);
 		fflush(stdout);
 		pid_t pid = fork();
 		assert_true(pid >= 0);
@@ -311,7 +239,7 @@ static void a_repair_is_killed_at_any_moment(void **state)
 		assert_int_equal(waitpid(pid, &status, 0), pid);
 		assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
 		ended += WIFEXITED(status);
-		goes_on(&v, "killed");
+		disturbed_goes_on(&v.d, "killed");
 	}
 	print_message("# %u kills, %u after the end\n", rounds, ended);
 	volume_done(&v);

@@ -256,7 +256,8 @@ static void leave(int back, bool stay)
 	close(back);
 }
 
-/* A fallocate that fails has changed times, mode and capabilities on ext4 all the same: put them back. */
+/* A fallocate that fails has changed times, mode, capabilities, and where a range was to be inserted the size, on ext4 all the
+ * same: put them back. */
 struct before {
 	int fd; /* -1: nothing to put back */
 	struct stat st;
@@ -281,6 +282,8 @@ static void change_failed(const struct before *before)
 {
 	struct stat now;
 	if (before->fd < 0 || fstat(before->fd, &now))
+		return;
+	if (now.st_size != before->st.st_size && (ftruncate(before->fd, before->st.st_size) || fstat(before->fd, &now)))
 		return;
 	if (now.st_mode != before->st.st_mode)
 		(void)fchmod(before->fd, before->st.st_mode & 07777);

@@ -7,13 +7,14 @@
  * - seek on a file written through a mapping: ext4 gives blocks to the whole folio around the page.
  * - library only: opening FIFOs, sockets and devices, which a kernel does and a library cannot.
  * - library only: the access time of symlinks. Its walks read their text from memory and write nothing.
- * - fallocate that fails: ext4 has changed times, mode and capabilities already; posix.c puts them back.
+ * - fallocate that fails: ext4 has changed times, mode, capabilities and size already; posix.c puts them back.
  * - library only: fs.protected_hardlinks is the host's policy above file systems (posix.c lifts it), and so is what
  *   open with O_CREAT and O_NOFOLLOW says of another's symlink in a sticky directory.
  * - library only: ".." of a directory that was removed, which Linux's dentry remembers and POSIX's rmdir takes away.
  * - mount only: times of FIFOs that are read and written; seeking, copying nothing and writing beyond the
  *   largest file (the last drops setuid): FUSE has no word for these.
- * Not drawn at all: collapse and insert range on the mount (FUSE has none); xattr values that exceed ext4's one block.
+ * Not drawn at all: collapse and insert range on the mount (FUSE has none); xattr values that exceed ext4's one block; blocks behind
+ *   the size at the end of the largest file.
  * Never part of an answer: sizes of directories, st_blocks, inode numbers (same or not is), order of directories.
  */
 #include "diff.h"

@@ -151,6 +151,44 @@ static int copy_over_old(struct scene *s)
 	return copy(s, "/d1/big", B, "/d1/shares", 2 * B, 10 * (uint64_t)B);
 }
 
+/* ---- equal content ---------------------------------------------------------------------------------------------------------- */
+
+static int write_one(struct scene *s)
+{
+	return write_at(s, "/d1/big", 0, 40 * B + 10, 0);
+}
+static int cut_one(struct scene *s)
+{
+	return cut(s, "/d1/big", 40 * B + 10);
+}
+static int write_other(struct scene *s)
+{
+	return write_at(s, "/d2/sub/leaf", 0, 40 * B + 10, 0);
+}
+static int cut_other(struct scene *s)
+{
+	return cut(s, "/d2/sub/leaf", 40 * B + 10);
+}
+static int dedupe(struct scene *s)
+{
+	struct linkfs_dedupe what = {0};
+	uint64_t a = 0, b = 0;
+	int r = scene_find(s, "/d1/big", &a);
+	if (r == 0)
+		r = scene_find(s, "/d2/sub/leaf", &b);
+	if (r == 0)
+		r = linkfs_node_dedupe(s->volume, NULL, a, b, 0, &what);
+	return r ? r : what.equal && what.shared == 41 * B ? 0 : SCENE_WRONG;
+}
+static int merge(struct scene *s)
+{
+	uint64_t a = 0, dir = 0;
+	int r = scene_find(s, "/d1/big", &a);
+	if (r == 0)
+		r = scene_find(s, "/d2/sub", &dir);
+	return r ? r : linkfs_node_merge(s->volume, NULL, a, dir, "leaf", 4);
+}
+
 /* ---- reading: what the image holds (image.c) ------------------------------------------------------------------------------- */
 
 static bool is_image(const uint8_t *p, size_t len, size_t from)
@@ -246,6 +284,18 @@ const struct scenario scenarios_content[] = {
 	ONE("copy shares", copy_shared),
 	ONE("copy bytes", copy_bytes),
 	ONE("copy over", copy_over),
+	{"dedupe",
+	 IMAGE_TREE,
+	 PHASE_STEPS,
+	 {STEP("one", write_one), STEP("its size", cut_one), STEP("other", write_other), STEP("its size", cut_other),
+	  IN_PARTS("dedupe", dedupe, PARTS_CONTENT), SYNC},
+	 0},
+	{"merge",
+	 IMAGE_TREE,
+	 PHASE_STEPS,
+	 {STEP("one", write_one), STEP("its size", cut_one), STEP("other", write_other), STEP("its size", cut_other),
+	  STEP("merge", merge), SYNC},
+	 0},
 	OLD("write over a snapshot's", write_unaligned),
 	OLD("cut a snapshot's", cut_big),
 	OLD("punch a snapshot's", punch),

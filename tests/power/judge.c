@@ -4,7 +4,6 @@
 #include "power.h"
 
 #include <linkfs_check.h>
-#include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -31,27 +30,6 @@ void history_free(struct history *h)
 	free(h->texts);
 	free(h->hashes);
 	memset(h, 0, sizeof(*h));
-}
-
-/* ---- no syncs, and no reserves ------------------------------------------------------------------------------------------------------------- */
-
-/* What only keeps room on the host changes no byte, and costs the host's journal much. */
-static int pretend(void *arg, struct call *call)
-{
-	(void)arg;
-	return call->kind == CALL_SYNC || call->mode == FALLOC_FL_KEEP_SIZE ? CALL_PRETEND : 0;
-}
-
-void quiet_begin(const char *dir)
-{
-	static const struct calls_hooks hooks = {.kinds = CALL_BIT(CALL_SYNC) | CALL_BIT(CALL_ALLOCATE),
-						 .before = pretend};
-	calls_watch(dir, &hooks);
-}
-
-void quiet_end(void)
-{
-	calls_unwatch();
 }
 
 /* ---- comparing -------------------------------------------------------------------------------------------------------------- */

@@ -125,7 +125,7 @@ bool model_place(struct model *m, const char *path, struct place *out)
 	return out->dir;
 }
 
-static void enter(struct node *dir, const char *name, struct node *node)
+void model_enter(struct node *dir, const char *name, struct node *node)
 {
 	size_t at = 0;
 	while (at < dir->entry_count && strcmp(dir->entries[at].name, name) < 0)
@@ -150,7 +150,7 @@ static void leave(struct node *dir, const char *name)
 	dir->entry_count--;
 }
 
-static void drop_name(struct place *p)
+void model_drop_name(struct place *p)
 {
 	leave(p->dir, p->name);
 	if (S_ISDIR(p->node->mode))
@@ -161,7 +161,7 @@ static void drop_name(struct place *p)
 }
 
 /* Whether the name may go, as far as binds are concerned. */
-static bool may_go(const struct place *p)
+bool model_may_go(const struct place *p)
 {
 	bool last = S_ISDIR(p->node->mode) ? p->node->names == 1 : p->node->nlink == 1;
 	return !p->bound && !(last && p->node->shows);
@@ -179,7 +179,7 @@ static bool make(struct model *m, const struct op *op, bool dry, uint32_t mode)
 			n->data = must(malloc(n->size));
 			memcpy(n->data, op->b, n->size);
 		}
-		enter(p.dir, p.name, n);
+		model_enter(p.dir, p.name, n);
 	}
 	return true;
 }
@@ -188,10 +188,10 @@ static bool make_symlink(struct model *m, const struct op *op, bool dry)
 {
 	struct place p;
 	if (op->kind == OP_RELINK && model_place(m, op->a, &p) && p.node) {
-		if (S_ISDIR(p.node->mode) || !may_go(&p))
+		if (S_ISDIR(p.node->mode) || !model_may_go(&p))
 			return false;
 		if (!dry)
-			drop_name(&p);
+			model_drop_name(&p);
 	}
 	return make(m, op, dry, S_IFLNK | 0777);
 }
@@ -208,7 +208,7 @@ static bool make_link(struct model *m, const struct op *op, bool dry)
 	if (!dry) {
 		p.node->nlink++;
 		p.node->temporary = false;
-		enter(to.dir, to.name, p.node);
+		model_enter(to.dir, to.name, p.node);
 	}
 	return true;
 }
@@ -218,10 +218,10 @@ static bool unlink_name(struct model *m, const struct op *op, bool dry)
 	struct place p;
 	if (!model_place(m, op->a, &p) || !p.node || !p.dir || S_ISDIR(p.node->mode) != (op->kind == OP_RMDIR))
 		return false;
-	if ((op->kind == OP_RMDIR && p.node->entry_count && p.node->names == 1) || !may_go(&p))
+	if ((op->kind == OP_RMDIR && p.node->entry_count && p.node->names == 1) || !model_may_go(&p))
 		return false;
 	if (!dry)
-		drop_name(&p);
+		model_drop_name(&p);
 	return true;
 }
 
@@ -247,7 +247,7 @@ static bool link_directory(struct model *m, const struct op *op, bool dry)
 	if (!dry) {
 		p.node->nlink++;
 		p.node->names++;
-		enter(to.dir, to.name, p.node);
+		model_enter(to.dir, to.name, p.node);
 	}
 	return true;
 }
@@ -293,7 +293,7 @@ static bool rename_name(struct model *m, const struct op *op, bool dry)
 	if (exchange && is_below(to.node, from.dir))
 		return false;
 	if (!exchange && to.node) {
-		if (!may_go(&to))
+		if (!model_may_go(&to) && !model_follows(to.node, from.node))
 			return false;
 		if (S_ISDIR(to.node->mode) != S_ISDIR(from.node->mode) || to.node->entry_count)
 			return false;
@@ -303,11 +303,20 @@ static bool rename_name(struct model *m, const struct op *op, bool dry)
 	leave(from.dir, from.name);
 	if (exchange)
 		leave(to.dir, to.name);
-	else if (to.node)
-		drop_name(&to);
-	enter(to.dir, to.name, from.node);
+	else if (to.node) {
+		if (model_follows(to.node, from.node)) {
+			to.node->opens++; /* it stays until its last name has followed */
+			model_drop_name(&to);
+			model_follow(m, to.node, from.node);
+			to.node->opens--;
+			node_put(to.node);
+		} else {
+			model_drop_name(&to);
+		}
+	}
+	model_enter(to.dir, to.name, from.node);
 	if (exchange)
-		enter(from.dir, from.name, to.node);
+		model_enter(from.dir, from.name, to.node);
 	return true;
 }
 
@@ -436,6 +445,12 @@ bool model_apply(struct model *m, const struct op *op, bool dry)
 	case OP_CHMOD:
 	case OP_CHOWN:
 		return change_attributes(m, op, dry);
+	case OP_KEEP:
+	case OP_CLONE:
+	case OP_UNSHARE:
+	case OP_DEDUPE:
+	case OP_MERGE:
+		return model_share(m, op, dry);
 	case OP_OPEN:
 	case OP_TMPFILE:
 		return open_file(m, op, dry);

@@ -23,6 +23,7 @@ struct node {
 	unsigned opens;
 	uint32_t names; /* of a directory; the root has none */
 	uint32_t shows; /* binds that show it */
+	bool keep;      /* its links */
 	bool temporary; /* made without a name, and never had one */
 	uint32_t number;
 };
@@ -55,5 +56,16 @@ bool model_write(struct model *m, const struct op *op, bool dry);
 bool model_allocate(struct model *m, const struct op *op, bool dry);
 bool model_copy(struct model *m, const struct op *op, bool dry);
 bool model_resize(struct model *m, const struct op *op, bool dry);
+
+/* model_share.c: keep-links, copies that share, equal files. */
+bool model_share(struct model *m, const struct op *op, bool dry);
+/* Whether the other names of old follow when fresh takes one of them by a rename; and that. */
+bool model_follows(const struct node *old, const struct node *fresh);
+void model_follow(struct model *m, struct node *old, struct node *fresh);
+/* model.c */
+void model_enter(struct node *dir, const char *name, struct node *node);
+void model_drop_name(struct place *p);
+/* Whether the name may go, as far as binds are concerned. */
+bool model_may_go(const struct place *p);
 
 #endif

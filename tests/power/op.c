@@ -10,10 +10,11 @@
 #include <volume.h>
 
 static const char *const names[OP_KINDS] = {
-	"create", "mkdir",    "fifo",    "symlink",  "relink", "link",       "linkdir",  "bind",     "unbind",
-	"unlink", "rmdir",    "rename",  "exchange", "write",  "wsync",      "append",   "truncate", "allocate",
-	"copy",   "setxattr", "rmxattr", "chmod",    "chown",  "open",       "tmpfile",  "hwrite",   "htruncate",
-	"hlink",  "hclose",   "fsync",   "hsync",    "sync",   "checkpoint", "snapshot", "drop",     "reopen",
+	"create", "mkdir",      "fifo",     "symlink",  "relink",  "link",   "linkdir", "bind",     "unbind",
+	"unlink", "rmdir",      "rename",   "exchange", "write",   "wsync",  "append",  "truncate", "allocate",
+	"copy",   "setxattr",   "rmxattr",  "chmod",    "chown",   "open",   "tmpfile", "hwrite",   "htruncate",
+	"hlink",  "hclose",     "keep",     "clone",    "unshare", "dedupe", "merge",   "fsync",    "hsync",
+	"sync",   "checkpoint", "snapshot", "drop",     "reopen",
 };
 
 bool op_acknowledges(const struct op *op)
@@ -148,6 +149,37 @@ static int attribute_op(struct subject *s, const struct op *op)
 	return linkfs_node_setattr(s->volume, NULL, ino, &change, NULL);
 }
 
+/* What says the directory and the name of a path. */
+static int place_of(struct subject *s, const char *path, uint64_t *dir, const char **name, size_t *len)
+{
+	return linkfs_path_parent(s->volume, NULL, LINKFS_ROOT_INO, path, dir, name, len, NULL);
+}
+
+static int sharing_op(struct subject *s, const struct op *op)
+{
+	struct linkfs_dedupe what;
+	uint64_t ino = 0, other = 0, dir = 0;
+	const char *name;
+	size_t len;
+	int r = ino_of(s, op->a, &ino);
+	if (r)
+		return r;
+	if (op->kind == OP_KEEP)
+		return linkfs_node_set_flags(s->volume, NULL, ino, op->x ? LINKFS_INO_KEEP_LINKS : 0,
+					     LINKFS_INO_KEEP_LINKS, NULL);
+	if (op->kind == OP_UNSHARE)
+		return linkfs_path_unshare(s->volume, NULL, LINKFS_ROOT_INO, op->a, NULL);
+	if (op->kind == OP_DEDUPE) {
+		r = ino_of(s, op->b, &other);
+		return r ? r : linkfs_node_dedupe(s->volume, NULL, ino, other, 0, &what);
+	}
+	r = place_of(s, op->b, &dir, &name, &len);
+	if (r)
+		return r;
+	return op->kind == OP_CLONE ? linkfs_node_clone(s->volume, NULL, ino, dir, name, len, 0, NULL)
+				    : linkfs_node_merge(s->volume, NULL, ino, dir, name, len);
+}
+
 static int open_op(struct subject *s, const struct op *op)
 {
 	uint32_t flags = LINKFS_O_READ | LINKFS_O_WRITE | (op->kind == OP_TMPFILE ? LINKFS_O_TMPFILE : 0);
@@ -252,6 +284,12 @@ int op_run(struct subject *s, const struct op *op)
 	case OP_CHMOD:
 	case OP_CHOWN:
 		return attribute_op(s, op);
+	case OP_KEEP:
+	case OP_CLONE:
+	case OP_UNSHARE:
+	case OP_DEDUPE:
+	case OP_MERGE:
+		return sharing_op(s, op);
 	case OP_OPEN:
 	case OP_TMPFILE:
 		return open_op(s, op);

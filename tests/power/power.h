@@ -49,7 +49,12 @@ enum op_kind {
 	OP_HTRUNCATE,
 	OP_HLINK, /* slot gets the name b */
 	OP_HCLOSE,
-	OP_FSYNC, /* a; x: data only */
+	OP_KEEP,    /* a keeps its links, or no more (x) */
+	OP_CLONE,   /* a copy of a that shares, named b */
+	OP_UNSHARE, /* a gets an inode of its own */
+	OP_DEDUPE,  /* b takes a's blocks where both are equal */
+	OP_MERGE,   /* b, equal to a, becomes a name of it */
+	OP_FSYNC,   /* a; x: data only */
 	OP_HSYNC,
 	OP_SYNC,
 	OP_CHECKPOINT, /* the WAL moves into the database, beside us */
@@ -179,6 +184,10 @@ void record_begin(struct recording *r, const char *path);
 void record_end(struct recording *r);
 void record_mark(struct recording *r, enum event_kind kind, uint64_t number);
 void record_free(struct recording *r);
+bool event_changes(const struct event *e); /* a disk, or what it must keep */
+/* Calls on dir with syncs left out and nothing recorded, for work on images. */
+void quiet_begin(const char *dir);
+void quiet_end(void);
 
 /* ---- disks: disk.c --------------------------------------------------------------------------------------------------------------- */
 
@@ -208,6 +217,14 @@ size_t disk_pending(const struct disk *d);
 /* One way it may go: 0 all is kept, 1 all is lost, else a draw of seed. */
 void disk_cut(struct disk *d, const struct recording *r, unsigned variant, uint64_t seed, struct image *out);
 
+/* Hashes of states that were judged already: seen.c. */
+struct seen {
+	uint64_t *keys;
+	size_t count, cap;
+};
+bool seen_before(struct seen *s, uint64_t key);
+void seen_free(struct seen *s);
+
 /* ---- judging: judge.c -------------------------------------------------------------------------------------------------------------- */
 
 /* Trees after 0, 1, 2 ... operations. */
@@ -230,8 +247,4 @@ struct verdict {
 /* Makes the image in dir, opens it, and compares it with the trees from first to last. recovery: records it, may be NULL. */
 void judge(const struct image *image, const char *dir, const struct history *h, size_t first, size_t last,
 	   unsigned flags, struct recording *recovery, struct verdict *out);
-/* Calls on dir with syncs left out, for work on images. */
-void quiet_begin(const char *dir);
-void quiet_end(void);
-
 #endif

@@ -146,3 +146,29 @@ void record_free(struct recording *r)
 	(void)pthread_mutex_destroy(&r->lock);
 	memset(r, 0, sizeof(*r));
 }
+
+bool event_changes(const struct event *e)
+{
+	return e->kind != EV_BEGIN && !(e->kind == EV_OPEN && !e->made);
+}
+
+/* ---- no syncs, and no reserves ------------------------------------------------------------------------------------------------------------- */
+
+/* What only keeps room on the host changes no byte, and costs the host's journal much. */
+static int pretend(void *arg, struct call *call)
+{
+	(void)arg;
+	return call->kind == CALL_SYNC || call->mode == FALLOC_FL_KEEP_SIZE ? CALL_PRETEND : 0;
+}
+
+void quiet_begin(const char *dir)
+{
+	static const struct calls_hooks hooks = {.kinds = CALL_BIT(CALL_SYNC) | CALL_BIT(CALL_ALLOCATE),
+						 .before = pretend};
+	calls_watch(dir, &hooks);
+}
+
+void quiet_end(void)
+{
+	calls_unwatch();
+}

@@ -214,37 +214,6 @@ static struct model *model_at(const struct script *s, const struct play *p, size
 
 /* ---- cutting ---------------------------------------------------------------------------------------------------------------- */
 
-/* What was judged already: the same files with the same bounds. */
-struct seen {
-	uint64_t *keys;
-	size_t count, cap;
-};
-
-static bool seen_before(struct seen *s, uint64_t key)
-{
-	if (2 * s->count >= s->cap) {
-		struct seen more = {calloc(s->cap ? 2 * s->cap : 1024, sizeof(uint64_t)), 0,
-				    s->cap ? 2 * s->cap : 1024};
-		if (!more.keys)
-			abort();
-		for (size_t i = 0; i < s->cap; i++) {
-			if (s->keys[i])
-				(void)seen_before(&more, s->keys[i]);
-		}
-		free(s->keys);
-		*s = more;
-	}
-	key |= key == 0;
-	size_t at = (size_t)(key % s->cap);
-	while (s->keys[at] && s->keys[at] != key)
-		at = (at + 1) % s->cap;
-	if (s->keys[at])
-		return true;
-	s->keys[at] = key;
-	s->count++;
-	return false;
-}
-
 static uint64_t seed_of(const struct run *run, const struct where *w, bool recovery)
 {
 	struct lk_test_random random = {run->seed};
@@ -285,17 +254,12 @@ static void failed(struct run *run, const struct image *image, const struct scri
 	fflush(stdout);
 }
 
-static bool changes_something(const struct event *e)
-{
-	return e->kind != EV_BEGIN && !(e->kind == EV_OPEN && !e->made);
-}
-
 /* How many of the possible states of a recording to judge, of 2^32. */
 static uint64_t odds(const struct recording *r, size_t events, uint64_t most)
 {
 	uint64_t cuts = 1;
 	for (size_t i = 0; i < events; i++)
-		cuts += changes_something(&r->events[i]);
+		cuts += event_changes(&r->events[i]);
 	uint64_t all = cuts * (2 + DRAWS);
 	return most >= all ? UINT64_C(1) << 32 : (most << 32) / all;
 }
@@ -381,7 +345,7 @@ static void cut_all(struct cutting *c, const struct image *start, const struct r
 			last = (size_t)e->offset;
 		else if (e->kind == EV_ACK)
 			first = (size_t)e->offset;
-		if (!changes_something(e))
+		if (!event_changes(e))
 			continue;
 		if (c->recovery)
 			w->recovery_event = i;
@@ -400,7 +364,7 @@ static void cut_again(struct cutting *c, struct cutting *inner, const struct ima
 	c->run->where.recovery_event = NO_CUT;
 	c->run->where.recovery_variant = 0;
 	image_free(&inner->image);
-	free(inner->seen.keys);
+	seen_free(&inner->seen);
 }
 
 /* Recovery writes too: it is recorded and cut, and what shows then must be what showed after it was whole. */
@@ -462,7 +426,7 @@ bool run_script(struct run *run, const struct family *family, uint64_t number, u
 	cut_all(&c, &run->base[base_of(&s)], &p.recording, p.events, 0, 0);
 	free(dir);
 	image_free(&c.image);
-	free(c.seen.keys);
+	seen_free(&c.seen);
 	play_free(&p);
 	script_done(&s);
 	return true;

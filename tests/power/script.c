@@ -180,6 +180,13 @@ static const struct op singles[] = {
 	{OP_CHMOD, .a = "ext", .x = 0400},
 	{OP_CHMOD, .a = "", .x = 0711},
 	{OP_CHOWN, .a = "d/in", .x = 1000, .y = 100},
+	{OP_KEEP, .a = "hard", .x = 1},
+	{OP_CLONE, .a = "src", .b = "clone"},
+	{OP_CLONE, .a = "inline", .b = "d/e/clone"},
+	{OP_CLONE, .a = "sym", .b = "symclone"},
+	{OP_UNSHARE, .a = "hard"},
+	{OP_DEDUPE, .a = "src", .b = "copy"},
+	{OP_MERGE, .a = "src", .b = "copy"},
 	{.kind = OP_SNAPSHOT},
 	{.kind = OP_CHECKPOINT},
 };
@@ -266,13 +273,14 @@ static uint64_t draw_offset(struct lk_test_random *random, uint64_t limit)
 }
 
 static const uint8_t weights[OP_KINDS] = {
-	[OP_CREATE] = 6,  [OP_MKDIR] = 2,     [OP_FIFO] = 1,       [OP_SYMLINK] = 3,  [OP_RELINK] = 3,
-	[OP_LINKDIR] = 3, [OP_BIND] = 3,      [OP_UNBIND] = 2,     [OP_LINK] = 5,     [OP_UNLINK] = 7,
-	[OP_RMDIR] = 2,   [OP_RENAME] = 7,    [OP_EXCHANGE] = 2,   [OP_WRITE] = 14,   [OP_WRITE_SYNC] = 2,
-	[OP_APPEND] = 4,  [OP_TRUNCATE] = 5,  [OP_ALLOCATE] = 5,   [OP_COPY] = 4,     [OP_SETXATTR] = 3,
-	[OP_RMXATTR] = 1, [OP_CHMOD] = 1,     [OP_CHOWN] = 1,      [OP_OPEN] = 3,     [OP_TMPFILE] = 2,
-	[OP_HWRITE] = 5,  [OP_HTRUNCATE] = 1, [OP_HLINK] = 3,      [OP_HCLOSE] = 2,   [OP_FSYNC] = 5,
-	[OP_HSYNC] = 2,   [OP_SYNC] = 3,      [OP_CHECKPOINT] = 3, [OP_SNAPSHOT] = 1, [OP_DROP] = 1,
+	[OP_CREATE] = 6,  [OP_MKDIR] = 2,      [OP_FIFO] = 1,       [OP_SYMLINK] = 3,   [OP_RELINK] = 3,
+	[OP_LINK] = 5,    [OP_UNLINK] = 7,     [OP_RMDIR] = 2,      [OP_RENAME] = 7,    [OP_EXCHANGE] = 2,
+	[OP_WRITE] = 14,  [OP_WRITE_SYNC] = 2, [OP_APPEND] = 4,     [OP_TRUNCATE] = 5,  [OP_ALLOCATE] = 5,
+	[OP_COPY] = 4,    [OP_SETXATTR] = 3,   [OP_RMXATTR] = 1,    [OP_CHMOD] = 1,     [OP_CHOWN] = 1,
+	[OP_OPEN] = 3,    [OP_TMPFILE] = 2,    [OP_HWRITE] = 5,     [OP_HTRUNCATE] = 1, [OP_HLINK] = 3,
+	[OP_LINKDIR] = 3, [OP_BIND] = 3,       [OP_UNBIND] = 2,     [OP_KEEP] = 3,      [OP_CLONE] = 3,
+	[OP_UNSHARE] = 2, [OP_DEDUPE] = 2,     [OP_MERGE] = 3,      [OP_HCLOSE] = 2,    [OP_FSYNC] = 5,
+	[OP_HSYNC] = 2,   [OP_SYNC] = 3,       [OP_CHECKPOINT] = 3, [OP_SNAPSHOT] = 1,  [OP_DROP] = 1,
 	[OP_REOPEN] = 1,
 };
 
@@ -302,6 +310,8 @@ static struct op draw(struct lk_test_random *random, uint64_t limit, char a[OP_P
 	} else {
 		draw_path(random, b);
 	}
+	if (op.kind == OP_KEEP)
+		op.x = below(random, 4) != 0;
 	if (op.kind == OP_CHMOD)
 		op.x = 0400 | below(random, 0400);
 	if (op.kind == OP_CHOWN || op.kind == OP_FSYNC || op.kind == OP_HSYNC)

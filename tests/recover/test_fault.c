@@ -1,8 +1,9 @@
 /*
- * test_fault.c - a recovery whose n-th allocation or n-th write of data fails: it says so, leaves no new volume and leaks nothing (the
- * sanitizer judges that); when n is past the last one it is whole. Wrapped by the linker, so only the library's own calls count.
+ * test_fault.c - a recovery whose n-th allocation, write of data or call of the new volume's database fails, or that the caller ends: it
+ * says so, leaves no new volume and leaks nothing (the sanitizer judges that); when n is past the last one it is whole. Wrapped by the linker, so only the library's own calls count.
  */
 #include "damage.h"
+#include "db_wrap.h"
 
 #include <data.h>
 #include <errno.h>
@@ -148,8 +149,122 @@ static void data(void **state)
 	done(&w);
 }
 
+/* Calls of the database of the new volume. */
+static void calls(void **state)
+{
+	static const int codes[] = {LINKFS_EIO, LINKFS_ENOSPC, LINKFS_ENOMEM};
+	static _Atomic uint64_t made, failed;
+	struct lk_fault_plan plan = {.which = LK_FAULT_ALL, .calls = &made, .counter = &failed};
+	struct lk_test_random random = {lk_test_seed()};
+	struct linkfs_recover_result result;
+	struct world w;
+	struct stat st;
+	unsigned points = 0;
+	(void)state;
+	make(&w, true);
+	lk_db_wrap_plan(&plan);
+	assert_int_equal(quiet(&w, false, &result), 0);
+	lk_test_rmdir(strdup(w.to));
+	uint64_t total = made, step = LK_MAX(total / (lk_test_long() ? 2000 : 60), (uint64_t)1);
+	for (uint64_t n = 1 + lk_test_below(&random, step); n <= total; n += step, points++) {
+		plan.n = n;
+		plan.code = codes[lk_test_below(&random, LK_ARRAY_LEN(codes))];
+		plan.all_later = lk_test_below(&random, 2);
+		failed = 0;
+		int r = quiet(&w, false, &result);
+		bool there = stat(w.to, &st) == 0;
+		if (r ? there : !there)
+			fail_msg("call %llu: %s, new volume %d", (unsigned long long)n, linkfs_error_name(r), there);
+		/* What failed was tried again, or only saves work: then it is whole. */
+		if (r == 0) {
+			struct tree tree;
+			lk_db_wrap_plan(NULL);
+			tree_of(w.to, &tree);
+			assert_true(tree.len > 10);
+			tree_done(&tree);
+			lk_test_rmdir(strdup(w.to));
+			lk_db_wrap_plan(&plan);
+		}
+	}
+	lk_db_wrap_plan(NULL);
+	printf("# calls of the database that failed: %u\n", points);
+	assert_true(points >= 40);
+	done(&w);
+}
+
+struct ender {
+	unsigned at, calls, phases;
+};
+
+static int on_progress(void *arg, enum linkfs_recover_phase phase, uint64_t now, uint64_t total)
+{
+	struct ender *e = arg;
+	if (now > total)
+		fail_msg("phase %u: %llu of %llu", phase, (unsigned long long)now, (unsigned long long)total);
+	e->phases |= 1u << phase;
+	return ++e->calls == e->at;
+}
+
+static void ended_by_the_caller(void **state)
+{
+	struct world w;
+	struct stat st;
+	(void)state;
+	make(&w, true);
+	for (unsigned at = 1;; at++) {
+		struct ender e = {.at = at};
+		struct linkfs_recover_options options = {.progress = on_progress, .arg = &e};
+		struct linkfs_recover_result result;
+		int r = linkfs_recover(w.path, w.to, &options, &result, NULL);
+		if (r == 0) {
+			assert_true(e.calls < at && at > 2 && e.phases & 1u << LINKFS_RECOVER_FILES);
+			break;
+		}
+		assert_int_equal(r, LINKFS_EINTR);
+		assert_int_equal(e.calls, at);
+		assert_int_not_equal(stat(w.to, &st), 0);
+	}
+	done(&w);
+}
+
+/* Of a database of some thousand pages the reading is told too. */
+static void ended_while_pages_are_read(void **state)
+{
+	struct linkfs_make how = {.mode = S_IFREG | 0644};
+	struct linkfs_volume *v;
+	struct linkfs_stat st;
+	struct world w;
+	char name[200];
+	unsigned ends = 0;
+	(void)state;
+	make(&w, false);
+	assert_int_equal(linkfs_volume_open(w.path, NULL, &v, NULL), 0);
+	for (unsigned i = 0; i < 12000; i++) {
+		(void)snprintf(name, sizeof(name), "a-file-with-a-name-that-fills-the-pages-of-the-database-%080u", i);
+		assert_int_equal(linkfs_path_make(v, NULL, LINKFS_ROOT_INO, name, &how, &st), 0);
+	}
+	assert_int_equal(linkfs_volume_close(v), 0);
+	for (unsigned at = 1;; at++, ends++) {
+		struct ender e = {.at = at};
+		struct linkfs_recover_options options = {
+			.flags = LINKFS_RECOVER_LIST, .progress = on_progress, .arg = &e};
+		struct linkfs_recover_result result;
+		int r = linkfs_recover(w.path, NULL, &options, &result, NULL);
+		if (r == 0 || e.phases & 1u << LINKFS_RECOVER_FILES)
+			break;
+		assert_int_equal(r, LINKFS_EINTR);
+		assert_int_equal(e.calls, at);
+		assert_int_equal(e.phases, 1u << LINKFS_RECOVER_PAGES);
+	}
+	printf("# ended %u times while pages are read\n", ends);
+	assert_true(ends > 0);
+	done(&w);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(memory), cmocka_unit_test(data)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(memory), cmocka_unit_test(data), cmocka_unit_test(calls),
+					   cmocka_unit_test(ended_by_the_caller),
+					   cmocka_unit_test(ended_while_pages_are_read)};
 	return cmocka_run_group_tests_name("recover-fault", tests, NULL, NULL);
 }

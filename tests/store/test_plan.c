@@ -78,6 +78,7 @@ static int setup(void **out)
 	lk_db_close(db);
 	(void)snprintf(path, sizeof(path), "%s/meta.db", dir);
 	assert_int_equal(sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+	assert_int_equal(lk_sqlite_row_function(handle, NULL), 0);
 	*out = dir;
 	return 0;
 }

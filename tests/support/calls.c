@@ -89,6 +89,7 @@ REAL(int, posix_fallocate, int, off_t, off_t)
 REAL(int, fsync, int)
 REAL(int, fdatasync, int)
 REAL(int, renameat, int, const char *, int, const char *)
+REAL(int, renameat2, int, const char *, int, const char *, unsigned)
 REAL(int, unlinkat, int, const char *, int)
 REAL(int, mkdir, const char *, mode_t)
 REAL(void *, mmap, void *, size_t, int, int, int, off_t)
@@ -136,7 +137,7 @@ static const char *name_of(int at, const char *path, char out[NAME_MAX + 1])
 			       : snprintf(whole, sizeof(whole), "%s/%s", base, path);
 	if (n < 0 || (size_t)n >= sizeof(whole))
 		return NULL;
-	while (n > 1 && whole[n - 1] == '/')
+	while (n > 1 && (whole[n - 1] == '/' || (whole[n - 1] == '.' && whole[n - 2] == '/')))
 		whole[--n] = 0;
 	if (strncmp(whole, watched, watched_len) != 0)
 		return NULL;
@@ -475,6 +476,11 @@ static void forget(uint32_t file)
 		files[file - 1].gone = true;
 }
 
+static int real_rename(int at, const char *path, int to_at, const char *to, unsigned flags)
+{
+	return flags ? real_renameat2()(at, path, to_at, to, flags) : real_renameat()(at, path, to_at, to);
+}
+
 static int64_t on_names(struct call *call, int at, const char *path, int to_at, const char *to, int flags)
 {
 	int error = ask(call);
@@ -482,7 +488,7 @@ static int64_t on_names(struct call *call, int at, const char *path, int to_at, 
 	if (!error) {
 		errno = 0;
 		if (call->kind == CALL_RENAME)
-			result = real_renameat()(at, path, to_at, to);
+			result = real_rename(at, path, to_at, to, (unsigned)flags);
 		else if (call->kind == CALL_MKDIR)
 			result = real_mkdir()(path, (mode_t)flags);
 		else
@@ -530,28 +536,40 @@ PUBLIC int rmdir(const char *path)
 	return unlinkat(AT_FDCWD, path, AT_REMOVEDIR);
 }
 
-PUBLIC int renameat(int at, const char *path, int to_at, const char *to)
+static int rename_any(int at, const char *path, int to_at, const char *to, unsigned flags)
 {
 	char from_name[NAME_MAX + 1], to_name[NAME_MAX + 1];
 	if (!is_active())
-		return real_renameat()(at, path, to_at, to);
+		return real_rename(at, path, to_at, to, flags);
 	enter();
-	struct call call = {.kind = CALL_RENAME, .name = name_of(at, path, from_name)};
+	struct call call = {.kind = CALL_RENAME, .name = name_of(at, path, from_name), .mode = (int)flags};
 	call.to = name_of(to_at, to, to_name);
 	int r;
 	if (call.name || call.to) {
+		if (flags & ~(unsigned)RENAME_NOREPLACE)
+			abort(); /* nothing here exchanges names */
 		uint32_t over = to_at == AT_FDCWD ? number_of_name(to) : 0;
 		call.file = at == AT_FDCWD ? number_of_name(path) : 0;
-		r = (int)on_names(&call, at, path, to_at, to, 0);
+		r = (int)on_names(&call, at, path, to_at, to, (int)flags);
 		if (r == 0 && over != call.file)
 			forget(over);
 	} else {
-		r = real_renameat()(at, path, to_at, to);
+		r = real_rename(at, path, to_at, to, flags);
 	}
 	int error = errno;
 	leave();
 	errno = error;
 	return r;
+}
+
+PUBLIC int renameat(int at, const char *path, int to_at, const char *to)
+{
+	return rename_any(at, path, to_at, to, 0);
+}
+
+PUBLIC int renameat2(int at, const char *path, int to_at, const char *to, unsigned flags)
+{
+	return rename_any(at, path, to_at, to, flags);
 }
 
 PUBLIC int rename(const char *path, const char *to)

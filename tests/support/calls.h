@@ -24,7 +24,7 @@ enum call_kind {
 	CALL_TRUNCATE, /* ftruncate: offset is the new size. An open with O_TRUNC is only an open */
 	CALL_ALLOCATE, /* fallocate: mode is its mode, offset, len */
 	CALL_SYNC,     /* fsync (mode 0), fdatasync (mode 1); of a directory too */
-	CALL_RENAME,   /* to: the new name */
+	CALL_RENAME,   /* to: the new name; mode: flags of renameat2 */
 	CALL_UNLINK,
 	CALL_MKDIR,
 	CALL_MAP, /* mmap, shared: offset, len, mode is its prot */

@@ -158,20 +158,22 @@ static int fault_usage(struct lk_db *db, struct lk_db_usage *out)
 	return r ? r : fault_of(db)->inner->ops->usage(fault_of(db)->inner, out);
 }
 
-/* Repair's own calls are not failed here: their writes are. */
 static int fault_verify(struct lk_db *db, lk_db_finding_fn *fn, void *arg)
 {
-	return fault_of(db)->inner->ops->verify(fault_of(db)->inner, fn, arg);
+	int r = now(db, LK_FAULT_VERIFY, "verify");
+	return r ? r : fault_of(db)->inner->ops->verify(fault_of(db)->inner, fn, arg);
 }
 
 static int fault_rebuild(struct lk_db *db, const struct lk_table *table)
 {
-	return fault_of(db)->inner->ops->rebuild(fault_of(db)->inner, table);
+	int r = now(db, LK_FAULT_REBUILD, "rebuild");
+	return r ? r : fault_of(db)->inner->ops->rebuild(fault_of(db)->inner, table);
 }
 
 static int fault_copy(struct lk_db *db, const char *path)
 {
-	return fault_of(db)->inner->ops->copy(fault_of(db)->inner, path);
+	int r = now(db, LK_FAULT_COPY, "copy");
+	return r ? r : fault_of(db)->inner->ops->copy(fault_of(db)->inner, path);
 }
 
 static const struct lk_db_ops ops = {

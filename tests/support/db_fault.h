@@ -26,6 +26,10 @@ enum {
 	LK_FAULT_USAGE = 1 << 13,
 	LK_FAULT_BESIDE = 1 << 14, /* a checkpoint beside the owner */
 	LK_FAULT_ALL = (1 << 15) - 1,
+	/* What only check and repair call; not among all. */
+	LK_FAULT_VERIFY = 1 << 15,
+	LK_FAULT_REBUILD = 1 << 16,
+	LK_FAULT_COPY = 1 << 17,
 	/* Those of the owner, without the way out of a failure. */
 	LK_FAULT_FORWARD = LK_FAULT_ALL & ~(LK_FAULT_ROLLBACK | LK_FAULT_BESIDE),
 };

@@ -48,6 +48,15 @@ static uint64_t mix(uint64_t sum, const void *p, size_t len)
 	return sum;
 }
 
+static int extent(void *arg, const struct linkfs_extent *e)
+{
+	uint64_t *end = arg;
+	if (e->length == 0 || e->offset < *end)
+		bad("extents overlap");
+	*end = e->offset + e->length;
+	return 0;
+}
+
 static void content(struct linkfs_volume *volume, struct tour *tour, const struct linkfs_stat *st)
 {
 	uint64_t sum = UINT64_C(0xcbf29ce484222325), at = 0, out;
@@ -68,6 +77,10 @@ static void content(struct linkfs_volume *volume, struct tour *tour, const struc
 		size_t done = 0;
 		(void)note(tour, linkfs_node_read(volume, st->ino, st->size - 5000, buf, PART, &done));
 	}
+	uint64_t end = 0;
+	for (uint64_t from = 0; from != UINT64_MAX;)
+		if (note(tour, linkfs_node_extents(volume, st->ino, &from, extent, &end)))
+			break;
 	for (int i = 0; i < 2; i++) {
 		uint64_t from = 0;
 		for (int n = 0;

@@ -92,6 +92,8 @@ static void every_kind_is_seen(void **state)
 	assert_true(p != MAP_FAILED);
 	assert_int_equal(munmap(p, 4096), 0);
 	assert_int_equal(rename("a", "b"), 0);
+	assert_int_equal(renameat2(AT_FDCWD, "b", AT_FDCWD, "c", RENAME_NOREPLACE), 0);
+	assert_int_equal(rename("c", "b"), 0);
 	assert_int_equal(fdatasync(fd), 0);
 	assert_int_equal(unlink("b"), 0);
 	int again = open("b", O_RDWR | O_CREAT | O_EXCL, 0600);
@@ -123,6 +125,8 @@ static void every_kind_is_seen(void **state)
 				       "sync 1  0+0 = 0 0\n"
 				       "map 2 a 0+4096 = 0 0\n"
 				       "rename 2 a to b 0+0 = 0 0\n"
+				       "rename 2 b to c 0+0 = 0 0\n"
+				       "rename 2 c to b 0+0 = 0 0\n"
 				       "sync 2 b 0+0 = 0 0\n"
 				       "unlink 2 b 0+0 = 0 0\n"
 				       "open 3 b 0+0 made = 0 0\n"

@@ -1,0 +1,48 @@
+/*
+ * dedupe.h - between cmd_dedupe.c, which collects and acts, and dedupe_group.c, which finds what may be equal.
+ */
+#ifndef CLI_DEDUPE_H
+#define CLI_DEDUPE_H
+
+#include "cli.h"
+
+/* A name that was met. */
+struct dedupe_name {
+	uint64_t ino, dir;
+	char *name, *display;
+};
+
+/* A regular file that was met, however many of its names. */
+struct dedupe_file {
+	struct linkfs_stat st;
+	size_t first, names; /* its names in the set */
+	uint64_t digest[2];
+	bool done; /* is another's now, or was told of */
+};
+
+struct dedupe_set {
+	struct cli *cli;
+	struct linkfs_volume *volume;
+	struct dedupe_name *names;
+	size_t nnames, names_cap;
+	struct dedupe_file *files;
+	size_t nfiles, files_cap;
+};
+
+/* What must be equal besides the content before two files become one. */
+struct dedupe_rules {
+	bool mode, owner, time, xattrs;
+};
+
+void dedupe_set_done(struct dedupe_set *set);
+int dedupe_set_add(struct dedupe_set *set, const struct linkfs_stat *st, uint64_t dir, const char *name, size_t len,
+		   const char *display);
+/* Sorts names by file, and leaves of the files those that another has the size and the digest of, equal ones beside each other, the
+ * one with the most names first, then the one with the smallest number. */
+int dedupe_set_group(struct dedupe_set *set);
+bool dedupe_alike(const struct dedupe_file *a, const struct dedupe_file *b);
+/* Whether the rules let two files become one; negative LINKFS_E... */
+int dedupe_may_join(const struct dedupe_set *set, const struct dedupe_rules *rules, const struct dedupe_file *a,
+		    const struct dedupe_file *b, bool *may_out);
+
+#endif

@@ -1,0 +1,372 @@
+/*
+ * file_equal.c - see equal.h: the digest of a content, comparing two, sharing what is equal.
+ * Layer: core. Comparing takes no bytes from the disk where both files name the same blocks already.
+ */
+#include "equal.h"
+#include "file_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define STEP_BLOCKS 128u /* compared and shared with both files locked */
+#define STEP_BYTES ((size_t)STEP_BLOCKS * LK_BLOCK_SIZE)
+
+/* ---- digest ----------------------------------------------------------------------------------------------------- */
+
+#define DIGEST_ROWS 256u /* looked at in one op */
+#define TOKENS 62u
+
+/* A content is the sums of its blocks in turn, the last one filled up with zeros; a run of blocks of zeros, which may be a hole of any
+ * length, is the sum of such a block and their number. */
+struct digest {
+	uint64_t fold[2]; /* of all tokens before those in token: hashed together with them */
+	uint64_t token[TOKENS];
+	uint32_t count;
+	uint64_t zero_sum, zeros;
+};
+
+static void fold(struct digest *d)
+{
+	XXH128_hash_t h;
+	_Static_assert(offsetof(struct digest, token) == sizeof(d->fold), "hashed as one piece");
+	h = XXH3_128bits(d, sizeof(d->fold) + d->count * sizeof(d->token[0]));
+	d->fold[0] = h.low64;
+	d->fold[1] = h.high64;
+	d->count = 0;
+}
+
+static void add_token(struct digest *d, uint64_t token)
+{
+	d->token[d->count++] = token;
+	if (d->count == TOKENS)
+		fold(d);
+}
+
+static void end_zeros(struct digest *d)
+{
+	if (!d->zeros)
+		return;
+	add_token(d, d->zero_sum);
+	add_token(d, d->zeros);
+	d->zeros = 0;
+}
+
+static void add_sum(struct digest *d, uint64_t sum)
+{
+	if (sum == d->zero_sum) {
+		d->zeros++;
+		return;
+	}
+	end_zeros(d);
+	add_token(d, sum);
+}
+
+/* What a file's rows say of blocks from *at on, at most DIGEST_ROWS rows and not past end. */
+static int digest_rows(struct lk_op *op, uint64_t ino, uint64_t *at, uint64_t end, struct digest *d, struct lk_map *map)
+{
+	for (uint32_t row = 0; row < DIGEST_ROWS && *at < end; row++) {
+		struct lk_ext e;
+		int r = lk_extent_find(op, ino, *at, &e);
+		if (r)
+			return r;
+		uint64_t left = LK_MIN(lk_block_of(UINT64_MAX), e.at + e.count) - *at;
+		left = LK_MIN(left, end - *at);
+		if (e.codec != LK_CODEC_RAW) {
+			d->zeros += left;
+			*at += left;
+			continue;
+		}
+		uint32_t count = (uint32_t)LK_MIN(left, (uint64_t)LK_MAP_BLOCKS);
+		r = lk_extent_map(op, ino, *at, count, map);
+		if (r)
+			return r;
+		for (uint32_t i = 0; i < count; i++)
+			add_sum(d, map->sums[i]);
+		*at += count;
+	}
+	return 0;
+}
+
+/* One op. *size_out: the content's; *done_out: no full blocks are left. */
+static int digest_step(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t *at, struct digest *d, uint64_t *size_out,
+		       bool *done_out)
+{
+	struct lk_map map = {0};
+	struct lk_inode inode;
+	struct lk_op op;
+	int r = lk_op_begin(fs, &op, 0);
+	if (r)
+		return r;
+	op.view = view;
+	r = lk_inode_get(&op, ino, &inode);
+	if (r == 0)
+		r = lk_file_check_type(&inode);
+	if (r == 0) {
+		uint64_t full = inode.flags & LK_INODE_INLINE ? 0 : lk_block_of((uint64_t)inode.size);
+		*size_out = (uint64_t)inode.size;
+		r = *at < full ? digest_rows(&op, ino, at, full, d, &map) : 0;
+		*done_out = *at >= full;
+	}
+	return lk_op_end(&op, r);
+}
+
+int lk_file_digest(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t out[2])
+{
+	uint8_t block[LK_BLOCK_SIZE] = {0};
+	struct digest d = {.zero_sum = lk_block_sum(block, sizeof(block))};
+	uint64_t at = 0, size = 0;
+	bool done = false;
+	size_t got = 0;
+	int r = 0;
+	while (r == 0 && !done)
+		r = digest_step(fs, view, ino, &at, &d, &size, &done);
+	uint64_t rest = size - at * LK_BLOCK_SIZE;
+	/* Written meanwhile: some number is as good as another. */
+	if (r == 0 && size > at * LK_BLOCK_SIZE)
+		r = lk_file_peek(fs, view, ino, at * LK_BLOCK_SIZE, block,
+				 (size_t)LK_MIN(rest, (uint64_t)LK_BLOCK_SIZE), &got);
+	if (r)
+		return r;
+	if (got)
+		add_sum(&d, lk_block_sum(block, sizeof(block)));
+	end_zeros(&d);
+	add_token(&d, size);
+	if (d.count)
+		fold(&d);
+	out[0] = d.fold[0];
+	out[1] = d.fold[1];
+	return 0;
+}
+
+/* ---- comparing --------------------------------------------------------------------------------------------------- */
+
+struct pair {
+	struct lk_fs *fs;
+	uint64_t from, to;
+	uint64_t size;
+	bool blocks; /* neither is inline */
+	uint8_t *a, *b;
+};
+
+static int pair_new(struct lk_fs *fs, uint64_t from, uint64_t to, struct pair *p)
+{
+	*p = (struct pair){.fs = fs, .from = from, .to = to, .a = malloc(2 * STEP_BYTES)};
+	p->b = p->a ? p->a + STEP_BYTES : NULL;
+	return p->a ? 0 : LINKFS_ENOMEM;
+}
+
+/* Sizes; what a truncation left behind goes first. Locked. */
+static int look(struct pair *p, bool *equal)
+{
+	struct lk_inode from, to;
+	struct lk_op op;
+	int r = lk_op_begin(p->fs, &op, 0);
+	if (r)
+		return r;
+	r = lk_inode_get(&op, p->from, &from);
+	if (r == 0)
+		r = lk_inode_get(&op, p->to, &to);
+	if (r == 0)
+		r = lk_file_check_type(&from);
+	if (r == 0)
+		r = lk_file_check_type(&to);
+	r = lk_op_end(&op, r);
+	if (r == 0 && (from.flags & LK_INODE_TRIM))
+		r = lk_file_settle(p->fs, p->from);
+	if (r == 0 && (to.flags & LK_INODE_TRIM))
+		r = lk_file_settle(p->fs, p->to);
+	if (r)
+		return r;
+	p->size = (uint64_t)from.size;
+	p->blocks = !((from.flags | to.flags) & LK_INODE_INLINE);
+	*equal = from.size == to.size;
+	return 0;
+}
+
+/* The disk blocks of count file blocks, each + 1; 0 where there is no content on disk. */
+static int disks(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count, struct lk_map *map, uint64_t *disk)
+{
+	int r = lk_extent_map(op, ino, first, count, map);
+	if (r == 0 && map->end < first + count)
+		r = LINKFS_ECORRUPT;
+	memset(disk, 0, count * sizeof(*disk));
+	for (uint32_t i = 0; r == 0 && i < map->pieces; i++) {
+		const struct lk_ext *e = &map->piece[i];
+		for (uint64_t k = 0; e->codec == LK_CODEC_RAW && k < e->count; k++)
+			disk[e->at - first + k] = e->disk + k + 1;
+	}
+	return r;
+}
+
+/* Whether both files name the same blocks, or none, everywhere in the range. */
+static int same_blocks(struct pair *p, uint64_t first, uint32_t count, bool *same)
+{
+	uint64_t a[STEP_BLOCKS], b[STEP_BLOCKS];
+	struct lk_map map = {0};
+	struct lk_op op;
+	int r = lk_op_begin(p->fs, &op, 0);
+	if (r)
+		return r;
+	r = disks(&op, p->from, first, count, &map, a);
+	if (r == 0)
+		r = disks(&op, p->to, first, count, &map, b);
+	r = lk_op_end(&op, r);
+	*same = r == 0 && memcmp(a, b, count * sizeof(*a)) == 0;
+	return r;
+}
+
+/* Bytes [offset, offset + n) of both. */
+static int compare(struct pair *p, uint64_t offset, size_t n, bool *equal)
+{
+	size_t got_a = 0, got_b = 0;
+	int r = lk_file_peek(p->fs, LK_VIEW_LIVE, p->from, offset, p->a, n, &got_a);
+	if (r == 0)
+		r = lk_file_peek(p->fs, LK_VIEW_LIVE, p->to, offset, p->b, n, &got_b);
+	if (r == 0 && (got_a != n || got_b != n))
+		r = LINKFS_ECORRUPT;
+	*equal = r == 0 && memcmp(p->a, p->b, n) == 0;
+	return r;
+}
+
+static uint32_t blocks_from(const struct pair *p, uint64_t first)
+{
+	return (uint32_t)LK_MIN(lk_blocks_up(p->size) - first, (uint64_t)STEP_BLOCKS);
+}
+
+/* One step: *same says that nothing is left to share in it. */
+static int compare_step(struct pair *p, uint64_t first, bool *equal, bool *same)
+{
+	uint64_t offset = first * LK_BLOCK_SIZE;
+	*same = false;
+	int r = p->blocks ? same_blocks(p, first, blocks_from(p, first), same) : 0;
+	*equal = true;
+	if (r || *same)
+		return r;
+	return compare(p, offset, (size_t)LK_MIN(p->size - offset, (uint64_t)STEP_BYTES), equal);
+}
+
+int lk_file_equal(struct lk_fs *fs, uint64_t from, uint64_t to, bool *equal_out)
+{
+	struct pair p;
+	bool equal = false, same;
+	int r = pair_new(fs, from, to, &p);
+	if (r == 0)
+		r = look(&p, &equal);
+	for (uint64_t at = 0; r == 0 && equal && at < lk_blocks_up(p.size); at += STEP_BLOCKS)
+		r = compare_step(&p, at, &equal, &same);
+	free(p.a);
+	*equal_out = r == 0 && equal;
+	return r;
+}
+
+/* ---- sharing ------------------------------------------------------------------------------------------------------ */
+
+/* Blocks of a range that only one row names, so that they are free when it goes. */
+static int count_own(struct lk_op *op, uint64_t disk, uint64_t count, uint64_t *own)
+{
+	bool any = false;
+	int r = lk_share_any(op, disk, count, &any);
+	if (r == 0 && !any)
+		*own += count;
+	for (uint64_t k = 0; r == 0 && any && count > 1 && k < count; k++) {
+		bool shared = false;
+		r = lk_share_any(op, disk + k, 1, &shared);
+		*own += r == 0 && !shared;
+	}
+	return r;
+}
+
+/* File blocks [first + i, first + i + count) of to take from's disk blocks. */
+static int share_run(struct lk_op *op, struct lk_inode *to, uint64_t at, uint64_t disk, uint32_t count,
+		     const uint64_t *sums)
+{
+	uint8_t bytes[STEP_BLOCKS * 8];
+	struct lk_seg seg = {.count = count, .disk = disk, .codec = LK_CODEC_RAW, .sums = bytes};
+	for (uint32_t i = 0; i < count; i++)
+		lk_put_u64(bytes + (size_t)i * 8, sums[i]);
+	int r = lk_share_add(op, disk, count);
+	return r ? r : lk_extent_replace(op, to, at, &seg, 1);
+}
+
+/* Both are equal there and locked. Only what is on disk in both is shared: a hole costs less than any block. */
+static int share_op(struct lk_op *op, struct pair *p, uint64_t first, bool share, struct linkfs_dedupe *out)
+{
+	uint64_t a[STEP_BLOCKS], b[STEP_BLOCKS], shared = 0, own = 0;
+	uint32_t count = blocks_from(p, first), i = 0;
+	struct lk_map map = {0};
+	struct lk_inode to;
+	int r = lk_inode_get(op, p->to, &to);
+	if (r == 0)
+		r = disks(op, p->to, first, count, &map, b);
+	if (r == 0) /* last: its sums are in map then */
+		r = disks(op, p->from, first, count, &map, a);
+	while (r == 0 && i < count) {
+		uint32_t n = 1;
+		if (!a[i] || !b[i] || a[i] == b[i]) {
+			i++;
+			continue;
+		}
+		while (i + n < count && a[i + n] == a[i] + n && b[i + n] == b[i] + n)
+			n++;
+		r = count_own(op, b[i] - 1, n, &own);
+		if (r == 0 && share)
+			r = share_run(op, &to, first + i, a[i] - 1, n, map.sums + i);
+		shared += n;
+		i += n;
+	}
+	if (r == 0 && share && shared)
+		r = lk_inode_put(op, &to);
+	if (r)
+		return r;
+	out->shared += shared * LK_BLOCK_SIZE;
+	out->freed += own * LK_BLOCK_SIZE;
+	return 0;
+}
+
+static int share_step(struct pair *p, uint64_t first, bool share, struct linkfs_dedupe *out)
+{
+	unsigned tries = 0;
+	int r;
+	do {
+		struct linkfs_dedupe now = *out;
+		struct lk_op op;
+		r = lk_op_begin(p->fs, &op, share ? LK_OP_WRITE | LK_OP_SILENT | LK_OP_BULK : 0);
+		if (r)
+			return r;
+		r = lk_op_end(&op, share_op(&op, p, first, share, &now));
+		if (r == 0)
+			*out = now;
+	} while (share && lk_file_again(p->fs, r, false, &tries));
+	return r;
+}
+
+static int dedupe_step(struct pair *p, uint64_t first, bool share, struct linkfs_dedupe *out, bool *more)
+{
+	bool equal = false, same = false;
+	int r = lk_node_lock2(p->fs, p->from, p->to);
+	if (r)
+		return r;
+	r = look(p, &equal);
+	*more = r == 0 && equal && first < lk_blocks_up(p->size);
+	if (*more)
+		r = compare_step(p, first, &equal, &same);
+	if (r == 0 && *more && equal && !same && p->blocks)
+		r = share_step(p, first, share, out);
+	out->equal = equal;
+	*more = *more && equal;
+	lk_node_unlock2(p->fs, p->from, p->to);
+	return r;
+}
+
+int lk_file_dedupe(struct lk_fs *fs, uint64_t from, uint64_t to, bool share, struct linkfs_dedupe *out)
+{
+	struct pair p;
+	bool more = true;
+	*out = (struct linkfs_dedupe){0};
+	int r = pair_new(fs, from, to, &p);
+	for (uint64_t at = 0; r == 0 && more; at += STEP_BLOCKS)
+		r = dedupe_step(&p, at, share, out, &more);
+	free(p.a);
+	return r;
+}
