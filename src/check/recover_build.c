@@ -49,7 +49,7 @@ static int link_at(struct lk_recovery *r, uint64_t ino, uint64_t dir, const char
 	if (e == 0)
 		e = lk_where_at(&op, cred, dir, name, len, &where);
 	if (e == 0)
-		e = lk_link_add(&op, cred, &inode, &where);
+		e = lk_is_dir(&inode) ? lk_link_dir(&op, cred, &inode, &where) : lk_link_add(&op, cred, &inode, &where);
 	return lk_op_end(&op, e);
 }
 
@@ -294,6 +294,30 @@ static int make_more_names(struct lk_recovery *r, struct lk_found *f)
 	return lk_recovery_simple(r, f, LINKFS_RECOVER_NAMES_LOST, want - names);
 }
 
+/* Other names of a directory, as many as its link count still asks for: one that it had before may lie about as well. What would make it
+ * lie in itself, or finds its place taken, is none of them. */
+static int make_directory_names(struct lk_recovery *r, struct lk_found *f)
+{
+	int64_t want = f->inode ? f->inode->inode.nlink - 2 - (int64_t)f->dirs : 0;
+	uint64_t lost = 0;
+	for (size_t i = 0; i < f->name_count && want > 0; i++) {
+		const struct lk_name_row *n = &f->names[i];
+		struct lk_found *dir = n->second && !n->doubtful ? lk_recovery_find(r, n->dir) : NULL;
+		if (!dir || !dir->made)
+			continue;
+		int e = r->fs ? link_at(r, f->new_ino, dir->new_ino, n->name, n->len) : 0;
+		if (e && e != LINKFS_ELOOP && e != LINKFS_EEXIST)
+			return e;
+		dir->dirs += e == 0;
+		want -= e == 0;
+		lost += e != 0;
+		r->result.names += e == 0;
+	}
+	lost = LK_MIN(lost, (uint64_t)LK_MAX(want, (int64_t)0));
+	r->result.lost_names += lost;
+	return lost ? lk_recovery_simple(r, f, LINKFS_RECOVER_NAMES_LOST, lost) : 0;
+}
+
 static int make_symlink(struct lk_recovery *r, struct lk_found *f)
 {
 	size_t count;
@@ -366,6 +390,14 @@ int lk_recovery_make(struct lk_recovery *r)
 			e = give_up(r, &all[i]);
 		else if (!all[i].skipped && all[i].type != S_IFDIR)
 			e = make_file(r, &all[i]);
+	}
+	for (size_t i = 0; i < r->found.len; i++) {
+		if (all[i].up && !all[i].skipped && !all[i].nameless)
+			all[i].up->dirs++;
+	}
+	for (size_t i = 0; i < r->found.len && e == 0; i++) {
+		if (!all[i].skipped && all[i].type == S_IFDIR && all[i].ino != LINKFS_ROOT_INO)
+			e = make_directory_names(r, &all[i]);
 	}
 	for (size_t i = 0; i < r->found.len && e == 0; i++) {
 		if (!all[i].skipped && all[i].type == S_IFDIR)

@@ -31,6 +31,7 @@ struct lk_name_row {
 	uint8_t rank[2]; /* in the table, in its index; 0: not found there */
 	bool doubtful;
 	bool dropped;
+	bool second; /* dropped, but it may be another name of a directory (D6) */
 };
 
 struct lk_bytes_row { /* of target and inline */

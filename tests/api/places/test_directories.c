@@ -3,6 +3,8 @@
  */
 #include "places.h"
 
+#include <linkfs_recover.h>
+
 static void one_directory_two_names(void **state)
 {
 	struct linkfs_stat a, b;
@@ -311,6 +313,36 @@ static void deleted_names_come_back(void **state)
 	check();
 }
 
+/* A volume that is well comes back with the names of its directories; one that a directory had before does not. */
+static void recovered_with_their_names(void **state)
+{
+	struct linkfs_recover_options options = {0};
+	struct linkfs_recover_result result;
+	struct linkfs_message why = {""};
+	char fresh[4200];
+	(void)state;
+	make_dir("a");
+	make_dir("a/s");
+	put("a/s/f", "f");
+	make_dir("b");
+	make_dir("gone");
+	OK(link_directory("a", "b/a2"));
+	OK(link_directory("b", "gone/b"));
+	OK(rename_to("gone/b", "b3"));
+	OK(link_directory("a/s", "b/a2/s2"));
+	OK(linkfs_volume_close(v));
+	(void)snprintf(fresh, sizeof(fresh), "%s.new", volume_path);
+	if (linkfs_recover(volume_path, fresh, &options, &result, &why))
+		fail_msg("recover: %s", why.text);
+	assert_int_equal(result.lost_names, 0);
+	OK(linkfs_volume_open(fresh, NULL, &v, NULL));
+	assert_string_equal(paths_of("a"), "/a /b/a2 /b3/a2");
+	assert_string_equal(paths_of("a/s"), "/a/s /a/s2 /b/a2/s /b/a2/s2 /b3/a2/s /b3/a2/s2");
+	assert_string_equal(names_in("gone"), "");
+	assert_text("b3/a2/s2/f", "f");
+	check();
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, places_setup, places_teardown)
 
 int main(void)
@@ -323,7 +355,7 @@ int main(void)
 		TEST(nodes_stay),
 		TEST(questions_about_links),
 		TEST(explained),
-		TEST(deleted_names_come_back),
+		TEST(deleted_names_come_back), TEST(recovered_with_their_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
