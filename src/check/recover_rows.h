@@ -63,6 +63,7 @@ struct lk_punch { /* what an intent is still to make a hole */
 
 struct lk_recover_rows {
 	struct lk_array inodes;  /* struct lk_inode_row, by ino */
+	struct lk_array binds;   /* struct lk_bind */
 	struct lk_array names;   /* struct lk_name_row, by ino, the best first */
 	struct lk_array targets; /* struct lk_bytes_row, by ino */
 	struct lk_array inlines; /* struct lk_bytes_row, by ino */

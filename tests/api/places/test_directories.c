@@ -330,6 +330,10 @@ static void recovered_with_their_names(void **state)
 	OK(link_directory("b", "gone/b"));
 	OK(rename_to("gone/b", "b3"));
 	OK(link_directory("a/s", "b/a2/s2"));
+	make_dir("gone/shown");
+	OK(bind_to("a/s", "gone/shown"));
+	put("gone/file", "covered");
+	OK(bind_to("a/s/f", "gone/file"));
 	OK(linkfs_volume_close(v));
 	(void)snprintf(fresh, sizeof(fresh), "%s.new", volume_path);
 	if (linkfs_recover(volume_path, fresh, &options, &result, &why))
@@ -337,8 +341,13 @@ static void recovered_with_their_names(void **state)
 	assert_int_equal(result.lost_names, 0);
 	OK(linkfs_volume_open(fresh, NULL, &v, NULL));
 	assert_string_equal(paths_of("a"), "/a /b/a2 /b3/a2");
-	assert_string_equal(paths_of("a/s"), "/a/s /a/s2 /b/a2/s /b/a2/s2 /b3/a2/s /b3/a2/s2");
-	assert_string_equal(names_in("gone"), "");
+	assert_string_equal(paths_of("a/s"), "/a/s /a/s2 /b/a2/s /b/a2/s2 /b3/a2/s /b3/a2/s2 /gone/shown");
+	assert_string_equal(names_in("gone"), "file shown");
+	assert_string_equal(names_in("gone/shown"), "f");
+	assert_text("gone/file", "f");
+	OK(unbind("gone/file"));
+	assert_text("gone/file", "covered");
+	OK(unbind("gone/shown"));
 	assert_text("b3/a2/s2/f", "f");
 	check();
 }
@@ -355,7 +364,8 @@ int main(void)
 		TEST(nodes_stay),
 		TEST(questions_about_links),
 		TEST(explained),
-		TEST(deleted_names_come_back), TEST(recovered_with_their_names),
+		TEST(deleted_names_come_back),
+		TEST(recovered_with_their_names),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
