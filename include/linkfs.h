@@ -133,13 +133,15 @@ struct linkfs_cred {
  * no event for what this call changes. Used by the mount. */
 #define LINKFS_CRED_KERNEL 1u
 
-/* Attributes of a file. Times are nanoseconds since 1970-01-01 UTC (1677 to 2262; what is set outside is clamped). */
+/* Attributes of a file. ino is what stat shows. node is what calls take that go on from here: ino itself, but for a directory that
+ * several paths lead to, by a bind or a directory link on the way. There it is the place: it is ".." and the path that differ. It
+ * is one only when LINKFS_HOLD was given, and good as long as it is held. Times are nanoseconds since 1970-01-01 UTC (1677 to 2262; what is set outside is clamped). */
 /* Names follow a save: see linkfs_node_set_flags(). */
 #define LINKFS_INO_KEEP_LINKS 2u
 /* A tracked symlink: see linkfs_path_track(). */
 #define LINKFS_INO_TRACKED 4u
 struct linkfs_stat {
-	uint64_t ino;
+	uint64_t ino, node;
 	uint64_t size;   /* bytes; for a symlink the length of its text */
 	uint64_t blocks; /* allocated, in units of 512 bytes */
 	uint32_t mode;   /* type and permissions as in Linux's st_mode */
@@ -277,10 +279,13 @@ enum linkfs_event_kind {
 /* The kernel's own call made it, and waits with a lock on the directories it named: who tells the kernel of an entry must not
  * wait until it listens. All events of one call of the observer have it, or none. */
 #define LINKFS_EVENT_OWN 1u
+/* Beside LINKFS_EVENT_OWN: the directory is none of those that the call named, so that telling of an entry may wait until the kernel
+ * listens. */
+#define LINKFS_EVENT_ELSEWHERE 2u
 struct linkfs_event {
 	enum linkfs_event_kind kind;
-	uint32_t flags; /* LINKFS_EVENT_OWN */
-	uint64_t ino;
+	uint32_t flags;   /* LINKFS_EVENT_... */
+	uint64_t ino;     /* the node: a directory with several places has an event for each (see linkfs_stat) */
 	const char *name; /* LINKFS_EVENT_ENTRY only; valid during the call */
 	size_t name_len;
 };
@@ -291,7 +296,9 @@ LINKFS_API void linkfs_volume_observe(struct linkfs_volume *volume, linkfs_obser
 
 /* ---- node-level calls: by inode number, as a mount or an NFS server needs them ------------------------------- */
 
-/* An inode number is never used again. A number that is gone gives LINKFS_ESTALE.
+/* An inode number is never used again. A number that is gone gives LINKFS_ESTALE. Wherever a directory's number is taken, a place's node id
+ * (struct linkfs_stat) is as well: linkfs_node_hold() to linkfs_node_rename(), and "at" of the calls by path. By its number a directory with
+ * several paths is found by one of them.
  *
  * Holds. An unlinked file lives while it has holds (or open handles). Calls that return an inode take
  * LINKFS_HOLD to add one hold in the same step. Holds do not survive the process. */
@@ -300,6 +307,11 @@ LINKFS_API void linkfs_volume_observe(struct linkfs_volume *volume, linkfs_obser
 LINKFS_API int linkfs_node_hold(struct linkfs_volume *volume, uint64_t ino);
 /* 1 while anybody holds ino, else 0; always 1 for the root. Nothing that was not held has been told to a kernel. */
 LINKFS_API int linkfs_node_is_held(struct linkfs_volume *volume, uint64_t ino);
+/* 1 while somebody holds, or a call uses, a directory by a place (linkfs_stat). Takes no lock. */
+LINKFS_API int linkfs_volume_has_places(struct linkfs_volume *volume);
+/* 1 when more than one path leads to directory ino, or it is a place; else 0. Who remembers what names stand for must ask anew where it is 1:
+ * they change by other paths. Costs nothing in a volume without directory links and binds. LINKFS_ESTALE ... */
+LINKFS_API int linkfs_node_several_paths(struct linkfs_volume *volume, uint64_t ino);
 /* Gives up count holds; the last one of an unlinked file frees it. Never fails for a held node. */
 LINKFS_API void linkfs_node_release(struct linkfs_volume *volume, uint64_t ino, uint64_t count);
 
@@ -359,6 +371,24 @@ LINKFS_API int linkfs_node_symlink(struct linkfs_volume *volume, const struct li
 LINKFS_API int linkfs_node_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
 				uint64_t dir, const char *name, size_t name_len, uint32_t flags,
 				struct linkfs_stat *out);
+/* Another name for a directory, for who owns it or root (LINKFS_EPERM). ino is seen whole, as a real directory, by each of its names, with one
+ * inode number; nlink counts its names, itself and the directories in it. LINKFS_ELOOP: it would come to lie below itself, by whichever
+ * path; rename says that too. linkfs_node_rmdir() of one of several names leaves the content with the others, and so it needs
+ * not be empty. */
+LINKFS_API int linkfs_node_link_directory(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+					  uint64_t dir, const char *name, size_t name_len);
+/* The entry name, which must exist (LINKFS_ENOENT), shows source from now on instead of what it names: for every call and program that is what
+ * is there, until linkfs_node_unbind(). Both are directories or neither is (LINKFS_ENOTDIR, LINKFS_EISDIR). For who owns source or
+ * is root (LINKFS_EPERM), and may remove the name (LINKFS_EACCES, LINKFS_EPERM). LINKFS_ELOOP: source would contain itself, now or
+ * after an unbind. LINKFS_EBUSY: a bind stands there already.
+ * While it stands: removing, renaming and replacing the entry, and taking the last name from source, is LINKFS_EBUSY
+ * (linkfs_volume_binds() tells which bind); source may be renamed. A rename between what is shown through a bind and anything else is
+ * LINKFS_EXDEV, as between mounts. ".." in a bound directory is the directory of the entry. */
+LINKFS_API int linkfs_node_bind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t source,
+				uint64_t dir, const char *name, size_t name_len);
+/* What was covered shows again. For who may remove the name. LINKFS_EINVAL: no bind stands there. */
+LINKFS_API int linkfs_node_unbind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+				  const char *name, size_t name_len);
 LINKFS_API int linkfs_node_unlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
 				  const char *name, size_t name_len);
 LINKFS_API int linkfs_node_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
@@ -560,6 +590,13 @@ LINKFS_API int linkfs_path_unshare(struct linkfs_volume *volume, const struct li
 LINKFS_API int linkfs_path_clone(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
 				 const char *old_path, uint64_t new_at, const char *new_path, uint32_t flags,
 				 struct linkfs_stat *out);
+/* By path: what is linked or shown is followed when it is a symlink, the name that receives it is not. */
+LINKFS_API int linkfs_path_link_directory(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
+					  const char *old_path, uint64_t new_at, const char *new_path);
+LINKFS_API int linkfs_path_bind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t source_at,
+				const char *source_path, uint64_t at, const char *path);
+LINKFS_API int linkfs_path_unbind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				  const char *path);
 LINKFS_API int linkfs_path_unlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
 				  const char *path);
 LINKFS_API int linkfs_path_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,

@@ -34,11 +34,14 @@ struct linkfs_name {
 	uint64_t dir; /* the directory that holds the name */
 	const char *name;
 	size_t name_len;
+	uint32_t flags; /* LINKFS_NAME_... */
 };
+#define LINKFS_NAME_BIND 1u /* a bind shows the file there: it is none of the names that its link count counts */
 typedef int linkfs_name_fn(void *arg, const struct linkfs_name *name);
 
-/* Every name of ino, in no order, in time proportional to their number and depth whatever the volume's size. *hidden_out (may be
- * NULL) counts those that cred may not know. A file that is open and unlinked has none: fn is not called, and the stat's
+/* Every name of ino, in no order, in time proportional to their number and depth whatever the volume's size: each path that it may be found by,
+ * through directory links and binds too. LINKFS_E2BIG when more than 65,536 paths lead to a directory that holds a name. *hidden_out (may be
+ * NULL) counts those that cred may not know, and those that a bind covers. A file that is open and unlinked has none: fn is not called, and the stat's
  * nlink is 0. */
 LINKFS_API int linkfs_node_names(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
 				 linkfs_name_fn *fn, void *arg, uint64_t *hidden_out);
@@ -46,6 +49,28 @@ LINKFS_API int linkfs_node_names(struct linkfs_volume *volume, const struct link
 LINKFS_API int linkfs_path_names(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
 				 const char *path, uint32_t flags, struct linkfs_stat *out, linkfs_name_fn *fn,
 				 void *arg, uint64_t *hidden_out);
+
+/* ---- binds ------------------------------------------------------------------------------------------------- */
+
+/* One bind: linkfs_node_bind(). */
+struct linkfs_bind {
+	const char *path; /* of the entry that shows something else, from the root; NUL after it */
+	size_t path_len;
+	const char *
+		source_path; /* of what it shows, by one of its names; NULL when cred may not know it, or another bind covers it */
+	size_t source_path_len;
+	uint64_t dir; /* the directory of the entry */
+	const char *name;
+	size_t name_len;
+	uint64_t source, covered; /* what is shown, and what the entry names */
+	uint32_t type;            /* of the source: S_IFMT bits */
+};
+typedef int linkfs_bind_fn(void *arg, const struct linkfs_bind *bind);
+
+/* The binds of the volume, or those that show inode source (0: all), in no order. *hidden_out (may be NULL) counts those at paths that cred may
+ * not know, or that another bind covers. Each answer is of one moment. */
+LINKFS_API int linkfs_volume_binds(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t source,
+				   linkfs_bind_fn *fn, void *arg, uint64_t *hidden_out);
 
 /* ---- symlinks --------------------------------------------------------------------------------------------- */
 
@@ -202,6 +227,8 @@ struct linkfs_step {
 	uint32_t expansions; /* so far */
 	uint32_t above;      /* directories of the host that the walk stands above the root, after the step */
 	enum linkfs_decider decided;
+	uint64_t
+		covered; /* ENTRY: a bind is crossed; the entry itself names this inode, and stat is what the bind shows. Else 0 */
 	struct linkfs_stat stat; /* ino 0: none */
 	const char *
 		path; /* the directory the walk stands in after the step; NULL when it has not moved, "" above the root, or when cred may not know it */

@@ -7,7 +7,25 @@
 #include "file.h"
 #include "track.h"
 
-int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t flags, struct linkfs_stat *out)
+void lk_call_unhold(struct lk_fs *fs, uint64_t node, uint64_t count)
+{
+	uint64_t ino = node;
+	bool last;
+
+	if (!lk_places_used(fs)) {
+		/* A place that is gone has no holds. */
+		last = !lk_id_is_place(node) && lk_node_unhold(fs, node, count);
+	} else {
+		(void)pthread_mutex_lock(&fs->lock);
+		last = lk_places_unhold(fs, node, count, &ino);
+		(void)pthread_mutex_unlock(&fs->lock);
+	}
+	if (last)
+		(void)lk_orphan_released(fs, ino);
+}
+
+static int end(struct lk_op *op, int rc, uint64_t node, const struct lk_inode *inode, uint32_t flags,
+	       struct linkfs_stat *out)
 {
 	struct lk_fs *fs = op->fs;
 	struct linkfs_stat st;
@@ -16,15 +34,38 @@ int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t
 	if (rc == 0 && out)
 		rc = lk_stat(op, inode, &st);
 	if (rc == 0 && (flags & LINKFS_HOLD)) {
-		rc = lk_node_hold(fs, (uint64_t)inode->ino, 1);
+		rc = lk_places_hold(fs, node, 1);
 		held = rc == 0;
 	}
 	rc = lk_op_end(op, rc);
 	if (rc && held)
-		lk_orphan_unhold(fs, (uint64_t)inode->ino);
-	if (rc == 0 && out)
+		lk_call_unhold(fs, node, 1);
+	if (rc == 0 && out) {
 		*out = st;
+		if (flags & LINKFS_HOLD)
+			out->node = node;
+	}
 	return rc;
+}
+
+int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t flags, struct linkfs_stat *out)
+{
+	return end(op, rc, (uint64_t)inode->ino, inode, flags, out);
+}
+
+int lk_call_end_at(struct lk_op *op, int rc, const struct lk_place *place, uint32_t flags, struct linkfs_stat *out)
+{
+	return end(op, rc, place->id, &place->inode, flags, out);
+}
+
+int lk_call_place(struct lk_op *op, const struct lk_where *where, const struct lk_inode *inode, struct lk_place *out)
+{
+	struct lk_slot slot;
+
+	if (lk_is_dir(inode) && lk_places_any(op))
+		return lk_walk_look(op, where, &slot, out);
+	*out = (struct lk_place){(uint64_t)inode->ino, *inode};
+	return 0;
 }
 
 int lk_call_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
@@ -46,6 +87,7 @@ int lk_call_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred
 		rc = lk_call_begin(volume, &op, cred, resize ? LK_OP_FREES : 0);
 		if (rc)
 			break;
+		lk_op_own(&op, ino);
 		rc = lk_inode_get(&op, ino, &inode);
 		if (rc == 0)
 			rc = lk_attr_set(&op, cred, &inode, change, opened);

@@ -8,6 +8,7 @@
 #include "link.h"
 #include "node.h"
 #include "orphan.h"
+#include "places.h"
 #include "volume.h"
 
 /* A writing op for cred; on a read-only volume a reading one, in which core says LINKFS_EROFS at the point where Linux
@@ -23,6 +24,12 @@ static inline int lk_call_begin(struct linkfs_volume *volume, struct lk_op *op, 
 /* Ends op with the result rc of a call that found or made *inode: with LINKFS_HOLD in flags, holds it in the same step.
  * out may be NULL. */
 int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t flags, struct linkfs_stat *out);
+/* The same of what was found at a place: with LINKFS_HOLD the place is held, and told. */
+int lk_call_end_at(struct lk_op *op, int rc, const struct lk_place *place, uint32_t flags, struct linkfs_stat *out);
+/* The place of *inode, which where names now. */
+int lk_call_place(struct lk_op *op, const struct lk_where *where, const struct lk_inode *inode, struct lk_place *out);
+/* Gives up holds of a node: an inode or a place. No lock held. */
+void lk_call_unhold(struct lk_fs *fs, uint64_t node, uint64_t count);
 
 /* linkfs_node_setattr(); opened: see lk_attr_set(). */
 int lk_call_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,

@@ -27,6 +27,8 @@ static int look_at_name(struct lk_op *op, const struct linkfs_cred *cred, const 
 		rc = LINKFS_EPERM;
 	if (rc == 0)
 		rc = lk_perm_delete(op, cred, &where->dir.inode, &there.inode, false);
+	if (rc == 0 && slot.bound)
+		rc = LINKFS_EBUSY;
 	if (rc == 0)
 		*out = there.inode;
 	return rc;

@@ -71,6 +71,8 @@ static int find(struct linkfs_volume *volume, const struct linkfs_cred *cred, ui
 		rc = LINKFS_EISDIR;
 	if (rc == 0)
 		rc = lk_walk_look(&op, &where, &slot, &place);
+	if (rc == 0 && slot.bound)
+		rc = LINKFS_EBUSY;
 	if (rc == 0)
 		rc = regular(&op, slot.ino, &there);
 	if (rc == 0 && (!lk_cred_owns(cred, &source) || !lk_cred_owns(cred, &there)))

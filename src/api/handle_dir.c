@@ -16,8 +16,8 @@ struct slot {
 
 struct linkfs_dir {
 	struct linkfs_volume *volume;
-	uint64_t ino;
-	uint64_t cookie; /* after the entry given last */
+	uint64_t ino, node; /* node: held */
+	uint64_t cookie;    /* after the entry given last */
 	uint32_t at, count;
 	struct slot ahead[AHEAD_ENTRIES];
 };
@@ -44,13 +44,14 @@ int linkfs_dir_open(struct linkfs_volume *volume, const struct linkfs_cred *cred
 		rc = LINKFS_ENOTDIR;
 	if (rc == 0)
 		rc = lk_perm_check(&op, cred, &found.inode, LK_MAY_READ);
-	rc = lk_call_end(&op, rc, &found.inode, LINKFS_HOLD, NULL);
+	rc = lk_call_end_at(&op, rc, &found, LINKFS_HOLD, NULL);
 	if (rc) {
 		free(dir);
 		return rc;
 	}
 	dir->volume = volume;
 	dir->ino = (uint64_t)found.inode.ino;
+	dir->node = found.id;
 	dir->cookie = 0;
 	dir->at = dir->count = 0;
 	*out = dir;
@@ -79,7 +80,7 @@ int linkfs_dir_read(struct linkfs_dir *dir, const struct linkfs_entry **out)
 
 		dir->at = dir->count = 0;
 		/* Rights were asked when it was opened. A directory that was removed has nothing more. */
-		rc = linkfs_node_readdir(dir->volume, NULL, dir->ino, dir->cookie, 0, take, dir);
+		rc = linkfs_node_readdir(dir->volume, NULL, dir->node, dir->cookie, 0, take, dir);
 		if (rc && rc != LINKFS_ENOENT) {
 			dir->count = 0;
 			return rc;
@@ -114,6 +115,6 @@ void linkfs_dir_close(struct linkfs_dir *dir)
 {
 	if (!dir)
 		return;
-	lk_orphan_unhold(lk_volume_fs(dir->volume), dir->ino);
+	lk_call_unhold(lk_volume_fs(dir->volume), dir->node, 1);
 	free(dir);
 }

@@ -4,6 +4,7 @@
  */
 #include "told.h"
 
+#include "binds.h"
 #include "paths.h"
 #include "refs.h"
 #include "track.h"
@@ -18,7 +19,7 @@ struct names {
 	struct lk_op *op;
 	uint64_t ino, dir, cookie; /* dir, cookie: of the last name read */
 	uint64_t hidden;
-	bool started;
+	bool started, binds; /* binds: the names are done, now those */
 	struct lk_dirent rows[NAMES];
 	uint32_t count;
 	struct lk_told told;
@@ -39,35 +40,99 @@ static int names_row(void *arg, const void *record)
 	return 0;
 }
 
-static int tell_name(struct names *n, struct lk_paths *paths, uint64_t dir, const char *name, size_t len)
+/* After the rows read. */
+static void names_go_on(struct names *n, bool *more_out)
 {
-	struct lk_bytes path = {"/", 1};
-	int rc = dir ? lk_paths_name(paths, dir, name, len, &path) : 0;
+	n->dir = (uint64_t)n->rows[NAMES - 1].dir;
+	n->cookie = lk_dirent_cookie(&n->rows[NAMES - 1]);
+	*more_out = true;
+}
+
+static int tell_path(struct names *n, const struct lk_bytes *path, uint64_t dir, size_t len, uint32_t flags)
+{
 	struct linkfs_name *out;
 	char *bytes;
 
-	/* A directory that was removed has no entries: one that is part of no path is damage, and is not told either. */
-	if (rc == LINKFS_EACCES || rc == LINKFS_ENOENT) {
-		n->hidden++;
-		return 0;
-	}
-	if (rc)
-		return rc;
-	out = lk_told_add(&n->told, sizeof(*out), path.len + 1, &bytes);
+	out = lk_told_add(&n->told, sizeof(*out), path->len + 1, &bytes);
 	if (!out)
 		return LINKFS_ENOMEM;
-	out->path = lk_told_string(&bytes, path.p, path.len);
-	out->path_len = path.len;
+	out->path = lk_told_string(&bytes, path->p, path->len);
+	out->path_len = path->len;
 	out->dir = dir;
-	out->name = out->path + path.len - len;
+	out->name = out->path + path->len - len;
 	out->name_len = len;
+	out->flags = flags;
 	return 0;
+}
+
+/* A name, at each path to its directory. */
+struct told_name {
+	struct names *n;
+	struct lk_paths *paths;
+	const struct lk_dirent *d;
+	uint32_t flags;
+	bool any;
+};
+
+static int tell_at(void *arg, uint64_t node)
+{
+	struct told_name *t = arg;
+	struct lk_bytes path;
+	int rc = lk_paths_name(t->paths, node, t->d->name.p, t->d->name.len, &path);
+
+	t->any = true;
+	if (rc == LINKFS_EACCES || rc == LINKFS_ENOENT) {
+		t->n->hidden++;
+		return 0;
+	}
+	return rc ? rc : tell_path(t->n, &path, (uint64_t)t->d->dir, t->d->name.len, t->flags);
+}
+
+static int tell_name(struct names *n, struct lk_paths *paths, const struct lk_dirent *d, uint32_t flags)
+{
+	struct told_name told = {n, paths, d, flags, false};
+	struct lk_slot slot = {.dir = (uint64_t)d->dir, .hash = d->hash, .ord = d->ord};
+	int rc = flags ? 0 : lk_bind_find(n->op, &slot);
+
+	if (rc == 0 && !slot.bound)
+		rc = lk_places_routes(n->op, (uint64_t)d->dir, tell_at, &told);
+	/* Covered by a bind, or in a directory that was removed, which is damage. */
+	if (rc == 0 && !told.any)
+		n->hidden++;
+	return rc;
+}
+
+static int bind_row(void *arg, const void *record)
+{
+	const struct lk_bind *b = record;
+	struct names *n = arg;
+
+	n->rows[n->count++] = (struct lk_dirent){.dir = b->dir, .hash = b->hash, .ord = b->ord};
+	return 0;
+}
+
+/* The entries at which binds show it. */
+static int binds_slice(struct names *n, struct lk_paths *paths, bool *more_out)
+{
+	struct lk_bind after = {
+		.dir = (int64_t)n->dir, .hash = (int64_t)(n->cookie >> 8), .ord = (int64_t)(n->cookie & 255)};
+	int rc = lk_bind_scan(n->op, n->ino, n->dir ? &after : NULL, NAMES, bind_row, n);
+
+	for (uint32_t i = 0; rc == 0 && i < n->count; i++) {
+		rc = lk_txn_get(n->op, LK_T_DIRENT, &n->rows[i], &n->rows[i]);
+		if (rc == 0)
+			rc = tell_name(n, paths, &n->rows[i], LINKFS_NAME_BIND);
+	}
+	if (rc == 0 && n->count == NAMES)
+		names_go_on(n, more_out);
+	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
 }
 
 /* The next names; *more_out: there may be others. */
 static int names_slice(struct names *n, struct lk_op *op, const struct linkfs_cred *cred, bool *more_out)
 {
 	struct lk_paths paths = {.op = op, .cred = cred};
+	const struct lk_bytes root = {"/", 1};
 	struct lk_inode inode;
 	int rc = lk_inode_get(op, n->ino, &inode);
 
@@ -77,17 +142,25 @@ static int names_slice(struct names *n, struct lk_op *op, const struct linkfs_cr
 	/* Gone between two slices. */
 	if (rc == LINKFS_ESTALE && n->started)
 		return 0;
+	if (rc)
+		return rc;
+	n->ino = (uint64_t)inode.ino;
 	n->started = true;
-	if (rc == 0 && n->ino == LINKFS_ROOT_INO)
-		return tell_name(n, &paths, 0, "", 0);
-	if (rc == 0)
-		rc = lk_dirent_names_after(op, n->ino, n->dir, n->cookie, NAMES, names_row, n);
+	if (n->ino == LINKFS_ROOT_INO)
+		return tell_path(n, &root, 0, 0, 0);
+	if (n->binds) {
+		rc = binds_slice(n, &paths, more_out);
+		lk_paths_done(&paths);
+		return rc;
+	}
+	rc = lk_dirent_names_after(op, n->ino, n->dir, n->cookie, NAMES, names_row, n);
 	for (uint32_t i = 0; rc == 0 && i < n->count; i++)
-		rc = tell_name(n, &paths, (uint64_t)n->rows[i].dir, n->rows[i].name.p, n->rows[i].name.len);
+		rc = tell_name(n, &paths, &n->rows[i], 0);
 	if (rc == 0 && n->count == NAMES) {
-		n->dir = (uint64_t)n->rows[NAMES - 1].dir;
-		n->cookie = lk_dirent_cookie(&n->rows[NAMES - 1]);
-		*more_out = true;
+		names_go_on(n, more_out);
+	} else if (rc == 0 && lk_binds_any(op)) {
+		n->binds = *more_out = true;
+		n->dir = n->cookie = 0;
 	}
 	lk_paths_done(&paths);
 	return rc;
@@ -199,7 +272,7 @@ int linkfs_node_referrers(struct linkfs_volume *volume, const struct linkfs_cred
 {
 	struct lk_refs_ask ask = {.kind = LK_REFS_END, .ino = ino};
 	struct referrers r = {.fn = fn, .arg = arg};
-	struct linkfs_stat there;
+	struct linkfs_stat there = {0};
 	struct lk_refs *refs = NULL;
 	struct lk_host *host = NULL;
 	struct lk_op op;
@@ -212,6 +285,7 @@ int linkfs_node_referrers(struct linkfs_volume *volume, const struct linkfs_cred
 		ask.kind = LK_REFS_THROUGH;
 	cred = lk_cred(cred);
 	rc = linkfs_node_getattr(volume, ino, &there);
+	ask.ino = there.ino;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);
 	ask.host = host;
@@ -256,7 +330,7 @@ struct dangling {
 	const struct linkfs_cred *cred;
 	const struct lk_host *host;
 	uint64_t top;
-	uint64_t dir; /* whether this one is below top was asked last */
+	uint64_t dir; /* whether this node is below top was asked last */
 	bool below;
 	linkfs_dangling_fn *fn;
 	void *arg;
@@ -289,6 +363,21 @@ static int tell_dangling(struct dangling *d, struct lk_op *op, const struct lk_l
 	return 0;
 }
 
+/* Whether the link's path comes through directory top. */
+static int is_below(struct lk_op *op, uint64_t top, const struct lk_link_name *name, bool *out)
+{
+	struct lk_place at = {.id = name->node};
+	int rc;
+
+	if (!lk_places_any(op))
+		return lk_dirent_above(op, top, name->dir, out);
+	rc = lk_inode_get(op, name->node, &at.inode);
+	while (rc == 0 && (uint64_t)at.inode.ino != top && at.inode.ino != LINKFS_ROOT_INO)
+		rc = lk_place_parent(op, &at, &at);
+	*out = (uint64_t)at.inode.ino == top;
+	return rc == LINKFS_ENOENT ? 0 : rc;
+}
+
 static int look_at_link(void *arg, struct lk_op *op, const struct lk_link_name *name)
 {
 	struct lk_walk_how how = {0};
@@ -297,9 +386,9 @@ static int look_at_link(void *arg, struct lk_op *op, const struct lk_link_name *
 	struct lk_fault fault = {0};
 	int rc = 0;
 
-	if (d->dir != name->dir) {
-		rc = lk_dirent_above(op, d->top, name->dir, &d->below);
-		d->dir = rc ? 0 : name->dir;
+	if (d->dir != name->node) {
+		rc = is_below(op, d->top, name, &d->below);
+		d->dir = rc ? 0 : name->node;
 	}
 	if (rc || !d->below)
 		return rc;
@@ -322,7 +411,7 @@ int linkfs_node_dangling(struct linkfs_volume *volume, const struct linkfs_cred 
 {
 	struct dangling d = {.cred = lk_cred(cred), .top = ino, .fn = fn, .arg = arg};
 	struct lk_link_name after = {0};
-	struct linkfs_stat st;
+	struct linkfs_stat st = {0};
 	struct lk_host *host = NULL;
 	struct lk_op op;
 	bool more = true;
@@ -330,6 +419,7 @@ int linkfs_node_dangling(struct linkfs_volume *volume, const struct linkfs_cred 
 
 	if (rc == 0 && !S_ISDIR(st.mode))
 		rc = LINKFS_ENOTDIR;
+	d.top = st.ino;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);
 	d.host = host;

@@ -53,10 +53,9 @@ static int path_after(struct explain *e, const struct lk_walk *walk, const struc
 	} else if (step->found->inode.ino == LINKFS_ROOT_INO) {
 		*out = (struct lk_bytes){"/", 1};
 	} else if (step->kind == LK_STEP_ENTRY) {
-		rc = lk_paths_name(&e->paths, (uint64_t)walk->where.dir.inode.ino, walk->where.name, walk->where.len,
-				   out);
+		rc = lk_paths_name(&e->paths, walk->where.dir.id, walk->where.name, walk->where.len, out);
 	} else {
-		rc = lk_paths_dir(&e->paths, (uint64_t)step->found->inode.ino, out);
+		rc = lk_paths_dir(&e->paths, step->found->id, out);
 	}
 	return rc == LINKFS_EACCES || rc == LINKFS_ENOENT ? 0 : rc;
 }
@@ -89,6 +88,7 @@ static int tell_step(void *arg, const struct lk_walk *walk, const struct lk_step
 	out->error = step->error;
 	out->expansions = LK_MIN(walk->expansions, LINKFS_SYMLOOP_MAX);
 	out->above = walk->above;
+	out->covered = step->error ? 0 : step->covered;
 	if (step->error == 0 || step->kind == LK_STEP_SEARCH || step->kind == LK_STEP_EXPAND)
 		rc = lk_stat(walk->op, &step->found->inode, &out->stat);
 	if (rc)

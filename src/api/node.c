@@ -25,7 +25,7 @@ int linkfs_node_lookup(struct linkfs_volume *volume, const struct linkfs_cred *c
 	rc = lk_where_at(&op, lk_cred(cred), dir, name, name_len, &where);
 	if (rc == 0)
 		rc = lk_walk_look(&op, &where, &slot, &found);
-	return lk_call_end(&op, rc, &found.inode, flags, out);
+	return lk_call_end_at(&op, rc, &found, flags, out);
 }
 
 int linkfs_node_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
@@ -45,6 +45,7 @@ int linkfs_node_set_flags(struct linkfs_volume *volume, const struct linkfs_cred
 	rc = lk_call_begin(volume, &op, cred, 0);
 	if (rc)
 		return rc;
+	lk_op_own(&op, ino);
 	rc = lk_keep_set(&op, cred, ino, flags, mask, &inode);
 	return lk_call_end(&op, rc, &inode, 0, out);
 }
@@ -129,6 +130,7 @@ int linkfs_node_setxattr(struct linkfs_volume *volume, const struct linkfs_cred 
 	rc = lk_call_begin(volume, &op, cred, 0);
 	if (rc)
 		return rc;
+	lk_op_own(&op, ino);
 	rc = lk_inode_get(&op, ino, &inode);
 	if (rc == 0)
 		rc = lk_xattr_set(&op, cred, &inode, name, value, size, flags);
@@ -165,6 +167,7 @@ int linkfs_node_removexattr(struct linkfs_volume *volume, const struct linkfs_cr
 	rc = lk_call_begin(volume, &op, cred, LK_OP_FREES);
 	if (rc)
 		return rc;
+	lk_op_own(&op, ino);
 	rc = lk_inode_get(&op, ino, &inode);
 	if (rc == 0)
 		rc = lk_xattr_remove(&op, cred, &inode, name);

@@ -1,9 +1,10 @@
 /*
  * node_dir.c - listing a directory by inode number.
  * Layer: api. A plain listing goes from the scan straight to the callback. With attributes or holds, which need other
- * tables, a scan gathers a batch in the op's arena and the callback sees it then; all under the lock, so that entries,
+ * tables, a scan gathers a batch in the op's arena and the callback sees it then; binds, too, are looked up after it; all under the lock, so that entries,
  * attributes and holds are of one moment.
  */
+#include "binds.h"
 #include "call.h"
 #include "track.h"
 
@@ -18,6 +19,7 @@ struct batch {
 	struct lk_op *op;
 	struct batch *before;
 	uint32_t count, held; /* held: so many of the first hold their node */
+	uint64_t *nodes;      /* of the entries; NULL: their inodes' numbers */
 	struct linkfs_entry entries[];
 };
 
@@ -68,7 +70,7 @@ static int dots(struct lk_op *op, const struct lk_place *dir, uint64_t cookie, l
 {
 	struct linkfs_entry e = {
 		.name = ".", .name_len = 1, .ino = (uint64_t)dir->inode.ino, .cookie = LK_COOKIE_DOT, .type = S_IFDIR};
-	uint64_t parent;
+	struct lk_place parent;
 	int rc;
 
 	if (cookie < LK_COOKIE_DOT && fn(arg, &e)) {
@@ -77,13 +79,57 @@ static int dots(struct lk_op *op, const struct lk_place *dir, uint64_t cookie, l
 	}
 	if (cookie >= LK_COOKIE_DOTDOT)
 		return 0;
-	rc = lk_dirent_parent(op, (uint64_t)dir->inode.ino, &parent);
+	rc = lk_place_parent(op, dir, &parent);
 	if (rc)
 		return rc;
-	e = (struct linkfs_entry){
-		.name = "..", .name_len = 2, .ino = parent, .cookie = LK_COOKIE_DOTDOT, .type = S_IFDIR};
+	e = (struct linkfs_entry){.name = "..",
+				  .name_len = 2,
+				  .ino = (uint64_t)parent.inode.ino,
+				  .cookie = LK_COOKIE_DOTDOT,
+				  .type = S_IFDIR};
 	*stopped_out = fn(arg, &e) != 0;
 	return 0;
+}
+
+/* What the entries show, where that is not what they name: binds, and places (K5). In the arena, after the scan. */
+static int look_closer(struct batch *b, const struct lk_place *dir, uint32_t flags)
+{
+	struct lk_op *op = b->op;
+
+	b->nodes = lk_op_alloc(op, b->count * sizeof(*b->nodes));
+	if (!b->nodes)
+		return LINKFS_ENOMEM;
+	for (uint32_t i = 0; i < b->count; i++) {
+		struct linkfs_entry *e = &b->entries[i];
+		struct lk_slot slot = {.dir = (uint64_t)dir->inode.ino,
+				       .hash = (int64_t)(e->cookie >> 8),
+				       .ord = (int64_t)(e->cookie & 255),
+				       .ino = e->ino,
+				       .type = e->type};
+		struct lk_inode inode;
+		int rc = lk_bind_find(op, &slot);
+
+		if (rc == 0 && slot.bound) {
+			rc = lk_inode_get(op, slot.bound, &inode);
+			if (rc)
+				return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
+			e->ino = slot.bound;
+			e->type = (uint32_t)inode.mode & S_IFMT;
+		}
+		b->nodes[i] = e->ino;
+		if (rc == 0 && S_ISDIR(e->type) && (flags & LINKFS_HOLD))
+			rc = lk_places_enter(op, dir->id, &slot, &b->nodes[i]);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static void unhold(struct batch *b, uint32_t i)
+{
+	uint64_t ino;
+
+	(void)lk_places_unhold(b->op->fs, b->nodes ? b->nodes[i] : b->entries[i].ino, 1, &ino);
 }
 
 /* Hands the batch to fn. */
@@ -96,6 +142,7 @@ static int hand_out(struct batch *b, uint32_t flags, linkfs_entry_fn *fn, void *
 
 	for (uint32_t i = 0; i < b->count; i++) {
 		struct linkfs_entry *e = &b->entries[i];
+		uint64_t node = b->nodes ? b->nodes[i] : e->ino;
 
 		if (flags & LINKFS_READDIR_STAT) {
 			rc = lk_inode_get(op, e->ino, &inode);
@@ -104,10 +151,11 @@ static int hand_out(struct batch *b, uint32_t flags, linkfs_entry_fn *fn, void *
 			rc = lk_stat(op, &inode, &stat);
 			if (rc)
 				return rc;
+			stat.node = flags & LINKFS_HOLD ? node : stat.ino;
 			e->stat = &stat;
 		}
 		if (flags & LINKFS_HOLD) {
-			rc = lk_node_hold(op->fs, e->ino, 1);
+			rc = lk_places_hold(op->fs, node, 1);
 			if (rc)
 				return rc;
 			b->held = i + 1;
@@ -115,7 +163,7 @@ static int hand_out(struct batch *b, uint32_t flags, linkfs_entry_fn *fn, void *
 		if (fn(arg, e)) {
 			/* Nothing was unlinked meanwhile: the lock is held. */
 			if (flags & LINKFS_HOLD) {
-				(void)lk_node_unhold(op->fs, e->ino, 1);
+				unhold(b, i);
 				b->held = i;
 			}
 			*stopped_out = true;
@@ -126,9 +174,10 @@ static int hand_out(struct batch *b, uint32_t flags, linkfs_entry_fn *fn, void *
 }
 
 /* Entries after cookie, batch by batch. *last_out is the newest batch, also on failure. */
-static int list(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t flags, linkfs_entry_fn *fn, void *arg,
-		struct batch **last_out)
+static int list(struct lk_op *op, const struct lk_place *dir, uint64_t cookie, uint32_t flags, linkfs_entry_fn *fn,
+		void *arg, struct batch **last_out)
 {
+	bool closer = lk_places_any(op);
 	uint32_t size = FIRST_BATCH, total = 0;
 	bool stopped = false;
 	int rc = 0;
@@ -141,8 +190,11 @@ static int list(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t flags,
 		b->op = op;
 		b->before = *last_out;
 		b->count = b->held = 0;
+		b->nodes = NULL;
 		*last_out = b;
-		rc = lk_dirent_scan(op, dir, cookie, size, gather, b);
+		rc = lk_dirent_scan(op, (uint64_t)dir->inode.ino, cookie, size, gather, b);
+		if (rc == 0 && closer)
+			rc = look_closer(b, dir, flags);
 		if (rc == 0)
 			rc = hand_out(b, flags, fn, arg, &stopped);
 		if (b->count < size)
@@ -186,16 +238,17 @@ int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *
 		due = lk_atime_due(fs, &place.inode, op.now_ns);
 		rc = dots(&op, &place, cookie, fn, arg, &stopped);
 	}
-	if (rc == 0 && !stopped && flags)
-		rc = list(&op, dir, cookie, flags, fn, arg, &last);
+	if (rc == 0 && !stopped && (flags || lk_binds_any(&op)))
+		rc = list(&op, &place, cookie, flags, fn, arg, &last);
 	else if (rc == 0 && !stopped)
-		rc = lk_dirent_scan(&op, dir, cookie, ENTRIES_MAX, pass_on, &(struct plain){fn, arg});
+		rc = lk_dirent_scan(&op, (uint64_t)place.inode.ino, cookie, ENTRIES_MAX, pass_on,
+				    &(struct plain){fn, arg});
 	/* What the caller was told about before an error is not his: he is told the error only. */
-	for (const struct batch *b = last; rc && b; b = b->before)
+	for (struct batch *b = last; rc && b; b = b->before)
 		for (uint32_t i = 0; i < b->held; i++)
-			(void)lk_node_unhold(fs, b->entries[i].ino, 1);
+			unhold(b, i);
 	rc = lk_op_end(&op, rc);
 	if (rc == 0 && due)
-		lk_atime_touch(fs, dir);
+		lk_atime_touch(fs, (uint64_t)place.inode.ino);
 	return rc;
 }

@@ -2,12 +2,14 @@
  * node_names.c - calls by inode number that make, remove and move names.
  * Layer: api.
  */
+#include "binds.h"
 #include "call.h"
 
 int linkfs_node_make(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir, const char *name,
 		     size_t name_len, const struct linkfs_make *how, uint32_t flags, struct linkfs_stat *out)
 {
 	struct lk_inode inode = {0};
+	struct lk_place place = {0};
 	struct lk_where where;
 	struct lk_op op;
 	int rc;
@@ -21,7 +23,9 @@ int linkfs_node_make(struct linkfs_volume *volume, const struct linkfs_cred *cre
 	rc = lk_where_at(&op, cred, dir, name, name_len, &where);
 	if (rc == 0)
 		rc = lk_link_make(&op, cred, &where, how, &inode);
-	return lk_call_end(&op, rc, &inode, flags, out);
+	if (rc == 0)
+		rc = lk_call_place(&op, &where, &inode, &place);
+	return lk_call_end_at(&op, rc, &place, flags, out);
 }
 
 int linkfs_node_tmpfile(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir, uint32_t mode,
@@ -86,6 +90,63 @@ int linkfs_node_link(struct linkfs_volume *volume, const struct linkfs_cred *cre
 	if (rc == 0)
 		rc = lk_link_add(&op, cred, &inode, &where);
 	return lk_call_end(&op, rc, &inode, flags, out);
+}
+
+int linkfs_node_link_directory(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint64_t dir,
+			       const char *name, size_t name_len)
+{
+	struct lk_inode inode = {0};
+	struct lk_where where;
+	struct lk_op op;
+	int rc;
+
+	cred = lk_cred(cred);
+	rc = lk_call_begin(volume, &op, cred, 0);
+	if (rc)
+		return rc;
+	rc = lk_inode_get(&op, ino, &inode);
+	if (rc == 0)
+		rc = lk_where_at(&op, cred, dir, name, name_len, &where);
+	if (rc == 0)
+		rc = lk_link_dir(&op, cred, &inode, &where);
+	return lk_op_end(&op, rc);
+}
+
+int linkfs_node_bind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t source, uint64_t dir,
+		     const char *name, size_t name_len)
+{
+	struct lk_inode inode = {0};
+	struct lk_where where;
+	struct lk_op op;
+	int rc;
+
+	cred = lk_cred(cred);
+	rc = lk_call_begin(volume, &op, cred, 0);
+	if (rc)
+		return rc;
+	rc = lk_inode_get(&op, source, &inode);
+	if (rc == 0)
+		rc = lk_where_at(&op, cred, dir, name, name_len, &where);
+	if (rc == 0)
+		rc = lk_bind_add(&op, cred, &inode, &where);
+	return lk_op_end(&op, rc);
+}
+
+int linkfs_node_unbind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir, const char *name,
+		       size_t name_len)
+{
+	struct lk_where where;
+	struct lk_op op;
+	int rc;
+
+	cred = lk_cred(cred);
+	rc = lk_call_begin(volume, &op, cred, LK_OP_FREES);
+	if (rc)
+		return rc;
+	rc = lk_where_at(&op, cred, dir, name, name_len, &where);
+	if (rc == 0)
+		rc = lk_bind_remove(&op, cred, &where);
+	return lk_op_end(&op, rc);
 }
 
 int linkfs_node_unlink(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir, const char *name,

@@ -2,6 +2,7 @@
  * path.c - calls by path: one walk and one core call in one operation.
  * Layer: api. The walk and its end are atomic: nothing changes between the lookup and what is done with it.
  */
+#include "binds.h"
 #include "call.h"
 
 #include <string.h>
@@ -19,7 +20,7 @@ int linkfs_path_stat(struct linkfs_volume *volume, const struct linkfs_cred *cre
 	if (rc)
 		return rc;
 	rc = lk_resolve(&op, lk_cred(cred), at, path, !(flags & LINKFS_NOFOLLOW), &found);
-	return lk_call_end(&op, rc, &found.inode, flags, out);
+	return lk_call_end_at(&op, rc, &found, flags, out);
 }
 
 /* Walks to the last component of path. */
@@ -49,7 +50,8 @@ int linkfs_path_parent(struct linkfs_volume *volume, const struct linkfs_cred *c
 	rc = lk_op_end(&op, rc);
 	if (rc)
 		return rc;
-	*dir_out = where.dir.id;
+	/* A place is good only while somebody holds it. */
+	*dir_out = where.dir.id == at ? at : (uint64_t)where.dir.inode.ino;
 	*name_out = where.name;
 	*name_len_out = where.len;
 	if (slash_out)
@@ -135,6 +137,62 @@ int linkfs_path_link(struct linkfs_volume *volume, const struct linkfs_cred *cre
 		rc = walk_to(&op, cred, new_at, new_path, &where);
 	if (rc == 0)
 		rc = lk_link_add(&op, cred, &old.inode, &where);
+	return lk_op_end(&op, rc);
+}
+
+int linkfs_path_link_directory(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
+			       const char *old_path, uint64_t new_at, const char *new_path)
+{
+	struct lk_place old;
+	struct lk_where where;
+	struct lk_op op;
+	int rc;
+
+	cred = lk_cred(cred);
+	rc = lk_call_begin(volume, &op, cred, 0);
+	if (rc)
+		return rc;
+	rc = lk_resolve(&op, cred, old_at, old_path, true, &old);
+	if (rc == 0)
+		rc = walk_to(&op, cred, new_at, new_path, &where);
+	if (rc == 0)
+		rc = lk_link_dir(&op, cred, &old.inode, &where);
+	return lk_op_end(&op, rc);
+}
+
+int linkfs_path_bind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t source_at,
+		     const char *source_path, uint64_t at, const char *path)
+{
+	struct lk_place source;
+	struct lk_where where;
+	struct lk_op op;
+	int rc;
+
+	cred = lk_cred(cred);
+	rc = lk_call_begin(volume, &op, cred, 0);
+	if (rc)
+		return rc;
+	rc = lk_resolve(&op, cred, source_at, source_path, true, &source);
+	if (rc == 0)
+		rc = walk_to(&op, cred, at, path, &where);
+	if (rc == 0)
+		rc = lk_bind_add(&op, cred, &source.inode, &where);
+	return lk_op_end(&op, rc);
+}
+
+int linkfs_path_unbind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path)
+{
+	struct lk_where where;
+	struct lk_op op;
+	int rc;
+
+	cred = lk_cred(cred);
+	rc = lk_call_begin(volume, &op, cred, LK_OP_FREES);
+	if (rc)
+		return rc;
+	rc = walk_to(&op, cred, at, path, &where);
+	if (rc == 0)
+		rc = lk_bind_remove(&op, cred, &where);
 	return lk_op_end(&op, rc);
 }
 

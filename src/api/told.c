@@ -120,7 +120,7 @@ int lk_link_of(struct lk_op *op, struct lk_paths *paths, const struct lk_link_na
 {
 	struct lk_inode inode;
 	struct lk_bytes path;
-	int rc = lk_paths_name(paths, name->dir, name->name, name->len, &path);
+	int rc = lk_paths_name(paths, name->node, name->name, name->len, &path);
 
 	if (rc == 0)
 		rc = lk_inode_get(op, name->ino, &inode);

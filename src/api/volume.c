@@ -2,12 +2,10 @@
  * volume.c - volumes: create, open, close, sync, observe, and the calls on one inode that need nothing but it.
  * Layer: api.
  */
-#include "volume.h"
+#include "call.h"
 
 #include "host_dir.h"
 #include "inode.h"
-#include "node.h"
-#include "orphan.h"
 #include "owner.h"
 #include "track.h"
 
@@ -138,7 +136,7 @@ static int get_alive(struct lk_op *op, uint64_t ino, struct lk_inode *out)
 	int r = lk_inode_get(op, ino, &inode);
 	if (r)
 		return r;
-	if (inode.nlink == 0 && !lk_node_held(op->fs, ino))
+	if (inode.nlink == 0 && !lk_node_held(op->fs, (uint64_t)inode.ino))
 		return LINKFS_ESTALE;
 	*out = inode;
 	return 0;
@@ -153,19 +151,52 @@ int linkfs_node_hold(struct linkfs_volume *volume, uint64_t ino)
 		return r;
 	r = get_alive(&op, ino, &inode);
 	if (r == 0)
-		r = lk_node_hold(volume->fs, ino, 1);
+		r = lk_places_hold(volume->fs, ino, 1);
 	return lk_op_end(&op, r);
 }
 
 int linkfs_node_is_held(struct linkfs_volume *volume, uint64_t ino)
 {
-	return ino == LINKFS_ROOT_INO || lk_node_held(volume->fs, ino);
+	struct lk_fs *fs = volume->fs;
+	bool held;
+	if (ino == LINKFS_ROOT_INO || !lk_places_used(fs))
+		return ino == LINKFS_ROOT_INO || lk_node_held(fs, ino);
+	(void)pthread_mutex_lock(&fs->lock);
+	held = lk_places_held(fs, ino);
+	(void)pthread_mutex_unlock(&fs->lock);
+	return held;
+}
+
+int linkfs_node_several_paths(struct linkfs_volume *volume, uint64_t ino)
+{
+	struct lk_fs *fs = volume->fs;
+	struct lk_inode inode;
+	bool several = true;
+	struct lk_op op;
+	if (lk_id_is_place(ino))
+		return 1;
+	if (!atomic_load_explicit(&fs->linked, memory_order_relaxed))
+		return 0;
+	int r = lk_op_begin(fs, &op, 0);
+	if (r)
+		return r;
+	r = lk_inode_get(&op, ino, &inode);
+	if (r == 0 && lk_is_dir(&inode))
+		r = lk_places_several(&op, ino, &several);
+	else
+		several = false;
+	r = lk_op_end(&op, r);
+	return r ? r : several;
+}
+
+int linkfs_volume_has_places(struct linkfs_volume *volume)
+{
+	return lk_places_used(volume->fs);
 }
 
 void linkfs_node_release(struct linkfs_volume *volume, uint64_t ino, uint64_t count)
 {
-	if (lk_node_unhold(volume->fs, ino, count))
-		(void)lk_orphan_released(volume->fs, ino);
+	lk_call_unhold(volume->fs, ino, count);
 }
 
 int linkfs_node_getattr(struct linkfs_volume *volume, uint64_t ino, struct linkfs_stat *out)

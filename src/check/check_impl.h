@@ -40,6 +40,13 @@ struct lk_seen_inode {
 	uint16_t flags;
 };
 
+/* A way to a directory besides its first name: another name of it, or a bind. */
+struct lk_seen_way {
+	int64_t parent, child;
+	int64_t hash, ord; /* of a bind */
+	bool bind;
+};
+
 /* When a history row of an inode was there. */
 struct lk_seen_old {
 	int64_t ino, last, born;
@@ -77,6 +84,7 @@ struct lk_check {
 	uint8_t secret[192];
 	int64_t epoch, next_ino;
 	int64_t counted_inodes, counted_kept, counted_kept_blocks; /* -1: there is no such counter */
+	int64_t counted_dir_names, counted_binds;
 	uint64_t limit_blocks;
 	struct lk_buf snapshots; /* struct lk_seen_snapshot, ascending */
 	int64_t newest;          /* K2's N */
@@ -90,6 +98,10 @@ struct lk_check {
 
 	/* pass_history.c */
 	struct lk_buf olds; /* struct lk_seen_old, ascending by ino, last */
+
+	/* pass_names.c, pass_links.c */
+	struct lk_buf ways;       /* struct lk_seen_way */
+	int64_t dir_names, binds; /* names of directories beyond their first; rows of bind */
 
 	int64_t lost_found; /* its number, once it was needed */
 };
@@ -201,6 +213,10 @@ int lk_pass_targets(struct lk_check *c);
 int lk_pass_blocks(struct lk_check *c);
 int lk_pass_counters(struct lk_check *c);
 int lk_pass_data(struct lk_check *c);
+
+/* pass_graph.c: bind NULL for a name. The check is of names, then of those and binds; directories it comes to are LK_SEEN_WALKED. */
+int lk_way_add(struct lk_check *c, int64_t parent, int64_t child, const struct lk_bind *bind);
+int lk_graph_check(struct lk_check *c, bool binds);
 
 /* pass_files.c's parts: one inode with the rows at hand of the cursors. */
 struct lk_file {

@@ -88,6 +88,7 @@ int lk_check_run(const struct lk_check_job *job, struct linkfs_check_summary *ou
 	lk_blocks_free(c.blocks);
 	lk_buf_done(&c.inodes);
 	lk_buf_done(&c.olds);
+	lk_buf_done(&c.ways);
 	lk_buf_done(&c.snapshots);
 	if (r && why && !why->text[0])
 		(void)lk_fail(why, r, "the check of %s could not go on: %s", job->dir, linkfs_strerror(r));

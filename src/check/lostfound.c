@@ -45,7 +45,10 @@ static void count(struct lk_check *c, int64_t dir_ino, int64_t ino)
 	inode->names++;
 	if (inode->type == S_IFDIR) {
 		dir->children++;
-		inode->parent = lk_seen_position(c, dir);
+		if (inode->names == 1)
+			inode->parent = lk_seen_position(c, dir);
+		else
+			c->dir_names++; /* the next round looks where it leads */
 	}
 }
 

@@ -138,14 +138,19 @@ static int judge_bucket(struct names *n, const struct lk_dirent *d)
 /* ---- the inode ------------------------------------------------------------------------------------------------------ */
 
 /* Counts a name that stays. */
-static void count(struct lk_check *c, struct lk_seen_inode *dir, struct lk_seen_inode *inode)
+static int count(struct lk_check *c, struct lk_seen_inode *dir, struct lk_seen_inode *inode)
 {
 	dir->entries = 1;
 	inode->names++;
 	if (inode->type != S_IFDIR)
-		return;
+		return 0;
 	dir->children++;
-	inode->parent = lk_seen_position(c, dir);
+	if (inode->names == 1) {
+		inode->parent = lk_seen_position(c, dir);
+		return 0;
+	}
+	c->dir_names++;
+	return lk_way_add(c, dir->ino, inode->ino, NULL);
 }
 
 static int judge_type(struct lk_check *c, const struct lk_dirent *d, const struct lk_seen_inode *inode)
@@ -168,22 +173,15 @@ static int judge_inode(struct names *n, const struct lk_dirent *d, struct lk_see
 {
 	struct lk_check *c = n->c;
 	struct lk_seen_inode *inode = lk_seen_find(c, d->ino);
-	enum lk_problem_id id = LK_P_COUNT;
 	if (!inode)
 		return put_off(n, LATER_JUDGE, d);
-	if (d->ino == (int64_t)LINKFS_ROOT_INO)
-		id = LK_P_DIRENT_ROOT;
-	else if (inode->type == S_IFDIR && inode->names)
-		id = LK_P_DIR_NAMES;
-	if (id != LK_P_COUNT) {
+	if (d->ino == (int64_t)LINKFS_ROOT_INO) {
 		struct lk_place place = place_of(d);
-		int r = lk_found(c, id, &place);
+		int r = lk_found(c, LK_P_DIRENT_ROOT, &place);
 		return r > 0 ? put_off(n, LATER_ERASE, d) : r;
 	}
 	int r = judge_type(c, d, inode);
-	if (r == 0)
-		count(c, dir, inode);
-	return r;
+	return r ? r : count(c, dir, inode);
 }
 
 static int one_entry(struct names *n, const struct lk_dirent *d)
@@ -217,11 +215,9 @@ static int erase_orphaned(struct lk_check *c, const struct lk_dirent *d)
 static int judge_again(struct lk_check *c, const struct lk_dirent *d)
 {
 	struct lk_seen_inode *dir = lk_seen_find(c, d->dir), *inode = lk_seen_find(c, d->ino);
-	if (inode && dir && !(inode->type == S_IFDIR && inode->names)) {
+	if (inode && dir) {
 		int r = judge_type(c, d, inode);
-		if (r == 0)
-			count(c, dir, inode);
-		return r;
+		return r ? r : count(c, dir, inode);
 	}
 	struct lk_place place = place_of(d);
 	int r = lk_found(c, LK_P_DIRENT_NO_INODE, &place);
@@ -238,8 +234,7 @@ static int settle(struct lk_check *c, const struct later *l, const uint8_t *byte
 	/* What is wrong now was wrong at the snapshot. */
 	int r = lk_mend_erase(c, LK_T_DIRENT, &d);
 	struct lk_seen_inode *dir = lk_seen_find(c, d.dir), *inode = lk_seen_find(c, d.ino);
-	bool keep = l->kind != LATER_ERASE && dir && inode && dir->type == S_IFDIR &&
-		    d.ino != (int64_t)LINKFS_ROOT_INO && !(inode->type == S_IFDIR && inode->names);
+	bool keep = l->kind != LATER_ERASE && dir && inode && dir->type == S_IFDIR && d.ino != (int64_t)LINKFS_ROOT_INO;
 	if (r || !keep)
 		return r;
 	if (l->kind == LATER_RENAME) {
@@ -285,6 +280,8 @@ int lk_pass_names(struct lk_check *c)
 	if (!c->have_secret || lk_is_broken(c, LK_T_INODE))
 		return 0;
 	int r = check_root(c);
+	c->ways.len = 0;
+	c->dir_names = 0;
 	lk_rows_init(&rows, c->db, LK_T_DIRENT, LK_BY_KEY);
 	while (r == 0 && (r = lk_rows_peek(&rows, &record)) == 0 && record) {
 		r = one_entry(&n, record);

@@ -233,7 +233,9 @@ static const char *const counter_names[] = {"",
 					    "inodes",
 					    "kept deleted files",
 					    "data blocks",
-					    "blocks of kept deleted files"};
+					    "blocks of kept deleted files",
+					    "second names of directories",
+					    "binds"};
 #define COUNTERS LK_ARRAY_LEN(counter_names)
 
 struct counters {
@@ -327,6 +329,8 @@ static int check_counters(struct lk_check *c)
 	c->counted_inodes = all.there[LK_COUNTER_INODES] ? all.value[LK_COUNTER_INODES] : -1;
 	c->counted_kept = all.there[LK_COUNTER_KEPT] ? all.value[LK_COUNTER_KEPT] : -1;
 	c->counted_kept_blocks = all.there[LK_COUNTER_KEPT_BLOCKS] ? all.value[LK_COUNTER_KEPT_BLOCKS] : -1;
+	c->counted_dir_names = all.there[LK_COUNTER_DIR_NAMES] ? all.value[LK_COUNTER_DIR_NAMES] : -1;
+	c->counted_binds = all.there[LK_COUNTER_BINDS] ? all.value[LK_COUNTER_BINDS] : -1;
 	return need_epoch(c, &all);
 }
 
@@ -366,8 +370,13 @@ int lk_pass_counters(struct lk_check *c)
 		{LK_P_COUNTER_INODES, LK_COUNTER_INODES, c->counted_inodes, count},
 		{LK_P_COUNTER_KEPT, LK_COUNTER_KEPT, c->counted_kept, c->kept},
 		{LK_P_COUNTER_KEPT, LK_COUNTER_KEPT_BLOCKS, c->counted_kept_blocks, c->kept_blocks},
+		{LK_P_COUNTER_LINKS, LK_COUNTER_DIR_NAMES, c->counted_dir_names, c->dir_names},
+		{LK_P_COUNTER_LINKS, LK_COUNTER_BINDS, c->counted_binds, c->binds},
 	};
+	bool links = c->have_secret && !lk_is_broken(c, LK_T_DIRENT) && !lk_is_broken(c, LK_T_BIND);
 	for (size_t i = 0; r >= 0 && i < LK_ARRAY_LEN(counts); i++) {
+		if (counts[i].id == LK_P_COUNTER_LINKS && !links)
+			continue;
 		if (counts[i].have < 0)
 			r = set_counter(c, LK_P_COUNTER_MISSING, counts[i].counter, 0, counts[i].want);
 		else if (counts[i].have != counts[i].want)

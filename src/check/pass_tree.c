@@ -42,7 +42,7 @@ static int no_name(struct lk_check *c, size_t at)
 
 /* ---- cycles ------------------------------------------------------------------------------------------------------------ */
 
-/* Its one name, by the reverse index. */
+/* Its first name, by the reverse index. */
 static int name_row(void *arg, const void *record)
 {
 	struct lk_dirent *d = arg;
@@ -68,7 +68,9 @@ static int cut_out(struct lk_check *c, int64_t ino)
 	struct lk_seen_inode *parent = s->parent == LK_NO_PARENT ? NULL : lk_seen_at(c, s->parent);
 	if (parent && parent->children)
 		parent->children--;
-	s->names = 0;
+	/* One that has others comes to have this one in /lost+found instead. */
+	c->dir_names -= s->names > 1;
+	s->names--;
 	s->parent = LK_NO_PARENT;
 	return lk_reconnect(c, ino);
 }
@@ -122,7 +124,9 @@ static int64_t links_of(const struct lk_seen_inode *s)
 {
 	if (!is_dir(s))
 		return s->names;
-	return s->names || s->ino == (int64_t)LINKFS_ROOT_INO ? 2 + (int64_t)s->children : 0;
+	if (s->ino == (int64_t)LINKFS_ROOT_INO)
+		return 2 + (int64_t)s->children;
+	return s->names ? (int64_t)s->names + 1 + (int64_t)s->children : 0;
 }
 
 static int count(struct lk_check *c, struct lk_seen_inode *s)
@@ -164,6 +168,8 @@ int lk_pass_tree(struct lk_check *c)
 		if (r == 0)
 			r = lk_mend_point(c);
 	}
+	if (r == 0)
+		r = lk_graph_check(c, false);
 	if (r == 0)
 		r = check_cycles(c);
 	for (size_t i = 0; r == 0 && i < lk_seen_count(c); i++) {

@@ -5,6 +5,7 @@
  */
 #include "recover_impl.h"
 
+#include "binds.h"
 #include "file.h"
 #include "link.h"
 #include "node.h"
@@ -50,7 +51,7 @@ static int link_at(struct lk_recovery *r, uint64_t ino, uint64_t dir, const char
 	if (e == 0)
 		e = lk_where_at(&op, cred, dir, name, len, &where);
 	if (e == 0)
-		e = lk_link_add(&op, cred, &inode, &where);
+		e = lk_is_dir(&inode) ? lk_link_dir(&op, cred, &inode, &where) : lk_link_add(&op, cred, &inode, &where);
 	return lk_op_end(&op, e);
 }
 
@@ -312,6 +313,78 @@ static int make_more_names(struct lk_recovery *r, struct lk_found *f)
 	return lk_recovery_simple(r, f, LINKFS_RECOVER_NAMES_LOST, want - names);
 }
 
+/* Other names of a directory, as many as its link count still asks for: one that it had before may lie about as well. What would make it
+ * lie in itself, or finds its place taken, is none of them. */
+static int make_directory_names(struct lk_recovery *r, struct lk_found *f)
+{
+	int64_t want = f->inode ? f->inode->inode.nlink - 2 - (int64_t)f->dirs : 0;
+	uint64_t lost = 0;
+	for (size_t i = 0; i < f->name_count && want > 0; i++) {
+		const struct lk_name_row *n = &f->names[i];
+		struct lk_found *dir = n->second && !n->doubtful ? lk_recovery_find(r, n->dir) : NULL;
+		if (!dir || !dir->made)
+			continue;
+		int e = r->fs ? link_at(r, f->new_ino, dir->new_ino, n->name, n->len) : 0;
+		if (e && e != LINKFS_ELOOP && e != LINKFS_EEXIST)
+			return e;
+		dir->dirs += e == 0;
+		want -= e == 0;
+		lost += e != 0;
+		r->result.names += e == 0;
+	}
+	lost = LK_MIN(lost, (uint64_t)LK_MAX(want, (int64_t)0));
+	r->result.lost_names += lost;
+	return lost ? lk_recovery_simple(r, f, LINKFS_RECOVER_NAMES_LOST, lost) : 0;
+}
+
+/* The name that a bind stands at. */
+static const struct lk_name_row *entry_of(const struct lk_recovery *r, const struct lk_bind *bind)
+{
+	const struct lk_name_row *names = r->rows.names.p;
+	for (size_t i = 0; i < r->rows.names.len; i++) {
+		const struct lk_name_row *n = &names[i];
+		if (!n->dropped && n->dir == bind->dir && n->hash == bind->hash && n->ord == bind->ord)
+			return n;
+	}
+	return NULL;
+}
+
+static int bind_at(struct lk_recovery *r, uint64_t source, uint64_t dir, const struct lk_name_row *n)
+{
+	const struct linkfs_cred *cred = lk_cred(NULL);
+	struct lk_inode inode;
+	struct lk_where where;
+	struct lk_op op;
+	int e = lk_op_begin(r->fs, &op, lk_op_flags(cred, 0));
+	if (e)
+		return e;
+	e = lk_inode_get(&op, source, &inode);
+	if (e == 0)
+		e = lk_where_at(&op, cred, dir, n->name, n->len, &where);
+	if (e == 0)
+		e = lk_bind_add(&op, cred, &inode, &where);
+	return lk_op_end(&op, e);
+}
+
+/* Last, when all is named as it was. A bind whose entry or source was lost is lost with it, which was told. */
+static int make_binds(struct lk_recovery *r)
+{
+	const struct lk_bind *binds = r->rows.binds.p;
+	int e = 0;
+	for (size_t i = 0; i < r->rows.binds.len && e == 0 && r->fs; i++) {
+		const struct lk_name_row *n = entry_of(r, &binds[i]);
+		const struct lk_found *dir = n ? lk_recovery_find(r, n->dir) : NULL;
+		const struct lk_found *source = lk_recovery_find(r, binds[i].source);
+		if (!dir || !dir->made || !source || source->skipped || !source->new_ino)
+			continue;
+		e = bind_at(r, source->new_ino, dir->new_ino, n);
+		if (e == LINKFS_ENOENT || e == LINKFS_ELOOP || e == LINKFS_EBUSY || e == LINKFS_ENOTDIR ||
+		    e == LINKFS_EISDIR)
+			e = 0;
+	}
+	return e;
+}
+
 static int make_symlink(struct lk_recovery *r, struct lk_found *f)
 {
 	size_t count;
@@ -403,6 +476,14 @@ int lk_recovery_make(struct lk_recovery *r)
 		else if (!all[i].skipped && all[i].type != S_IFDIR)
 			e = make_file(r, &all[i]);
 	}
+	for (size_t i = 0; i < r->found.len; i++) {
+		if (all[i].up && !all[i].skipped && !all[i].nameless)
+			all[i].up->dirs++;
+	}
+	for (size_t i = 0; i < r->found.len && e == 0; i++) {
+		if (!all[i].skipped && all[i].type == S_IFDIR && all[i].ino != LINKFS_ROOT_INO)
+			e = make_directory_names(r, &all[i]);
+	}
 	for (size_t i = 0; i < r->found.len && e == 0; i++) {
 		if (!all[i].skipped && all[i].type == S_IFLNK)
 			e = make_tracked(r, &all[i]);
@@ -411,6 +492,8 @@ int lk_recovery_make(struct lk_recovery *r)
 		if (!all[i].skipped && all[i].type == S_IFDIR)
 			e = finish(r, &all[i]);
 	}
+	if (e == 0)
+		e = make_binds(r);
 	if (e == 0)
 		e = count_untraced(r);
 	if (e == 0 && r->result.snapshots)

@@ -22,6 +22,7 @@ struct lk_found {
 	uint64_t new_ino;    /* once made, in a new volume */
 	struct lk_found *up; /* of a directory with a name: the directory of the first name */
 	uint32_t type;       /* mode's type bits; 0: not known */
+	uint32_t dirs;       /* of a directory: those whose up it is */
 	bool directory;      /* something lies in it */
 	bool skipped;        /* not made */
 	bool lost;           /* skipped, though it was there */

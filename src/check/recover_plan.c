@@ -252,7 +252,7 @@ static int drop_doubles(struct lk_recovery *r)
 	return 0;
 }
 
-/* Names in what is no directory in the end, and second names of directories. */
+/* Names in what is no directory in the end, and second names of directories: those come back by their own rule (recover_build.c). */
 static void drop_unusable(struct lk_recovery *r, struct lk_found *f)
 {
 	bool first = true;
@@ -263,6 +263,8 @@ static void drop_unusable(struct lk_recovery *r, struct lk_found *f)
 		struct lk_found *dir = lk_recovery_find(r, n->dir);
 		bool usable = dir && dir->type == S_IFDIR && !dir->skipped && f->ino != LINKFS_ROOT_INO &&
 			      (first || f->type != S_IFDIR);
+		n->second = !usable && dir && dir->type == S_IFDIR && !dir->skipped && f->type == S_IFDIR &&
+			    f->ino != LINKFS_ROOT_INO;
 		n->dropped = !usable;
 		if (usable && f->type == S_IFDIR)
 			f->up = dir;

@@ -180,6 +180,14 @@ static int add_intent(struct lk_recover_rows *rows, const struct lk_intent *inte
 	return row ? 0 : LINKFS_ENOMEM;
 }
 
+static int add_bind(struct lk_recover_rows *rows, const struct lk_bind *bind)
+{
+	struct lk_bind *row = lk_array_add(&rows->binds, sizeof(*row));
+	if (row)
+		*row = *bind;
+	return row ? 0 : LINKFS_ENOMEM;
+}
+
 int lk_recover_rows_add(struct lk_recover_rows *rows, const struct lk_tree *t, const void *record,
 			const struct lk_origin *o)
 {
@@ -211,6 +219,8 @@ int lk_recover_rows_add(struct lk_recover_rows *rows, const struct lk_tree *t, c
 		return add_orphan(rows, orphan->ino);
 	else if (table == LK_T_INTENT)
 		return add_intent(rows, record);
+	else if (table == LK_T_BIND && reached)
+		return add_bind(rows, record);
 	else if (table == LK_T_SNAPSHOT)
 		rows->snapshots += !((const struct lk_snapshot *)record)->deleting;
 	return 0;
@@ -221,6 +231,7 @@ void lk_recover_rows_done(struct lk_recover_rows *rows)
 	for (size_t i = 0; i < rows->chunks.len; i++)
 		free(((char **)rows->chunks.p)[i]);
 	lk_array_done(&rows->inodes);
+	lk_array_done(&rows->binds);
 	lk_array_done(&rows->names);
 	lk_array_done(&rows->targets);
 	lk_array_done(&rows->inlines);

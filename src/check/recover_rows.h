@@ -31,6 +31,7 @@ struct lk_name_row {
 	uint8_t rank[2]; /* in the table, in its index; 0: not found there */
 	bool doubtful;
 	bool dropped;
+	bool second; /* dropped, but it may be another name of a directory (D6) */
 };
 
 struct lk_bytes_row { /* of target and inline */
@@ -63,6 +64,7 @@ struct lk_punch { /* what an intent is still to make a hole */
 
 struct lk_recover_rows {
 	struct lk_array inodes;  /* struct lk_inode_row, by ino */
+	struct lk_array binds;   /* struct lk_bind */
 	struct lk_array names;   /* struct lk_name_row, by ino, the best first */
 	struct lk_array targets; /* struct lk_bytes_row, by ino */
 	struct lk_array inlines; /* struct lk_bytes_row, by ino */

@@ -234,6 +234,12 @@ static bool intent_valid(const struct lk_intent *i)
 	return is_ino(i->ino) && i->id == LK_INTENT_ID(i->kind, i->ino) && i->from >= 0 && i->to >= 0;
 }
 
+static bool bind_valid(const struct lk_bind *b)
+{
+	return is_ino(b->dir) && is_ino(b->source) && within(b->ord, 0, 255) && b->hash >= 16 && b->hash >> 55 == 0 &&
+	       b->born >= 1;
+}
+
 bool lk_row_valid(const struct lk_shape *s, const void *record)
 {
 	const struct lk_snapshot *snapshot = record;
@@ -261,5 +267,7 @@ bool lk_row_valid(const struct lk_shape *s, const void *record)
 		return is_ino(orphan->ino);
 	if (s->table->id == LK_T_INTENT)
 		return intent_valid(record);
+	if (s->table->id == LK_T_BIND)
+		return bind_valid(record);
 	return s->table->id == LK_T_SNAPSHOT && snapshot->epoch >= 1;
 }

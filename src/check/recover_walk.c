@@ -368,9 +368,9 @@ static void walk_free(struct lk_reader *r)
 
 static bool wanted(const struct lk_shape *s)
 {
-	static const enum lk_table_id tables[] = {LK_T_SUPER,  LK_T_COUNTER, LK_T_INODE,   LK_T_DIRENT,
-						  LK_T_TARGET, LK_T_INLINE,  LK_T_EXTENT,  LK_T_XATTR,
-						  LK_T_ORPHAN, LK_T_INTENT,  LK_T_SNAPSHOT};
+	static const enum lk_table_id tables[] = {LK_T_SUPER,  LK_T_COUNTER, LK_T_INODE,    LK_T_DIRENT,
+						  LK_T_TARGET, LK_T_INLINE,  LK_T_EXTENT,   LK_T_XATTR,
+						  LK_T_ORPHAN, LK_T_INTENT,  LK_T_SNAPSHOT, LK_T_BIND};
 	for (size_t i = 0; i < LK_ARRAY_LEN(tables); i++) {
 		if (s->table->id == tables[i])
 			return s->index == LK_SHAPE_TABLE || s->table->id == LK_T_DIRENT;

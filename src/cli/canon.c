@@ -3,6 +3,7 @@
  * readlink -f and for relative symlinks.
  */
 #include "cli.h"
+#include <linkfs_links.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,49 +44,28 @@ static void pop_to(struct canon *canon, size_t len)
 		free(canon->levels[--canon->len].name);
 }
 
-/* The name of a directory in its parent, by reading the parent. */
-static int find_name(struct canon *canon, uint64_t parent, uint64_t ino, char **name_out)
+static int walk(struct canon *canon, const char *path, bool outer_last);
+
+static int on_start(void *arg, const struct linkfs_step *step)
 {
-	struct cli_list list;
-	int error = cli_list_read(canon->cli, canon->volume, parent, false, false, &list);
-	if (error)
-		return error;
-	error = LINKFS_ENOENT;
-	for (size_t i = 0; i < list.len && error == LINKFS_ENOENT; i++) {
-		if (list.entries[i].ino != ino)
-			continue;
-		*name_out = list.entries[i].name;
-		list.entries[i].name = NULL;
-		error = 0;
-	}
-	cli_list_done(&list);
-	return error;
+	char **path = arg;
+	if (step->kind == LINKFS_STEP_START && step->path)
+		*path = cli_strdup(step->path);
+	return 1;
 }
 
-/* Levels from the root down to directory at, found by climbing. */
+/* Levels from the root down to directory at, by the path it is found by. */
 static int start_at(struct canon *canon, uint64_t at)
 {
-	while (at != LINKFS_ROOT_INO) {
-		struct linkfs_stat st;
-		char *name = NULL;
-		int error = linkfs_node_lookup(canon->volume, &canon->cli->cred, at, "..", 2, 0, &st);
-		if (!error)
-			error = find_name(canon, st.ino, at, &name);
-		if (!error)
-			error = cli_grow(&canon->levels, &canon->cap, canon->len, sizeof(*canon->levels));
-		if (error) {
-			free(name);
-			return cli_gone(error);
-		}
-		memmove(canon->levels + 1, canon->levels, canon->len * sizeof(*canon->levels));
-		canon->levels[0] = (struct level){at, name};
-		canon->len++;
-		at = st.ino;
-	}
-	return 0;
+	char *path = NULL;
+	int error = linkfs_path_explain(canon->volume, &canon->cli->cred, at, ".", 0, NULL, on_start, &path);
+	if (!error && !path)
+		error = LINKFS_EACCES;
+	if (!error)
+		error = walk(canon, path, true);
+	free(path);
+	return cli_gone(error);
 }
-
-static int walk(struct canon *canon, const char *path, bool outer_last);
 
 static int expand(struct canon *canon, uint64_t ino, bool last)
 {

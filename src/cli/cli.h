@@ -370,10 +370,22 @@ int cli_any_stat(struct cli *cli, const struct cli_path *path, bool follow, stru
 /* A random name that no user makes: for what is renamed into its place. */
 void cli_temp_name(char buf[32]);
 
+/* Why LINKFS_EBUSY was said of the name: a sentence about the bind that stands there, or that shows what it names; NULL when there is
+ * none. Allocated. like: the operand, for how paths are written. */
+char *cli_bind_at_fault(struct cli *cli, struct linkfs_volume *volume, const struct cli_path *like, uint64_t dir,
+			const char *name, size_t len);
+/* Fails with "DISPLAY: WHAT: " and that, or the error's text. */
+void cli_fail_name(struct cli *cli, struct linkfs_volume *volume, const struct cli_path *like, const char *display,
+		   const char *what, uint64_t dir, const char *name, size_t len, int error);
+/* The same of the last component of a path. */
+void cli_fail_path(struct cli *cli, struct linkfs_volume *volume, const struct cli_path *path, const char *what,
+		   int error);
+
 /* Removes a file, or with recursive a tree, named in a directory. */
 struct cli_remove {
 	struct cli *cli;
 	struct linkfs_volume *volume;
+	const struct cli_path *like; /* the operand */
 	bool recursive, dirs, verbose;
 };
 void cli_remove(struct cli_remove *how, uint64_t dir, const char *name, size_t len, const struct linkfs_stat *st,

@@ -61,7 +61,10 @@ static void show_step(struct asking *a, const struct linkfs_step *s)
 		if (s->error)
 			fprintf(out, ": %s\n", linkfs_strerror(s->error));
 		else
-			fprintf(out, ": %s, inode %" PRIu64 "\n", cli_type_word(s->stat.mode), s->stat.ino);
+			fprintf(out, ": %s, inode %" PRIu64 "%s", cli_type_word(s->stat.mode), s->stat.ino,
+				s->covered ? "" : "\n");
+		if (!s->error && s->covered)
+			fprintf(out, ": a bind is crossed, which covers inode %" PRIu64 "\n", s->covered);
 		break;
 	case LINKFS_STEP_DOT:
 		fputs("  .: stays\n", out);
@@ -136,6 +139,8 @@ static void show_json(struct asking *a, const struct linkfs_step *s)
 		cli_json_number(json, "ino", s->stat.ino);
 		cli_json_string(json, "type", cli_type_word(s->stat.mode));
 	}
+	if (s->covered)
+		cli_json_number(json, "bind_covers", s->covered);
 	cli_json_close(json, '}');
 }
 

@@ -1,6 +1,6 @@
 /*
- * cmd_ln.c - linkfs ln: hard and symbolic links, and copies that share content (row D8). With -f a link takes the place of
- * what is there in one step (row B5). With --track a symlink follows its target (row D5).
+ * cmd_ln.c - linkfs ln: hard and symbolic links, links of directories (row D6), and copies that share content (row D8). With -f a link
+ * takes the place of what is there in one step (row B5). With --track a symlink follows its target (row D5).
  */
 #include "table.h"
 #include <stdlib.h>
@@ -17,6 +17,7 @@ enum {
 	OPT_VERBOSE = 'v',
 	OPT_LOGICAL = 'L',
 	OPT_PHYSICAL = 'P',
+	OPT_DIRECTORY = 'd',
 	OPT_COW = 256,
 	OPT_TRACK
 };
@@ -24,7 +25,7 @@ enum {
 struct ln {
 	struct cli *cli;
 	struct linkfs_volume *volume;
-	bool symbolic, force, relative, verbose, logical, cow, track;
+	bool symbolic, force, relative, verbose, logical, cow, track, directory;
 };
 
 /* Where one link goes. */
@@ -124,6 +125,8 @@ static int make_hard(struct ln *ln, const struct cli_path *source, const struct 
 {
 	const struct linkfs_cred *cred = &ln->cli->cred;
 	uint32_t flags = ln->logical ? LINKFS_FOLLOW : 0;
+	if (ln->directory)
+		return linkfs_path_link_directory(ln->volume, cred, source->at, source->path, place->at, place->path);
 	int error =
 		ln->cow ? linkfs_path_clone(ln->volume, cred, source->at, source->path, place->at, place->path, flags,
 					    NULL)
@@ -195,6 +198,43 @@ static int find_place(struct ln *ln, const struct cli_targets *targets, const st
 	return out->display ? 0 : LINKFS_ENOMEM;
 }
 
+static void tell_directory_error(struct ln *ln, const struct cli_path *source, const char *display, int error)
+{
+	switch (error) {
+	case LINKFS_EEXIST:
+		cli_failf(ln->cli, display, "exists; remove it first");
+		break;
+	case LINKFS_ENOTDIR:
+		cli_failf(ln->cli, source->text, "cannot link: not a directory, or one on the way to '%s' is none",
+			  display);
+		break;
+	case LINKFS_ELOOP:
+		cli_failf(ln->cli, display, "cannot link to '%s': the directory would lie in itself", source->text);
+		break;
+	case LINKFS_EPERM:
+		cli_failf(ln->cli, source->text, "only its owner may give a directory another name");
+		break;
+	default:
+		cli_failf(ln->cli, display, "cannot link to '%s': %s", source->text, linkfs_strerror(error));
+		break;
+	}
+}
+
+/* Where the link is to come a bind stands. */
+static void tell_busy(struct ln *ln, const struct cli_path *like, const struct place *place,
+		      const struct cli_path *source)
+{
+	const char *name;
+	uint64_t dir;
+	size_t len;
+	char *reason = NULL;
+	if (linkfs_path_parent(ln->volume, &ln->cli->cred, place->at, place->path, &dir, &name, &len, NULL) == 0)
+		reason = cli_bind_at_fault(ln->cli, ln->volume, like, dir, name, len);
+	cli_failf(ln->cli, place->display, "cannot link to '%s': %s", source->text,
+		  reason ? reason : linkfs_strerror(LINKFS_EBUSY));
+	free(reason);
+}
+
 static void link_one(struct ln *ln, const struct cli_targets *targets, const struct cli_path *source)
 {
 	struct place place = {0};
@@ -215,7 +255,11 @@ static void link_one(struct ln *ln, const struct cli_targets *targets, const str
 	else if (!error)
 		error = ln->symbolic ? make_symbolic(ln, source, &place) : make_hard(ln, source, &place);
 	error = cli_gone(error);
-	if (error)
+	if (error && ln->directory)
+		tell_directory_error(ln, source, place.display ? place.display : targets->dest->text, error);
+	else if (error == LINKFS_EBUSY && place.display)
+		tell_busy(ln, targets->dest, &place, source);
+	else if (error)
 		tell_failure(ln, source, place.display ? place.display : targets->dest->text, error);
 	else if (ln->verbose)
 		fprintf(ln->cli->out, "'%s' %s '%s'\n", place.display, ln->symbolic ? "->" : "=>", source->text);
@@ -258,6 +302,9 @@ static int run(struct cli *cli, const struct cli_args *args)
 		case OPT_COW:
 			ln.cow = true;
 			break;
+		case OPT_DIRECTORY:
+			ln.directory = true;
+			break;
 		case OPT_TRACK:
 			ln.track = true;
 			break;
@@ -272,6 +319,8 @@ static int run(struct cli *cli, const struct cli_args *args)
 		return cli_usage(cli, "--cow and -s exclude each other");
 	if (ln.track && !ln.symbolic)
 		return cli_usage(cli, "--track needs -s");
+	if (ln.directory && (ln.symbolic || ln.cow || ln.force))
+		return cli_usage(cli, "--directory goes with neither -s, -f nor --cow");
 	int status = cli_targets_find(cli, args, target_dir, no_target, no_deref, &targets);
 	if (status)
 		return status;
@@ -294,6 +343,7 @@ static size_t texts(const struct cli_args *args)
 static const struct cli_option options[] = {
 	{OPT_COW, "cow", NULL,
 	 "Not a link but a file of its own that shares the content until one of the two is written", 0},
+	{OPT_DIRECTORY, "directory", NULL, "Other names for directories", 0},
 	{OPT_FORCE, "force", NULL, "Put the link in the place of a file or symlink that is there, in one step", 0},
 	{OPT_LOGICAL, "logical", NULL, "Hard links to the targets of symlinks", 0},
 	{OPT_NO_DEREF, "no-dereference", NULL, "A symlink to a directory as destination is a name, not a directory", 0},

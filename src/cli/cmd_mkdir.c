@@ -103,7 +103,7 @@ static int run_rmdir(struct cli *cli, const struct cli_args *args)
 		if (error == LINKFS_ENOTEMPTY && cli_args_option(args, OPT_IGNORE))
 			continue;
 		if (error)
-			cli_failf(cli, path->text, "cannot remove: %s", linkfs_strerror(error));
+			cli_fail_path(cli, volume, path, "cannot remove", error);
 		else if (cli_args_option(args, OPT_VERBOSE))
 			fprintf(cli->out, "linkfs: removed directory '%s'\n", path->text);
 	}

@@ -42,12 +42,45 @@ static int move(struct mv *mv, const struct cli_path *source, uint64_t at, const
 	return linkfs_path_rename(mv->volume, cred, source->at, source->path, at, path, mv->flags);
 }
 
+static void tell_error(struct mv *mv, const struct cli_path *source, uint64_t at, const char *path, const char *display,
+		       int error)
+{
+	struct cli *cli = mv->cli;
+	const char *name;
+	uint64_t dir;
+	size_t len;
+	char *reason = NULL;
+	if (error == LINKFS_EBUSY &&
+	    linkfs_path_parent(mv->volume, &cli->cred, source->at, source->path, &dir, &name, &len, NULL) == 0)
+		reason = cli_bind_at_fault(cli, mv->volume, source, dir, name, len);
+	/* A source of a bind may move: then it is the place it moves to. */
+	if (error == LINKFS_EBUSY && path &&
+	    linkfs_path_parent(mv->volume, &cli->cred, at, path, &dir, &name, &len, NULL) == 0) {
+		char *there = cli_bind_at_fault(cli, mv->volume, source, dir, name, len);
+		if (there) {
+			cli_failf(cli, display, "cannot be replaced: %s", there);
+			free(there);
+			free(reason);
+			return;
+		}
+	}
+	if (error == LINKFS_EXDEV)
+		cli_failf(cli, source->text,
+			  "cannot move to '%s': a bind lies between them; copy it with 'linkfs cp -a', then remove it",
+			  display);
+	else if (error == LINKFS_ELOOP)
+		cli_failf(cli, source->text, "cannot move to '%s': the directory would come to lie in itself", display);
+	else
+		cli_failf(cli, source->text, "cannot move to '%s': %s", display,
+			  reason ? reason : linkfs_strerror(error));
+	free(reason);
+}
+
 static void move_one(struct mv *mv, const struct cli_targets *targets, const struct cli_path *source)
 {
 	struct cli *cli = mv->cli;
 	const struct cli_path *dest = targets->dest;
 	struct linkfs_volume *volume;
-	struct linkfs_stat st;
 	char *name = NULL, *display = NULL;
 	uint64_t at = dest->at;
 	if (cli_path_volume(cli, source, &volume) != 0)
@@ -58,10 +91,11 @@ static void move_one(struct mv *mv, const struct cli_targets *targets, const str
 	}
 	int error = 0, before = cli->status;
 	if (targets->into) {
-		error = cli_path_stat(cli, dest, true, &st);
-		at = st.ino;
-		name = cli_basename(source->path);
-		display = name ? cli_join(dest->text, name) : NULL;
+		/* By path, so that it is known through which bind it leads. */
+		char *base = cli_basename(source->path);
+		name = base ? cli_join(dest->path, base) : NULL;
+		display = base ? cli_join(dest->text, base) : NULL;
+		free(base);
 	} else {
 		name = cli_strdup(dest->path);
 		display = cli_strdup(dest->text);
@@ -76,8 +110,7 @@ static void move_one(struct mv *mv, const struct cli_targets *targets, const str
 		fprintf(cli->out, "%s '%s' -> '%s'\n", mv->flags & LINKFS_RENAME_EXCHANGE ? "exchanged" : "renamed",
 			source->text, display);
 	if (error)
-		cli_failf(cli, source->text, "cannot move to '%s': %s", display ? display : dest->text,
-			  linkfs_strerror(error));
+		tell_error(mv, source, at, name, display ? display : dest->text, error);
 	free(name);
 	free(display);
 }

@@ -22,6 +22,7 @@ static void remove_one(struct cli_remove *how, const struct cli_path *path, bool
 	int slash = 0;
 	if (cli_path_volume(cli, path, &how->volume) != 0)
 		return;
+	how->like = path;
 	int error = linkfs_path_parent(how->volume, &cli->cred, path->at, path->path, &dir, &name, &len, &slash);
 	if (!error && is_dots(name, len)) {
 		cli_failf(cli, path->text, "refusing to remove '.', '..' or the root of a volume");

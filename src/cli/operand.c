@@ -55,6 +55,14 @@ static const struct cli_mount *mount_of(const struct resolve *resolve, int fd, u
 	return NULL;
 }
 
+/* A directory that several paths lead to is named by what the kernel calls this path, for as long as it knows it: the descriptor
+ * stays open until the command is done. */
+static void keep_or_close(int fd, uint64_t node)
+{
+	if (node >> 48 == 0)
+		close(fd);
+}
+
 static int name_in_mount(struct resolve *resolve, struct cli_path *path, const struct cli_mount *mount, uint64_t at,
 			 const char *name)
 {
@@ -86,7 +94,7 @@ static int open_deepest(const struct resolve *resolve, const char *text, size_t 
 		free(dir);
 		if (fd >= 0) {
 			*mount_out = mount_of(resolve, fd, ino_out);
-			close(fd);
+			keep_or_close(fd, *mount_out ? *ino_out : 0);
 			return 0;
 		}
 		if (*start == 0 || (errno != ENOENT && errno != ENOTDIR))
@@ -114,7 +122,7 @@ static int try_mount(struct resolve *resolve, struct cli_path *path)
 	int fd = open(text, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	mount = fd >= 0 ? mount_of(resolve, fd, &ino) : NULL;
 	if (fd >= 0)
-		close(fd);
+		keep_or_close(fd, mount ? ino : 0);
 	else if (errno == ENOTCONN)
 		return 0;
 	/* The last directory on the way that exists; what follows need not, yet (mkdir -p). */

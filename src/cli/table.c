@@ -22,6 +22,8 @@ const struct cli_command *const cli_commands[] = {
 	&cli_cmd_cp,
 	&cli_cmd_ln,
 	&cli_cmd_unshare,
+	&cli_cmd_bind,
+	&cli_cmd_unbind,
 	&cli_cmd_keep_links,
 	&cli_cmd_readlink,
 	&cli_cmd_mkdir,

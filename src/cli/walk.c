@@ -3,6 +3,7 @@
  * Directories are read in parts; cookies stay good while what was read is being removed.
  */
 #include "cli.h"
+#include <linkfs_links.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -139,14 +140,30 @@ int cli_walk(struct cli *cli, struct linkfs_volume *volume, const struct cli_vis
 
 /* ---- removing ---- */
 
+/* Before what is in a directory goes: a bound one keeps all of it, and of one with several names only the name goes. */
+static int remove_name_only(struct cli_remove *how, const struct cli_visit *visit)
+{
+	const struct linkfs_cred *cred = &how->cli->cred;
+	int error = linkfs_node_rmdir(how->volume, cred, visit->dir, visit->name, visit->len);
+	if (error && error != LINKFS_EBUSY)
+		return 0;
+	if (error)
+		cli_fail_name(how->cli, how->volume, how->like, visit->display, "cannot remove", visit->dir,
+			      visit->name, visit->len, error);
+	else if (how->verbose)
+		fprintf(how->cli->out, "removed directory '%s'\n", visit->display);
+	return CLI_WALK_SKIP;
+}
+
 static int remove_file(void *arg, const struct cli_visit *visit)
 {
 	struct cli_remove *how = arg;
 	if (S_ISDIR(visit->st->mode))
-		return 0;
+		return how->recursive ? remove_name_only(how, visit) : 0;
 	int error = linkfs_node_unlink(how->volume, &how->cli->cred, visit->dir, visit->name, visit->len);
 	if (error && error != LINKFS_ENOENT)
-		cli_failf(how->cli, visit->display, "cannot remove: %s", linkfs_strerror(error));
+		cli_fail_name(how->cli, how->volume, how->like, visit->display, "cannot remove", visit->dir,
+			      visit->name, visit->len, error);
 	else if (!error && how->verbose)
 		fprintf(how->cli->out, "removed '%s'\n", visit->display);
 	return 0;
@@ -157,10 +174,26 @@ static int remove_dir(void *arg, const struct cli_visit *visit)
 	struct cli_remove *how = arg;
 	int error = linkfs_node_rmdir(how->volume, &how->cli->cred, visit->dir, visit->name, visit->len);
 	if (error && error != LINKFS_ENOENT)
-		cli_failf(how->cli, visit->display, "cannot remove: %s", linkfs_strerror(error));
+		cli_fail_name(how->cli, how->volume, how->like, visit->display, "cannot remove", visit->dir,
+			      visit->name, visit->len, error);
 	else if (!error && how->verbose)
 		fprintf(how->cli->out, "removed directory '%s'\n", visit->display);
 	return 0;
+}
+
+static int count_name(void *arg, const struct linkfs_name *name)
+{
+	(void)name;
+	return ++*(unsigned *)arg > 1;
+}
+
+/* Whether a directory stays when this name of it goes. */
+static bool has_other_names(struct cli_remove *how, const struct linkfs_stat *st)
+{
+	unsigned names = 0;
+	if (st->nlink > 2) /* as every directory has that has directories in it */
+		(void)linkfs_node_names(how->volume, NULL, st->ino, count_name, &names, NULL);
+	return names > 1;
 }
 
 void cli_remove(struct cli_remove *how, uint64_t dir, const char *name, size_t len, const struct linkfs_stat *st,
@@ -171,7 +204,7 @@ void cli_remove(struct cli_remove *how, uint64_t dir, const char *name, size_t l
 		remove_file(how, &visit);
 	else if (how->recursive)
 		cli_walk(how->cli, how->volume, &visit, remove_file, remove_dir, how);
-	else if (how->dirs)
+	else if (how->dirs || has_other_names(how, st))
 		remove_dir(how, &visit);
 	else
 		cli_failf(how->cli, display,

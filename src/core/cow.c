@@ -119,6 +119,8 @@ int lk_cow_split(struct lk_op *op, const struct linkfs_cred *cred, struct lk_cow
 	rc = lk_perm_writable(op);
 	if (rc == 0)
 		rc = lk_walk_look(op, where, &slot, &there);
+	if (rc == 0 && slot.bound)
+		rc = LINKFS_EBUSY;
 	if (rc == 0 && slot.ino != cow->from)
 		rc = LINKFS_EAGAIN;
 	if (rc == 0)

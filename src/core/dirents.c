@@ -6,8 +6,10 @@
  * none, so that a cookie, which is hash and ordinal, means one entry for as long as that entry lives.
  */
 #include "dirents.h"
+#include "binds.h"
 #include "moved.h"
 #include "name_cache.h"
+#include "places.h"
 
 #include <string.h>
 
@@ -95,8 +97,9 @@ int lk_dirent_find(struct lk_op *op, uint64_t dir, const char *name, size_t len,
 	slot->hash = lk_name_hash(op->fs->name_secret, name, len);
 	slot->ino = 0;
 	slot->type = 0;
+	slot->bound = 0;
 	if (op->view == LK_VIEW_LIVE && lk_name_cache_find(op->fs, slot, name, len))
-		return 0;
+		return slot->ino ? lk_bind_find(op, slot) : 0;
 	key.dir = (int64_t)dir;
 	key.hash = slot->hash;
 	key.ord = 0;
@@ -105,13 +108,11 @@ int lk_dirent_find(struct lk_op *op, uint64_t dir, const char *name, size_t len,
 		return rc;
 	if (slot->ino == 0)
 		slot->ord = f.free_ord;
-	if (op->view != LK_VIEW_LIVE)
-		return 0;
-	if (slot->ino)
+	if (op->view == LK_VIEW_LIVE && slot->ino)
 		lk_name_cache_set(op->fs, slot, name, len);
-	else if (!f.any)
+	else if (op->view == LK_VIEW_LIVE && !f.any)
 		lk_name_cache_set_empty(op->fs, slot);
-	return 0;
+	return slot->ino ? lk_bind_find(op, slot) : 0;
 }
 
 static void fill(struct lk_dirent *d, const struct lk_slot *slot, const char *name, size_t len)
@@ -307,7 +308,26 @@ static int parent_row(void *arg, const void *record)
 	return 0;
 }
 
-/* A directory with two names is damage: a cycle that can be entered has one, and whoever lists it asks for its parent first. */
+bool lk_dir_links_any(struct lk_op *op)
+{
+	int64_t count = 0;
+
+	(void)lk_txn_count(op, LK_COUNTER_DIR_NAMES, 0, &count);
+	return count > 0 || op->view != LK_VIEW_LIVE;
+}
+
+int lk_dirent_named(struct lk_op *op, uint64_t ino, bool *out)
+{
+	uint64_t found = 0;
+	int rc = lk_dirent_names(op, ino, 1, one_row, &found);
+
+	if (rc == 0)
+		*out = found != 0;
+	return rc;
+}
+
+/* A directory with two names that the volume does not count is damage: a cycle that can be entered has one, and whoever lists it asks
+ * for its parent first. */
 int lk_dirent_parent(struct lk_op *op, uint64_t ino, uint64_t *out)
 {
 	struct parents found = {0};
@@ -320,7 +340,7 @@ int lk_dirent_parent(struct lk_op *op, uint64_t ino, uint64_t *out)
 	rc = lk_dirent_names(op, ino, 2, parent_row, &found);
 	if (rc)
 		return rc;
-	if (found.more)
+	if (found.more && !lk_dir_links_any(op))
 		return LINKFS_ECORRUPT;
 	if (found.first == 0)
 		return LINKFS_ENOENT;
@@ -335,6 +355,8 @@ int lk_dirent_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out)
 	uint64_t at = from, mark = from, steps = 0, power = 2;
 	int rc;
 
+	if (lk_dir_links_any(op) || lk_binds_any(op))
+		return lk_routes_above(op, node, from, out);
 	for (;;) {
 		if (at == node) {
 			*out = true;

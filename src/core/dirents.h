@@ -16,9 +16,10 @@
 struct lk_slot {
 	uint64_t dir;
 	int64_t hash;
-	int64_t ord;   /* the entry's, or the first free one; above LK_ORD_MAX when the bucket is full */
-	uint64_t ino;  /* 0: there is no such entry */
-	uint32_t type; /* S_IFMT bits */
+	int64_t ord;    /* the entry's, or the first free one; above LK_ORD_MAX when the bucket is full */
+	uint64_t ino;   /* 0: there is no such entry */
+	uint32_t type;  /* S_IFMT bits */
+	uint64_t bound; /* a bind shows this inode here instead; 0: none (binds.h) */
 };
 
 /* LINKFS_EINVAL for an empty name or one with '/' or NUL in it. Length is judged where the directory is asked. */
@@ -36,7 +37,12 @@ int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *n
 int lk_dirent_at(struct lk_op *op, uint64_t dir, int64_t hash, int64_t ord, uint64_t ino, struct lk_dirent *out);
 
 int lk_dirent_empty(struct lk_op *op, uint64_t dir, bool *out);
-/* The directory that holds directory ino ("..": the root is its own). LINKFS_ENOENT for one that was removed. */
+/* Whether directories of the op's view may have several names (D6). */
+bool lk_dir_links_any(struct lk_op *op);
+/* Whether ino has a name. */
+int lk_dirent_named(struct lk_op *op, uint64_t ino, bool *out);
+/* The directory that holds directory ino ("..": the root is its own): of several, one of them. LINKFS_ENOENT for one that was
+ * removed. */
 int lk_dirent_parent(struct lk_op *op, uint64_t ino, uint64_t *out);
 
 /* Entries after cookie in cookie order, at most limit of them (0: all). Names are valid
@@ -50,7 +56,7 @@ int lk_dirent_names_after(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t
 /* The same at op->view, a snapshot (dirents_past.c). */
 int lk_dirent_names_past(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn,
 			 void *arg);
-/* Whether directory node is from, or lies above it. */
+/* Whether directory node is from, or lies above it: by any of the paths to from, those through binds and what they cover included. */
 int lk_dirent_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out);
 
 static inline uint64_t lk_dirent_cookie(const struct lk_dirent *d)

@@ -31,6 +31,8 @@ int lk_dedupe_link(struct lk_op *op, const struct linkfs_cred *cred, uint64_t fr
 	rc = lk_perm_writable(op);
 	if (rc == 0)
 		rc = lk_walk_look(op, where, &slot, &there);
+	if (rc == 0 && slot.bound)
+		rc = LINKFS_EBUSY;
 	if (rc == 0 && slot.ino != to)
 		rc = LINKFS_EAGAIN;
 	if (rc == 0)

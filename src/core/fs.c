@@ -11,6 +11,7 @@
 #include "name_cache.h"
 #include "node.h"
 #include "orphan.h"
+#include "places.h"
 #include "property.h"
 
 #include <stdlib.h>
@@ -123,6 +124,10 @@ int lk_fs_create(const char *dir, const struct linkfs_create_options *options, s
 	if (r == 0)
 		r = put_counter(db, LK_COUNTER_DATA_BLOCKS, 0);
 	if (r == 0)
+		r = put_counter(db, LK_COUNTER_DIR_NAMES, 0);
+	if (r == 0)
+		r = put_counter(db, LK_COUNTER_BINDS, 0);
+	if (r == 0)
 		r = db->ops->commit(db);
 	if (r == 0)
 		r = db->ops->checkpoint(db, true);
@@ -188,6 +193,7 @@ static void fs_free(struct lk_fs *fs)
 {
 	lk_inode_cache_free(fs->inodes);
 	lk_name_cache_free(fs->names);
+	lk_places_free(fs->places);
 	lk_node_table_free(fs->nodes);
 	if (fs->alloc)
 		lk_alloc_close(fs->alloc);
@@ -214,6 +220,8 @@ static int start(struct lk_fs *fs, struct linkfs_message *why)
 		r = lk_inode_cache_new(&fs->inodes);
 	if (r == 0)
 		r = lk_name_cache_new(&fs->names);
+	if (r == 0)
+		r = lk_places_new(&fs->places);
 	if (r == 0)
 		r = lk_txn_start(fs);
 	if (r == 0)

@@ -16,6 +16,7 @@ struct lk_node_table;  /* node.h */
 struct lk_batch;       /* txn.c */
 struct lk_inode_cache; /* inode_cache.h */
 struct lk_name_cache;  /* name_cache.h */
+struct lk_places;      /* places.h */
 
 /* What moved.c knows of its table without looking. */
 struct lk_moved_memory {
@@ -37,6 +38,7 @@ struct lk_fs {
 	struct lk_batch *batch;
 	struct lk_inode_cache *inodes;
 	struct lk_name_cache *names;
+	struct lk_places *places;
 	char *path; /* absolute, of the volume's directory; constant */
 	uint8_t name_secret[192];
 	uint8_t uuid[16];
@@ -53,6 +55,7 @@ struct lk_fs {
 	int64_t newest_snapshot;                                           /* K2's N; 0 if none */
 	enum { LK_SHARES_UNKNOWN, LK_SHARES_NONE, LK_SHARES_SOME } shares; /* share.c: whether table shared has rows */
 	struct lk_moved_memory moved;                                      /* moved.h */
+	atomic_bool linked;            /* there are directory links or binds; any thread may look */
 	_Atomic uint64_t name_changes; /* linkfs_volume_name_changes(); any thread may look */
 	atomic_bool poisoned;          /* T4; any thread may look */
 	linkfs_observer *observer;     /* constant while calls are in flight */

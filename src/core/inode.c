@@ -6,6 +6,7 @@
 
 #include "inode_cache.h"
 #include "node.h"
+#include "places.h"
 #include "txn_impl.h"
 
 #define KNOWN_FLAGS                                                                                                    \
@@ -55,6 +56,8 @@ static bool hidden(const struct lk_op *op, const struct lk_inode *inode)
 static int get(struct lk_op *op, uint64_t ino, bool any, struct lk_inode *out)
 {
 	struct lk_fs *fs = op->fs;
+	if (ino > (uint64_t)LK_INO_MAX)
+		ino = lk_places_ino(fs, ino);
 	if (ino == 0 || ino > (uint64_t)LK_INO_MAX)
 		return LINKFS_ESTALE;
 	bool live = op->view == LK_VIEW_LIVE;
@@ -190,6 +193,7 @@ void lk_inode_stat(const struct lk_inode *inode, struct linkfs_stat *out)
 	}
 	*out = (struct linkfs_stat){
 		.ino = (uint64_t)inode->ino,
+		.node = (uint64_t)inode->ino,
 		.size = size,
 		.blocks = blocks,
 		.mode = (uint32_t)inode->mode,

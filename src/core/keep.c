@@ -4,6 +4,7 @@
  * listings, and asks for the names of such files at each use (fuse/pack.c).
  */
 #include "keep.h"
+#include "binds.h"
 
 #include <string.h>
 
@@ -40,19 +41,37 @@ int lk_keep_set(struct lk_op *op, const struct linkfs_cred *cred, uint64_t ino, 
 	lk_inode_touch(op, out, false);
 	rc = lk_inode_put(op, out);
 	if (rc == 0)
-		rc = lk_op_event(op, LINKFS_EVENT_ATTR, ino, NULL, 0);
+		rc = lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)out->ino, NULL, 0);
 	/* What is known of its names was meant to hold for ever. */
 	if (rc == 0 && lk_is_reg(out) && flags)
-		rc = lk_dirent_names(op, ino, 0, tell_name, op);
+		rc = lk_dirent_names(op, (uint64_t)out->ino, 0, tell_name, op);
+	if (rc == 0 && lk_is_reg(out) && flags)
+		rc = lk_bind_tell(op, (uint64_t)out->ino);
 	return rc;
+}
+
+static bool keeps(const struct linkfs_cred *cred, const struct lk_inode *old, const struct lk_inode *fresh)
+{
+	return (old->flags & LK_INODE_KEEP_LINKS) && lk_is_reg(old) && lk_is_reg(fresh) &&
+	       (cred->uid == 0 || (old->uid == cred->uid && fresh->uid == cred->uid));
 }
 
 bool lk_keep_follows(const struct linkfs_cred *cred, const struct lk_inode *old, const struct lk_inode *fresh)
 {
 	bool others = old->nlink > 1 || (old->flags & LK_INODE_FOLLOWED);
 
-	return (old->flags & LK_INODE_KEEP_LINKS) && others && lk_is_reg(old) && lk_is_reg(fresh) &&
-	       (cred->uid == 0 || (old->uid == cred->uid && fresh->uid == cred->uid));
+	return others && keeps(cred, old, fresh);
+}
+
+int lk_keep_binds(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *old, struct lk_inode *fresh)
+{
+	bool bound = false;
+	int rc = keeps(cred, old, fresh) ? lk_bind_shows(op, (uint64_t)old->ino, &bound) : 0;
+
+	if (rc || !bound)
+		return rc;
+	fresh->flags |= LK_INODE_KEEP_LINKS;
+	return lk_bind_follow(op, (uint64_t)old->ino, (uint64_t)fresh->ino);
 }
 
 static int add_name(void *arg, const void *record)

@@ -5,8 +5,10 @@
  */
 #include "link.h"
 #include "acl.h"
+#include "binds.h"
 #include "node.h"
 #include "orphan.h"
+#include "places.h"
 #include "track.h"
 
 #include <string.h>
@@ -199,14 +201,39 @@ int lk_link_add(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inod
 	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
 }
 
-int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode, const struct lk_lost *lost)
+/* Its links but that of the name that went: a directory has them from "." and the directories in it as well. */
+static int links_left(struct lk_op *op, const struct lk_inode *inode, int64_t *out)
 {
-	bool keep = op->fs->keep_deleted_ns > 0;
+	bool named = false, bound = false;
 	int rc = 0;
 
 	if (inode->nlink < (lk_is_dir(inode) ? 2 : 1))
 		return LINKFS_ECORRUPT;
-	inode->nlink = lk_is_dir(inode) ? 0 : inode->nlink - 1;
+	if (lk_is_dir(inode) && lk_dir_links_any(op)) {
+		rc = lk_dirent_named(op, (uint64_t)inode->ino, &named);
+		if (rc == 0 && named)
+			rc = lk_txn_count(op, LK_COUNTER_DIR_NAMES, -1, NULL);
+		if (rc == 0 && named && inode->nlink < 3)
+			rc = LINKFS_ECORRUPT;
+	}
+	if (rc)
+		return rc;
+	*out = lk_is_dir(inode) && !named ? 0 : inode->nlink - 1;
+	/* C2 */
+	if (*out == 0)
+		rc = lk_bind_shows(op, (uint64_t)inode->ino, &bound);
+	return rc == 0 && bound ? LINKFS_EBUSY : rc;
+}
+
+int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode, const struct lk_lost *lost)
+{
+	bool keep = op->fs->keep_deleted_ns > 0;
+	int64_t left;
+	int rc = links_left(op, inode, &left);
+
+	if (rc)
+		return rc;
+	inode->nlink = left;
 	lk_inode_touch(op, inode, false);
 	if (keep)
 		rc = lk_deleted_add(op, inode, lost);
@@ -242,6 +269,8 @@ static int remove_name(struct lk_op *op, struct lk_where *where, const struct lk
 		return LINKFS_ECORRUPT;
 	dir->nlink -= is_dir ? 1 : 0;
 	rc = lk_inode_put(op, dir);
+	if (rc == 0 && is_dir)
+		rc = lk_places_removed(op, slot);
 	return rc ? rc : lk_link_drop_name(op, victim, &lost);
 }
 
@@ -260,7 +289,32 @@ int lk_link_unlink(struct lk_op *op, const struct linkfs_cred *cred, struct lk_w
 		rc = lk_is_dir(&victim.inode) ? LINKFS_EISDIR : LINKFS_ENOTDIR;
 	if (rc == 0)
 		rc = lk_perm_delete(op, cred, &where->dir.inode, &victim.inode, false);
+	if (rc == 0 && slot.bound)
+		rc = LINKFS_EBUSY;
 	return rc ? rc : remove_name(op, where, &slot, &victim.inode);
+}
+
+static int count_row(void *arg, const void *record)
+{
+	(void)record;
+	++*(uint32_t *)arg;
+	return 0;
+}
+
+int lk_link_may_go(struct lk_op *op, uint64_t dir, bool *out)
+{
+	uint32_t names = 0;
+	bool bound;
+	int rc = lk_dir_links_any(op) ? lk_dirent_names(op, dir, 2, count_row, &names) : 0;
+
+	*out = names > 1;
+	if (rc || names > 1)
+		return rc;
+	/* Told before it is emptied in vain. */
+	rc = lk_bind_shows(op, dir, &bound);
+	if (rc || bound)
+		return rc ? rc : LINKFS_EBUSY;
+	return lk_dirent_empty(op, dir, out);
 }
 
 int lk_link_rmdir(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where)
@@ -281,8 +335,10 @@ int lk_link_rmdir(struct lk_op *op, const struct linkfs_cred *cred, struct lk_wh
 		rc = lk_walk_look(op, where, &slot, &victim);
 	if (rc == 0)
 		rc = lk_perm_delete(op, cred, &where->dir.inode, &victim.inode, true);
+	if (rc == 0 && slot.bound)
+		rc = LINKFS_EBUSY;
 	if (rc == 0)
-		rc = lk_dirent_empty(op, slot.ino, &empty);
+		rc = lk_link_may_go(op, slot.ino, &empty);
 	if (rc == 0 && !empty)
 		rc = LINKFS_ENOTEMPTY;
 	return rc ? rc : remove_name(op, where, &slot, &victim.inode);

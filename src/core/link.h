@@ -21,6 +21,10 @@ int lk_link_make_at(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 int lk_link_tmpfile(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *dir, uint32_t mode,
 		    bool linkable, struct lk_inode *out);
 int lk_link_add(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, struct lk_where *where);
+/* Another name for a directory (D6): LINKFS_ENOTDIR, LINKFS_ELOOP (it would contain itself), LINKFS_EPERM (not its owner). */
+int lk_link_dir(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, struct lk_where *where);
+/* What that asks and counts, for a directory with a name that gets another one in dir; the entry and both inodes are the caller's. */
+int lk_link_dir_again(struct lk_op *op, struct lk_inode *inode, uint64_t dir);
 int lk_link_unlink(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where);
 int lk_link_rmdir(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where);
 /* LINKFS_EINVAL for flags that rename does not take; Linux looks at them before the paths. */
@@ -53,7 +57,11 @@ int lk_link_own(struct lk_op *op, const struct linkfs_cred *cred, const struct l
 /* The name's last component is one, absent, and may come: LINKFS_EEXIST, LINKFS_ENOENT, LINKFS_EROFS, LINKFS_EACCES. */
 int lk_link_prepare(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, bool want_dir,
 		    struct lk_slot *slot);
-/* inode lost a name (a directory: its only one): counts, puts, keeps it or makes an orphan of it when that was the last. */
+/* Whether a name of directory dir may be removed: it is empty, or has another name that its content stays by (D6). LINKFS_EBUSY: it has not,
+ * and a bind shows it. */
+int lk_link_may_go(struct lk_op *op, uint64_t dir, bool *out);
+/* inode lost a name, whose entry is gone: counts, puts, keeps it or makes an orphan of it when that was the last. LINKFS_EBUSY: it was
+ * the last, and a bind shows it. */
 int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode, const struct lk_lost *lost);
 
 #endif

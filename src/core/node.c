@@ -199,6 +199,16 @@ bool lk_node_held(struct lk_fs *fs, uint64_t ino)
 	return e;
 }
 
+uint64_t lk_node_holds(struct lk_fs *fs, uint64_t ino)
+{
+	struct shard *s = shard_of(fs, ino);
+	(void)pthread_mutex_lock(&s->mutex);
+	struct entry *e = find(s, ino);
+	uint64_t holds = e ? e->holds & ~ORPHAN_MARK : 0;
+	(void)pthread_mutex_unlock(&s->mutex);
+	return holds;
+}
+
 bool lk_node_mark_orphan(struct lk_fs *fs, uint64_t ino)
 {
 	struct shard *s = shard_of(fs, ino);

@@ -17,6 +17,7 @@ int lk_node_hold(struct lk_fs *fs, uint64_t ino, uint64_t count);
  * is a hint that only grows while the node is held, so an undone op cannot lose it.) */
 bool lk_node_unhold(struct lk_fs *fs, uint64_t ino, uint64_t count);
 bool lk_node_held(struct lk_fs *fs, uint64_t ino);
+uint64_t lk_node_holds(struct lk_fs *fs, uint64_t ino);
 /* A held inode lost its last name. False when it is not held. */
 bool lk_node_mark_orphan(struct lk_fs *fs, uint64_t ino);
 

@@ -1,15 +1,18 @@
 /*
  * paths.c - paths by climbing: each directory's one name and parent are a row of the reverse index.
- * Layer: core. The time is that of the depth, whatever the size of the volume. A directory with several names (D6) has several
- * paths; up() is where that is decided.
+ * Layer: core. The time is that of the depth, whatever the size of the volume. A directory with several paths has a place for each
+ * (places.h), which knows its way up; by its number alone it is told by one of them.
  */
 #include "paths.h"
+#include "binds.h"
+#include "places.h"
 
 #include <string.h>
 
 struct up {
 	uint64_t dir;
 	struct lk_buf *names;
+	struct lk_slot slot; /* the entry */
 	int error;
 };
 
@@ -21,16 +24,42 @@ static int up_row(void *arg, const void *record)
 	uint8_t len = (uint8_t)d->name.len;
 
 	up->dir = (uint64_t)d->dir;
+	up->slot = (struct lk_slot){.dir = up->dir, .hash = d->hash, .ord = d->ord};
 	up->error = lk_buf_append(up->names, d->name.p, d->name.len);
 	if (up->error == 0)
 		up->error = lk_buf_append(up->names, &len, 1);
 	return 1;
 }
 
+/* By the place's own entry. */
+static int climb_place(struct lk_op *op, const struct lk_place_entry *entry, struct up *up)
+{
+	struct lk_dirent d = {.dir = entry->dir, .hash = entry->hash, .ord = entry->ord};
+	int rc = entry->dir ? lk_txn_get(op, LK_T_DIRENT, &d, &d) : LINKFS_ENOENT;
+
+	if (rc == 0 && (d.name.len == 0 || d.name.len > LINKFS_NAME_MAX))
+		rc = LINKFS_ECORRUPT;
+	if (rc == 0)
+		(void)up_row(up, &d);
+	up->dir = entry->parent;
+	return rc;
+}
+
+/* By one of its names. */
+static int climb_name(struct lk_op *op, uint64_t dir, struct up *up)
+{
+	int rc = lk_dirent_names(op, dir, 1, up_row, up);
+
+	if (rc == 0 && up->dir)
+		rc = lk_bind_find(op, &up->slot);
+	return rc == 0 && up->slot.bound ? LINKFS_ENOENT : rc;
+}
+
 /* dir may be searched, and its name and parent. */
 static int climb(struct lk_paths *paths, uint64_t *dir)
 {
 	struct up up = {.names = &paths->names};
+	struct lk_place_entry entry;
 	struct lk_inode inode;
 	int rc = lk_inode_get(paths->op, *dir, &inode);
 
@@ -41,7 +70,10 @@ static int climb(struct lk_paths *paths, uint64_t *dir)
 	rc = lk_perm_check(paths->op, paths->cred, &inode, LK_MAY_EXEC);
 	if (rc || *dir == LINKFS_ROOT_INO)
 		return rc;
-	rc = lk_dirent_names(paths->op, *dir, 1, up_row, &up);
+	if (lk_places_entry(paths->op->fs, *dir, &entry))
+		rc = climb_place(paths->op, &entry, &up);
+	else
+		rc = climb_name(paths->op, (uint64_t)inode.ino, &up);
 	if (rc == 0)
 		rc = up.error ? up.error : up.dir == 0 ? LINKFS_ENOENT : 0;
 	*dir = up.dir;

@@ -28,11 +28,15 @@
  *    walk through one does depends on directories above it and its target: where X is a directory, all tracked links are
  *    candidates. Where one text only changes with the tree, its end does not, unless its target goes. A text that is stored,
  *    because the target is gone, has its components in the index.
+ * Where a file or directory has several paths (places.h) a walk begins at each of a link's, and ".." leads back the way it came. A
+ * bind's entry is a name of what it shows (R1, R2), and what it shows lies below its directory (R3).
  *
  * What the caller may not walk he is not told: walks are made with his credential, so all of a proof is in what he may see.
  */
 #include "refs_impl.h"
 
+#include "binds.h"
+#include "places.h"
 #include "set.h"
 
 #include <stdlib.h>
@@ -247,13 +251,53 @@ static int own_row(void *arg, const void *record)
 	return add_source(g->refs, g->op->fs, d->name.p, d->name.len);
 }
 
+/* Rows of binds, copied: a scan's callback must not look anything up. */
+struct bind_list {
+	struct lk_op *op;
+	struct lk_bind_item {
+		struct lk_bind bind;
+		struct lk_bind_item *next;
+	} * first;
+};
+
+static int bind_row(void *arg, const void *record)
+{
+	struct bind_list *list = arg;
+	struct lk_bind_item *item = lk_op_alloc(list->op, sizeof(*item));
+
+	if (!item)
+		return LINKFS_ENOMEM;
+	item->bind = *(const struct lk_bind *)record;
+	item->next = list->first;
+	list->first = item;
+	return 0;
+}
+
+/* The entries at which binds show what is asked about are names of it for a walk. */
+static int add_binds(struct lk_refs *refs, struct lk_op *op)
+{
+	struct bind_list list = {.op = op};
+	int rc = lk_binds_any(op) ? lk_bind_scan(op, refs->ask.ino, NULL, 0, bind_row, &list) : 0;
+
+	for (const struct lk_bind_item *item = list.first; rc == 0 && item; item = item->next) {
+		struct lk_dirent d = {.dir = item->bind.dir, .hash = item->bind.hash, .ord = item->bind.ord};
+
+		rc = lk_txn_get(op, LK_T_DIRENT, &d, &d);
+		if (rc == 0)
+			rc = add_source(refs, op->fs, d.name.p, d.name.len);
+	}
+	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+}
+
 static int read_own(struct lk_refs *refs, struct lk_op *op)
 {
 	struct gather g = {.refs = refs, .op = op};
 	int rc = lk_dirent_names_after(op, refs->ask.ino, refs->last.dir, refs->last.cookie, ROWS, own_row, &g);
 
-	if (rc == 0 && g.rows < ROWS)
+	if (rc == 0 && g.rows < ROWS) {
 		refs->own = false;
+		rc = add_binds(refs, op);
+	}
 	return rc;
 }
 
@@ -331,6 +375,24 @@ static int tree_row(void *arg, const void *record)
 	return S_ISDIR(lk_dirent_type(d)) ? add_dir(g->refs, (uint64_t)d->ino) : 0;
 }
 
+/* What binds show in refs->dir lies below it too. */
+static int add_shown(struct lk_refs *refs, struct lk_op *op)
+{
+	struct bind_list list = {.op = op};
+	int rc = lk_binds_any(op) ? lk_bind_scan_dir(op, refs->dir, bind_row, &list) : 0;
+
+	for (const struct lk_bind_item *item = list.first; rc == 0 && item; item = item->next) {
+		struct lk_inode inode;
+
+		rc = lk_inode_get(op, (uint64_t)item->bind.source, &inode);
+		if (rc == 0 && lk_is_lnk(&inode))
+			rc = add_link(refs, inode.ino);
+		else if (rc == 0 && lk_is_dir(&inode))
+			rc = add_dir(refs, (uint64_t)inode.ino);
+	}
+	return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
+}
+
 /* Symlinks in and below the directories that are left to read. */
 static int read_tree(struct lk_refs *refs, struct lk_op *op)
 {
@@ -340,6 +402,9 @@ static int read_tree(struct lk_refs *refs, struct lk_op *op)
 	if (!refs->dir) {
 		refs->dir = refs->dirs_left[--refs->dir_count];
 		refs->dir_cookie = 0;
+		rc = add_shown(refs, op);
+		if (rc)
+			return rc;
 	}
 	rc = lk_dirent_scan(op, refs->dir, refs->dir_cookie, ROWS, tree_row, &g);
 	if (rc)
@@ -395,7 +460,7 @@ static int link_row(void *arg, const void *record)
 	memcpy(name, d->name.p, d->name.len);
 	name[d->name.len] = 0;
 	g->names[g->count++] = (struct lk_link_name){
-		(uint64_t)d->ino, (uint64_t)d->dir, lk_dirent_cookie(d), name, d->name.len,
+		(uint64_t)d->ino, (uint64_t)d->dir, lk_dirent_cookie(d), name, d->name.len, (uint64_t)d->dir,
 	};
 	return 0;
 }
@@ -416,8 +481,58 @@ static int link_names(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t coo
 	return rc;
 }
 
+struct paths {
+	struct lk_op *op;
+	struct lk_link_name name;
+	lk_link_fn *fn;
+	void *arg;
+};
+
+static int one_path(void *arg, uint64_t node)
+{
+	struct paths *p = arg;
+
+	p->name.node = node;
+	return p->fn(p->arg, p->op, &p->name);
+}
+
+int lk_link_paths(struct lk_op *op, const struct lk_link_name *name, lk_link_fn *fn, void *arg)
+{
+	struct paths p = {op, *name, fn, arg};
+	struct lk_slot slot = {
+		.dir = name->dir, .hash = (int64_t)(name->cookie >> 8), .ord = (int64_t)(name->cookie & 255)};
+	int rc;
+
+	if (!lk_places_any(op))
+		return one_path(&p, name->dir);
+	rc = lk_bind_find(op, &slot);
+	return rc || slot.bound ? rc : lk_places_routes(op, name->dir, one_path, &p);
+}
+
+struct prove {
+	struct lk_refs *refs;
+	const struct linkfs_cred *cred;
+	lk_refs_fn *fn;
+	void *arg;
+};
+
+static int prove_path(void *arg, struct lk_op *op, const struct lk_link_name *link)
+{
+	const struct prove *p = arg;
+	struct lk_refs *refs = p->refs;
+	struct lk_proof proof = {0};
+	int rc = lk_refs_prove(op, p->cred, &refs->ask, link, &proof);
+
+	if (rc == 0 && proof.met)
+		rc = add_source(refs, op->fs, link->name, link->len);
+	if (rc == 0 && proof.told)
+		rc = p->fn(p->arg, op, link, &proof.before, &proof.after);
+	return rc;
+}
+
 static int prove_link(struct lk_refs *refs, struct lk_op *op, const struct linkfs_cred *cred, lk_refs_fn *fn, void *arg)
 {
+	struct prove prove = {refs, cred, fn, arg};
 	struct lk_link_name names[NAMES];
 	uint32_t count;
 	int rc;
@@ -427,15 +542,8 @@ static int prove_link(struct lk_refs *refs, struct lk_op *op, const struct linkf
 		refs->last = (struct lk_link_name){0};
 	}
 	rc = link_names(op, refs->link, refs->last.dir, refs->last.cookie, names, &count);
-	for (uint32_t i = 0; rc == 0 && i < count; i++) {
-		struct lk_proof proof = {0};
-
-		rc = lk_refs_prove(op, cred, &refs->ask, &names[i], &proof);
-		if (rc == 0 && proof.met)
-			rc = add_source(refs, op->fs, names[i].name, names[i].len);
-		if (rc == 0 && proof.told)
-			rc = fn(arg, op, &names[i], &proof.before, &proof.after);
-	}
+	for (uint32_t i = 0; rc == 0 && i < count; i++)
+		rc = lk_link_paths(op, &names[i], prove_path, &prove);
 	if (rc)
 		return rc;
 	if (count == NAMES)
@@ -513,7 +621,7 @@ int lk_links_step(struct lk_op *op, struct lk_link_name *after, lk_link_fn *fn, 
 		if (rc == 0)
 			rc = link_names(op, after->ino, after->dir, after->cookie, names, &count);
 		for (uint32_t i = 0; rc == 0 && i < count; i++, cost++)
-			rc = fn(arg, op, &names[i]);
+			rc = lk_link_paths(op, &names[i], fn, arg);
 		if (rc)
 			return rc;
 		if (count == NAMES)

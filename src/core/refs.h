@@ -7,11 +7,12 @@
 
 #include "resolve.h"
 
-/* One name of a symlink: what it leads to depends on the directory. */
+/* One name of a symlink at one of its paths: what it leads to depends on the directory, and where that was come by. */
 struct lk_link_name {
 	uint64_t ino, dir, cookie;
 	const char *name; /* NUL after it */
 	size_t len;
+	uint64_t node; /* dir's, for the path */
 };
 /* Where a walk through it ends: error 0 and an inode, or a verdict (lk_walk_verdict()). */
 struct lk_link_end {
@@ -22,7 +23,7 @@ struct lk_link_end {
 /* The step a walk failed at: name (len 0: none) in directory dir (0: a directory of the host); expanding: a symlink there could not be
  * followed. */
 struct lk_fault {
-	uint64_t dir;
+	uint64_t dir; /* a node id, for the op */
 	bool expanding, host;
 	uint8_t len;
 	char name[LINKFS_NAME_MAX + 1];
@@ -63,8 +64,10 @@ int lk_refs_step(struct lk_refs *refs, struct lk_op *op, const struct linkfs_cre
 		 bool *more_out);
 void lk_refs_free(struct lk_refs *refs);
 
-/* Every symlink of the volume, in steps: names after *after in order (ino, dir, cookie); *after grows. */
+/* fn for each path that name may be found by: none while a bind covers it. */
 typedef int lk_link_fn(void *arg, struct lk_op *op, const struct lk_link_name *link);
+int lk_link_paths(struct lk_op *op, const struct lk_link_name *name, lk_link_fn *fn, void *arg);
+/* Every symlink of the volume by each of its paths, in steps: names after *after in order (ino, dir, cookie); *after grows. */
 int lk_links_step(struct lk_op *op, struct lk_link_name *after, lk_link_fn *fn, void *arg, bool *more_out);
 
 #endif

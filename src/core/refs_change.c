@@ -6,6 +6,8 @@
  */
 #include "refs.h"
 
+#include "places.h"
+
 static int find(struct lk_op *op, const struct lk_where *where, struct lk_place *out)
 {
 	struct lk_slot slot;
@@ -14,6 +16,8 @@ static int find(struct lk_op *op, const struct lk_where *where, struct lk_place 
 	if (where->last != LK_LAST_NAME)
 		return LINKFS_EBUSY;
 	rc = lk_walk_look(op, where, &slot, out);
+	if (rc == 0 && slot.bound)
+		return LINKFS_EBUSY;
 	return rc == 0 && where->slash && !lk_is_dir(&out->inode) ? LINKFS_ENOTDIR : rc;
 }
 
@@ -68,6 +72,8 @@ int lk_refs_renaming(struct lk_op *op, const struct lk_where *from, const struct
 	bool is = false;
 	int rc = find(op, from, &moved), found;
 
+	if (lk_places_bind(op->fs, from->dir.id) != lk_places_bind(op->fs, to->dir.id))
+		return LINKFS_EXDEV;
 	if (rc)
 		return rc;
 	found = find(op, to, &replaced);
@@ -78,7 +84,7 @@ int lk_refs_renaming(struct lk_op *op, const struct lk_where *from, const struct
 	if (lk_is_dir(&moved.inode))
 		rc = lk_dirent_above(op, (uint64_t)moved.inode.ino, to_dir, &is);
 	if (rc || is)
-		return rc ? rc : LINKFS_EINVAL;
+		return rc ? rc : lk_places_any(op) ? LINKFS_ELOOP : LINKFS_EINVAL;
 	*same_out = found == 0 && replaced.inode.ino == moved.inode.ino;
 	if (found == 0 && !*same_out)
 		rc = check_replaced(op, &moved, from, &replaced);

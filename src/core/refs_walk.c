@@ -5,6 +5,7 @@
 #include "refs_impl.h"
 
 #include "link.h"
+#include "places.h"
 
 #include <string.h>
 
@@ -20,7 +21,7 @@ static void note_fault(struct lk_fault *fault, const struct lk_walk *walk, const
 	bool named = step->kind != LK_STEP_START && step->kind != LK_STEP_SEARCH && step->kind != LK_STEP_ROOT;
 
 	fault->host = walk->above > 0 || step->kind == LK_STEP_HOST;
-	fault->dir = fault->host ? 0 : (uint64_t)w->dir.inode.ino;
+	fault->dir = fault->host ? 0 : w->dir.id;
 	fault->expanding = step->kind == LK_STEP_EXPAND;
 	fault->len = (uint8_t)(named ? LK_MIN(w->len, (size_t)LINKFS_NAME_MAX) : 0);
 	memcpy(fault->name, w->name, fault->len);
@@ -48,7 +49,7 @@ int lk_link_walk(struct lk_op *op, const struct linkfs_cred *cred, const struct 
 				   .step = watch_step,
 				   .arg = &watch};
 	struct lk_place found;
-	int rc = lk_resolve_how(op, cred, link->dir, link->name, true, &mine, &found);
+	int rc = lk_resolve_how(op, cred, link->node, link->name, true, &mine, &found);
 
 	if (rc && !lk_walk_verdict(rc))
 		return rc;
@@ -103,6 +104,27 @@ static int look_step(void *arg, const struct lk_walk *walk, const struct lk_step
 	return 0;
 }
 
+/* Whether the path to directory node comes by the name that goes. */
+static int leads_through(struct lk_op *op, const struct lk_refs_ask *ask, uint64_t node, bool *out)
+{
+	const struct lk_overlay *o = &ask->overlay;
+	int64_t hash = lk_name_hash(op->fs->name_secret, o->entries[0].name, o->entries[0].len);
+	struct lk_place_entry entry;
+	int rc = 0;
+
+	*out = false;
+	while (rc == 0 && !*out && lk_places_entry(op->fs, node, &entry)) {
+		*out = entry.dir == (int64_t)o->entries[0].dir && entry.hash == hash;
+		node = entry.parent;
+	}
+	/* From here up there is one way, by the one name of each. */
+	while (rc == 0 && !*out && node != LINKFS_ROOT_INO) {
+		*out = node == ask->ino;
+		rc = lk_dirent_parent(op, node, &node);
+	}
+	return rc == LINKFS_ENOENT ? 0 : rc;
+}
+
 /* Whether the link's name is gone when what is asked about is removed, or stands in its way where it moves. */
 static int is_gone(struct lk_op *op, const struct lk_refs_ask *ask, const struct lk_link_name *link, bool *out)
 {
@@ -112,7 +134,9 @@ static int is_gone(struct lk_op *op, const struct lk_refs_ask *ask, const struct
 	*out = is_at(o, removal ? 0 : 1, link->dir, link->name, link->len);
 	if (*out || !removal)
 		return 0;
-	return lk_dirent_above(op, ask->ino, link->dir, out);
+	if (!lk_places_any(op))
+		return lk_dirent_above(op, ask->ino, link->dir, out);
+	return leads_through(op, ask, link->node, out);
 }
 
 static int prove_change(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_refs_ask *ask,
@@ -128,7 +152,7 @@ static int prove_change(struct lk_op *op, const struct linkfs_cred *cred, const 
 	if (rc || gone)
 		return rc;
 	if (is_at(o, 0, link->dir, link->name, link->len)) {
-		moved.dir = o->entries[1].dir;
+		moved.dir = moved.node = o->entries[1].dir;
 		moved.name = o->entries[1].name;
 		moved.len = o->entries[1].len;
 	}

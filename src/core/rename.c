@@ -3,9 +3,11 @@
  * Layer: core. The order of checks is that of Linux 6.18's do_renameat2() and vfs_rename(), then ext4's. ".." needs no
  * record of its own: it is read from the entry that names the directory.
  */
+#include "binds.h"
 #include "keep.h"
 #include "moved.h"
 #include "orphan.h"
+#include "places.h"
 #include "track.h"
 
 /* One side of a rename: the name, its entry, what it names now. */
@@ -30,10 +32,36 @@ static bool is_dir(const struct side *s)
 	return s->exists && lk_is_dir(&s->node.inode);
 }
 
+/* Whether the path walked to directory dir leads through place id. */
+static int leads_through(struct lk_op *op, const struct lk_place *dir, uint64_t id, bool *out)
+{
+	struct lk_place at = *dir;
+	int rc = 0;
+
+	while (rc == 0 && at.id != id && at.id != LINKFS_ROOT_INO)
+		rc = lk_place_parent(op, &at, &at);
+	*out = at.id == id;
+	return rc == LINKFS_ENOENT ? 0 : rc;
+}
+
+/* Whether what s names would come below itself in other's directory: by the path walked that is inside, as on Linux, and by another
+ * one it is LINKFS_ELOOP. */
+static int check_inside(struct lk_op *op, const struct side *s, const struct side *other, int inside)
+{
+	bool above, through = true;
+	int rc = lk_dirent_above(op, s->slot.ino, (uint64_t)other->dir->ino, &above);
+
+	if (rc == 0 && above && lk_places_any(op))
+		rc = leads_through(op, &other->where->dir, s->node.id, &through);
+	if (rc || !above)
+		return rc;
+	return through ? inside : LINKFS_ELOOP;
+}
+
 /* What do_renameat2() asks before any permission. */
 static int check_shape(struct lk_op *op, struct side *from, struct side *to, uint32_t flags)
 {
-	bool exchange = flags & LINKFS_RENAME_EXCHANGE, above;
+	bool exchange = flags & LINKFS_RENAME_EXCHANGE;
 	int rc = lk_perm_writable(op);
 
 	if (rc)
@@ -54,17 +82,22 @@ static int check_shape(struct lk_op *op, struct side *from, struct side *to, uin
 		return LINKFS_ENOTDIR;
 	if (from->dir->ino == to->dir->ino)
 		return 0;
-	if (is_dir(from)) {
-		rc = lk_dirent_above(op, from->slot.ino, (uint64_t)to->dir->ino, &above);
-		if (rc || above)
-			return rc ? rc : LINKFS_EINVAL;
-	}
-	if (is_dir(to)) {
-		rc = lk_dirent_above(op, to->slot.ino, (uint64_t)from->dir->ino, &above);
-		if (rc || above)
-			return rc ? rc : exchange ? LINKFS_EINVAL : LINKFS_ENOTEMPTY;
-	}
-	return 0;
+	if (is_dir(from))
+		rc = check_inside(op, from, to, LINKFS_EINVAL);
+	if (rc == 0 && is_dir(to))
+		rc = check_inside(op, to, from, exchange ? LINKFS_EINVAL : LINKFS_ENOTEMPTY);
+	return rc;
+}
+
+/* What vfs_rename() asks of directories that change their parent: they are written to, for their ".." changes. */
+static int check_parents(struct lk_op *op, const struct linkfs_cred *cred, const struct side *from,
+			 const struct side *to, bool exchange)
+{
+	int rc = is_dir(from) ? lk_perm_check(op, cred, &from->node.inode, LK_MAY_WRITE) : 0;
+
+	if (rc == 0 && exchange && is_dir(to))
+		rc = lk_perm_check(op, cred, &to->node.inode, LK_MAY_WRITE);
+	return rc;
 }
 
 /* What vfs_rename() asks. */
@@ -80,14 +113,10 @@ static int check_rights(struct lk_op *op, const struct linkfs_cred *cred, struct
 		rc = lk_perm_create(op, cred, to->dir);
 	else
 		rc = lk_perm_delete(op, cred, to->dir, &to->node.inode, exchange ? is_dir(to) : is_dir(from));
-	if (rc || from->dir == to->dir)
-		return rc;
-	/* A directory that changes its parent is written to: its ".." changes. */
-	if (is_dir(from))
-		rc = lk_perm_check(op, cred, &from->node.inode, LK_MAY_WRITE);
-	if (rc == 0 && exchange && is_dir(to))
-		rc = lk_perm_check(op, cred, &to->node.inode, LK_MAY_WRITE);
-	return rc;
+	if (rc == 0 && from->dir != to->dir)
+		rc = check_parents(op, cred, from, to, exchange);
+	/* C2: where a bind stands. */
+	return rc == 0 && (from->slot.bound || to->slot.bound) ? LINKFS_EBUSY : rc;
 }
 
 /* D7: the other names of what is replaced follow. */
@@ -134,10 +163,18 @@ static int touch_moved(struct lk_op *op, struct side *s, const struct lk_slot *f
 	return rc ? rc : lk_track_tell(op, &s->node.inode);
 }
 
+/* What was at from is at to now (slots as they were found). */
+static int tell_places(struct lk_op *op, const struct side *from, const struct lk_slot *was_from, const struct side *to,
+		       const struct lk_slot *was_to)
+{
+	return lk_places_moved(op, from->where->dir.id, was_from, to->where->dir.id, was_to);
+}
+
 static int exchange_names(struct lk_op *op, struct side *from, struct side *to)
 {
 	uint64_t from_ino = from->slot.ino, to_ino = to->slot.ino;
 	uint32_t from_type = from->slot.type, to_type = to->slot.type;
+	struct lk_slot was_from = from->slot, was_to = to->slot;
 	int rc;
 
 	bool other = from->dir != to->dir;
@@ -156,6 +193,10 @@ static int exchange_names(struct lk_op *op, struct side *from, struct side *to)
 		rc = touch_moved(op, from, &from->slot, &to->slot);
 	if (rc == 0)
 		rc = touch_moved(op, to, &to->slot, &from->slot);
+	if (rc == 0)
+		rc = tell_places(op, from, &was_from, to, &was_to);
+	if (rc == 0)
+		rc = tell_places(op, to, &was_to, from, &was_from);
 	if (is_dir(from) != is_dir(to)) {
 		from->dir->nlink += is_dir(from) ? -1 : 1;
 		to->dir->nlink += is_dir(from) ? 1 : -1;
@@ -163,12 +204,13 @@ static int exchange_names(struct lk_op *op, struct side *from, struct side *to)
 	return rc;
 }
 
-static int move_name(struct lk_op *op, struct side *from, struct side *to, bool follow)
+static int move_name(struct lk_op *op, const struct linkfs_cred *cred, struct side *from, struct side *to, bool follow)
 {
 	uint64_t ino = from->slot.ino;
 	uint32_t type = from->slot.type;
 	struct lk_lost lost = {(uint64_t)to->dir->ino, to->where->name, to->where->len, to->dir->mtime_ns, true};
 	struct lk_inode *const dirs[2] = {from->dir, to->dir};
+	struct lk_slot was_from = from->slot, was_to = to->slot;
 	struct lk_keep keep;
 	int rc = follow ? lk_keep_list(op, &to->node.inode, &to->slot, &keep) : 0;
 
@@ -187,6 +229,12 @@ static int move_name(struct lk_op *op, struct side *from, struct side *to, bool 
 		rc = lk_dirent_replace(op, &to->slot, to->where->name, to->where->len, ino, type);
 	else
 		rc = lk_dirent_insert(op, &to->slot, to->where->name, to->where->len, ino, type);
+	if (rc == 0 && is_dir(to))
+		rc = lk_places_removed(op, &was_to);
+	if (rc == 0)
+		rc = tell_places(op, from, &was_from, to, &was_to);
+	if (rc == 0 && to->exists)
+		rc = lk_keep_binds(op, cred, &to->node.inode, &from->node.inode);
 	if (rc == 0 && to->exists)
 		rc = lk_link_drop_name(op, &to->node.inode, &lost);
 	if (rc == 0 && follow)
@@ -223,6 +271,9 @@ int lk_rename(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where 
 	rc = lk_rename_flags(flags);
 	if (rc)
 		return rc;
+	/* C3: as between mounts. */
+	if (lk_places_bind(op->fs, from->dir.id) != lk_places_bind(op->fs, to->dir.id))
+		return LINKFS_EXDEV;
 	if (from->last != LK_LAST_NAME)
 		return LINKFS_EBUSY;
 	if (to->last != LK_LAST_NAME)
@@ -239,7 +290,7 @@ int lk_rename(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where 
 	if (rc == 0)
 		rc = check_room(op, &f, &t, flags, follow);
 	if (rc == 0)
-		rc = flags & LINKFS_RENAME_EXCHANGE ? exchange_names(op, &f, &t) : move_name(op, &f, &t, follow);
+		rc = flags & LINKFS_RENAME_EXCHANGE ? exchange_names(op, &f, &t) : move_name(op, cred, &f, &t, follow);
 	if (rc)
 		return rc;
 	/* A directory counts at least itself and its name; less is damage, found before it is written. */

@@ -7,6 +7,7 @@
  */
 #include "resolve.h"
 #include "link.h"
+#include "places.h"
 
 #include <string.h>
 
@@ -35,9 +36,14 @@ static int place_named(struct lk_op *op, uint64_t ino, struct lk_place *out)
 
 int lk_place_parent(struct lk_op *op, const struct lk_place *dir, struct lk_place *out)
 {
+	struct lk_place_entry entry;
 	uint64_t parent;
-	int rc = lk_dirent_parent(op, (uint64_t)dir->inode.ino, &parent);
+	int rc = 0;
 
+	if (lk_places_entry(op->fs, dir->id, &entry))
+		parent = entry.parent;
+	else
+		rc = lk_dirent_parent(op, (uint64_t)dir->inode.ino, &parent);
 	if (rc)
 		return rc;
 	rc = place_named(op, parent, out);
@@ -61,6 +67,7 @@ int lk_where_at(struct lk_op *op, const struct linkfs_cred *cred, uint64_t dir, 
 
 	if (rc == 0)
 		rc = place_of(op, dir, &out->dir);
+	lk_op_own(op, dir);
 	if (rc == 0)
 		rc = may_search(op, cred, &out->dir.inode);
 	if (rc)
@@ -75,7 +82,7 @@ int lk_where_at(struct lk_op *op, const struct linkfs_cred *cred, uint64_t dir, 
 /* Tells a step. */
 static int tell(const struct lk_walk *walk, enum lk_step_kind kind, int error, const struct lk_place *found)
 {
-	struct lk_step step = {.kind = kind, .error = error, .found = found};
+	struct lk_step step = {.kind = kind, .error = error, .found = found, .covered = walk->covered};
 	int rc;
 
 	if (!walk->how || !walk->how->step || (error && !lk_walk_verdict(error)))
@@ -131,6 +138,7 @@ static int begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cre
 	walk->op = op;
 	walk->cred = cred;
 	walk->how = how;
+	walk->covered = 0;
 	walk->above = how && how->text && how->host && path[0] == '/' ? how->host->depth : 0;
 	walk->expansions = 0;
 	walk->need_dir = false;
@@ -205,6 +213,18 @@ static bool next(struct lk_walk *walk, bool *final_out)
 	return true;
 }
 
+/* What the entry shows. */
+static int shown(struct lk_op *op, uint64_t dir, const struct lk_slot *slot, struct lk_place *out)
+{
+	int rc = place_named(op, slot->bound ? slot->bound : slot->ino, out);
+
+	if (rc)
+		return rc;
+	if (slot->bound ? lk_is_dir(&out->inode) != S_ISDIR(slot->type) : (out->inode.mode & S_IFMT) != slot->type)
+		return LINKFS_ECORRUPT;
+	return lk_is_dir(&out->inode) && lk_places_any(op) ? lk_places_enter(op, dir, slot, &out->id) : 0;
+}
+
 int lk_walk_look(struct lk_op *op, const struct lk_where *where, struct lk_slot *slot, struct lk_place *out)
 {
 	int rc;
@@ -227,10 +247,7 @@ int lk_walk_look(struct lk_op *op, const struct lk_where *where, struct lk_slot 
 		return rc;
 	if (slot->ino == 0)
 		return LINKFS_ENOENT;
-	rc = place_named(op, slot->ino, out);
-	if (rc == 0 && (out->inode.mode & S_IFMT) != slot->type)
-		rc = LINKFS_ECORRUPT;
-	return rc;
+	return shown(op, where->dir.id, slot, out);
 }
 
 /* The component in a directory of the host: it leads back towards the mount point, further up, or out of what is known. */
@@ -255,19 +272,44 @@ static bool is_entry(const struct lk_overlay *o, uint32_t i, const struct lk_whe
 	       memcmp(o->entries[i].name, w->name, w->len) == 0;
 }
 
+/* Whether the walk came to the moved directory by the name that moves: it may have others (D6). */
+static bool was_moved(const struct lk_walk *walk)
+{
+	const struct lk_overlay *o = walk->how->overlay;
+	struct lk_place_entry entry;
+
+	if (!lk_places_entry(walk->op->fs, walk->where.dir.id, &entry))
+		return true;
+	return entry.dir == (int64_t)o->entries[0].dir &&
+	       entry.hash == lk_name_hash(walk->op->fs->name_secret, o->entries[0].name, o->entries[0].len);
+}
+
+/* What the overlay names here. Where directories have places it has one of its own, at an entry that there is not yet. */
+static int place_over(struct lk_walk *walk, uint64_t ino, struct lk_place *out)
+{
+	const struct lk_where *w = &walk->where;
+	struct lk_slot slot = {.dir = (uint64_t)w->dir.inode.ino, .ord = LK_ORD_MAX + 1, .ino = ino, .type = S_IFDIR};
+	int rc = place_named(walk->op, ino, out);
+
+	if (rc || !lk_is_dir(&out->inode) || !lk_places_any(walk->op))
+		return rc;
+	slot.hash = lk_name_hash(walk->op->fs->name_secret, w->name, w->len);
+	return lk_places_make(walk->op, w->dir.id, &slot, &out->id);
+}
+
 /* The component, as the overlay has it: true when it has, with *rc_out. */
 static bool look_over(struct lk_walk *walk, struct lk_place *out, int *rc_out)
 {
 	const struct lk_overlay *o = walk->how->overlay;
 	const struct lk_where *w = &walk->where;
 
-	if (w->last == LK_LAST_DOTDOT && o->moved && (uint64_t)w->dir.inode.ino == o->moved) {
+	if (w->last == LK_LAST_DOTDOT && o->moved && (uint64_t)w->dir.inode.ino == o->moved && was_moved(walk)) {
 		*rc_out = place_named(walk->op, o->parent, out);
 		return true;
 	}
 	for (uint32_t i = 0; w->last == LK_LAST_NAME && i < o->count; i++) {
 		if (is_entry(o, i, w)) {
-			*rc_out = o->entries[i].ino ? place_named(walk->op, o->entries[i].ino, out) : LINKFS_ENOENT;
+			*rc_out = o->entries[i].ino ? place_over(walk, o->entries[i].ino, out) : LINKFS_ENOENT;
 			return true;
 		}
 	}
@@ -297,10 +339,14 @@ static int look(struct lk_walk *walk, struct lk_place *out)
 	} else if (how->look ? !how->look(how->look_arg, walk, out, &rc)
 			     : !how->overlay || !look_over(walk, out, &rc)) {
 		rc = lk_walk_look(walk->op, &walk->where, &slot, out);
+		if (rc == 0 && kind == LK_STEP_ENTRY && slot.bound)
+			walk->covered = slot.ino;
 	}
 	if (above && rc == 0)
 		*out = walk->where.dir;
-	return tell(walk, above && kind != LK_STEP_DOT ? LK_STEP_HOST : kind, rc, out);
+	rc = tell(walk, above && kind != LK_STEP_DOT ? LK_STEP_HOST : kind, rc, out);
+	walk->covered = 0;
+	return rc;
 }
 
 int lk_walk_parent(struct lk_walk *walk)

@@ -1,7 +1,7 @@
 /*
  * resolve.h - the one path walker: components, symlinks, "..", search permission (path_resolution(7)).
- * Layer: core. A walk stands at a place: a directory, and how it was come by. Today a directory has one place and its id
- * is the inode number; below binds and directory links a place has an id of its own and its parent place is ".." (K5).
+ * Layer: core. A walk stands at a place: a directory, and how it was come by. Its id is the inode number, but for what is found
+ * through a bind or directory link or below: there a place has an id of its own, and its parent place is ".." (K5, places.h).
  */
 #ifndef LK_RESOLVE_H
 #define LK_RESOLVE_H
@@ -43,7 +43,8 @@ enum lk_step_kind {
 };
 struct lk_step {
 	enum lk_step_kind kind;
-	int error; /* the walk ends here with it; found says nothing then, but for SEARCH and EXPAND */
+	int error;        /* the walk ends here with it; found says nothing then, but for SEARCH and EXPAND */
+	uint64_t covered; /* ENTRY: what the entry names, when a bind shows something else; else 0 */
 	const struct lk_place *found; /* valid during the call, as is text */
 	const char *text;             /* EXPAND */
 	size_t text_len;
@@ -90,6 +91,7 @@ struct lk_walk {
 	struct lk_op *op;
 	const struct linkfs_cred *cred;
 	const struct lk_walk_how *how; /* or NULL */
+	uint64_t covered;              /* by the bind that the step at hand crosses */
 	uint32_t above; /* the walk stands so many directories above the root; where.dir is the root then */
 	struct lk_where where;
 	uint32_t expansions;

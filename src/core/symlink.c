@@ -261,6 +261,8 @@ int lk_symlink_replace(struct lk_op *op, const struct linkfs_cred *cred, struct 
 		rc = lk_perm_delete(op, cred, &where->dir.inode, &old.inode, false);
 	if (rc == 0 && where->slash)
 		rc = LINKFS_ENOTDIR;
+	if (rc == 0 && slot.bound)
+		rc = LINKFS_EBUSY;
 	if (rc == 0)
 		rc = lk_track_before(op, NULL, &old.inode, false);
 	if (rc == 0)

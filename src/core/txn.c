@@ -21,6 +21,7 @@
 #include "name_cache.h"
 #include "node.h"
 #include "orphan.h"
+#include "places.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -262,6 +263,7 @@ static int finish_write(struct lk_op *op, int result, bool *commit_out)
 	}
 	if (fs->alloc)
 		lk_alloc_keep(fs->alloc, &op->alloc);
+	lk_counters_tell(fs);
 	if (op->changed)
 		*commit_out = lk_batch_stands(fs, op);
 	return 0;
@@ -292,6 +294,8 @@ int lk_op_end(struct lk_op *op, int result)
 	struct lk_fs *fs = op->fs;
 	struct lk_batch *batch = fs->batch;
 	bool commit = false;
+	if (result == 0 && op->event_count && lk_places_used(fs))
+		result = lk_places_events(op);
 	if (op->flags & LK_OP_WRITE) {
 		result = finish_write(op, result, &commit);
 		op->alloc.entries.len = 0;
@@ -303,6 +307,8 @@ int lk_op_end(struct lk_op *op, int result)
 	batch->proved -= LK_MIN(batch->proved, op->pages);
 	if (may_lose(result))
 		lk_batch_check(fs);
+	if (lk_places_due(op))
+		lk_places_end(op, result == 0);
 	(void)pthread_mutex_unlock(&fs->lock);
 
 	if (op->discard)
@@ -393,7 +399,11 @@ static int add_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino
 
 int lk_op_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len)
 {
-	return op->flags & LK_OP_SILENT ? 0 : add_event(op, kind, ino, name, name_len, 0);
+	if (!(op->flags & LK_OP_SILENT))
+		return add_event(op, kind, ino, name, name_len, 0);
+	if (kind == LINKFS_EVENT_DATA || !lk_places_used(op->fs))
+		return 0;
+	return add_event(op, kind, ino, name, name_len, LINKFS_EVENT_OWN | LK_EVENT_MAYBE);
 }
 
 int lk_op_event_beside(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len)

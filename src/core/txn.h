@@ -11,7 +11,7 @@
 
 #define LK_VIEW_LIVE INT64_MAX
 
-#define LK_COUNTERS 7 /* slots by lk_counter_id; 0 is unused */
+#define LK_COUNTERS 9 /* slots by lk_counter_id; 0 is unused */
 
 #define LK_OP_WRITE 1u  /* opens a savepoint in the batch at its first write */
 #define LK_OP_FREES 2u  /* gives space back: may use the reserve (T4) */
@@ -19,8 +19,12 @@
 #define LK_OP_PURGE 16u /* gives space back for good, or matters little: no kept file is given up for it (deleted.h) */
 #define LK_OP_BULK 8u   /* a step of long work, with hundreds of rows: T4 proves more for it */
 
+/* of an event: the kernel's own change, which concerns the other places of the directory, if it has any (places.h) */
+#define LK_EVENT_MAYBE (UINT32_C(1) << 31)
+
 #define LK_OP_ARENA 4096
 #define LK_FIRST_KEY 3
+#define LK_OP_OWN 4
 
 /* Zeroed by lk_op_begin() but for the arena's first chunk; callers set view, and read fs, view, flags and now_ns. */
 struct lk_op {
@@ -46,7 +50,10 @@ struct lk_op {
 	struct linkfs_event *events; /* in the arena */
 	uint32_t event_count, event_cap;
 	uint32_t reclaim_count, reclaim_cap;
-	uint64_t *reclaim; /* in the arena: inodes to reclaim once the op stands; see orphan.h */
+	uint64_t *reclaim;                     /* in the arena: inodes to reclaim once the op stands; see orphan.h */
+	struct lk_place_change *place_changes; /* in the arena; places_change.c's */
+	uint64_t own[LK_OP_OWN];               /* node ids of directories that the kernel's call named */
+	uint32_t own_count;
 	struct lk_arena_chunk *chunks;
 	char *arena, *arena_end; /* what is free in the newest chunk */
 	_Alignas(16) char first_chunk[LK_OP_ARENA];
@@ -83,7 +90,14 @@ int lk_txn_count(struct lk_op *op, int64_t counter, int64_t delta, int64_t *out)
 
 /* Once this op stands, lk_orphan_released(ino). */
 int lk_op_reclaim(struct lk_op *op, uint64_t ino);
-/* Events for the observer, sent by lk_op_end() when the op stands. No-ops for LK_OP_SILENT. */
+/* The kernel's call names node id: it needs not be told of what this op does there. */
+static inline void lk_op_own(struct lk_op *op, uint64_t id)
+{
+	if (op->own_count < LK_OP_OWN)
+		op->own[op->own_count++] = id;
+}
+/* Events for the observer, sent by lk_op_end() when the op stands. For LK_OP_SILENT only of directories that the kernel
+ * knows by other nodes as well. */
 int lk_op_event(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len);
 /* Of what the kernel's own call changed besides what it asked for: sent for LK_OP_SILENT, and for no other. */
 int lk_op_event_beside(struct lk_op *op, enum linkfs_event_kind kind, uint64_t ino, const void *name, size_t name_len);

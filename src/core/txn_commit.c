@@ -105,6 +105,7 @@ int lk_counters_load(struct lk_fs *fs)
 	int r = lk_db_scan(fs->db, &counters, counter_row, batch);
 	if (r)
 		return r;
+	lk_counters_tell(fs);
 	int64_t next = batch->counters[LK_COUNTER_NEXT_INO];
 	fs->epoch = batch->counters[LK_COUNTER_EPOCH];
 	if (next <= (int64_t)LINKFS_ROOT_INO || next > LK_INO_MAX + 1 || fs->epoch < 1)

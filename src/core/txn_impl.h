@@ -77,6 +77,14 @@ int lk_batch_poison(struct lk_fs *fs, int error, bool rolled_back);
 /* A torn batch: tries again to roll it back. */
 int lk_batch_mend(struct lk_fs *fs);
 int lk_counters_load(struct lk_fs *fs);
+/* Sets fs->linked by them. */
+static inline void lk_counters_tell(struct lk_fs *fs)
+{
+	const int64_t *counters = fs->batch->counters;
+	bool linked = counters[LK_COUNTER_DIR_NAMES] > 0 || counters[LK_COUNTER_BINDS] > 0;
+	if (linked != atomic_load_explicit(&fs->linked, memory_order_relaxed))
+		atomic_store_explicit(&fs->linked, linked, memory_order_relaxed);
+}
 
 /* Before a change of anything: EROFS, T4's answer. */
 int lk_op_changes(struct lk_op *op);

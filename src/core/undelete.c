@@ -4,8 +4,9 @@
  */
 #include "deleted.h"
 
-#include "dirents.h"
+#include "link.h"
 #include "node.h"
+#include "places.h"
 #include "track.h"
 
 #include <string.h>
@@ -90,9 +91,7 @@ int lk_deleted_missing(struct lk_op *op, uint64_t dir, int64_t *time_out)
 static int revive(struct lk_op *op, struct lk_inode *inode)
 {
 	int r = 0;
-	if (lk_is_dir(inode)) {
-		if (!(inode->flags & LK_INODE_KEPT))
-			return LINKFS_ECORRUPT; /* a directory has one name, and its row went with the last giving back */
+	if (lk_is_dir(inode) && (inode->flags & LK_INODE_KEPT)) {
 		inode->nlink = 2;
 	} else if (inode->nlink >= (int64_t)LINKFS_LINK_MAX) {
 		return LINKFS_EMLINK;
@@ -116,7 +115,9 @@ static int put_name(struct lk_op *op, const struct lk_deleted *row, const struct
 		how->dir_time && dir->ino == row->dir && dir->mtime_ns == row->time_ns ? row->dir_mtime_ns : op->now_ns;
 	if (lk_is_dir(inode) && dir->nlink >= (int64_t)LINKFS_LINK_MAX)
 		return LINKFS_EMLINK;
-	int r = lk_track_before(op, inode, NULL, false);
+	int r = lk_is_dir(inode) && inode->nlink ? lk_link_dir_again(op, inode, (uint64_t)dir->ino) : 0;
+	if (r == 0)
+		r = lk_track_before(op, inode, NULL, false);
 	if (r == 0)
 		r = revive(op, inode);
 	if (r == 0)
@@ -152,7 +153,7 @@ int lk_deleted_restore(struct lk_op *op, const struct linkfs_cred *cred, const s
 	if (!lk_cred_owns(cred, &inode))
 		return LINKFS_EPERM;
 	/* The kernel takes a removed directory that it still knows for dead, whatever its name. */
-	if (lk_is_dir(&inode) && lk_node_held(op->fs, (uint64_t)inode.ino))
+	if (lk_is_dir(&inode) && (inode.flags & LK_INODE_KEPT) && lk_node_held(op->fs, (uint64_t)inode.ino))
 		return LINKFS_EBUSY;
 	r = lk_inode_get(op, to, &dir);
 	if (r == 0 && !lk_is_dir(&dir))

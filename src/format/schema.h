@@ -127,6 +127,8 @@ enum lk_counter_id { /* the counter table's keys */
 		     LK_COUNTER_KEPT = 4,        /* inodes with LK_INODE_KEPT */
 		     LK_COUNTER_DATA_BLOCKS = 5, /* blocks allocated; the sum over groups is the truth */
 		     LK_COUNTER_KEPT_BLOCKS = 6, /* what they have in blocks */
+		     LK_COUNTER_DIR_NAMES = 7,   /* names of directories beyond the first one of each (D6) */
+		     LK_COUNTER_BINDS = 8,       /* rows of bind */
 };
 struct lk_counter {
 	int64_t id;

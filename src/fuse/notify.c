@@ -13,6 +13,10 @@
  * What a call of the kernel's own changed besides what it asked for (LINKFS_EVENT_OWN): attributes and listings are written by the
  * worker itself before it answers, for they wait for no lock that the caller may hold. Names do: they follow the answer, and until then ask
  * anew (pack.c).
+ * A directory that has several places (K5) is known to the kernel by a node for each. A change by one is told of to the others before the
+ * answer: names in places are never cached, so their listings are; the directory by its number has names that are, and they are
+ * told by the notifier, for which the worker waits. Whoever holds that directory's lock waits for no such thing, as the directory with the
+ * cached names is his own; but his request may find no worker, so the wait has an end.
  * What the kernel does not hold it has nothing of: such events end here, so that a live import costs no system calls. A hold
  * taken after the change came with the changed state, and one given up since needs nothing.
  * Layer: fuse.
@@ -25,12 +29,16 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
+
+#define ELSEWHERE_MS 100 /* a worker waits no longer */
 
 struct job {
 	const struct linkfs_event *events;
 	size_t count;
 	bool done;
+	bool loss;
 	bool unwatched; /* nobody waits: it is the notifier's to free */
 	struct job *next;
 };
@@ -117,9 +125,10 @@ static void expire_entry(struct linkfs_mount *mount, uint64_t dir, const char *n
 	send(mount, FUSE_NOTIFY_INVAL_ENTRY, parts, 2);
 }
 
-static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
+/* loss: known beside the events. */
+static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count, bool loss)
 {
-	bool loss = is_loss(mount, events, count);
+	loss = loss || is_loss(mount, events, count);
 	uint64_t dir = 0; /* the last one whose listing was dropped */
 	for (size_t i = 0; i < count; i++) {
 		const struct linkfs_event *event = &events[i];
@@ -160,7 +169,7 @@ static void *notifier_main(void *arg)
 		if (!notifier->first)
 			notifier->last = &notifier->first;
 		pthread_mutex_unlock(&notifier->lock);
-		tell(mount, job->events, job->count);
+		tell(mount, job->events, job->count, job->loss);
 		pthread_mutex_lock(&notifier->lock);
 		job->done = true;
 		if (job->unwatched)
@@ -201,19 +210,30 @@ static bool enqueue(struct lk_fuse_notifier *notifier, struct job *job)
 	return true;
 }
 
-/* A name, later. Without memory it stays as the kernel has it until it is looked up anew for another reason. */
-static void tell_entry_later(struct linkfs_mount *mount, const struct linkfs_event *event)
+/* A job of its own, with the name. */
+struct later {
+	struct job job;
+	struct linkfs_event event;
+	char name[LINKFS_NAME_MAX + 1];
+};
+
+static struct later *later_new(const struct linkfs_event *event)
 {
-	struct {
-		struct job job;
-		struct linkfs_event event;
-		char name[LINKFS_NAME_MAX + 1];
-	} *later = malloc(sizeof(*later));
+	struct later *later = malloc(sizeof(*later));
 	if (!later)
-		return;
+		return NULL;
 	later->job = (struct job){.events = &later->event, .count = 1, .unwatched = true};
 	later->event = *event;
 	later->event.name = memcpy(later->name, event->name, event->name_len + 1);
+	return later;
+}
+
+/* A name, later. Without memory it stays as the kernel has it until it is looked up anew for another reason. */
+static void tell_entry_later(struct linkfs_mount *mount, const struct linkfs_event *event)
+{
+	struct later *later = later_new(event);
+	if (!later)
+		return;
 	pthread_mutex_lock(&mount->notifier->lock);
 	bool taken = enqueue(mount->notifier, &later->job);
 	pthread_mutex_unlock(&mount->notifier->lock);
@@ -221,13 +241,44 @@ static void tell_entry_later(struct linkfs_mount *mount, const struct linkfs_eve
 		free(later);
 }
 
+/* A name in a directory that the call did not name, now. */
+static void tell_entry_elsewhere(struct linkfs_mount *mount, const struct linkfs_event *event, bool loss)
+{
+	struct lk_fuse_notifier *notifier = mount->notifier;
+	struct later *later = later_new(event);
+	struct timespec until;
+	if (!later)
+		return;
+	later->job.unwatched = false;
+	later->job.loss = loss;
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += ELSEWHERE_MS * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_mutex_lock(&notifier->lock);
+	bool mine = !enqueue(notifier, &later->job);
+	int e = 0;
+	while (!mine && !later->job.done && e == 0)
+		e = pthread_cond_timedwait(&notifier->finished, &notifier->lock, &until);
+	mine |= later->job.done;
+	later->job.unwatched = true;
+	pthread_mutex_unlock(&notifier->lock);
+	if (mine)
+		free(later);
+}
+
 static void tell_own(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (events[i].kind == LINKFS_EVENT_ENTRY)
-			tell_entry_later(mount, &events[i]);
-		else if (events[i].kind != LINKFS_EVENT_TEXTS)
-			tell(mount, &events[i], 1);
+		const struct linkfs_event *e = &events[i];
+		if (e->kind == LINKFS_EVENT_TEXTS)
+			continue;
+		if (e->kind != LINKFS_EVENT_ENTRY)
+			tell(mount, e, 1, false);
+		else if (!(e->flags & LINKFS_EVENT_ELSEWHERE))
+			tell_entry_later(mount, e);
+		else if (linkfs_node_is_held(mount->volume, e->ino))
+			tell_entry_elsewhere(mount, e, is_loss(mount, events, count));
 	}
 }
 

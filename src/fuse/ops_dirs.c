@@ -41,7 +41,7 @@ static int add_entry(void *arg, const struct linkfs_entry *entry)
 		struct fuse_direntplus *plus = (void *)p;
 		/* Node 0 tells the kernel that the name comes without a lookup: "." and "..". */
 		if (entry->stat)
-			lk_fuse_pack_entry(l->rq->mount, &plus->entry_out, entry->stat);
+			lk_fuse_pack_entry(l->rq, &plus->entry_out, entry->stat);
 		put_dirent(&plus->dirent, entry);
 	} else {
 		put_dirent((void *)p, entry);
@@ -74,6 +74,8 @@ int lk_fuse_list(struct lk_fuse_request *rq, bool plus, uint64_t cookie, void *o
 	uint32_t flags = plus ? LINKFS_READDIR_STAT | LINKFS_HOLD : 0;
 	struct listing l = {.rq = rq, .p = out, .size = size, .plus = plus};
 	*more_out = 0;
+	if (plus)
+		(void)lk_fuse_name_time(rq); /* known then, where no call may be made: in the callback */
 	/* The library may return early; go on until the reply is nearly full or the directory ends. */
 	do {
 		size_t from = l.len;

@@ -19,11 +19,11 @@ static int reply_entry(struct lk_fuse_request *rq, const struct linkfs_stat *st,
 	size_t size = sizeof(struct fuse_entry_out) + (opened ? sizeof(struct fuse_open_out) : 0);
 	struct fuse_entry_out *out = lk_fuse_reply(rq, size);
 	if (!out) {
-		linkfs_node_release(rq->mount->volume, st->ino, 1);
+		linkfs_node_release(rq->mount->volume, st->node, 1);
 		return LINKFS_EIO;
 	}
-	rq->held = st->ino;
-	lk_fuse_pack_entry(rq->mount, out, st);
+	rq->held = st->node;
+	lk_fuse_pack_entry(rq, out, st);
 	if (opened) {
 		struct fuse_open_out *file = (void *)(out + 1);
 		file->open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;

@@ -18,6 +18,8 @@ static int lookup_self(struct lk_fuse_request *rq, struct linkfs_stat *st)
 	r = linkfs_node_getattr(rq->mount->volume, rq->ino, st);
 	if (r)
 		linkfs_node_release(rq->mount->volume, rq->ino, 1);
+	else
+		st->node = rq->ino;
 	return r;
 }
 
@@ -38,8 +40,8 @@ int lk_fuse_lookup(struct lk_fuse_request *rq)
 	else
 		r = linkfs_node_lookup(volume, &rq->cred, rq->ino, name, len, LINKFS_HOLD, &st);
 	if (r == LINKFS_ENOENT) {
-		/* Node 0 is an absent name that the kernel may remember: only this mount can make it appear. */
-		out->entry_valid = LK_FUSE_FOREVER;
+		/* Node 0 is an absent name that the kernel may remember: only this mount can make it appear; in a place, also by another one. */
+		out->entry_valid = lk_fuse_name_time(rq);
 		return 0;
 	}
 	if (r)
@@ -47,8 +49,8 @@ int lk_fuse_lookup(struct lk_fuse_request *rq)
 	if (st.ino == LINKFS_ROOT_INO)
 		linkfs_node_release(volume, st.ino, 1);
 	else
-		rq->held = st.ino;
-	lk_fuse_pack_entry(rq->mount, out, &st);
+		rq->held = st.node;
+	lk_fuse_pack_entry(rq, out, &st);
 	return 0;
 }
 

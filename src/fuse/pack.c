@@ -11,7 +11,7 @@
 
 int lk_fuse_ino(uint64_t nodeid, uint64_t *ino_out)
 {
-	if (nodeid == 0 || nodeid >> LK_FUSE_INO_BITS)
+	if (nodeid == 0 || (nodeid >> LK_FUSE_INO_BITS && !lk_fuse_is_place(nodeid)))
 		return LINKFS_ESTALE;
 	*ino_out = nodeid;
 	return 0;
@@ -110,17 +110,25 @@ uint64_t lk_fuse_attr_valid(const struct linkfs_stat *st)
 	return st->flags & LINKFS_INO_TRACKED ? 0 : LK_FUSE_FOREVER;
 }
 
-void lk_fuse_pack_entry(struct linkfs_mount *mount, struct fuse_entry_out *out, const struct linkfs_stat *st)
+uint64_t lk_fuse_name_time(struct lk_fuse_request *rq)
 {
-	out->nodeid = st->ino;
+	if (rq->paths == LK_FUSE_ASK)
+		rq->paths = linkfs_node_several_paths(rq->mount->volume, rq->ino) == 0 ? LK_FUSE_ONE_PATH
+										       : LK_FUSE_MORE_PATHS;
+	return rq->paths == LK_FUSE_ONE_PATH ? LK_FUSE_FOREVER : 0;
+}
+
+void lk_fuse_pack_entry(struct lk_fuse_request *rq, struct fuse_entry_out *out, const struct linkfs_stat *st)
+{
+	out->nodeid = st->node;
 	/* The kernel makes its root before it asks us and with generation 0. */
-	out->generation = st->ino == LINKFS_ROOT_INO ? 0 : mount->conn.generation;
+	out->generation = st->ino == LINKFS_ROOT_INO ? 0 : rq->mount->conn.generation;
 	/* Names of a file that keeps its links may become another file's by a rename of which this directory sees nothing. */
-	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : LK_FUSE_FOREVER;
+	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : lk_fuse_name_time(rq);
 	if (st->flags & LINKFS_INO_TRACKED) {
-		lk_fuse_texts_known(mount, st->ino);
+		lk_fuse_texts_known(rq->mount, st->ino);
 		/* Kernels before 6.14 cut a cached text at the size they know, which each lookup brings anew. */
-		if (mount->conn.minor < LK_FUSE_MINOR_WHOLE_TEXTS)
+		if (rq->mount->conn.minor < LK_FUSE_MINOR_WHOLE_TEXTS)
 			out->entry_valid = 0;
 	}
 	out->attr_valid = lk_fuse_attr_valid(st);

@@ -7,7 +7,7 @@
  *   leader. With a queue that does not get empty, it adds one.
  * - Threads are made when first needed. Buffers are given back to the system after a second without work.
  *
- * No operation waits for another request's answer, so the number of threads bounds speed, never progress.
+ * No operation waits for another request's answer for long (notify.c bounds it), so the number of threads bounds speed, never progress.
  * Layer: fuse.
  */
 #include "pool.h"
@@ -147,7 +147,8 @@ static void serve_one(struct lk_fuse_worker *worker, size_t len)
 	const struct lk_fuse_op *op = lk_fuse_op_find(worker->in);
 	uint32_t opcode = lk_fuse_opcode_of(worker);
 	uint32_t average = atomic_load_explicit(&mount->slow_ns[opcode], memory_order_relaxed);
-	if ((op && (op->flags & LK_FUSE_SLOW)) || average > SLOW_NS || lk_fuse_asks_links(worker->in, len))
+	bool tells = op && (op->flags & LK_FUSE_TELLS) && linkfs_volume_has_places(mount->volume);
+	if ((op && (op->flags & LK_FUSE_SLOW)) || tells || average > SLOW_NS || lk_fuse_asks_links(worker->in, len))
 		hand_over(worker);
 	else if (worker->streak >= STREAK)
 		add_leader(worker);

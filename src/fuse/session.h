@@ -80,9 +80,10 @@ struct lk_fuse_request {
 	size_t out_cap, out_len;
 	struct linkfs_cred cred; /* umask is set by the operations that have one */
 	uint32_t group;          /* the supplementary group lk_fuse_join_group() found */
-	uint64_t ino;            /* of the header's node id */
-	uint64_t held;           /* the inode the reply gives the kernel a hold on; 0: none */
-	bool held_entries;       /* the reply is READDIRPLUS records, each with a hold */
+	uint64_t ino;            /* the node of the header's id */
+	enum { LK_FUSE_ASK, LK_FUSE_ONE_PATH, LK_FUSE_MORE_PATHS } paths; /* of that node (lk_fuse_name_time()) */
+	uint64_t held;     /* the node the reply gives the kernel a hold on; 0: none */
+	bool held_entries; /* the reply is READDIRPLUS records, each with a hold */
 	uint64_t
 		next_cookie; /* the reply is READDIR records, and the caller surely asks for those after this; else 0 */
 };
@@ -92,6 +93,7 @@ typedef int lk_fuse_handler(struct lk_fuse_request *rq);
 
 #define LK_FUSE_SILENT 1u  /* has no reply */
 #define LK_FUSE_NO_NODE 2u /* the header's node id means nothing */
+#define LK_FUSE_TELLS 8u   /* changes names: where directories have several places, tells of it and waits */
 #define LK_FUSE_SLOW 4u    /* may wait for the disk or move much: never served by the only thread that listens */
 
 struct lk_fuse_op {
@@ -117,10 +119,15 @@ uint32_t lk_fuse_groups(uint32_t thread, uint32_t **out);
 /* The table row of a request, NULL when there is none. in has at least a header. */
 const struct lk_fuse_op *lk_fuse_op_find(const void *in);
 
-/* The inode of a node id, LINKFS_ESTALE for one that names none. Ids are inode numbers of 48 bits; the 16 bits above
- * are the slot of a snapshot or a place (M4, K5) and 0 for the live tree. */
+/* What the library calls the node of a node id: the same number. LINKFS_ESTALE for one that can be none. The 48 bits below are an inode's
+ * number or a place's (K5); the 16 above are 0 for the live tree, all ones for a place, and a snapshot's slot in between (M4). */
 int lk_fuse_ino(uint64_t nodeid, uint64_t *ino_out);
 #define LK_FUSE_INO_BITS 48u
+#define LK_FUSE_PLACES 0xffffu
+static inline bool lk_fuse_is_place(uint64_t nodeid)
+{
+	return nodeid >> LK_FUSE_INO_BITS == LK_FUSE_PLACES;
+}
 
 /* ---- unpacking and packing (pack.c) ----------------------------------------------------------------------- */
 
@@ -135,7 +142,11 @@ void *lk_fuse_reply(struct lk_fuse_request *rq, size_t size);
 void lk_fuse_pack_attr(struct fuse_attr *out, const struct linkfs_stat *st);
 /* How long attributes hold: not at all those of a tracked symlink, whose size others change. */
 uint64_t lk_fuse_attr_valid(const struct linkfs_stat *st);
-void lk_fuse_pack_entry(struct linkfs_mount *mount, struct fuse_entry_out *out, const struct linkfs_stat *st);
+/* Of a name in rq's directory. */
+void lk_fuse_pack_entry(struct lk_fuse_request *rq, struct fuse_entry_out *out, const struct linkfs_stat *st);
+/* Seconds for which the kernel may take names in rq's directory, absent ones too, for what they were: none where they change by other
+ * paths. */
+uint64_t lk_fuse_name_time(struct lk_fuse_request *rq);
 /* Nanoseconds since the epoch of the protocol's seconds and nanoseconds, clamped to what 64 bits hold. */
 int64_t lk_fuse_unpack_time(uint64_t sec, uint32_t nsec);
 

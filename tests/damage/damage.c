@@ -127,15 +127,16 @@ static bool past(const struct sample *s)
 	return put_extent(s, 6, 10, 7, 0, 1);
 }
 
+/* /sub in /sub/deep. */
 static bool second_name(const struct sample *s)
 {
 	struct lk_db *db = sample_edit(s);
 	struct lk_super super = {.id = 1};
 	struct lk_buf bytes = {0};
 	assert_int_equal(lk_db_get(db, &lk_tables[LK_T_SUPER], &super, &super, &bytes), 0);
-	struct lk_dirent d = {.dir = 16,
+	struct lk_dirent d = {.dir = 3,
 			      .hash = lk_name_hash(super.name_secret.p, "again", 5),
-			      .ino = 3,
+			      .ino = 2,
 			      .type = 4,
 			      .name = {"again", 5},
 			      .born = 1};
@@ -393,7 +394,7 @@ const struct damage damages[] = {
 	 "/sub/link~* /sub~list " LOST_FOUND, "/lost+found/#13~text=../small", .sql = "UPDATE dirent SET dir=4 WHERE ino=13"},
 	{"dirent-root", "directory 2: the name \"link\" names the root directory", "/", "inode-no-name", "/sub/link~* /sub~list " LOST_FOUND,
 	 "/lost+found/#13~text=../small", .sql = "UPDATE dirent SET ino=1,type=4 WHERE ino=13"},
-	{"directory-names", "directory 3 has a second name, \"again\" in directory 16", "*", .make = second_name},
+	{"directory-loop", "directory 2 has a name in directory 3, which lies in it", "/sub", "counter-links inode-nlink", .make = second_name},
 	{"inode-no-name", "inode 4 has no name", NULL, NULL, "/small~* " LOST_FOUND, "/lost+found/#4~ino=4 /lost+found/#4~size=100",
 	 .sql = "DELETE FROM dirent WHERE ino=4"},
 	{"inode-no-name", "inode 2 has no name", NULL, "inode-nlink", "/sub* " LOST_FOUND, "/lost+found/#2/deep/hard~ino=6 /lost+found/#2/link~text=../small",
@@ -414,13 +415,21 @@ const struct damage damages[] = {
 	{"kept-named", "inode 4 is marked as a kept deleted file and has 1 names", "/small", "counter-kept", .sql = "UPDATE inode SET flags=flags|256 WHERE ino=4"},
 	{"deleted-field", "the row of a deleted name, \"/\" of inode 2, breaks a rule", "/sub", .sql = "INSERT OR REPLACE INTO deleted VALUES(1,2,1,x'2f',0,0)"},
 	{"inode-tmpfile", "inode 4 is marked as never named and has names", "/small", .sql = "UPDATE inode SET flags=flags|64 WHERE ino=4"},
-	{"bind-field", "a bind in directory -1 breaks a rule", "*", .sql = "INSERT OR REPLACE INTO bind VALUES(-1,99,0,2,1)"},
-	{"bind-no-entry", "a bind in directory 1 stands at no name", "*", .sql = "INSERT OR REPLACE INTO bind VALUES(1,99,0,2,1)"},
-	{"bind-no-source", "a bind in directory 2 shows inode 7777, which does not exist",
+	{"bind-field", "a bind in directory -1 breaks a rule", "*", "counter-links", .sql = "INSERT OR REPLACE INTO bind VALUES(-1,99,0,2,1)"},
+	{"bind-no-entry", "a bind in directory 1 stands at no name", "*", "counter-links", .sql = "INSERT OR REPLACE INTO bind VALUES(1,99,0,2,1)"},
+	{"bind-no-source", "a bind in directory 2 shows inode 7777, which does not exist", NULL, "counter-links",
 	 .sql = "INSERT OR REPLACE INTO bind SELECT dir,hash,ord,7777,1 FROM dirent WHERE ino=3"},
 	{"moved-field", "a row in moved breaks a rule: its inode or directory is out of range", .sql = "INSERT OR REPLACE INTO moved VALUES(5,-1,1,99,x'61',0)"},
 	{"moved-field", "a row in moved breaks a rule: its name is none", .sql = "INSERT OR REPLACE INTO moved VALUES(5,3,1,99,x'2f',0)"},
 	{"moved-field", "a row in moved breaks a rule: its hash is not its name's", .sql = "INSERT OR REPLACE INTO moved VALUES(5,3,1,99,x'61',0)"},
+	{"bind-type", "a bind in directory 1 shows inode 2: one of it and what it covers is a directory, the other none", "/sub", "counter-links",
+	 .sql = "INSERT OR REPLACE INTO bind SELECT dir,hash,ord,2,1 FROM dirent WHERE ino=4"},
+	{"bind-type", "a bind in directory 2 shows inode 4: one of it and what it covers is a directory, the other none", "/small", "counter-links",
+	 .sql = "INSERT OR REPLACE INTO bind SELECT dir,hash,ord,4,1 FROM dirent WHERE ino=3"},
+	{"bind-loop", "a bind in directory 2 shows directory 2, which it lies in", "/sub", "counter-links",
+	 .sql = "INSERT OR REPLACE INTO bind SELECT dir,hash,ord,2,1 FROM dirent WHERE ino=3"},
+	{"counter-links", "3 second names of directories are counted, and there are 0", .sql = "UPDATE counter SET value=3 WHERE id=7"},
+	{"counter-links", "2 binds are counted, and there are 0", .sql = "UPDATE counter SET value=2 WHERE id=8"},
 	/* blocks */
 	{"shared-field", "the shared range at block * breaks a rule", NULL, "shared-count", .sql = "UPDATE shared SET refs=1"},
 	{"shared-count", "8 blocks from disk block * on are named by 2 rows, and 1 are counted", .sql = "DELETE FROM shared WHERE count=8"},

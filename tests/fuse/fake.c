@@ -50,7 +50,7 @@ static void tell(uint64_t ino, struct linkfs_stat *out)
 	if (!out)
 		return;
 	*out = fake.st;
-	out->ino = ino;
+	out->ino = out->node = ino;
 	out->mode |= types[ino < 6 ? ino : 0];
 }
 
@@ -210,6 +210,13 @@ int linkfs_node_rename(struct linkfs_volume *volume, const struct linkfs_cred *c
 	return called("rename", cred, old_dir);
 }
 
+int linkfs_node_several_paths(struct linkfs_volume *volume, uint64_t ino)
+{
+	(void)volume;
+	(void)ino;
+	return 0;
+}
+
 uint64_t linkfs_volume_name_changes(struct linkfs_volume *volume)
 {
 	(void)volume;
@@ -355,7 +362,7 @@ int linkfs_node_setxattr(struct linkfs_volume *volume, const struct linkfs_cred 
 int linkfs_node_names(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, linkfs_name_fn *fn,
 		      void *arg, uint64_t *hidden_out)
 {
-	static const struct linkfs_name names[] = {{"/a", 2, 1, "a", 1}, {"/b\n\\", 4, 1, "b\n\\", 3}};
+	static const struct linkfs_name names[] = {{"/a", 2, 1, "a", 1, 0}, {"/b\n\\", 4, 1, "b\n\\", 3, 0}};
 	(void)volume;
 	(void)hidden_out;
 	int r = called("names", cred, ino);

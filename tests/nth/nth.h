@@ -63,7 +63,8 @@ struct scenario {
 	uint64_t seed;
 };
 
-extern const struct scenario scenarios_names[], scenarios_content[], scenarios_volume[]; /* name NULL ends */
+extern const struct scenario scenarios_names[], scenarios_content[], scenarios_places[],
+	scenarios_volume[]; /* name NULL ends */
 /* A batch of operations drawn from seed; the last ones sync. */
 void scenario_random(uint64_t seed, struct scenario *out);
 

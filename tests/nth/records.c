@@ -27,6 +27,7 @@ struct look {
 	uint16_t refs[BLOCKS];
 	int64_t used;
 	int64_t counters[LK_COUNTERS];
+	int64_t dir_names, binds; /* names of directories beyond their first; rows of bind */
 	bool settled;
 	char *why;
 	size_t why_size;
@@ -218,6 +219,14 @@ static int see_counter(void *arg, const void *record)
 	return 0;
 }
 
+static int see_bind(void *arg, const void *record)
+{
+	struct look *l = arg;
+	(void)record;
+	l->binds++;
+	return 0;
+}
+
 static void scan(struct look *l, enum lk_table_id table, int index, lk_row_fn *fn)
 {
 	static const struct lk_extent zero;
@@ -232,10 +241,12 @@ static void judge(struct look *l, const struct rec *r)
 	const struct lk_inode *i = &r->row;
 	long long ino = (long long)i->ino;
 	bool dir = S_ISDIR((mode_t)i->mode), reg = S_ISREG((mode_t)i->mode);
-	int64_t links = dir ? 2 + r->dirs_in_it : r->names;
+	int64_t links = dir ? LK_MAX((int64_t)r->names, (int64_t)1) + 1 + r->dirs_in_it : r->names;
 	if (i->nlink != links && !(dir && i->nlink == 0 && !l->settled))
 		(void)wrong(l, "inode %lld says %lld links, has %lld", ino, (long long)i->nlink, (long long)links);
-	if (dir && i->ino != LINKFS_ROOT_INO && r->names != 1)
+	if (dir && r->names > 1)
+		l->dir_names += r->names - 1;
+	if (dir && i->ino != LINKFS_ROOT_INO && r->names < 1)
 		(void)wrong(l, "directory %lld has %lld names", ino, (long long)r->names);
 	if (l->settled && i->nlink == 0)
 		(void)wrong(l, "inode %lld has no name", ino);
@@ -285,11 +296,17 @@ bool records_agree(struct linkfs_volume *volume, bool settled, char *why, size_t
 		scan(l, LK_T_GROUP, LK_BY_KEY, see_group);
 		scan(l, LK_T_ORPHAN, LK_BY_KEY, see_orphan);
 		scan(l, LK_T_INTENT, LK_BY_KEY, see_intent);
+		scan(l, LK_T_BIND, LK_BY_KEY, see_bind);
 		(void)lk_op_end(&l->op, 0);
 		for (size_t i = 0; i < l->count; i++)
 			judge(l, &l->recs[i]);
 		if (l->dirents != l->indexed || l->dirent_sum != l->index_sum)
 			(void)wrong(l, "names and their index differ");
+		if (l->counters[LK_COUNTER_DIR_NAMES] != l->dir_names || l->counters[LK_COUNTER_BINDS] != l->binds)
+			(void)wrong(l, "%lld names of directories and %lld binds counted, %lld and %lld are there",
+				    (long long)l->counters[LK_COUNTER_DIR_NAMES],
+				    (long long)l->counters[LK_COUNTER_BINDS], (long long)l->dir_names,
+				    (long long)l->binds);
 		if (l->counters[LK_COUNTER_INODES] != (int64_t)l->count)
 			(void)wrong(l, "%lld inodes counted, %zu are there", (long long)l->counters[LK_COUNTER_INODES],
 				    l->count);

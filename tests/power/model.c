@@ -24,6 +24,7 @@ static struct node *node_new(uint32_t mode)
 	n->id = ++ids;
 	n->mode = mode;
 	n->nlink = S_ISDIR(mode) ? 2 : 1;
+	n->names = S_ISDIR(mode);
 	return n;
 }
 
@@ -40,6 +41,7 @@ struct model *model_new(void)
 {
 	struct model *m = must(calloc(1, sizeof(*m)));
 	m->root = node_new(S_IFDIR | 0755);
+	m->root->names = 0;
 	return m;
 }
 
@@ -47,7 +49,9 @@ static void free_tree(struct node *dir)
 {
 	for (size_t i = 0; i < dir->entry_count; i++) {
 		struct node *n = dir->entries[i].node;
-		if (S_ISDIR(n->mode))
+		if (S_ISDIR(n->mode) && n->names > 1)
+			n->names--;
+		else if (S_ISDIR(n->mode))
 			free_tree(n);
 		else if (--n->nlink == 0)
 			node_put(n);
@@ -81,10 +85,17 @@ static struct entry *find(const struct node *dir, const char *name)
 	return NULL;
 }
 
-/* The directory a path's last component is in, NULL when there is none; *name is that component. */
-static struct node *parent_of(struct model *m, const char *path, char name[256])
+static struct node *shown(const struct entry *e)
 {
+	return e->bound ? e->bound : e->node;
+}
+
+/* The directory a path's last component is in, NULL when there is none; *name is that component. */
+static struct node *parent_of(struct model *m, const char *path, char name[256], size_t *bind_out)
+{
+	const char *start = path;
 	struct node *dir = m->root;
+	*bind_out = 0;
 	for (;;) {
 		size_t len = strcspn(path, "/");
 		if (!len || len > 255)
@@ -96,8 +107,10 @@ static struct node *parent_of(struct model *m, const char *path, char name[256])
 		struct entry *e = find(dir, name);
 		if (!e || !S_ISDIR(e->node->mode))
 			return NULL;
-		dir = e->node;
+		dir = shown(e);
 		path += len + 1;
+		if (e->bound)
+			*bind_out = (size_t)(path - start);
 	}
 }
 
@@ -107,9 +120,10 @@ bool model_place(struct model *m, const char *path, struct place *out)
 		*out = (struct place){.node = m->root};
 		return true;
 	}
-	out->dir = parent_of(m, path, out->name);
+	out->dir = parent_of(m, path, out->name, &out->bind);
 	struct entry *e = out->dir ? find(out->dir, out->name) : NULL;
-	out->node = e ? e->node : NULL;
+	out->node = e ? shown(e) : NULL;
+	out->bound = e && e->bound;
 	return out->dir;
 }
 
@@ -122,6 +136,7 @@ void model_enter(struct node *dir, const char *name, struct node *node)
 	memmove(dir->entries + at + 1, dir->entries + at, (dir->entry_count - at) * sizeof(*dir->entries));
 	(void)strcpy(dir->entries[at].name, name);
 	dir->entries[at].node = node;
+	dir->entries[at].bound = NULL;
 	dir->entry_count++;
 	if (S_ISDIR(node->mode))
 		dir->nlink++;
@@ -140,8 +155,18 @@ static void leave(struct node *dir, const char *name)
 void model_drop_name(struct place *p)
 {
 	leave(p->dir, p->name);
-	p->node->nlink = S_ISDIR(p->node->mode) ? 0 : p->node->nlink - 1;
+	if (S_ISDIR(p->node->mode))
+		p->node->nlink = --p->node->names ? p->node->nlink - 1 : 0;
+	else
+		p->node->nlink--;
 	node_put(p->node);
+}
+
+/* Whether the name may go, as far as binds are concerned. */
+bool model_may_go(const struct place *p)
+{
+	bool last = S_ISDIR(p->node->mode) ? p->node->names == 1 : p->node->nlink == 1;
+	return !p->bound && !(last && p->node->shows);
 }
 
 static bool make(struct model *m, const struct op *op, bool dry, uint32_t mode)
@@ -165,7 +190,7 @@ static bool make_symlink(struct model *m, const struct op *op, bool dry)
 {
 	struct place p;
 	if (op->kind == OP_RELINK && model_place(m, op->a, &p) && p.node) {
-		if (S_ISDIR(p.node->mode))
+		if (S_ISDIR(p.node->mode) || !model_may_go(&p))
 			return false;
 		if (!dry)
 			model_drop_name(&p);
@@ -211,7 +236,7 @@ static bool unlink_name(struct model *m, const struct op *op, bool dry)
 	struct place p;
 	if (!model_place(m, op->a, &p) || !p.node || !p.dir || S_ISDIR(p.node->mode) != (op->kind == OP_RMDIR))
 		return false;
-	if (op->kind == OP_RMDIR && p.node->entry_count)
+	if ((op->kind == OP_RMDIR && p.node->entry_count && p.node->names == 1) || !model_may_go(&p))
 		return false;
 	if (!dry)
 		model_drop_name(&p);
@@ -223,10 +248,54 @@ static bool is_below(const struct node *top, const struct node *n)
 	if (top == n)
 		return true;
 	for (size_t i = 0; i < top->entry_count; i++) {
-		if (S_ISDIR(top->entries[i].node->mode) && is_below(top->entries[i].node, n))
+		const struct entry *e = &top->entries[i];
+		if (S_ISDIR(e->node->mode) && (is_below(e->node, n) || (e->bound && is_below(e->bound, n))))
 			return true;
 	}
 	return false;
+}
+
+static bool link_directory(struct model *m, const struct op *op, bool dry)
+{
+	struct place p, to;
+	if (!model_place(m, op->a, &p) || !p.node || !S_ISDIR(p.node->mode) || p.node == m->root)
+		return false;
+	if (!model_place(m, op->b, &to) || !to.dir || to.node || is_below(p.node, to.dir))
+		return false;
+	if (!dry) {
+		p.node->nlink++;
+		p.node->names++;
+		model_enter(to.dir, to.name, p.node);
+	}
+	return true;
+}
+
+static bool bind_name(struct model *m, const struct op *op, bool dry)
+{
+	struct place p, to;
+	if (!model_place(m, op->a, &p) || !p.node || p.node == m->root || S_ISLNK(p.node->mode))
+		return false;
+	if (!model_place(m, op->b, &to) || !to.dir || !to.node || to.bound || to.node == p.node)
+		return false;
+	if (S_ISDIR(to.node->mode) != S_ISDIR(p.node->mode) || (S_ISDIR(p.node->mode) && is_below(p.node, to.dir)))
+		return false;
+	if (!dry) {
+		((struct entry *)must(find(to.dir, to.name)))->bound = p.node;
+		p.node->shows++;
+	}
+	return true;
+}
+
+static bool unbind_name(struct model *m, const struct op *op, bool dry)
+{
+	struct place p;
+	if (!model_place(m, op->a, &p) || !p.node || !p.bound)
+		return false;
+	if (!dry) {
+		((struct entry *)must(find(p.dir, p.name)))->bound = NULL;
+		p.node->shows--;
+	}
+	return true;
 }
 
 static bool rename_name(struct model *m, const struct op *op, bool dry)
@@ -235,11 +304,15 @@ static bool rename_name(struct model *m, const struct op *op, bool dry)
 	bool exchange = op->kind == OP_EXCHANGE;
 	if (!model_place(m, op->a, &from) || !model_place(m, op->b, &to) || !from.dir || !to.dir || !from.node)
 		return false;
+	if (from.bound || to.bound || from.bind != to.bind || strncmp(op->a, op->b, from.bind) != 0)
+		return false;
 	if (from.node == to.node || is_below(from.node, to.dir) || (exchange && !to.node))
 		return false;
 	if (exchange && is_below(to.node, from.dir))
 		return false;
 	if (!exchange && to.node) {
+		if (!model_may_go(&to) && !model_follows(to.node, from.node))
+			return false;
 		if (S_ISDIR(to.node->mode) != S_ISDIR(from.node->mode) || to.node->entry_count)
 			return false;
 	}
@@ -359,6 +432,12 @@ static bool apply(struct model *m, const struct op *op, bool dry)
 		return make_symlink(m, op, dry);
 	case OP_TRACK:
 		return make_tracked(m, op, dry);
+	case OP_LINKDIR:
+		return link_directory(m, op, dry);
+	case OP_BIND:
+		return bind_name(m, op, dry);
+	case OP_UNBIND:
+		return unbind_name(m, op, dry);
 	case OP_LINK:
 	case OP_HLINK:
 		return make_link(m, op, dry);
@@ -430,7 +509,7 @@ bool model_apply(struct model *m, const struct op *op, bool dry)
 static void text_of(struct model *m, struct node *dir, char *path, size_t len, struct lk_buf *out)
 {
 	for (size_t i = 0; i < dir->entry_count; i++) {
-		struct node *n = dir->entries[i].node;
+		struct node *n = shown(&dir->entries[i]);
 		size_t name = strlen(dir->entries[i].name);
 		assert(len + name + 2 < PATH_MAX);
 		path[len] = '/';
@@ -453,9 +532,10 @@ static void text_of(struct model *m, struct node *dir, char *path, size_t len, s
 static void forget_numbers(struct node *dir)
 {
 	for (size_t i = 0; i < dir->entry_count; i++) {
-		dir->entries[i].node->number = 0;
-		if (S_ISDIR(dir->entries[i].node->mode))
-			forget_numbers(dir->entries[i].node);
+		struct node *n = shown(&dir->entries[i]);
+		n->number = 0;
+		if (S_ISDIR(n->mode))
+			forget_numbers(n);
 	}
 }
 

@@ -21,6 +21,8 @@ struct node {
 	struct entry *entries; /* sorted by name */
 	size_t entry_count;
 	unsigned opens;
+	uint32_t names; /* of a directory; the root has none */
+	uint32_t shows; /* binds that show it */
 	bool keep;      /* its links */
 	bool temporary; /* made without a name, and never had one */
 	uint32_t number;
@@ -31,6 +33,7 @@ struct node {
 struct entry {
 	char name[256];
 	struct node *node;
+	struct node *bound; /* shown instead, or NULL */
 };
 
 struct model {
@@ -43,7 +46,9 @@ struct model {
 struct place {
 	struct node *dir;
 	char name[256];
-	struct node *node; /* NULL: no such name */
+	struct node *node; /* what is shown there; NULL: no such name */
+	bool bound;        /* by a bind */
+	size_t bind;       /* length of the part of the path that ends with the innermost bind on the way; 0: none */
 };
 
 /* False when the directory of the last component is not there. */
@@ -65,5 +70,7 @@ void model_follow(struct model *m, struct node *old, struct node *fresh);
 /* model.c */
 void model_enter(struct node *dir, const char *name, struct node *node);
 void model_drop_name(struct place *p);
+/* Whether the name may go, as far as binds are concerned. */
+bool model_may_go(const struct place *p);
 
 #endif

@@ -10,13 +10,18 @@
 
 bool model_follows(const struct node *old, const struct node *fresh)
 {
-	return old->keep && old->nlink > 1 && S_ISREG(old->mode) && S_ISREG(fresh->mode);
+	return old->keep && (old->nlink > 1 || old->shows) && S_ISREG(old->mode) && S_ISREG(fresh->mode);
 }
 
 static void follow(struct node *dir, struct node *old, struct node *fresh)
 {
 	for (size_t i = 0; i < dir->entry_count; i++) {
 		struct entry *e = &dir->entries[i];
+		if (e->bound == old) {
+			e->bound = fresh;
+			fresh->shows++;
+			old->shows--;
+		}
 		if (e->node == old) {
 			e->node = fresh;
 			fresh->nlink++;
@@ -47,6 +52,7 @@ static struct node *copy_of(const struct node *n)
 	copy->entries = NULL;
 	copy->nlink = 1;
 	copy->opens = 0;
+	copy->shows = 0;
 	copy->temporary = false;
 	return copy;
 }
@@ -63,7 +69,7 @@ static bool make_clone(struct model *m, struct node *n, const struct op *op, boo
 
 static bool split(struct place *p, bool dry)
 {
-	if (S_ISDIR(p->node->mode))
+	if (S_ISDIR(p->node->mode) || p->bound)
 		return false;
 	if (dry || p->node->nlink == 1)
 		return true;
@@ -85,7 +91,7 @@ static bool with_another(struct model *m, struct node *n, const struct op *op, b
 		return false;
 	if (op->kind == OP_DEDUPE)
 		return true; /* nobody sees it */
-	if (!equal(n, to.node))
+	if (!equal(n, to.node) || !model_may_go(&to))
 		return false;
 	if (!dry) {
 		model_drop_name(&to);

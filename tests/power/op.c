@@ -10,11 +10,11 @@
 #include <volume.h>
 
 static const char *const names[OP_KINDS] = {
-	"create",    "mkdir",    "fifo",     "symlink",    "relink",   "track",   "link",     "unlink",
-	"rmdir",     "rename",   "exchange", "write",      "wsync",    "append",  "truncate", "allocate",
-	"copy",      "setxattr", "rmxattr",  "chmod",      "chown",    "open",    "tmpfile",  "hwrite",
-	"htruncate", "hlink",    "hclose",   "keep",       "clone",    "unshare", "dedupe",   "merge",
-	"fsync",     "hsync",    "sync",     "checkpoint", "snapshot", "drop",    "reopen",
+	"create",    "mkdir",  "fifo",       "symlink",  "relink",   "track",   "link",   "linkdir", "bind",
+	"unbind",    "unlink", "rmdir",      "rename",   "exchange", "write",   "wsync",  "append",  "truncate",
+	"allocate",  "copy",   "setxattr",   "rmxattr",  "chmod",    "chown",   "open",   "tmpfile", "hwrite",
+	"htruncate", "hlink",  "hclose",     "keep",     "clone",    "unshare", "dedupe", "merge",   "fsync",
+	"hsync",     "sync",   "checkpoint", "snapshot", "drop",     "reopen",
 };
 
 bool op_acknowledges(const struct op *op)
@@ -258,6 +258,12 @@ int op_run(struct subject *s, const struct op *op)
 		return linkfs_path_replace_symlink(v, NULL, op->b, LINKFS_ROOT_INO, op->a, NULL);
 	case OP_LINK:
 		return linkfs_path_link(v, NULL, LINKFS_ROOT_INO, op->a, LINKFS_ROOT_INO, op->b, 0);
+	case OP_LINKDIR:
+		return linkfs_path_link_directory(v, NULL, LINKFS_ROOT_INO, op->a, LINKFS_ROOT_INO, op->b);
+	case OP_BIND:
+		return linkfs_path_bind(v, NULL, LINKFS_ROOT_INO, op->a, LINKFS_ROOT_INO, op->b);
+	case OP_UNBIND:
+		return linkfs_path_unbind(v, NULL, LINKFS_ROOT_INO, op->a);
 	case OP_UNLINK:
 		return linkfs_path_unlink(v, NULL, LINKFS_ROOT_INO, op->a);
 	case OP_RMDIR:

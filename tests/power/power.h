@@ -27,6 +27,9 @@ enum op_kind {
 	OP_RELINK,  /* the same in place of what is there */
 	OP_TRACK,   /* a, a tracked link to b, which has one name */
 	OP_LINK,    /* a gets the name b */
+	OP_LINKDIR, /* the same of a directory */
+	OP_BIND,    /* a is shown at b */
+	OP_UNBIND,  /* a shows itself again */
 	OP_UNLINK,
 	OP_RMDIR,
 	OP_RENAME, /* a, b */

@@ -73,6 +73,10 @@ void script_base(struct script *s)
 		{OP_COPY, .a = "src", .b = "copy", .n = 8 * B},
 		{OP_SETXATTR, .a = "d", .b = "user.d", .n = 10},
 		{OP_CREATE, .a = "empty"},
+		{OP_LINKDIR, .a = "d/e", .b = "e2"},
+		{OP_MKDIR, .a = "source"},
+		{OP_MKDIR, .a = "shown"},
+		{OP_BIND, .a = "source", .b = "shown"},
 	};
 	s->next_serial = 1000000;
 	for (size_t i = 0; i < LK_ARRAY_LEN(ops); i++)
@@ -113,6 +117,14 @@ static const struct op singles[] = {
 	{OP_LINK, .a = "ext", .b = "d/ext2"},
 	{OP_LINK, .a = "sym", .b = "sym2"},
 	{OP_LINK, .a = "hard", .b = "d/e/hard3"},
+	{OP_LINKDIR, .a = "d", .b = "vacant/d"},
+	{OP_LINKDIR, .a = "e2", .b = "source/e3"},
+	{OP_BIND, .a = "d", .b = "vacant"},
+	{OP_BIND, .a = "ext", .b = "inline"},
+	{OP_UNBIND, .a = "shown"},
+	{OP_CREATE, .a = "shown/new"},
+	{OP_RENAME, .a = "source", .b = "vacant/source"},
+	{OP_RMDIR, .a = "e2"},
 	{OP_UNLINK, .a = "ext"},
 	{OP_UNLINK, .a = "inline"},
 	{OP_UNLINK, .a = "hard"},
@@ -246,9 +258,10 @@ static uint64_t below(struct lk_test_random *random, uint64_t n)
 
 static void draw_path(struct lk_test_random *random, char out[OP_PATH])
 {
-	static const char *const dirs[] = {"", "", "", "d/", "d/", "d/e/", "vacant/", "n0/"};
-	static const char *const leaves[] = {"ext", "inline", "sparse", "hard", "src", "copy", "empty", "in",
-					     "sym", "n0",     "n1",     "n2",   "n3",  "n4",   "d",     "e"};
+	static const char *const dirs[] = {"", "", "", "d/", "d/", "d/e/", "vacant/", "n0/", "shown/", "e2/"};
+	static const char *const leaves[] = {"ext", "inline", "sparse", "hard",  "src",   "copy", "empty",
+					     "in",  "sym",    "n0",     "n1",    "n2",    "n3",   "n4",
+					     "d",   "e",      "e2",     "shown", "source"};
 	(void)snprintf(out, OP_PATH, "%s%s", dirs[below(random, LK_ARRAY_LEN(dirs))],
 		       leaves[below(random, LK_ARRAY_LEN(leaves))]);
 }
@@ -260,14 +273,15 @@ static uint64_t draw_offset(struct lk_test_random *random, uint64_t limit)
 }
 
 static const uint8_t weights[OP_KINDS] = {
-	[OP_CREATE] = 6,   [OP_MKDIR] = 2,      [OP_FIFO] = 1,    [OP_SYMLINK] = 3,   [OP_RELINK] = 3,
-	[OP_LINK] = 5,     [OP_UNLINK] = 7,     [OP_RMDIR] = 2,   [OP_RENAME] = 7,    [OP_EXCHANGE] = 2,
-	[OP_WRITE] = 14,   [OP_WRITE_SYNC] = 2, [OP_APPEND] = 4,  [OP_TRUNCATE] = 5,  [OP_ALLOCATE] = 5,
-	[OP_COPY] = 4,     [OP_SETXATTR] = 3,   [OP_RMXATTR] = 1, [OP_CHMOD] = 1,     [OP_CHOWN] = 1,
-	[OP_OPEN] = 3,     [OP_TMPFILE] = 2,    [OP_HWRITE] = 5,  [OP_HTRUNCATE] = 1, [OP_HLINK] = 3,
-	[OP_KEEP] = 3,     [OP_CLONE] = 3,      [OP_UNSHARE] = 2, [OP_DEDUPE] = 2,    [OP_MERGE] = 3,
-	[OP_HCLOSE] = 2,   [OP_FSYNC] = 5,      [OP_HSYNC] = 2,   [OP_SYNC] = 3,      [OP_CHECKPOINT] = 3,
-	[OP_SNAPSHOT] = 1, [OP_DROP] = 1,       [OP_REOPEN] = 1,
+	[OP_CREATE] = 6,  [OP_MKDIR] = 2,      [OP_FIFO] = 1,       [OP_SYMLINK] = 3,   [OP_RELINK] = 3,
+	[OP_LINK] = 5,    [OP_UNLINK] = 7,     [OP_RMDIR] = 2,      [OP_RENAME] = 7,    [OP_EXCHANGE] = 2,
+	[OP_WRITE] = 14,  [OP_WRITE_SYNC] = 2, [OP_APPEND] = 4,     [OP_TRUNCATE] = 5,  [OP_ALLOCATE] = 5,
+	[OP_COPY] = 4,    [OP_SETXATTR] = 3,   [OP_RMXATTR] = 1,    [OP_CHMOD] = 1,     [OP_CHOWN] = 1,
+	[OP_OPEN] = 3,    [OP_TMPFILE] = 2,    [OP_HWRITE] = 5,     [OP_HTRUNCATE] = 1, [OP_HLINK] = 3,
+	[OP_LINKDIR] = 3, [OP_BIND] = 3,       [OP_UNBIND] = 2,     [OP_KEEP] = 3,      [OP_CLONE] = 3,
+	[OP_UNSHARE] = 2, [OP_DEDUPE] = 2,     [OP_MERGE] = 3,      [OP_HCLOSE] = 2,    [OP_FSYNC] = 5,
+	[OP_HSYNC] = 2,   [OP_SYNC] = 3,       [OP_CHECKPOINT] = 3, [OP_SNAPSHOT] = 1,  [OP_DROP] = 1,
+	[OP_REOPEN] = 1,
 };
 
 static struct op draw(struct lk_test_random *random, uint64_t limit, char a[OP_PATH], char b[OP_PATH])
