@@ -26,23 +26,23 @@ def offline():
     base = h.make_dir()
     v = h.Volume(base)
     r = h.linkfs("check", v.path)
-    h.equal((r.rc, r.out, r.err), (0, f"{v.path}: clean; 1 files, 8 records\n", ""), "an empty volume is clean")
+    h.equal((r.rc, r.out, r.err), (0, f"{v.path}: clean; 1 files, 10 records\n", ""), "an empty volume is clean")
 
     content = b"the block" + b"x" * (3 * BLOCK)
     h.must("cp", "/dev/stdin", v("/file"), stdin=content)
     r = h.must("check", "--data", v.path)
-    h.equal(r.out, f"{v.path}: clean; 2 files, 12 records, 16K of data\n", "data is counted")
+    h.equal(r.out, f"{v.path}: clean; 2 files, 14 records, 16K of data\n", "data is counted")
     h.equal(h.must("check", v("/")).rc, 0, "VOLUME:/ names it too")
 
     found = json.loads(h.must("check", "--json", "--data", v.path).out)
-    h.equal(found, [{"volume": v.path, "findings": [], "problems": 0, "repaired": 0, "left": 0, "files": 2, "records": 12,
+    h.equal(found, [{"volume": v.path, "findings": [], "problems": 0, "repaired": 0, "left": 0, "files": 2, "records": 14,
                      "data_bytes": 4 * BLOCK, "rounds": 1, "backup": None}], "clean in JSON")
 
     flip(v, b"the block")
     h.equal(h.linkfs("check", v.path).rc, 0, "without --data the data is not looked at")
     r = h.linkfs("check", "--data", v.path)
     h.equal((r.rc, r.out), (4, "data-checksum: /file: inode 2: block 0 (disk block 0) does not have its checksum\n"
-                            f"{v.path}: 1 problem, 0 repaired, 1 left; 2 files, 12 records, 16K of data\n"), "a flipped bit is named")
+                            f"{v.path}: 1 problem, 0 repaired, 1 left; 2 files, 14 records, 16K of data\n"), "a flipped bit is named")
     r = h.linkfs("check", "--data", "--repair", v.path)
     h.equal(r.rc, 4, "repair leaves it", r)
     h.equal(h.linkfs("cat", v("/file")).rc, 1, "reading it stays an error")
