@@ -96,6 +96,8 @@ static int make(struct draw *draw, const struct operands *operands)
 	}
 	draw_sort(draw);
 	if (!error)
+		error = draw_binds(draw);
+	if (!error)
 		error = draw_edges(draw);
 	if (!error)
 		error = draw_others(draw);

@@ -24,7 +24,9 @@ enum draw_box_kind {
 enum draw_edge_kind {
 	DRAW_NAME,     /* a directory's entry to what it names */
 	DRAW_SYMLINK,  /* to what its text names */
+	DRAW_TRACKED,  /* a tracked symlink's (D5) */
 	DRAW_DANGLING, /* a symlink whose walk fails */
+	DRAW_BIND,     /* an entry to what a bind shows there (C1) */
 	DRAW_SHARED,   /* two files that have blocks in common */
 	DRAW_EDGES,
 };
@@ -36,6 +38,7 @@ struct draw_row {
 	char *text; /* a symlink's */
 	size_t text_len;
 	const char *note; /* static, or NULL */
+	bool bind;        /* a bind stands there */
 };
 
 #define DRAW_OTHERS 3 /* names of a file that are told in words */
@@ -131,6 +134,8 @@ int draw_others(struct draw *draw);
 /* The smallest path of a directory that the caller may know; NULL and 0: none. Allocated. */
 int draw_dir_path(struct draw *draw, uint64_t ino, char **out);
 
+/* draw_binds.c: which rows show what a bind shows; their files get boxes. Before the edges. */
+int draw_binds(struct draw *draw);
 /* draw_edges.c: from each row to what it names or leads to. draw_shared.c: between files with common blocks. */
 int draw_edges(struct draw *draw);
 /* What a symlink leads to first, as a number: an inode's, or one made of the place where its walk fails; 0 when that is not told. present: it is

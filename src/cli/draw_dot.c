@@ -28,7 +28,9 @@ static const struct line {
 } lines[DRAW_EDGES] = {
 	[DRAW_NAME] = {"penwidth=1.8", "thick line: name"},
 	[DRAW_SYMLINK] = {"style=dashed, arrowhead=vee", "dashed: symlink"},
+	[DRAW_TRACKED] = {"style=dashed, penwidth=2.4, arrowhead=vee", "thick dashes: tracked symlink"},
 	[DRAW_DANGLING] = {"style=dotted, penwidth=1.6, arrowhead=tee", "dotted: symlink that leads nowhere"},
+	[DRAW_BIND] = {"penwidth=1.8, arrowhead=dotnormal", "with a dot: bind"},
 	[DRAW_SHARED] = {"color=\"black:invis:black\", dir=none", "double: shared blocks"},
 };
 
@@ -77,6 +79,8 @@ static const struct draw_edge *inner_edge(const struct draw *draw, enum draw_edg
 static void put_inner_link(const struct draw *draw, size_t box, size_t row, FILE *out)
 {
 	const struct draw_edge *e = inner_edge(draw, DRAW_SYMLINK, box, row);
+	if (!e)
+		e = inner_edge(draw, DRAW_TRACKED, box, row);
 	const struct draw_edge *fails = e ? NULL : inner_edge(draw, DRAW_DANGLING, box, row);
 	if (!e)
 		e = fails;

@@ -198,7 +198,8 @@ static int lead(struct draw *draw, struct draw_end from, const struct walked *w)
 		draw->boxes[from.box].rows[from.row].note = "target not drawn";
 	if (error || !room || (to.box == from.box && to.row == from.row))
 		return error;
-	return draw_add_edge(draw, fails ? DRAW_DANGLING : DRAW_SYMLINK, start, to, 0);
+	bool tracked = draw->boxes[from.box].rows[from.row].st.flags & LINKFS_INO_TRACKED;
+	return draw_add_edge(draw, fails ? DRAW_DANGLING : tracked ? DRAW_TRACKED : DRAW_SYMLINK, start, to, 0);
 }
 
 int draw_target(struct draw *draw, uint64_t dir, const char *name, uint64_t *key_out, bool *present_out)
@@ -245,7 +246,7 @@ static int row_edges(struct draw *draw, struct draw_end from)
 	bool dir = S_ISDIR(row->st.mode);
 	int error = 0;
 	if (draw_find_box(draw, dir ? DRAW_DIR : DRAW_INODE, row->st.ino, &to.box))
-		error = draw_add_edge(draw, DRAW_NAME, from, to, 0);
+		error = draw_add_edge(draw, row->bind ? DRAW_BIND : DRAW_NAME, from, to, 0);
 	return !error && S_ISLNK(row->st.mode) ? follow(draw, from) : error;
 }
 

@@ -179,8 +179,10 @@ int draw_merge(struct draw *draw)
 		if (box->kind != DRAW_DIR || box->asked || box->len != 1 || box->left_out || box->note)
 			continue;
 		struct touching t = edges_of(draw, i);
-		if (t.in == 1 && t.out == 1 && !t.others &&
-		    draw->boxes[draw->edges[t.out_edge].to.box].kind == DRAW_DIR) {
+		size_t below = t.out == 1 ? draw->edges[t.out_edge].to.box : i;
+		/* One with several names (D6) is found by each of its ways. */
+		if (t.in == 1 && t.out == 1 && !t.others && draw->boxes[below].kind == DRAW_DIR &&
+		    edges_of(draw, below).in == 1) {
 			int error = merge_box(draw, i, &t);
 			if (error)
 				return error;

@@ -10,10 +10,8 @@ static const char *const kinds[DRAW_KINDS] = {
 	[DRAW_POINTER] = "pointer", [DRAW_MISSING] = "missing", [DRAW_LEAVES] = "leaves",
 };
 static const char *const lines[DRAW_EDGES] = {
-	[DRAW_NAME] = "name",
-	[DRAW_SYMLINK] = "symlink",
-	[DRAW_DANGLING] = "dangling",
-	[DRAW_SHARED] = "shared",
+	[DRAW_NAME] = "name",         [DRAW_SYMLINK] = "symlink", [DRAW_TRACKED] = "tracked",
+	[DRAW_DANGLING] = "dangling", [DRAW_BIND] = "bind",       [DRAW_SHARED] = "shared",
 };
 
 static void put_note(struct cli_json *json, const char *note)

@@ -204,6 +204,35 @@ def shared(base, p):
     h.equal(len(Picture(where).of_kind("shared")), 2, "what is gone shares no more")
 
 
+def other_links(p):
+    """Binds, tracked symlinks and directories with several names (C1, D5, D6)."""
+    for path in ("/k/a/b", "/k/c", "/k/d"):
+        h.must("mkdir", "-p", p(path))
+    h.must("touch", p("/k/a/b/file"))
+    h.must("ln", "--directory", p("/k/a/b"), p("/k/c/b"))
+    h.must("bind", p("/k/a"), p("/k/d/bound"))
+    h.must("bind", p("/k/a/b/file"), p("/k/d/song"))
+    h.must("ln", "-s", "--track", p("/k/a/b/file"), p("/k/d/link"))
+    picture = json.loads(h.must("draw", "--json", p("/k")).raw)
+    boxes = picture["boxes"]
+
+    def end(e):
+        box = boxes[e["box"]]
+        return f"{box['type'] if box['kind'] == 'inode' else box['path']}" + ("" if e["row"] is None else ":" + box["rows"][e["row"]]["name"])
+
+    edges = sorted((e["kind"], end(e["from"]), end(e["to"])) for e in picture["edges"])
+    h.equal([e for e in edges if e[0] != "name"], [("bind", "/k/d:bound", "/k/a"), ("bind", "/k/d:song", "file"), ("tracked", "/k/d:link", "file")],
+            "binds and tracked symlinks have lines of their own")
+    shared = [e[1] for e in edges if e[0] == "name" and e[2] in ("/k/a/b", "/k/c/b")]
+    h.equal(shared, ["/k/a:b", "/k/c:b"], "a directory with two names is one box")
+    dot = h.must("draw", p("/k")).out
+    h.ok(dot.count("arrowhead=dotnormal") == 2 and "penwidth=2.4, arrowhead=vee" in dot and "with a dot: bind" in dot and "thick dashes: tracked symlink" in dot,
+         "and in the picture", dot)
+    h.ok(">b/</B>" in dot and ">a/</B>" in dot and ">c/</B>" in dot, "whose ways stay apart", dot)
+    h.must("unbind", p("/k/d/bound"), p("/k/d/song"))
+    h.must("rm", "-r", p("/k"))
+
+
 def limits(base, p):
     host = base + "/many"
     os.mkdir(host)
@@ -321,6 +350,7 @@ def main():
     if MODE != "offline":
         into_the_mount(p)
     shared(base, p)
+    other_links(p)
     limits(base, p)
     rights(p)
     errors(base, p)
