@@ -133,7 +133,7 @@ static const struct bound bounds[] = {
 	{"UPDATE dirent SET type=-1 WHERE ino=13", "dirent-type"},
 	{"UPDATE dirent SET dir=" INO_MAX "-1 WHERE ino=13", "dirent-no-directory"},
 	/* binds */
-	{"INSERT INTO bind SELECT dir,hash,ord,2,1 FROM dirent WHERE ino=3", NULL},
+	{"INSERT INTO bind SELECT dir,hash,ord,5,1 FROM dirent WHERE ino=4; UPDATE counter SET value=1 WHERE id=8", NULL},
 	{"INSERT INTO bind SELECT dir,hash,ord,0,1 FROM dirent WHERE ino=3", "bind-field"},
 	{"INSERT INTO bind SELECT dir,hash,ord,1<<48,1 FROM dirent WHERE ino=3", "bind-field"},
 	{"INSERT INTO bind SELECT 1<<48,hash,ord,2,1 FROM dirent WHERE ino=3", "bind-field"},
