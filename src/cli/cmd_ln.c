@@ -172,7 +172,8 @@ static void tell_failure(struct ln *ln, const struct cli_path *source, const cha
 	else if (ln->cow && error == LINKFS_EISDIR)
 		cli_failf(cli, source->text, "is a directory: --cow copies files");
 	else if (error == LINKFS_EPERM && !ln->symbolic && !ln->cow)
-		cli_failf(cli, source->text, "hard link not allowed: a directory, or not yours to link");
+		cli_failf(cli, source->text,
+			  "hard link not allowed: a directory (--directory links those), or not yours to link");
 	else if (error == LINKFS_EMLINK && !ln->symbolic)
 		cli_failf(cli, source->text,
 			  "can have no more names: a tracked symlink has one, a file up to 2147483647");

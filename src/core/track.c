@@ -162,6 +162,9 @@ int lk_track_make(struct lk_op *op, const struct linkfs_cred *cred, const struct
 
 	if (lk_is_lnk(target))
 		return LINKFS_EINVAL;
+	/* A bind's entry shows it and is no name of it. */
+	if (named && named->ino != (uint64_t)target->ino)
+		named = NULL;
 	if (!named && !lk_is_dir(target)) {
 		rc = first_slot(op, target->ino, &any);
 		if (rc)

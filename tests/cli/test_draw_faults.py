@@ -14,7 +14,9 @@ from drawn import GOLDEN_TREE, make_tree
 
 
 def hanging(volume, argv, out, face):
-    process = subprocess.Popen(argv, env=h.environment(LINKFS_TEST_RENDER="hang"), stderr=subprocess.PIPE)
+    # A test run in the background of a shell inherits that interrupts are ignored.
+    process = subprocess.Popen(argv, env=h.environment(LINKFS_TEST_RENDER="hang"), stderr=subprocess.PIPE,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     children = f"/proc/{process.pid}/task/{process.pid}/children"
     h.ok(h.wait_for(lambda: open(children).read().strip()), f"a renderer that hangs, {face}")
     child = int(open(children).read().split()[0])
