@@ -293,11 +293,33 @@ static bool check_mount_point(struct cli *cli, const char *path, char **out)
 
 #define LAST_OWNER_WAIT_MS 10000
 
-/* A mount that was taken away by umount(8), which does not wait: its process still makes the last changes durable. */
-static void wait_for_last(const char *volume)
+/* Whether a process was killed and is still on its way out: a thread of it may wait for the disk, and until then it holds the lock, and
+ * its mount is there. */
+static bool is_dying(uint32_t pid)
+{
+	char path[64], line[256];
+	bool dying = false;
+	snprintf(path, sizeof(path), "/proc/%u/status", pid);
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return errno == ENOENT; /* gone meanwhile */
+	while (!dying && fgets(line, sizeof(line), file)) {
+		unsigned long long pending = 0;
+		if (sscanf(line, "SigPnd: %llx", &pending) == 1 || sscanf(line, "ShdPnd: %llx", &pending) == 1)
+			dying = pending >> (SIGKILL - 1) & 1;
+		else
+			dying = strncmp(line, "State:\tZ", 8) == 0 || strncmp(line, "State:\tX", 8) == 0;
+	}
+	fclose(file);
+	return dying;
+}
+
+/* A mount that was taken away by umount(8), which does not wait: its process still makes the last changes durable. Or one that was
+ * killed just now. */
+static void wait_for_last(const char *volume, const struct linkfs_owner *owner)
 {
 	char *point = cli_served_point(volume);
-	if (!point)
+	if (!point || is_dying(owner->pid))
 		(void)linkfs_volume_wait_unused(volume, LAST_OWNER_WAIT_MS);
 	free(point);
 }
@@ -308,7 +330,7 @@ static bool already_mounted(struct cli *cli, const char *volume, const char *mou
 	struct linkfs_owner *owner = cli_alloc(sizeof(*owner));
 	bool mounted = false;
 	if (owner && linkfs_volume_owner(volume, owner) == 0 && owner->local && owner->mount_point[0])
-		wait_for_last(volume);
+		wait_for_last(volume, owner);
 	if (owner && linkfs_volume_owner(volume, owner) == 0 && owner->local && owner->mount_point[0]) {
 		mounted = true;
 		cli_failf(cli, volume, "is mounted on %s already%s (pid %u)", owner->mount_point,
