@@ -304,9 +304,8 @@ static bool is_dying(uint32_t pid)
 	if (!file)
 		return errno == ENOENT; /* gone meanwhile */
 	while (!dying && fgets(line, sizeof(line), file)) {
-		unsigned long long pending = 0;
-		if (sscanf(line, "SigPnd: %llx", &pending) == 1 || sscanf(line, "ShdPnd: %llx", &pending) == 1)
-			dying = pending >> (SIGKILL - 1) & 1;
+		if (strncmp(line, "SigPnd:", 7) == 0 || strncmp(line, "ShdPnd:", 7) == 0)
+			dying = strtoull(line + 7, NULL, 16) >> (SIGKILL - 1) & 1;
 		else
 			dying = strncmp(line, "State:\tZ", 8) == 0 || strncmp(line, "State:\tX", 8) == 0;
 	}

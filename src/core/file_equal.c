@@ -159,7 +159,7 @@ static int pair_new(struct lk_fs *fs, uint64_t from, uint64_t to, struct pair *p
 /* Sizes; what a truncation left behind goes first. Locked. */
 static int look(struct pair *p, bool *equal)
 {
-	struct lk_inode from, to;
+	struct lk_inode from = {0}, to = {0};
 	struct lk_op op;
 	int r = lk_op_begin(p->fs, &op, 0);
 	if (r)
@@ -202,7 +202,7 @@ static int disks(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count,
 /* Whether both files name the same blocks, or none, everywhere in the range. */
 static int same_blocks(struct pair *p, uint64_t first, uint32_t count, bool *same)
 {
-	uint64_t a[STEP_BLOCKS], b[STEP_BLOCKS];
+	uint64_t a[STEP_BLOCKS] = {0}, b[STEP_BLOCKS] = {0};
 	struct lk_map map = {0};
 	struct lk_op op;
 	int r = lk_op_begin(p->fs, &op, 0);
@@ -292,7 +292,7 @@ static int share_run(struct lk_op *op, struct lk_inode *to, uint64_t at, uint64_
 /* Both are equal there and locked. Only what is on disk in both is shared: a hole costs less than any block. */
 static int share_op(struct lk_op *op, struct pair *p, uint64_t first, bool share, struct linkfs_dedupe *out)
 {
-	uint64_t a[STEP_BLOCKS], b[STEP_BLOCKS], shared = 0, own = 0;
+	uint64_t a[STEP_BLOCKS] = {0}, b[STEP_BLOCKS] = {0}, shared = 0, own = 0;
 	uint32_t count = blocks_from(p, first), i = 0;
 	struct lk_map map = {0};
 	struct lk_inode to;

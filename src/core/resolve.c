@@ -325,7 +325,7 @@ static int look(struct lk_walk *walk, struct lk_place *out)
 						  [LK_LAST_ROOT] = LK_STEP_DOT};
 	const struct lk_walk_how *how = walk->how;
 	enum lk_step_kind kind = kinds[walk->where.last];
-	struct lk_slot slot;
+	struct lk_slot slot = {0};
 	bool above = walk->above > 0;
 	int rc = 0;
 
