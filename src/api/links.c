@@ -327,11 +327,7 @@ int linkfs_path_referrers(struct linkfs_volume *volume, const struct linkfs_cred
 struct dangling {
 	struct lk_told told;
 	struct lk_paths paths;
-	const struct linkfs_cred *cred;
-	const struct lk_host *host;
-	uint64_t top;
-	uint64_t dir; /* whether this node is below top was asked last */
-	bool below;
+	struct lk_dangling_ask ask;
 	linkfs_dangling_fn *fn;
 	void *arg;
 };
@@ -363,40 +359,15 @@ static int tell_dangling(struct dangling *d, struct lk_op *op, const struct lk_l
 	return 0;
 }
 
-/* Whether the link's path comes through directory top. */
-static int is_below(struct lk_op *op, uint64_t top, const struct lk_link_name *name, bool *out)
-{
-	struct lk_place at = {.id = name->node};
-	int rc;
-
-	if (!lk_places_any(op))
-		return lk_dirent_above(op, top, name->dir, out);
-	rc = lk_inode_get(op, name->node, &at.inode);
-	while (rc == 0 && (uint64_t)at.inode.ino != top && at.inode.ino != LINKFS_ROOT_INO)
-		rc = lk_place_parent(op, &at, &at);
-	*out = (uint64_t)at.inode.ino == top;
-	return rc == LINKFS_ENOENT ? 0 : rc;
-}
-
 static int look_at_link(void *arg, struct lk_op *op, const struct lk_link_name *name)
 {
-	struct lk_walk_how how = {0};
 	struct dangling *d = arg;
 	struct lk_link_end end;
 	struct lk_fault fault = {0};
-	int rc = 0;
+	bool dangles;
+	int rc = lk_link_dangles(op, &d->ask, name, &end, &fault, &dangles);
 
-	if (d->dir != name->node) {
-		rc = is_below(op, d->top, name, &d->below);
-		d->dir = rc ? 0 : name->node;
-	}
-	if (rc || !d->below)
-		return rc;
-	how.host = d->host;
-	rc = lk_link_walk(op, d->cred, name, &how, &end, &fault);
-	if (rc || end.error == 0 || end.error == LINKFS_EACCES)
-		return rc;
-	return tell_dangling(d, op, name, &end, &fault);
+	return rc || !dangles ? rc : tell_dangling(d, op, name, &end, &fault);
 }
 
 static int give_dangling(void *arg, const void *answer)
@@ -409,7 +380,7 @@ static int give_dangling(void *arg, const void *answer)
 int linkfs_node_dangling(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
 			 const struct linkfs_links_options *options, linkfs_dangling_fn *fn, void *arg)
 {
-	struct dangling d = {.cred = lk_cred(cred), .top = ino, .fn = fn, .arg = arg};
+	struct dangling d = {.ask = {.cred = lk_cred(cred)}, .fn = fn, .arg = arg};
 	struct lk_link_name after = {0};
 	struct linkfs_stat st = {0};
 	struct lk_host *host = NULL;
@@ -419,16 +390,16 @@ int linkfs_node_dangling(struct linkfs_volume *volume, const struct linkfs_cred 
 
 	if (rc == 0 && !S_ISDIR(st.mode))
 		rc = LINKFS_ENOTDIR;
-	d.top = st.ino;
+	d.ask.top = st.ino;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);
-	d.host = host;
+	d.ask.host = host;
 	while (rc == 0 && more) {
 		rc = lk_op_begin(lk_volume_fs(volume), &op, 0);
 		if (rc)
 			break;
-		d.paths = (struct lk_paths){.op = &op, .cred = d.cred};
-		d.dir = 0; /* it may have moved meanwhile */
+		d.paths = (struct lk_paths){.op = &op, .cred = d.ask.cred};
+		d.ask.node = 0; /* it may have moved meanwhile */
 		rc = lk_links_step(&op, &after, look_at_link, &d, &more);
 		lk_paths_done(&d.paths);
 		rc = lk_told_slice(&op, rc, &d.told, give_dangling, &d);

@@ -27,29 +27,18 @@ static int take_row(void *arg, const void *record)
 	return 0;
 }
 
-static int first_row(void *arg, const void *record)
-{
-	struct lk_dirent *out = arg;
-
-	*out = *(const struct lk_dirent *)record;
-	out->name = (struct lk_bytes){NULL, 0};
-	return 1;
-}
-
 /* One path of what is shown; p NULL when cred may not know it. */
 static int source_path(struct lk_op *op, struct lk_paths *paths, const struct lk_inode *source, struct lk_bytes *out)
 {
-	struct lk_dirent d = {.dir = 0};
+	struct lk_dirent d;
 	int rc;
 
 	if (lk_is_dir(source)) {
 		rc = lk_paths_dir(paths, (uint64_t)source->ino, out);
 	} else {
-		rc = lk_dirent_names(op, (uint64_t)source->ino, 1, first_row, &d);
-		if (rc == 0 && d.dir == 0)
-			rc = LINKFS_ECORRUPT;
-		if (rc == 0)
-			rc = lk_txn_get(op, LK_T_DIRENT, &d, &d);
+		rc = lk_dirent_first(op, (uint64_t)source->ino, &d);
+		if (rc == LINKFS_ENOENT)
+			return LINKFS_ECORRUPT;
 		if (rc == 0)
 			rc = lk_paths_name(paths, (uint64_t)d.dir, d.name.p, d.name.len, out);
 	}

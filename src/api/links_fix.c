@@ -13,11 +13,8 @@
 
 struct fixing {
 	struct linkfs_volume *volume;
-	const struct linkfs_cred *cred;
-	const struct lk_host *host;
+	struct lk_dangling_ask ask;
 	bool dry;
-	uint64_t top, dir; /* dir: whether it is below top was asked last */
-	bool below;
 	struct lk_told names;
 	linkfs_fix_fn *fn;
 	void *arg;
@@ -26,22 +23,14 @@ struct fixing {
 /* A dangling link, for later. */
 static int gather(void *arg, struct lk_op *op, const struct lk_link_name *name)
 {
-	struct lk_walk_how how = {0};
 	struct fixing *f = arg;
 	struct lk_link_name *out;
 	struct lk_link_end end;
 	char *bytes;
-	int rc = 0;
+	bool dangles;
+	int rc = lk_link_dangles(op, &f->ask, name, &end, NULL, &dangles);
 
-	if (f->dir != name->dir) {
-		rc = lk_dirent_above(op, f->top, name->dir, &f->below);
-		f->dir = rc ? 0 : name->dir;
-	}
-	if (rc || !f->below)
-		return rc;
-	how.host = f->host;
-	rc = lk_link_walk(op, f->cred, name, &how, &end, NULL);
-	if (rc || end.error == 0 || end.error == LINKFS_EACCES)
+	if (rc || !dangles)
 		return rc;
 	out = lk_told_add(&f->names, sizeof(*out), name->len + 1, &bytes);
 	if (!out)
@@ -49,23 +38,6 @@ static int gather(void *arg, struct lk_op *op, const struct lk_link_name *name)
 	*out = *name;
 	out->name = lk_told_string(&bytes, name->name, name->len);
 	return 0;
-}
-
-struct first_name {
-	uint64_t dir;
-	size_t len;
-	char name[LINKFS_NAME_MAX];
-};
-
-static int take_name(void *arg, const void *record)
-{
-	const struct lk_dirent *d = record;
-	struct first_name *first = arg;
-
-	first->dir = (uint64_t)d->dir;
-	first->len = d->name.len;
-	memcpy(first->name, d->name.p, d->name.len);
-	return 1;
 }
 
 /* A path, when the caller may know it. */
@@ -79,7 +51,7 @@ static int known(int rc, const struct lk_bytes *path, const char **out)
 /* Where what moved was, and is. */
 static int tell_move(struct lk_op *op, struct lk_paths *paths, const struct lk_moved *moved, struct linkfs_fix *out)
 {
-	struct first_name first = {.dir = 0};
+	struct lk_dirent first;
 	struct lk_bytes from = {NULL, 0}, to = {NULL, 0};
 	int rc;
 
@@ -89,10 +61,10 @@ static int tell_move(struct lk_op *op, struct lk_paths *paths, const struct lk_m
 	rc = known(lk_paths_name(paths, (uint64_t)moved->dir, moved->name.p, moved->name.len, &from), &from,
 		   &out->moved_from);
 	if (rc == 0)
-		rc = lk_dirent_names(op, (uint64_t)moved->ino, 1, take_name, &first);
-	if (rc || first.dir == 0)
-		return rc;
-	return known(lk_paths_name(paths, first.dir, first.name, first.len, &to), &to, &out->moved_to);
+		rc = lk_dirent_first(op, (uint64_t)moved->ino, &first);
+	if (rc)
+		return rc == LINKFS_ENOENT ? 0 : rc;
+	return known(lk_paths_name(paths, (uint64_t)first.dir, first.name.p, first.name.len, &to), &to, &out->moved_to);
 }
 
 /* One link: in op, which is ended. */
@@ -106,14 +78,14 @@ static int fix_one(struct fixing *f, const struct lk_link_name *name)
 	size_t size = 0;
 	char *bytes;
 	struct lk_op op;
-	int rc = f->dry ? lk_op_begin(lk_volume_fs(f->volume), &op, 0) : lk_call_begin(f->volume, &op, f->cred, 0);
+	int rc = f->dry ? lk_op_begin(lk_volume_fs(f->volume), &op, 0) : lk_call_begin(f->volume, &op, f->ask.cred, 0);
 
 	if (rc)
 		return rc;
-	paths = (struct lk_paths){.op = &op, .cred = f->cred};
+	paths = (struct lk_paths){.op = &op, .cred = f->ask.cred};
 	rc = lk_link_of(&op, &paths, name, &out.link, &size);
 	if (rc == 0)
-		rc = lk_retarget(&op, f->cred, name, f->host, f->dry, &done);
+		rc = lk_retarget(&op, f->ask.cred, name, f->ask.host, f->dry, &done);
 	if (rc == 0)
 		rc = tell_move(&op, &paths, &done.moved, &out);
 	if (rc == 0 && done.result != LINKFS_FIX_NONE) {
@@ -152,9 +124,9 @@ static int give(void *arg, const void *answer)
 int linkfs_node_fix_dangling(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
 			     const struct linkfs_links_options *options, linkfs_fix_fn *fn, void *arg)
 {
-	struct fixing f = {.volume = volume, .cred = lk_cred(cred), .top = ino, .fn = fn, .arg = arg};
+	struct fixing f = {.volume = volume, .ask = {.cred = lk_cred(cred)}, .fn = fn, .arg = arg};
 	struct lk_link_name after = {0};
-	struct linkfs_stat st;
+	struct linkfs_stat st = {0};
 	struct lk_host *host = NULL;
 	struct lk_op op;
 	bool more = true;
@@ -163,15 +135,16 @@ int linkfs_node_fix_dangling(struct linkfs_volume *volume, const struct linkfs_c
 
 	if (rc == 0 && !S_ISDIR(st.mode))
 		rc = LINKFS_ENOTDIR;
+	f.ask.top = st.ino;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);
-	f.host = host;
+	f.ask.host = host;
 	f.dry = options && options->flags & LINKFS_LINKS_DRY_RUN;
 	while (rc == 0 && more) {
 		rc = lk_op_begin(lk_volume_fs(volume), &op, 0);
 		if (rc)
 			break;
-		f.dir = 0; /* it may have moved meanwhile */
+		f.ask.node = 0; /* it may have moved meanwhile */
 		rc = lk_links_step(&op, &after, gather, &f, &more);
 		rc = lk_told_slice(&op, rc, &f.names, give, &f);
 	}

@@ -141,6 +141,39 @@ int lk_link_of(struct lk_op *op, struct lk_paths *paths, const struct lk_link_na
 	return 0;
 }
 
+/* Whether the link's path comes through directory top. */
+static int is_below(struct lk_op *op, uint64_t top, const struct lk_link_name *name, bool *out)
+{
+	struct lk_place at = {.id = name->node};
+	int rc;
+
+	if (!lk_places_any(op))
+		return lk_dirent_above(op, top, name->dir, out);
+	rc = lk_inode_get(op, name->node, &at.inode);
+	while (rc == 0 && (uint64_t)at.inode.ino != top && at.inode.ino != LINKFS_ROOT_INO)
+		rc = lk_place_parent(op, &at, &at);
+	*out = (uint64_t)at.inode.ino == top;
+	return rc == LINKFS_ENOENT ? 0 : rc;
+}
+
+int lk_link_dangles(struct lk_op *op, struct lk_dangling_ask *ask, const struct lk_link_name *name,
+		    struct lk_link_end *end, struct lk_fault *fault, bool *out)
+{
+	struct lk_walk_how how = {.host = ask->host};
+	int rc = 0;
+
+	*out = false;
+	if (ask->node != name->node) {
+		rc = is_below(op, ask->top, name, &ask->below);
+		ask->node = rc ? 0 : name->node;
+	}
+	if (rc || !ask->below)
+		return rc;
+	rc = lk_link_walk(op, ask->cred, name, &how, end, fault);
+	*out = rc == 0 && end->error && end->error != LINKFS_EACCES;
+	return rc;
+}
+
 void lk_link_copy(struct linkfs_link *link, char **bytes)
 {
 	link->path = lk_told_string(bytes, link->path, link->path_len);

@@ -42,6 +42,20 @@ struct lk_paths;
 struct lk_link_name;
 int lk_link_of(struct lk_op *op, struct lk_paths *paths, const struct lk_link_name *name, struct linkfs_link *out,
 	       size_t *bytes_out);
+/* Which links are asked about: those whose path comes through directory top (an inode's number), as cred walks them. node: the directory of
+ * which below tells; 0: none. */
+struct lk_host;
+struct lk_link_end;
+struct lk_fault;
+struct lk_dangling_ask {
+	const struct linkfs_cred *cred;
+	const struct lk_host *host;
+	uint64_t top, node;
+	bool below;
+};
+/* Whether the link is one of those and leads nowhere, as far as cred may know. *end and *fault (may be NULL) tell how it ends. */
+int lk_link_dangles(struct lk_op *op, struct lk_dangling_ask *ask, const struct lk_link_name *name,
+		    struct lk_link_end *end, struct lk_fault *fault, bool *out);
 /* Copies the strings of *link into bytes. */
 void lk_link_copy(struct linkfs_link *link, char **bytes);
 

@@ -292,6 +292,35 @@ int lk_dirent_empty(struct lk_op *op, uint64_t dir, bool *out)
 	return rc;
 }
 
+struct first {
+	struct lk_op *op;
+	struct lk_dirent *out;
+	bool found;
+};
+
+static int first_row(void *arg, const void *record)
+{
+	struct first *first = arg;
+	const struct lk_dirent *d = record;
+	char *name = lk_op_alloc(first->op, d->name.len);
+
+	if (!name)
+		return LINKFS_ENOMEM;
+	memcpy(name, d->name.p, d->name.len);
+	*first->out = *d;
+	first->out->name.p = name;
+	first->found = true;
+	return 1;
+}
+
+int lk_dirent_first(struct lk_op *op, uint64_t ino, struct lk_dirent *out)
+{
+	struct first first = {op, out, false};
+	int rc = lk_dirent_names(op, ino, 1, first_row, &first);
+
+	return rc == 0 && !first.found ? LINKFS_ENOENT : rc;
+}
+
 struct parents {
 	uint64_t first;
 	bool more;

@@ -56,6 +56,8 @@ int lk_dirent_names_after(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t
 /* The same at op->view, a snapshot (dirents_past.c). */
 int lk_dirent_names_past(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn,
 			 void *arg);
+/* The first of ino's names; the name is in the op's arena. LINKFS_ENOENT: it has none. */
+int lk_dirent_first(struct lk_op *op, uint64_t ino, struct lk_dirent *out);
 /* Whether directory node is from, or lies above it: by any of the paths to from, those through binds and what they cover included. */
 int lk_dirent_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out);
 

@@ -7,25 +7,10 @@
 #include "link.h"
 #include "places.h"
 
-struct first {
-	struct lk_slot slot;
-	bool found;
-};
-
-static int first_row(void *arg, const void *record)
-{
-	const struct lk_dirent *d = record;
-	struct first *f = arg;
-
-	f->slot = (struct lk_slot){
-		.dir = (uint64_t)d->dir, .hash = d->hash, .ord = d->ord, .ino = (uint64_t)d->ino, .type = S_IFDIR};
-	f->found = true;
-	return 1;
-}
-
 int lk_link_dir_again(struct lk_op *op, struct lk_inode *inode, uint64_t dir)
 {
-	struct first first = {.found = false};
+	struct lk_dirent first;
+	struct lk_slot slot;
 	bool above;
 	int rc = lk_dirent_above(op, (uint64_t)inode->ino, dir, &above);
 
@@ -33,11 +18,15 @@ int lk_link_dir_again(struct lk_op *op, struct lk_inode *inode, uint64_t dir)
 		return rc ? rc : LINKFS_ELOOP;
 	if (inode->nlink >= (int64_t)LINKFS_LINK_MAX)
 		return LINKFS_EMLINK;
-	rc = lk_dirent_names(op, (uint64_t)inode->ino, 1, first_row, &first);
-	if (rc == 0 && !first.found)
-		rc = LINKFS_ECORRUPT;
-	if (rc == 0)
-		rc = lk_places_linked(op, &first.slot);
+	rc = lk_dirent_first(op, (uint64_t)inode->ino, &first);
+	if (rc)
+		return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+	slot = (struct lk_slot){.dir = (uint64_t)first.dir,
+				.hash = first.hash,
+				.ord = first.ord,
+				.ino = (uint64_t)inode->ino,
+				.type = S_IFDIR};
+	rc = lk_places_linked(op, &slot);
 	return rc ? rc : lk_txn_count(op, LK_COUNTER_DIR_NAMES, 1, NULL);
 }
 

@@ -217,38 +217,19 @@ static int find_target(struct work *w, struct lk_place *target, struct lk_retarg
 
 /* ---- the new text ------------------------------------------------------------------------------------------------ */
 
-struct first_name {
-	uint64_t dir;
-	size_t len;
-	char name[LINKFS_NAME_MAX];
-};
-
-static int name_row(void *arg, const void *record)
-{
-	const struct lk_dirent *d = record;
-	struct first_name *out = arg;
-
-	out->dir = (uint64_t)d->dir;
-	out->len = d->name.len;
-	memcpy(out->name, d->name.p, d->name.len);
-	return 1;
-}
-
 static int absolute_text(struct work *w, uint64_t ino, struct lk_retarget *out)
 {
 	struct lk_paths paths = {.op = w->op, .cred = w->cred};
 	struct lk_bytes path = {"/", 1};
-	struct first_name name = {.dir = 0};
+	struct lk_dirent first;
 	size_t above = 0;
 	char *p;
 	int rc = 0;
 
 	if (ino != LINKFS_ROOT_INO) {
-		rc = lk_dirent_names(w->op, ino, 1, name_row, &name);
-		if (rc == 0 && !name.dir)
-			rc = LINKFS_ENOENT;
+		rc = lk_dirent_first(w->op, ino, &first);
 		if (rc == 0)
-			rc = lk_paths_name(&paths, name.dir, name.name, name.len, &path);
+			rc = lk_paths_name(&paths, (uint64_t)first.dir, first.name.p, first.name.len, &path);
 		lk_paths_done(&paths);
 	}
 	for (uint32_t i = 0; rc == 0 && w->host && i < w->host->depth; i++)

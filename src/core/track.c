@@ -97,23 +97,15 @@ static int erase_marker(struct lk_op *op, int64_t target, int64_t link)
 	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
 }
 
-static int take_slot(void *arg, const void *record)
-{
-	const struct lk_dirent *d = record;
-	struct lk_slot *first = arg;
-
-	*first = (struct lk_slot){.dir = (uint64_t)d->dir, .hash = d->hash, .ord = d->ord, .ino = (uint64_t)d->ino};
-	return 1;
-}
-
 /* The first entry of ino; LINKFS_ENOENT. */
 static int first_slot(struct lk_op *op, int64_t ino, struct lk_slot *out)
 {
-	struct lk_slot first = {.ino = 0};
-	int rc = lk_dirent_names(op, (uint64_t)ino, 1, take_slot, &first);
+	struct lk_dirent d;
+	int rc = lk_dirent_first(op, (uint64_t)ino, &d);
 
-	*out = first;
-	return rc == 0 && first.ino == 0 ? LINKFS_ENOENT : rc;
+	if (rc == 0)
+		*out = (struct lk_slot){.dir = (uint64_t)d.dir, .hash = d.hash, .ord = d.ord, .ino = (uint64_t)d.ino};
+	return rc;
 }
 
 int lk_track_set(struct lk_op *op, uint64_t target, const struct lk_slot *named, struct lk_inode *link)

@@ -153,15 +153,12 @@ int lk_track_between(struct lk_op *op, const struct lk_overlay *overlay, uint64_
 	return rc ? rc : assemble(op, ups, down + start, sizeof(down) - start, text_out, len_out);
 }
 
-static int first_dir(void *arg, const void *record)
-{
-	*(uint64_t *)arg = (uint64_t)((const struct lk_dirent *)record)->dir;
-	return 1;
-}
-
 /* The directory that holds the link; 0: it has no name. */
 static int dir_of(struct lk_op *op, const struct lk_inode *link, const struct lk_overlay *o, uint64_t *out)
 {
+	struct lk_dirent d;
+	int rc;
+
 	*out = 0;
 	for (uint32_t i = 0; o && i < o->count; i++) {
 		if (o->entries[i].ino == (uint64_t)link->ino) {
@@ -169,7 +166,10 @@ static int dir_of(struct lk_op *op, const struct lk_inode *link, const struct lk
 			return 0;
 		}
 	}
-	return link->nlink ? lk_dirent_names(op, (uint64_t)link->ino, 1, first_dir, out) : 0;
+	rc = link->nlink ? lk_dirent_first(op, (uint64_t)link->ino, &d) : LINKFS_ENOENT;
+	if (rc == 0)
+		*out = (uint64_t)d.dir;
+	return rc == LINKFS_ENOENT ? 0 : rc;
 }
 
 /* Made from where both are; LINKFS_ENOENT when one is not in the tree. */

@@ -186,14 +186,11 @@ struct parent {
 	char name[LINKFS_NAME_MAX];
 };
 
-static int take_parent(void *arg, const void *record)
+static void take_parent(struct parent *p, int64_t dir, const struct lk_bytes *name)
 {
-	struct parent *p = arg;
-	const struct lk_dirent *d = record;
-	p->dir = (uint64_t)d->dir;
-	p->len = d->name.len;
-	memcpy(p->name, d->name.p, d->name.len);
-	return 1;
+	p->dir = (uint64_t)dir;
+	p->len = name->len;
+	memcpy(p->name, name->p, name->len);
 }
 
 /* The name of directory dir and the directory that has, or had it. LINKFS_ESTALE: gone. */
@@ -203,15 +200,16 @@ static int parent_of(struct lk_op *op, const struct lk_inode *dir, struct parent
 	int r;
 	out->dir = 0;
 	if (!(dir->flags & LK_INODE_KEPT)) {
-		r = lk_dirent_names(op, (uint64_t)dir->ino, 1, take_parent, out);
-		return r || out->dir ? r : LINKFS_ESTALE;
+		struct lk_dirent first;
+		r = lk_dirent_first(op, (uint64_t)dir->ino, &first);
+		if (r == 0)
+			take_parent(out, first.dir, &first.name);
+		return r == LINKFS_ENOENT ? LINKFS_ESTALE : r;
 	}
 	r = lk_deleted_of(op, (uint64_t)dir->ino, &row);
 	if (r)
 		return r == LINKFS_ENOENT ? LINKFS_ECORRUPT : r;
-	out->dir = (uint64_t)row.dir;
-	out->len = row.name.len;
-	memcpy(out->name, row.name.p, row.name.len);
+	take_parent(out, row.dir, &row.name);
 	return 0;
 }
 
