@@ -4,6 +4,7 @@
  */
 #include "call.h"
 
+#include "binds.h"
 #include "file.h"
 #include "track.h"
 
@@ -56,6 +57,11 @@ int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t
 int lk_call_end_at(struct lk_op *op, int rc, const struct lk_place *place, uint32_t flags, struct linkfs_stat *out)
 {
 	return end(op, rc, place->id, &place->inode, flags, out);
+}
+
+int lk_call_bind(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode, struct lk_where *where)
+{
+	return lk_bind_add(op, cred, inode, where);
 }
 
 int lk_call_place(struct lk_op *op, const struct lk_where *where, const struct lk_inode *inode, struct lk_place *out)

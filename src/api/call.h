@@ -28,6 +28,10 @@ int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t
 int lk_call_end_at(struct lk_op *op, int rc, const struct lk_place *place, uint32_t flags, struct linkfs_stat *out);
 /* The place of *inode, which where names now. */
 int lk_call_place(struct lk_op *op, const struct lk_where *where, const struct lk_inode *inode, struct lk_place *out);
+/* How an inode gets a name: lk_link_add(), lk_link_dir(), lk_call_bind(), which shows it at one. */
+typedef int lk_name_fn(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode,
+		       struct lk_where *where);
+lk_name_fn lk_call_bind;
 /* Gives up holds of a node: an inode or a place. No lock held. */
 void lk_call_unhold(struct lk_fs *fs, uint64_t node, uint64_t count);
 

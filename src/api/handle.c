@@ -235,7 +235,7 @@ int linkfs_file_sync(struct linkfs_file *file, int data_only)
 int linkfs_file_link(struct linkfs_file *file, const struct linkfs_cred *cred, uint64_t at, const char *path)
 {
 	struct lk_inode inode = {0};
-	struct lk_walk walk;
+	struct lk_where where;
 	struct lk_op op;
 	int rc;
 
@@ -245,10 +245,8 @@ int linkfs_file_link(struct linkfs_file *file, const struct linkfs_cred *cred, u
 		return rc;
 	rc = lk_inode_get(&op, file->ino, &inode);
 	if (rc == 0)
-		rc = lk_walk_begin(&walk, &op, cred, at, path);
+		rc = lk_walk_to(&op, cred, at, path, &where);
 	if (rc == 0)
-		rc = lk_walk_parent(&walk);
-	if (rc == 0)
-		rc = lk_link_add(&op, cred, &inode, &walk.where);
+		rc = lk_link_add(&op, cred, &inode, &where);
 	return lk_op_end(&op, rc);
 }

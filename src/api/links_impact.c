@@ -55,17 +55,8 @@ struct named {
 
 static int where_of(struct lk_op *op, const struct linkfs_cred *cred, const struct named *named, struct lk_where *out)
 {
-	struct lk_walk walk;
-	int rc;
-
-	if (!named->path)
-		return lk_where_at(op, cred, named->dir, named->name, named->len, out);
-	rc = lk_walk_begin(&walk, op, cred, named->dir, named->path);
-	if (rc == 0)
-		rc = lk_walk_parent(&walk);
-	if (rc == 0)
-		*out = walk.where;
-	return rc;
+	return named->path ? lk_walk_to(op, cred, named->dir, named->path, out)
+			   : lk_where_at(op, cred, named->dir, named->name, named->len, out);
 }
 
 /* to NULL: a removal. *refs_out NULL: nothing would change. */

@@ -70,16 +70,15 @@ int linkfs_node_symlink(struct linkfs_volume *volume, const struct linkfs_cred *
 	return lk_call_end(&op, rc, &inode, flags, out);
 }
 
-int linkfs_node_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint64_t dir,
-		     const char *name, size_t name_len, uint32_t flags, struct linkfs_stat *out)
+/* Gives inode ino the name, in the way of give. */
+static int name_node(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint64_t dir,
+		     const char *name, size_t name_len, lk_name_fn *give, uint32_t flags, struct linkfs_stat *out)
 {
 	struct lk_inode inode = {0};
 	struct lk_where where;
 	struct lk_op op;
 	int rc;
 
-	if (flags & ~LINKFS_HOLD)
-		return LINKFS_EINVAL;
 	cred = lk_cred(cred);
 	rc = lk_call_begin(volume, &op, cred, 0);
 	if (rc)
@@ -88,48 +87,28 @@ int linkfs_node_link(struct linkfs_volume *volume, const struct linkfs_cred *cre
 	if (rc == 0)
 		rc = lk_where_at(&op, cred, dir, name, name_len, &where);
 	if (rc == 0)
-		rc = lk_link_add(&op, cred, &inode, &where);
+		rc = give(&op, cred, &inode, &where);
 	return lk_call_end(&op, rc, &inode, flags, out);
+}
+
+int linkfs_node_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint64_t dir,
+		     const char *name, size_t name_len, uint32_t flags, struct linkfs_stat *out)
+{
+	if (flags & ~LINKFS_HOLD)
+		return LINKFS_EINVAL;
+	return name_node(volume, cred, ino, dir, name, name_len, lk_link_add, flags, out);
 }
 
 int linkfs_node_link_directory(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint64_t dir,
 			       const char *name, size_t name_len)
 {
-	struct lk_inode inode = {0};
-	struct lk_where where;
-	struct lk_op op;
-	int rc;
-
-	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
-	if (rc)
-		return rc;
-	rc = lk_inode_get(&op, ino, &inode);
-	if (rc == 0)
-		rc = lk_where_at(&op, cred, dir, name, name_len, &where);
-	if (rc == 0)
-		rc = lk_link_dir(&op, cred, &inode, &where);
-	return lk_op_end(&op, rc);
+	return name_node(volume, cred, ino, dir, name, name_len, lk_link_dir, 0, NULL);
 }
 
 int linkfs_node_bind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t source, uint64_t dir,
 		     const char *name, size_t name_len)
 {
-	struct lk_inode inode = {0};
-	struct lk_where where;
-	struct lk_op op;
-	int rc;
-
-	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
-	if (rc)
-		return rc;
-	rc = lk_inode_get(&op, source, &inode);
-	if (rc == 0)
-		rc = lk_where_at(&op, cred, dir, name, name_len, &where);
-	if (rc == 0)
-		rc = lk_bind_add(&op, cred, &inode, &where);
-	return lk_op_end(&op, rc);
+	return name_node(volume, cred, source, dir, name, name_len, lk_call_bind, 0, NULL);
 }
 
 int linkfs_node_unbind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir, const char *name,

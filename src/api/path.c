@@ -23,20 +23,6 @@ int linkfs_path_stat(struct linkfs_volume *volume, const struct linkfs_cred *cre
 	return lk_call_end_at(&op, rc, &found, flags, out);
 }
 
-/* Walks to the last component of path. */
-static int walk_to(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path,
-		   struct lk_where *out)
-{
-	struct lk_walk walk;
-	int rc = lk_walk_begin(&walk, op, cred, at, path);
-
-	if (rc == 0)
-		rc = lk_walk_parent(&walk);
-	if (rc == 0)
-		*out = walk.where;
-	return rc;
-}
-
 int linkfs_path_parent(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
 		       uint64_t *dir_out, const char **name_out, size_t *name_len_out, int *slash_out)
 {
@@ -46,7 +32,7 @@ int linkfs_path_parent(struct linkfs_volume *volume, const struct linkfs_cred *c
 
 	if (rc)
 		return rc;
-	rc = walk_to(&op, lk_cred(cred), at, path, &where);
+	rc = lk_walk_to(&op, lk_cred(cred), at, path, &where);
 	rc = lk_op_end(&op, rc);
 	if (rc)
 		return rc;
@@ -73,7 +59,7 @@ int linkfs_path_make(struct linkfs_volume *volume, const struct linkfs_cred *cre
 	rc = lk_call_begin(volume, &op, cred, 0);
 	if (rc)
 		return rc;
-	rc = walk_to(&op, cred, at, path, &where);
+	rc = lk_walk_to(&op, cred, at, path, &where);
 	if (rc == 0)
 		rc = lk_link_make(&op, cred, &where, how, &inode);
 	return lk_call_end(&op, rc, &inode, 0, out);
@@ -100,7 +86,7 @@ static int make_symlink(struct linkfs_volume *volume, const struct linkfs_cred *
 	rc = lk_call_begin(volume, &op, cred, 0);
 	if (rc)
 		return rc;
-	rc = walk_to(&op, cred, at, path, &where);
+	rc = lk_walk_to(&op, cred, at, path, &where);
 	if (rc == 0)
 		rc = fn(&op, cred, &where, target, len, &inode);
 	return lk_call_end(&op, rc, &inode, 0, out);
@@ -118,66 +104,45 @@ int linkfs_path_replace_symlink(struct linkfs_volume *volume, const struct linkf
 	return make_symlink(volume, cred, target, at, path, lk_symlink_replace, out);
 }
 
-int linkfs_path_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
-		     const char *old_path, uint64_t new_at, const char *new_path, uint32_t flags)
+/* Gives what old_path names the name new_path, in the way of give. */
+static int name_path(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
+		     const char *old_path, bool follow, uint64_t new_at, const char *new_path, lk_name_fn *give)
 {
 	struct lk_place old;
 	struct lk_where where;
 	struct lk_op op;
 	int rc;
 
-	if (flags & ~LINKFS_FOLLOW)
-		return LINKFS_EINVAL;
 	cred = lk_cred(cred);
 	rc = lk_call_begin(volume, &op, cred, 0);
 	if (rc)
 		return rc;
-	rc = lk_resolve(&op, cred, old_at, old_path, flags & LINKFS_FOLLOW, &old);
+	rc = lk_resolve(&op, cred, old_at, old_path, follow, &old);
 	if (rc == 0)
-		rc = walk_to(&op, cred, new_at, new_path, &where);
+		rc = lk_walk_to(&op, cred, new_at, new_path, &where);
 	if (rc == 0)
-		rc = lk_link_add(&op, cred, &old.inode, &where);
+		rc = give(&op, cred, &old.inode, &where);
 	return lk_op_end(&op, rc);
+}
+
+int linkfs_path_link(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
+		     const char *old_path, uint64_t new_at, const char *new_path, uint32_t flags)
+{
+	if (flags & ~LINKFS_FOLLOW)
+		return LINKFS_EINVAL;
+	return name_path(volume, cred, old_at, old_path, flags & LINKFS_FOLLOW, new_at, new_path, lk_link_add);
 }
 
 int linkfs_path_link_directory(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t old_at,
 			       const char *old_path, uint64_t new_at, const char *new_path)
 {
-	struct lk_place old;
-	struct lk_where where;
-	struct lk_op op;
-	int rc;
-
-	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
-	if (rc)
-		return rc;
-	rc = lk_resolve(&op, cred, old_at, old_path, true, &old);
-	if (rc == 0)
-		rc = walk_to(&op, cred, new_at, new_path, &where);
-	if (rc == 0)
-		rc = lk_link_dir(&op, cred, &old.inode, &where);
-	return lk_op_end(&op, rc);
+	return name_path(volume, cred, old_at, old_path, true, new_at, new_path, lk_link_dir);
 }
 
 int linkfs_path_bind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t source_at,
 		     const char *source_path, uint64_t at, const char *path)
 {
-	struct lk_place source;
-	struct lk_where where;
-	struct lk_op op;
-	int rc;
-
-	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
-	if (rc)
-		return rc;
-	rc = lk_resolve(&op, cred, source_at, source_path, true, &source);
-	if (rc == 0)
-		rc = walk_to(&op, cred, at, path, &where);
-	if (rc == 0)
-		rc = lk_bind_add(&op, cred, &source.inode, &where);
-	return lk_op_end(&op, rc);
+	return name_path(volume, cred, source_at, source_path, true, at, path, lk_call_bind);
 }
 
 int linkfs_path_unbind(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path)
@@ -190,7 +155,7 @@ int linkfs_path_unbind(struct linkfs_volume *volume, const struct linkfs_cred *c
 	rc = lk_call_begin(volume, &op, cred, LK_OP_FREES);
 	if (rc)
 		return rc;
-	rc = walk_to(&op, cred, at, path, &where);
+	rc = lk_walk_to(&op, cred, at, path, &where);
 	if (rc == 0)
 		rc = lk_bind_remove(&op, cred, &where);
 	return lk_op_end(&op, rc);
@@ -206,7 +171,7 @@ int linkfs_path_unlink(struct linkfs_volume *volume, const struct linkfs_cred *c
 	rc = lk_call_begin(volume, &op, cred, LK_OP_FREES);
 	if (rc)
 		return rc;
-	rc = walk_to(&op, cred, at, path, &where);
+	rc = lk_walk_to(&op, cred, at, path, &where);
 	if (rc == 0)
 		rc = lk_link_unlink(&op, cred, &where);
 	return lk_op_end(&op, rc);
@@ -222,7 +187,7 @@ int linkfs_path_rmdir(struct linkfs_volume *volume, const struct linkfs_cred *cr
 	rc = lk_call_begin(volume, &op, cred, LK_OP_FREES);
 	if (rc)
 		return rc;
-	rc = walk_to(&op, cred, at, path, &where);
+	rc = lk_walk_to(&op, cred, at, path, &where);
 	if (rc == 0)
 		rc = lk_link_rmdir(&op, cred, &where);
 	return lk_op_end(&op, rc);
@@ -241,9 +206,9 @@ int linkfs_path_rename(struct linkfs_volume *volume, const struct linkfs_cred *c
 	rc = lk_call_begin(volume, &op, cred, 0);
 	if (rc)
 		return rc;
-	rc = walk_to(&op, cred, old_at, old_path, &from);
+	rc = lk_walk_to(&op, cred, old_at, old_path, &from);
 	if (rc == 0)
-		rc = walk_to(&op, cred, new_at, new_path, &to);
+		rc = lk_walk_to(&op, cred, new_at, new_path, &to);
 	if (rc == 0)
 		rc = lk_rename(&op, cred, &from, &to, flags);
 	return lk_op_end(&op, rc);

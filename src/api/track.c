@@ -10,19 +10,6 @@
 
 #include <string.h>
 
-static int walk_to(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path,
-		   struct lk_where *out)
-{
-	struct lk_walk walk;
-	int rc = lk_walk_begin(&walk, op, cred, at, path);
-
-	if (rc == 0)
-		rc = lk_walk_parent(&walk);
-	if (rc == 0)
-		*out = walk.where;
-	return rc;
-}
-
 /* What path names, symlinks followed, and the entry that named it last; slot->ino 0: none did (".", "..", "/"). */
 static int find_target(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path,
 		       struct lk_place *out, struct lk_slot *slot)
@@ -62,7 +49,7 @@ int linkfs_path_track(struct linkfs_volume *volume, const struct linkfs_cred *cr
 		return rc;
 	rc = find_target(&op, cred, target_at, target, &found, &slot);
 	if (rc == 0)
-		rc = walk_to(&op, cred, at, path, &where);
+		rc = lk_walk_to(&op, cred, at, path, &where);
 	if (rc == 0)
 		rc = lk_track_make(&op, cred, &found.inode, slot.ino ? &slot : NULL, &where,
 				   flags & LINKFS_TRACK_REPLACE, &inode);

@@ -411,6 +411,18 @@ int lk_resolve_how(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at
 	return 0;
 }
 
+int lk_walk_to(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path, struct lk_where *out)
+{
+	struct lk_walk walk;
+	int rc = lk_walk_begin(&walk, op, cred, at, path);
+
+	if (rc == 0)
+		rc = lk_walk_parent(&walk);
+	if (rc == 0)
+		*out = walk.where;
+	return rc;
+}
+
 int lk_resolve(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path, bool follow,
 	       struct lk_place *out)
 {

@@ -107,6 +107,8 @@ int lk_walk_begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cr
 		  const char *path);
 /* Walks to the last component, which is not looked at: walk->where says which and in what directory. */
 int lk_walk_parent(struct lk_walk *walk);
+/* Both at once, for who needs no more than where. */
+int lk_walk_to(struct lk_op *op, const struct linkfs_cred *cred, uint64_t at, const char *path, struct lk_where *out);
 /* Goes on after the last component turned out to be symlink link and is to be followed: its text is walked to its own
  * last component (lk_walk_parent()). LINKFS_ELOOP. */
 int lk_walk_follow(struct lk_walk *walk, const struct lk_place *link);
