@@ -72,6 +72,17 @@ def done():
     sys.exit(1 if failed else 0)
 
 
+def put(path, content=b"x\n"):
+    """A file of the host, or of a mount."""
+    with open(path, "wb") as f:
+        f.write(content)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
 class Result:
     def __init__(self, process):
         self.rc = process.returncode
@@ -153,3 +164,14 @@ class Volume:
 
     def __call__(self, path="/"):
         return f"{self.path}:{path}"
+
+
+def begin(face):
+    """A directory and a volume in it for a test of one face: offline, live or mount."""
+    if face != "offline":
+        need_fuse()
+    base = make_dir()
+    volume = Volume(base)
+    if face != "offline":
+        volume.mount()
+    return base, volume

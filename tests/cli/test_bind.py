@@ -16,20 +16,10 @@ import harness as h
 FACE = sys.argv[1]
 
 
-def host(path, content=b"x\n"):
-    with open(path, "wb") as f:
-        f.write(content)
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
 def commands(base, volume):
     place = (lambda p: volume.mnt + p) if FACE == "mount" else volume
     spelt = (lambda p: volume.mnt + p) if FACE == "mount" else (lambda p: f"{os.path.realpath(volume.path)}:{p}")
-    host(base + "/text", b"shown\n")
+    h.put(base + "/text", b"shown\n")
     h.must("mkdir", place("/a"), place("/a/sub"), place("/b"), place("/q"))
     h.must("cp", base + "/text", place("/a/f"))
     h.must("touch", place("/b/covered"), place("/free"))
@@ -94,9 +84,9 @@ def programs(volume):
     a, b, c = mnt + "/a", mnt + "/deep/b", mnt + "/c"
     for d in (a + "/sub/deeper", b, c):
         os.makedirs(d)
-    host(b + "/covered")
-    host(a + "/known")
-    host(mnt + "/deep/mark", b"deep\n")
+    h.put(b + "/covered")
+    h.put(a + "/known")
+    h.put(mnt + "/deep/mark", b"deep\n")
     os.symlink("../mark", a + "/beside")
     h.ok(not os.path.exists(a + "/later") and not os.path.exists(b + "/later"), "absent names are known to the kernel")
     h.must("bind", a, b)
@@ -105,7 +95,7 @@ def programs(volume):
     st = [os.stat(p) for p in places]
     h.equal([(s.st_ino, s.st_dev, s.st_nlink) for s in st], [(st[0].st_ino, st[0].st_dev, 3)] * 3, "one directory at three places")
     h.equal([sorted(os.listdir(p)) for p in places], [["beside", "known", "sub"]] * 3, "with one listing")
-    h.equal(read(b + "/beside"), b"deep\n", ".. of a symlink in it is the place's")
+    h.equal(h.read(b + "/beside"), b"deep\n", ".. of a symlink in it is the place's")
     h.ok(raises(errno.ENOENT, os.stat, a + "/beside"), "and leads nowhere at another place")
     late = []
     for i in range(600):
@@ -113,8 +103,8 @@ def programs(volume):
         name = "later" if i % 2 else f"n{i % 7}"
         if any(os.path.exists(f"{p}/{name}") for p in places):
             late.append((i, "there before"))
-        host(f"{by}/{name}", b"%d\n" % i)
-        late += [(i, "made") for p in others if read(f"{p}/{name}") != b"%d\n" % i]
+        h.put(f"{by}/{name}", b"%d\n" % i)
+        late += [(i, "made") for p in others if h.read(f"{p}/{name}") != b"%d\n" % i]
         late += [(i, "listed") for p in others if name not in os.listdir(p)]
         os.rename(f"{by}/{name}", f"{by}/{name}.2")
         late += [(i, "renamed") for p in others if os.path.exists(f"{p}/{name}") or not os.path.exists(f"{p}/{name}.2")]
@@ -133,7 +123,7 @@ def programs(volume):
     h.ok(raises(errno.EXDEV, os.rename, b + "/known", a + "/other") and raises(errno.EXDEV, os.rename, b + "/known", c + "/other") and
          raises(errno.EXDEV, os.rename, mnt + "/deep/mark", b + "/mark"), "rename(2) across is EXDEV")
     subprocess.run(["mv", mnt + "/deep/mark", b + "/mark"], check=True)
-    h.equal(read(c + "/mark"), b"deep\n", "mv copies instead")
+    h.equal(h.read(c + "/mark"), b"deep\n", "mv copies instead")
     h.ok(raises(errno.EBUSY, os.rmdir, b) and raises(errno.EBUSY, os.rename, c, mnt + "/d") and raises(errno.EBUSY, os.rename, mnt + "/deep/b", a + "/sub/e"),
          "a bound place is busy")
     walking(mnt, places)
@@ -213,7 +203,7 @@ def many_at_once(volume):
         try:
             for i in range(200):
                 name = f"{p}/d{i % 3}/t{number}-{i}"
-                host(name)
+                h.put(name)
                 os.rename(name, f"{p}/t{number}")
                 os.rename(f"{p}/t{number}", name)
                 os.unlink(name)
@@ -231,12 +221,7 @@ def many_at_once(volume):
 
 
 def main():
-    if FACE != "offline":
-        h.need_fuse()
-    base = h.make_dir()
-    volume = h.Volume(base)
-    if FACE != "offline":
-        volume.mount()
+    base, volume = h.begin(FACE)
     commands(base, volume)
     if FACE == "live":
         programs(volume)

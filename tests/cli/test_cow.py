@@ -15,16 +15,11 @@ import harness as h
 FACE = sys.argv[1]
 
 
-def host(path, content):
-    with open(path, "wb") as f:
-        f.write(content)
-
-
 def commands(base, volume):
     place = (lambda p: volume.mnt + p) if FACE == "mount" else volume
     ino = lambda p: h.must("stat", "-c", "%i %h", place(p)).out.split()
     cat = lambda p: h.must("cat", place(p)).out
-    host(base + "/text", b"one file\n")
+    h.put(base + "/text", b"one file\n")
     h.must("import", base + "/text", volume("/"))
     h.must("ln", place("/text"), place("/b"))
     h.must("ln", place("/text"), place("/c"))
@@ -59,7 +54,7 @@ def kernel(volume):
     """What the kernel has of the file is in the copy, and stays with the old inode."""
     m = volume.mnt + "/kernel"
     os.mkdir(m)
-    host(m + "/a", b"x" * 100000)
+    h.put(m + "/a", b"x" * 100000)
     os.link(m + "/a", m + "/b")
     os.link(m + "/a", m + "/c")
     with open(m + "/a", "r+b") as held, mmap.mmap(held.fileno(), 100000) as pages:
@@ -76,17 +71,12 @@ def kernel(volume):
     subprocess.run(["sh", "-c", "echo new >>" + m + "/b"], check=True)
     h.equal(os.path.getsize(m + "/a"), 100000, "an edit through the kernel does not show through")
     h.must("ln", "--cow", m + "/a", m + "/d")
-    host(m + "/d", b"short")
+    h.put(m + "/d", b"short")
     h.equal((os.path.getsize(m + "/a"), open(m + "/d").read()), (100000, "short"), "nor does one of a copy")
 
 
 def main():
-    if FACE != "offline":
-        h.need_fuse()
-    base = h.make_dir()
-    volume = h.Volume(base)
-    if FACE != "offline":
-        volume.mount()
+    base, volume = h.begin(FACE)
     commands(base, volume)
     if FACE == "live":
         kernel(volume)

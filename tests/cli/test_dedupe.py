@@ -17,8 +17,7 @@ BIG = bytes(range(256)) * 4096  # 1 MiB
 
 def host(path, content, mtime=1000000000):
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as f:
-        f.write(content)
+    h.put(path, content)
     os.utime(path, (mtime, mtime))
 
 
@@ -100,12 +99,7 @@ def kernel(volume):
 
 
 def main():
-    if FACE != "offline":
-        h.need_fuse()
-    base = h.make_dir()
-    volume = h.Volume(base)
-    if FACE != "offline":
-        volume.mount()
+    base, volume = h.begin(FACE)
     commands(base, volume)
     if FACE == "live":
         kernel(volume)

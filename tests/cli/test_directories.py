@@ -15,16 +15,6 @@ import harness as h
 FACE = sys.argv[1]
 
 
-def host(path, content=b"x\n"):
-    with open(path, "wb") as f:
-        f.write(content)
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
 def raises(code, call, *args):
     try:
         call(*args)
@@ -36,7 +26,7 @@ def raises(code, call, *args):
 def commands(base, volume):
     place = (lambda p: volume.mnt + p) if FACE == "mount" else volume
     spelt = (lambda p: volume.mnt + p) if FACE == "mount" else (lambda p: f"{os.path.realpath(volume.path)}:{p}")
-    host(base + "/text", b"song\n")
+    h.put(base + "/text", b"song\n")
     h.must("mkdir", place("/labels"), place("/labels/ecm"), place("/labels/ecm/album"), place("/styles"))
     h.must("cp", base + "/text", place("/labels/ecm/album/song"))
     h.equal(h.must("ln", "-dv", place("/labels/ecm"), place("/styles/jazz")).out, f"'{place('/styles/jazz')}' => '{place('/labels/ecm')}'\n", "ln -dv tells")
@@ -92,7 +82,7 @@ def programs(volume):
     a, b = mnt + "/one/a", mnt + "/two/b"
     os.makedirs(a + "/sub/deeper")
     os.makedirs(mnt + "/two")
-    host(a + "/known")
+    h.put(a + "/known")
     fd = os.open(a + "/sub", os.O_RDONLY)
     h.ok(not os.path.exists(a + "/later") and not os.path.exists(a + "/sub/later"), "absent names are known to the kernel")
     os.listdir(a)
@@ -111,8 +101,8 @@ def programs(volume):
         name = "later" if i % 3 else f"n{i % 7}"
         if os.path.exists(f"{other}/{name}") or os.path.exists(f"{by}/{name}"):
             late.append((i, "there before"))
-        host(f"{by}/{name}", b"%d\n" % i)
-        if read(f"{other}/{name}") != b"%d\n" % i or name not in os.listdir(other):
+        h.put(f"{by}/{name}", b"%d\n" % i)
+        if h.read(f"{other}/{name}") != b"%d\n" % i or name not in os.listdir(other):
             late.append((i, "made"))
         os.rename(f"{by}/{name}", f"{by}/{name}.2")
         if os.path.exists(f"{other}/{name}") or not os.path.exists(f"{other}/{name}.2"):
@@ -214,7 +204,7 @@ def removal(mnt, a, b):
     h.ok(not os.path.exists(a) and "a" not in os.listdir(mnt + "/one"), "rmdir of one name of a directory that is not empty")
     h.equal(sorted(os.listdir(b)), ["known", "sub"], "its content is there by the other")
     h.equal(process.communicate("go\n")[0].strip(), b + "/sub", "a working directory in it stays")
-    h.equal(read(b + "/sub/made"), b"kept\n", "and can be written in")
+    h.equal(h.read(b + "/sub/made"), b"kept\n", "and can be written in")
     h.equal(os.stat(b).st_nlink, 3, "its link count is one less")
     os.mkdir(a)
     h.ok(os.stat(a).st_ino != os.stat(b).st_ino, "the name may be used anew")
@@ -223,18 +213,13 @@ def removal(mnt, a, b):
     h.equal(sorted(os.listdir(a)), ["known", "sub"], "or be given back")
     os.rmdir(b)
     h.ok(raises(errno.ENOTEMPTY, os.rmdir, a), "the last name of a directory that is not empty stays")
-    host(a + "/again")
+    h.put(a + "/again")
     shutil.rmtree(a)
     h.equal(os.listdir(mnt + "/one") + os.listdir(mnt + "/two"), [], "all of it is gone with that")
 
 
 def main():
-    if FACE != "offline":
-        h.need_fuse()
-    base = h.make_dir()
-    volume = h.Volume(base)
-    if FACE != "offline":
-        volume.mount()
+    base, volume = h.begin(FACE)
     commands(base, volume)
     if FACE == "live":
         programs(volume)

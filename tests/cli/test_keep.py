@@ -17,20 +17,10 @@ import harness as h
 FACE = sys.argv[1]
 
 
-def host(path, content):
-    with open(path, "wb") as f:
-        f.write(content)
-
-
-def read(path):
-    with open(path, "rb") as f:
-        return f.read()
-
-
 def commands(base, volume):
     place = (lambda p: volume.mnt + p) if FACE == "mount" else volume
-    host(base + "/text", b"old\n")
-    host(base + "/new", b"new\n")
+    h.put(base + "/text", b"old\n")
+    h.put(base + "/new", b"new\n")
     h.must("mkdir", place("/d"))
     h.must("import", base + "/text", base + "/new", volume("/"))
     h.must("ln", place("/text"), place("/d/b"))
@@ -72,7 +62,7 @@ class Names:
         if directory_too:
             h.must("keep-links", "-R", "on", self.top)
         self.paths = [self.top + "/a", self.top + "/x/b", self.top + "/y/c"]
-        host(self.paths[0], b"first\n")
+        h.put(self.paths[0], b"first\n")
         os.link(self.paths[0], self.paths[1])
         os.link(self.paths[0], self.paths[2])
         # All the kernel can know, it knows.
@@ -82,7 +72,7 @@ class Names:
         h.must("keep-links", "on", self.paths[0])
 
     def contents(self):
-        return [read(p) for p in self.paths]
+        return [h.read(p) for p in self.paths]
 
     def shown(self, content, what):
         stats = [os.stat(p) for p in self.paths]
@@ -93,7 +83,7 @@ class Names:
 
 
 def save(path, content):
-    host(path + "~new", content)
+    h.put(path + "~new", content)
     os.replace(path + "~new", path)
 
 
@@ -107,11 +97,11 @@ def programs(volume):
         f.write("more\n")
     n.shown(b"third\nmore\n", "a write in place")
     other = volume.mnt + "/programs/other"
-    host(other, b"moved\n")
+    h.put(other, b"moved\n")
     subprocess.run(["mv", other, n.paths[0]], check=True)
     n.shown(b"moved\n", "mv")
     if shutil.which("rsync"):
-        host(other, b"by rsync, with another size\n")
+        h.put(other, b"by rsync, with another size\n")
         subprocess.run(["rsync", "-a", other, n.paths[1]], check=True)
         n.shown(b"by rsync, with another size\n", "rsync")
         os.unlink(other)
@@ -125,7 +115,7 @@ def programs(volume):
     n.shown(b"while it is mapped\n", "a save while the file is mapped")
     os.unlink(n.paths[0])
     os.rename(n.paths[1] + "", n.paths[0])  # vim's backup by rename: the name moves, nothing is replaced
-    host(n.paths[1], b"apart\n")
+    h.put(n.paths[1], b"apart\n")
     h.equal(n.contents(), [b"while it is mapped\n", b"apart\n", b"while it is mapped\n"], "moving the old file away and making a new one replaces nothing")
     h.must("check", "--data", volume("/"))
 
@@ -139,7 +129,7 @@ def no_moment_between(volume):
         last = 0
         while not stop.is_set():
             for p in n.paths[1:]:
-                number = int(read(p).split()[0] or 0)
+                number = int(h.read(p).split()[0] or 0)
                 if number < last:
                     wrong.append((p, number, last))
                 last = number
@@ -164,7 +154,7 @@ def no_moment_between(volume):
 def live_commands(volume):
     """A command changes the file beside the kernel, which learns of it."""
     n = Names(volume, "live", False)
-    host(volume.mnt + "/live/new", b"by a command\n")
+    h.put(volume.mnt + "/live/new", b"by a command\n")
     h.must("mv", "-f", volume("/live/new"), volume("/live/x/b"))
     n.shown(b"by a command\n", "linkfs mv")
     h.must("keep-links", "off", volume("/live/a"))
@@ -173,12 +163,7 @@ def live_commands(volume):
 
 
 def main():
-    if FACE != "offline":
-        h.need_fuse()
-    base = h.make_dir()
-    volume = h.Volume(base)
-    if FACE != "offline":
-        volume.mount()
+    base, volume = h.begin(FACE)
     commands(base, volume)
     if FACE == "live":
         programs(volume)

@@ -235,12 +235,7 @@ def many_renamers(volume):
 
 
 def main():
-    if FACE != "offline":
-        h.need_fuse()
-    base = h.make_dir()
-    volume = h.Volume(base)
-    if FACE != "offline":
-        volume.mount()
+    base, volume = h.begin(FACE)
     commands(base, volume)
     fixing(volume)
     if FACE == "live":

@@ -60,6 +60,10 @@ def matches(want, got):
     return re.fullmatch(pattern, "".join(line + "\n" for line in got)) is not None
 
 
+def as_user(user):
+    return ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups"] if user else []
+
+
 class Shell:
     def __init__(self, home, user):
         os.mkdir(os.path.join(home, "bin"))
@@ -67,10 +71,9 @@ class Shell:
         shutil.copy(harness.BIN, binary)
         os.chmod(binary, 0o755)
         env = harness.environment(HOME=home, TMPDIR=home, PATH=os.path.join(home, "bin") + ":" + os.environ["PATH"])
-        argv = ["bash", "--norc", "--noprofile"]
+        argv = [*as_user(user), "bash", "--norc", "--noprofile"]
         if user:
             os.chown(home, user, user)
-            argv = ["setpriv", "--reuid", str(user), "--regid", str(user), "--clear-groups", *argv]
         self.process = subprocess.Popen(argv, cwd=home, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, umask=0o022)
         harness.started.append(self.process)
@@ -107,11 +110,9 @@ def main():
         lines = f.read().split("\n")
 
     home = harness.make_dir()
-    if args.user:  # the directories above may be closed to others
-        probe = subprocess.run(["setpriv", "--reuid", str(args.user), "--clear-groups", "--regid", str(args.user), "test", "-x", home])
+    if args.user:
         os.chmod(home, 0o755)
-        if probe.returncode and subprocess.run(["setpriv", "--reuid", str(args.user), "--regid", str(args.user), "--clear-groups",
-                                                "test", "-x", home]).returncode:
+        if subprocess.run([*as_user(args.user), "test", "-x", home]).returncode:  # a directory above is closed to others
             home = os.path.realpath(tempfile.mkdtemp(prefix="linkfs-guide-", dir="/tmp"))
             atexit.register(harness.clean, home)
             os.chmod(home, 0o755)

@@ -1,34 +1,16 @@
 /*
- * places.h - what the tests of binds and directory links share: a volume, and short words for calls on it.
+ * places.h - what the tests of binds and directory links share beside one_volume.h.
  */
 #ifndef PLACES_H
 #define PLACES_H
 
-#include "test.h"
+#include "one_volume.h"
 
-#include <linkfs_check.h>
-#include <linkfs_links.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#define ROOT LINKFS_ROOT_INO
-#define OK(call) assert_int_equal(call, 0)
-
-extern struct linkfs_volume *v;
-extern char volume_path[4096];
-
-int places_setup(void **state);
-int places_teardown(void **state);
-void reopen(void);
-/* The whole volume against itself. */
-void check(void);
-
-void put(const char *name, const char *text);
 void assert_text(const char *name, const char *text);
-void make_dir(const char *name);
-struct linkfs_stat status(const char *name);
 uint64_t ino_of(const char *name);
 /* LINKFS_... of a stat that fails, or 0. */
 int absent(const char *name);

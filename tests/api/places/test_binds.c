@@ -325,7 +325,7 @@ static void they_are_listed(void **state)
 	check();
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, places_setup, places_teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, volume_setup, volume_teardown)
 
 int main(void)
 {

@@ -352,7 +352,7 @@ static void recovered_with_their_names(void **state)
 	check();
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, places_setup, places_teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, volume_setup, volume_teardown)
 
 int main(void)
 {

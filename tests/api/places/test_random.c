@@ -390,7 +390,7 @@ static void random_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(random_changes, places_setup, places_teardown),
+		cmocka_unit_test_setup_teardown(random_changes, volume_setup, volume_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,20 +102,20 @@ static void a_target_that_moved(void **state)
 	assert_fixed("/c/absolute", "/c/g", "/a/b/f", "/c/g");
 	assert_int_equal(status("c/file").ino, file);
 	assert_int_equal(leads_to("c/way"), target);
-	world_check();
+	check();
 	OK(move("c/g", "a/b/f", 0));
 	fix();
 	assert_fixed("/c/file", "../a/b/f", "/c/g", "/a/b/f");
 	assert_fixed("/c/absolute", "/a/b/f", "/c/g", "/a/b/f");
 	/* A directory on the way, twice, and reopened in between. */
 	OK(move("a/b", "b2", 0));
-	world_reopen();
+	reopen();
 	OK(move("b2", "c/b3", 0));
 	fix();
 	assert_fixed("/c/file", "b3/f", "/a/b", "/c/b3");
 	assert_fixed("/dir", "c/b3", "/a/b", "/c/b3");
 	assert_fixed("/c/absolute", "/c/b3/f", "/a/b", "/c/b3");
-	world_check();
+	check();
 	fix();
 	assert_int_equal(told_count, 0);
 }
@@ -149,7 +149,7 @@ static void a_link_that_moved(void **state)
 	assert_int_equal(leads_to("z/out"), status("a/f").ino);
 	assert_int_equal(leads_to("z/in"), status("p/g").ino);
 	assert_int_equal(leads_to("p/q/beside"), status("a/f").ino);
-	world_check();
+	check();
 }
 
 static void what_is_not_known_is_left(void **state)
@@ -237,7 +237,7 @@ static void doubts_are_told(void **state)
 	OK(linkfs_path_unlink(v, NULL, ROOT, "i1"));
 	fix();
 	assert_left("/d", LINKFS_FIX_UNKNOWN);
-	world_check();
+	check();
 }
 
 static void below_a_directory_only(void **state)
@@ -285,19 +285,19 @@ static void the_journal_is_bounded(void **state)
 	fix();
 	assert_left("/to-first", LINKFS_FIX_UNKNOWN);
 	assert_fixed("/to-last", "last2", "/last", "/last2");
-	world_check();
+	check();
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_target_that_moved, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(a_link_that_moved, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(what_is_not_known_is_left, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(the_fault_is_another_links, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(doubts_are_told, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(below_a_directory_only, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(the_journal_is_bounded, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(a_target_that_moved, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(a_link_that_moved, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(what_is_not_known_is_left, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(the_fault_is_another_links, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(doubts_are_told, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(below_a_directory_only, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(the_journal_is_bounded, volume_setup, volume_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

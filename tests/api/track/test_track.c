@@ -50,7 +50,7 @@ static void it_follows(void **state)
 	assert_link("y/b/f", "other", "y/b/other");
 	OK(move("y/b/f", "y/b/other", LINKFS_RENAME_EXCHANGE)); /* and with its target */
 	assert_link("y/b/other", "f", "y/b/f");
-	world_reopen();
+	reopen();
 	assert_link("y/b/other", "f", "y/b/f");
 }
 
@@ -108,7 +108,7 @@ static void a_deleted_target_leaves_the_last_text(void **state)
 	assert_link("l", "b/f", "b/f");
 	OK(move("b/f", "b/g", 0)); /* but not tracked any more */
 	assert_link("l", "b/f", NULL);
-	world_check();
+	check();
 	/* The same by a rename over it: the text leads to the new file then. */
 	put("t", "old");
 	OK(track("t", "m", 0));
@@ -159,7 +159,7 @@ static void the_name_that_was_used_stays(void **state)
 	assert_true(status("a/drei").ino != status("a/one").ino);
 	assert_int_equal(leads_to("l"), status("a/one").ino);
 	assert_int_equal(leads_to("m"), status("a/one").ino);
-	world_check();
+	check();
 }
 
 static void it_has_one_name(void **state)
@@ -195,7 +195,7 @@ static void it_takes_the_place_of_a_file_in_one_step(void **state)
 	assert_int_equal(track("f", "f", 0), LINKFS_EEXIST);
 	assert_int_equal(track("f", "x", 2), LINKFS_EINVAL);
 	assert_int_equal(linkfs_path_track(v, NULL, ROOT, "f", ROOT, "no/where", 0, &st), LINKFS_ENOENT);
-	world_check();
+	check();
 }
 
 static void saves_that_keep_links_keep_tracked_ones(void **state)
@@ -223,7 +223,7 @@ static void saves_that_keep_links_keep_tracked_ones(void **state)
 	assert_link("m", "h", "h");
 	assert_link("d/l", "../g", "h");
 	assert_int_equal(status("h").nlink, 2);
-	world_check();
+	check();
 }
 
 static void unshared_names_are_left(void **state)
@@ -234,7 +234,7 @@ static void unshared_names_are_left(void **state)
 	OK(track("b", "l", 0));
 	OK(linkfs_path_unshare(v, NULL, ROOT, "b", NULL));
 	assert_link("l", "a", "a"); /* it tracks the file, not the name */
-	world_check();
+	check();
 }
 
 static int take_time(void *arg, const struct linkfs_deleted *d)
@@ -276,7 +276,7 @@ static void recovery_brings_tracking_back(void **state)
 	assert_link("l", "f", "f");
 	assert_link("m", "e/second", "e/second");
 	assert_link("dir", "e", "e");
-	world_check();
+	check();
 }
 
 /* E7: equal files become names of one; what tracks a file by a name tracks the one that has it then. */
@@ -298,7 +298,7 @@ static void merged_files_take_their_links_along(void **state)
 	OK(move("d/second", "s", 0));
 	assert_link("l", "d/o", "kept");
 	assert_link("m", "s", "kept");
-	world_check();
+	check();
 }
 
 static void undeleted_targets_are_followed_again(void **state)
@@ -324,7 +324,7 @@ static void undeleted_targets_are_followed_again(void **state)
 	to.name_len = 2;
 	OK(linkfs_deleted_restore(v, NULL, newest_deleted(), &to, NULL));
 	assert_link("l2", "e/again", "e/again");
-	world_check();
+	check();
 }
 
 /* Deep enough that a text between its ends is too long. */
@@ -357,11 +357,11 @@ static void too_long_a_way_is_said(void **state)
 	assert_int_equal(status("l").size, LINKFS_PATH_MAX);
 	assert_int_equal(linkfs_path_stat(v, NULL, ROOT, "l", 0, &st), LINKFS_ENAMETOOLONG);
 	assert_int_equal(linkfs_path_track(v, NULL, dir, name + 5, ROOT, "m", 0, NULL), LINKFS_ENAMETOOLONG);
-	world_check();
+	check();
 	OK(move("longer", "t", 0));
 	assert_int_equal(leads_to("l"), leads_to("l"));
 	assert_int_equal(status("l").size, 4092);
-	world_check();
+	check();
 }
 
 static void a_thousand_links_and_no_more(void **state)
@@ -386,7 +386,7 @@ static void a_thousand_links_and_no_more(void **state)
 		if (i != 17)
 			assert_link(name, "../g", NULL);
 	}
-	world_check();
+	check();
 }
 
 struct asked {
@@ -489,7 +489,7 @@ static void questions_know_them(void **state)
 	assert_int_equal(referrers("z/b", LINKFS_LINKS_THROUGH), 2);
 	put("z/b/g", "");
 	assert_int_equal(referrers("z/b/g", 0), 2); /* by the stored text */
-	world_check();
+	check();
 }
 
 static unsigned told;
@@ -527,23 +527,24 @@ static void moves_are_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(it_follows, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(directories_are_tracked_too, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(it_tracks_what_symlinks_lead_to, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(a_deleted_target_leaves_the_last_text, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(the_name_that_was_used_stays, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(it_has_one_name, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(it_takes_the_place_of_a_file_in_one_step, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(saves_that_keep_links_keep_tracked_ones, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(unshared_names_are_left, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(recovery_brings_tracking_back, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(merged_files_take_their_links_along, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(undeleted_targets_are_followed_again, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(too_long_a_way_is_said, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(a_thousand_links_and_no_more, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(who_asks_is_told_what_he_may_know, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(questions_know_them, world_setup, world_teardown),
-		cmocka_unit_test_setup_teardown(moves_are_told, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(it_follows, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(directories_are_tracked_too, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(it_tracks_what_symlinks_lead_to, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(a_deleted_target_leaves_the_last_text, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(the_name_that_was_used_stays, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(it_has_one_name, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(it_takes_the_place_of_a_file_in_one_step, volume_setup,
+						volume_teardown),
+		cmocka_unit_test_setup_teardown(saves_that_keep_links_keep_tracked_ones, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(unshared_names_are_left, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(recovery_brings_tracking_back, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(merged_files_take_their_links_along, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(undeleted_targets_are_followed_again, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(too_long_a_way_is_said, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(a_thousand_links_and_no_more, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(who_asks_is_told_what_he_may_know, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(questions_know_them, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(moves_are_told, volume_setup, volume_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

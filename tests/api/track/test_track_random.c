@@ -390,9 +390,9 @@ static void run(unsigned steps)
 		if (step % 50 == 0)
 			compare_referrers(names[any_name(1u << DIRECTORY | 1u << PLAIN)].node);
 		if (step % 500 == 499)
-			world_check();
+			check();
 		if (step % 1000 == 999)
-			world_reopen();
+			reopen();
 	}
 }
 
@@ -406,13 +406,13 @@ static void links_follow_whatever_moves(void **state)
 	nodes[0] = (struct node){.kind = DIRECTORY, .ino = ROOT, .target = -1, .by = -1};
 	add_name(0, 0, 0, "");
 	run(lk_test_long() ? 100000 : 2000);
-	world_check();
+	check();
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(links_follow_whatever_moves, world_setup, world_teardown),
+		cmocka_unit_test_setup_teardown(links_follow_whatever_moves, volume_setup, volume_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

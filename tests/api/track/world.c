@@ -6,92 +6,18 @@
 #include <stdio.h>
 #include <string.h>
 
-struct linkfs_volume *v;
-
-static char *top;
-static char path[4096];
-
-static void open_it(void)
-{
-	struct linkfs_message why = {"no message"};
-	if (linkfs_volume_open(path, NULL, &v, &why))
-		fail_msg("open: %s", why.text);
-}
-
-int world_setup(void **state)
-{
-	struct linkfs_create_options o = {.root_mode = 0777, .limit_bytes = 16 << 20};
-	(void)state;
-	top = lk_test_mkdir();
-	(void)snprintf(path, sizeof(path), "%s/volume", top);
-	OK(linkfs_volume_create(path, &o, NULL));
-	open_it();
-	return 0;
-}
-
-int world_teardown(void **state)
-{
-	(void)state;
-	OK(linkfs_volume_close(v));
-	lk_test_rmdir(top);
-	return 0;
-}
-
-void world_reopen(void)
-{
-	OK(linkfs_volume_close(v));
-	open_it();
-}
-
 void world_recover(void)
 {
 	struct linkfs_recover_result got;
 	struct linkfs_message why = {""};
 	char new_path[4200];
-	(void)snprintf(new_path, sizeof(new_path), "%s-recovered", path);
+	(void)snprintf(new_path, sizeof(new_path), "%s-recovered", volume_path);
 	OK(linkfs_volume_close(v));
-	if (linkfs_recover(path, new_path, NULL, &got, &why))
+	if (linkfs_recover(volume_path, new_path, NULL, &got, &why))
 		fail_msg("recover: %s", why.text);
-	(void)snprintf(path, sizeof(path), "%.4000s", new_path);
-	open_it();
-}
-
-static int say(void *arg, const struct linkfs_finding *found)
-{
-	(void)arg;
-	printf("# %s\n", found->text);
-	return 0;
-}
-
-void world_check(void)
-{
-	struct linkfs_check_options o = {.finding = say};
-	struct linkfs_check_summary sum = {0};
-	struct linkfs_message why = {""};
-	OK(linkfs_volume_check(v, &o, &sum, &why));
-	assert_int_equal(sum.problems, 0);
-}
-
-void make_dir(const char *name)
-{
-	OK(linkfs_path_make(v, NULL, ROOT, name, &(struct linkfs_make){.mode = S_IFDIR | 0777}, NULL));
-}
-
-void put(const char *name, const char *text)
-{
-	struct linkfs_file *file;
-	OK(linkfs_file_open(v, NULL, ROOT, name, LINKFS_O_WRITE | LINKFS_O_CREATE, 0644, &file));
-	OK(linkfs_file_write(file, 0, text, strlen(text), NULL));
-	linkfs_file_close(file);
-}
-
-struct linkfs_stat status(const char *name)
-{
-	struct linkfs_stat st;
-	int r = linkfs_path_stat(v, NULL, ROOT, name, LINKFS_NOFOLLOW, &st);
-	if (r)
-		fail_msg("%s: %s", name, linkfs_error_name(r));
-	return st;
+	(void)snprintf(volume_path, sizeof(volume_path), "%.4000s", new_path);
+	if (linkfs_volume_open(volume_path, NULL, &v, &why))
+		fail_msg("open: %s", why.text);
 }
 
 int track(const char *target, const char *link, uint32_t flags)
