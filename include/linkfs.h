@@ -134,7 +134,8 @@ struct linkfs_cred {
 #define LINKFS_CRED_KERNEL 1u
 
 /* Attributes of a file. ino is what stat shows. node is what calls take that go on from here: ino itself, but for a directory that
- * several paths lead to, by a bind or a directory link on the way. There it is the place: it is ".." and the path that differ. It
+ * several paths lead to, by a bind or a directory link on the way, and a tracked symlink in one. There it is the place: it is "..", the path
+ * and the text that differ. It
  * is one only when LINKFS_HOLD was given, and good as long as it is held. Times are nanoseconds since 1970-01-01 UTC (1677 to 2262; what is set outside is clamped). */
 /* Names follow a save: see linkfs_node_set_flags(). */
 #define LINKFS_INO_KEEP_LINKS 2u
@@ -297,7 +298,7 @@ LINKFS_API void linkfs_volume_observe(struct linkfs_volume *volume, linkfs_obser
 /* ---- node-level calls: by inode number, as a mount or an NFS server needs them ------------------------------- */
 
 /* An inode number is never used again. A number that is gone gives LINKFS_ESTALE. Wherever a directory's number is taken, a place's node id
- * (struct linkfs_stat) is as well: linkfs_node_hold() to linkfs_node_rename(), and "at" of the calls by path. By its number a directory with
+ * (struct linkfs_stat) is as well: linkfs_node_hold() to linkfs_node_rename(), and "at" of the calls by path; a tracked symlink's likewise. By its number a directory with
  * several paths is found by one of them.
  *
  * Holds. An unlinked file lives while it has holds (or open handles). Calls that return an inode take
@@ -567,7 +568,7 @@ LINKFS_API int linkfs_path_replace_symlink(struct linkfs_volume *volume, const s
 					   const char *target, uint64_t at, const char *path, struct linkfs_stat *out);
 /* Makes a tracked symlink (D5) at path to what target names, symlinks followed: a file or directory of this volume. Its text is the
  * relative path from its directory to the target at every moment: moving or renaming the target, the link, or a directory above either
- * changes it. Of a target with several names it has the one that was used, followed when that is renamed; when that is removed,
+ * changes it; where several paths lead to its directory, each reads another. Of a target with several names it has the one that was used, followed when that is renamed; when that is removed,
  * one of the others. When the target has lost its last name the text stays what it was, and the link is as any dangling symlink; a
  * new file there is where it leads, and is not tracked. The text is for all to read who come to the link, also when the target has moved
  * to where they may not look. A save by rename over the target leaves the link at the name, but see LINKFS_INO_KEEP_LINKS.

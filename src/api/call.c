@@ -33,7 +33,7 @@ static int end(struct lk_op *op, int rc, uint64_t node, const struct lk_inode *i
 	bool held = false;
 
 	if (rc == 0 && out)
-		rc = lk_stat(op, inode, &st);
+		rc = lk_stat(op, inode, node, &st);
 	if (rc == 0 && (flags & LINKFS_HOLD)) {
 		rc = lk_places_hold(fs, node, 1);
 		held = rc == 0;
@@ -68,7 +68,7 @@ int lk_call_place(struct lk_op *op, const struct lk_where *where, const struct l
 {
 	struct lk_slot slot;
 
-	if (lk_is_dir(inode) && lk_places_any(op))
+	if (lk_places_has(inode) && lk_places_any(op))
 		return lk_walk_look(op, where, &slot, out);
 	*out = (struct lk_place){(uint64_t)inode->ino, *inode};
 	return 0;
@@ -97,7 +97,7 @@ int lk_call_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred
 		rc = lk_inode_get(&op, ino, &inode);
 		if (rc == 0)
 			rc = lk_attr_set(&op, cred, &inode, change, opened);
-		rc = lk_call_end(&op, rc, &inode, 0, out);
+		rc = end(&op, rc, ino, &inode, 0, out);
 	} while (resize && lk_file_again(fs, rc, false, &tries));
 	if (resize)
 		lk_node_unlock(fs, ino);

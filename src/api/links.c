@@ -199,7 +199,7 @@ static int list_names(struct linkfs_volume *volume, const struct linkfs_cred *cr
 			rc = lk_resolve(&op, cred, at, path, follow, &found);
 			n->ino = rc ? 0 : (uint64_t)found.inode.ino;
 			if (rc == 0 && out)
-				rc = lk_stat(&op, &found.inode, out);
+				rc = lk_stat(&op, &found.inode, found.id, out);
 		}
 		if (rc == 0)
 			rc = names_slice(n, &op, cred, &more);

@@ -90,7 +90,7 @@ static int tell_step(void *arg, const struct lk_walk *walk, const struct lk_step
 	out->above = walk->above;
 	out->covered = step->error ? 0 : step->covered;
 	if (step->error == 0 || step->kind == LK_STEP_SEARCH || step->kind == LK_STEP_EXPAND)
-		rc = lk_stat(walk->op, &step->found->inode, &out->stat);
+		rc = lk_stat(walk->op, &step->found->inode, step->found->id, &out->stat);
 	if (rc)
 		return rc;
 	if (step->kind == LK_STEP_HOST || walk->above)
@@ -110,7 +110,7 @@ static int tell_step(void *arg, const struct lk_walk *walk, const struct lk_step
 	return 0;
 }
 
-static int tell_end(struct explain *e, struct lk_op *op, int error, const struct lk_inode *inode)
+static int tell_end(struct explain *e, struct lk_op *op, int error, const struct lk_place *found)
 {
 	char *bytes;
 	struct linkfs_step *out = lk_told_add(&e->told, sizeof(*out), 0, &bytes);
@@ -119,7 +119,7 @@ static int tell_end(struct explain *e, struct lk_op *op, int error, const struct
 		return LINKFS_ENOMEM;
 	out->kind = LINKFS_STEP_END;
 	out->error = error;
-	return error ? 0 : lk_stat(op, inode, &out->stat);
+	return error ? 0 : lk_stat(op, &found->inode, found->id, &out->stat);
 }
 
 static int give_step(void *arg, const void *answer)
@@ -153,7 +153,7 @@ int linkfs_path_explain(struct linkfs_volume *volume, const struct linkfs_cred *
 	e.paths = (struct lk_paths){.op = &op, .cred = cred};
 	rc = lk_resolve_how(&op, cred, at, path, !(flags & LINKFS_NOFOLLOW), &how, &found);
 	if (rc == 0 || lk_walk_verdict(rc))
-		rc = tell_end(&e, &op, rc, &found.inode);
+		rc = tell_end(&e, &op, rc, &found);
 	lk_paths_done(&e.paths);
 	rc = lk_told_slice(&op, rc, &e.told, give_step, &e);
 	free(host);

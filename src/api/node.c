@@ -85,7 +85,7 @@ int linkfs_node_readlink(struct linkfs_volume *volume, uint64_t ino, char *buf, 
 		return rc;
 	rc = lk_inode_get(&op, ino, &inode);
 	if (rc == 0)
-		rc = lk_symlink_text(&op, &inode, &text, &len);
+		rc = lk_symlink_text(&op, &inode, lk_places_dir(fs, ino), &text, &len);
 	if (rc == 0) {
 		len = LK_MIN(len, size);
 		memcpy(buf, text, len);

@@ -91,6 +91,21 @@ static int dots(struct lk_op *op, const struct lk_place *dir, uint64_t cookie, l
 	return 0;
 }
 
+/* The node id of what the entry shows, where that has places. */
+static int find_node(struct lk_op *op, const struct lk_place *dir, const struct lk_slot *slot,
+		     const struct linkfs_entry *entry, uint64_t *node_out)
+{
+	struct lk_inode inode;
+	int rc;
+
+	if (!S_ISDIR(entry->type) && !S_ISLNK(entry->type))
+		return 0;
+	rc = lk_inode_get(op, entry->ino, &inode);
+	if (rc)
+		return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
+	return lk_places_has(&inode) ? lk_places_enter(op, dir->id, slot, node_out) : 0;
+}
+
 /* What the entries show, where that is not what they name: binds, and places (K5). In the arena, after the scan. */
 static int look_closer(struct batch *b, const struct lk_place *dir, uint32_t flags)
 {
@@ -117,8 +132,8 @@ static int look_closer(struct batch *b, const struct lk_place *dir, uint32_t fla
 			e->type = (uint32_t)inode.mode & S_IFMT;
 		}
 		b->nodes[i] = e->ino;
-		if (rc == 0 && S_ISDIR(e->type) && (flags & LINKFS_HOLD))
-			rc = lk_places_enter(op, dir->id, &slot, &b->nodes[i]);
+		if (rc == 0 && (flags & LINKFS_HOLD))
+			rc = find_node(op, dir, &slot, e, &b->nodes[i]);
 		if (rc)
 			return rc;
 	}
@@ -148,7 +163,7 @@ static int hand_out(struct batch *b, uint32_t flags, linkfs_entry_fn *fn, void *
 			rc = lk_inode_get(op, e->ino, &inode);
 			if (rc)
 				return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
-			rc = lk_stat(op, &inode, &stat);
+			rc = lk_stat(op, &inode, node, &stat);
 			if (rc)
 				return rc;
 			stat.node = flags & LINKFS_HOLD ? node : stat.ino;

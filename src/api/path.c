@@ -229,7 +229,7 @@ int linkfs_path_readlink(struct linkfs_volume *volume, const struct linkfs_cred 
 		return rc;
 	rc = lk_resolve(&op, lk_cred(cred), at, path, false, &found);
 	if (rc == 0)
-		rc = lk_symlink_text(&op, &found.inode, &text, &len);
+		rc = lk_symlink_text(&op, &found.inode, lk_places_dir(fs, found.id), &text, &len);
 	if (rc == 0) {
 		len = LK_MIN(len, size);
 		memcpy(buf, text, len);

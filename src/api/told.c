@@ -125,7 +125,7 @@ int lk_link_of(struct lk_op *op, struct lk_paths *paths, const struct lk_link_na
 	if (rc == 0)
 		rc = lk_inode_get(op, name->ino, &inode);
 	if (rc == 0)
-		rc = lk_symlink_text(op, &inode, &out->text, &out->text_len);
+		rc = lk_symlink_text(op, &inode, name->node, &out->text, &out->text_len);
 	if (rc == LINKFS_ENAMETOOLONG) { /* a tracked link's; nobody can read it */
 		out->text = "";
 		out->text_len = 0;

@@ -35,7 +35,7 @@ int linkfs_path_track(struct linkfs_volume *volume, const struct linkfs_cred *cr
 		      const char *target, uint64_t at, const char *path, uint32_t flags, struct linkfs_stat *out)
 {
 	struct lk_inode inode = {0};
-	struct lk_place found;
+	struct lk_place found, place = {0};
 	struct lk_where where;
 	struct lk_slot slot;
 	struct lk_op op;
@@ -53,7 +53,9 @@ int linkfs_path_track(struct linkfs_volume *volume, const struct linkfs_cred *cr
 	if (rc == 0)
 		rc = lk_track_make(&op, cred, &found.inode, slot.ino ? &slot : NULL, &where,
 				   flags & LINKFS_TRACK_REPLACE, &inode);
-	return lk_call_end(&op, rc, &inode, 0, out);
+	if (rc == 0)
+		rc = lk_call_place(&op, &where, &inode, &place);
+	return lk_call_end_at(&op, rc, &place, 0, out);
 }
 
 /* The path of what the row's link follows. */

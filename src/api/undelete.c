@@ -98,7 +98,7 @@ static int list_one(struct lk_op *op, const struct listing *l, int64_t time_ns, 
 		entry.flags |= LINKFS_DELETED_DIR_GONE;
 	if (__builtin_add_overflow(row.time_ns, op->fs->keep_deleted_ns, &entry.expires_ns))
 		entry.expires_ns = INT64_MAX;
-	rc = lk_stat(op, &inode, &entry.stat);
+	rc = lk_stat(op, &inode, (uint64_t)inode.ino, &entry.stat);
 	if (rc)
 		return rc;
 	*stop_out = l->fn(l->arg, &entry) != 0;

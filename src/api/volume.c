@@ -208,6 +208,6 @@ int linkfs_node_getattr(struct linkfs_volume *volume, uint64_t ino, struct linkf
 		return r;
 	r = get_alive(&op, ino, &inode);
 	if (r == 0)
-		r = lk_stat(&op, &inode, out);
+		r = lk_stat(&op, &inode, ino, out);
 	return lk_op_end(&op, r);
 }

@@ -79,7 +79,10 @@ static int tell(struct lk_op *op, const struct lk_where *where, const struct lk_
 	int rc = lk_places_removed(op, before);
 
 	atomic_fetch_add(&op->fs->name_changes, 1);
-	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ENTRY, before->dir, where->name, where->len);
+	if (rc == 0)
+		rc = lk_op_event(op, LINKFS_EVENT_ENTRY, before->dir, where->name, where->len);
+	/* Texts of tracked links may have led by the entry, or may now. */
+	return rc ? rc : lk_op_event(op, LINKFS_EVENT_TEXTS, before->dir, NULL, 0);
 }
 
 /* No way leads from the source down to the directory that would show it. */

@@ -242,11 +242,11 @@ int lk_link_drop_name(struct lk_op *op, struct lk_inode *inode, const struct lk_
 		rc = lk_inode_put(op, inode);
 	if (rc == 0)
 		rc = lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
-	if (rc == 0 && (inode->flags & (LK_INODE_FOLLOWED | LK_INODE_TRACKED))) {
-		rc = inode->nlink ? lk_track_renamed(op, inode) : 0;
-		if (rc == 0)
-			rc = lk_track_tell(op, inode);
-	}
+	if (rc == 0 && inode->nlink && (inode->flags & LK_INODE_FOLLOWED))
+		rc = lk_track_renamed(op, inode);
+	/* A directory that goes is empty, and below one that stays texts may have led by the name. */
+	if (rc == 0 && (inode->nlink || (inode->flags & (LK_INODE_FOLLOWED | LK_INODE_TRACKED))))
+		rc = lk_track_tell(op, inode);
 	if (rc == 0 && inode->nlink == 0 && !keep)
 		rc = lk_orphan_add(op, inode);
 	return rc;
@@ -269,7 +269,7 @@ static int remove_name(struct lk_op *op, struct lk_where *where, const struct lk
 		return LINKFS_ECORRUPT;
 	dir->nlink -= is_dir ? 1 : 0;
 	rc = lk_inode_put(op, dir);
-	if (rc == 0 && is_dir)
+	if (rc == 0 && lk_places_has(victim))
 		rc = lk_places_removed(op, slot);
 	return rc ? rc : lk_link_drop_name(op, victim, &lost);
 }

@@ -38,11 +38,13 @@ int lk_symlink_make(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 /* Puts a symlink in place of a file or symlink of that name, or makes it (B5). LINKFS_EISDIR. */
 int lk_symlink_replace(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where, const char *target,
 		       size_t len, struct lk_inode *out);
-/* The text of a symlink, in the op's arena; no NUL is after it. LINKFS_EINVAL for another type. */
-int lk_symlink_text(struct lk_op *op, const struct lk_inode *inode, const char **text_out, size_t *len_out);
-/* The same as the overlay (or NULL) would have it: a tracked link's text depends on the tree. LINKFS_ENAMETOOLONG: such a one's is
- * too long for a symlink. */
-int lk_symlink_text_over(struct lk_op *op, const struct lk_inode *inode, const struct lk_overlay *overlay,
+/* The text of a symlink, in the op's arena; no NUL is after it. LINKFS_EINVAL for another type. dir: the node id of the directory it is
+ * found in, 0 for whichever; a tracked link's text depends on that and on the tree. LINKFS_ENAMETOOLONG: such a one's is too long
+ * for a symlink. */
+int lk_symlink_text(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, const char **text_out,
+		    size_t *len_out);
+/* The same as the overlay (or NULL) would have it. */
+int lk_symlink_text_over(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, const struct lk_overlay *overlay,
 			 const char **text_out, size_t *len_out);
 
 /* copy, an inode that is not put yet, becomes a symlink with the text of source. */

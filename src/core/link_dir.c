@@ -6,6 +6,7 @@
 #include "binds.h"
 #include "link.h"
 #include "places.h"
+#include "track.h"
 
 int lk_link_dir_again(struct lk_op *op, struct lk_inode *inode, uint64_t dir)
 {
@@ -61,5 +62,7 @@ int lk_link_dir(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inod
 	lk_inode_touch(op, dir, true);
 	dir->nlink++;
 	rc = lk_inode_put(op, dir);
-	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
+	if (rc == 0)
+		rc = lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
+	return rc ? rc : lk_track_tell(op, inode);
 }

@@ -251,6 +251,13 @@ bool lk_places_entry(struct lk_fs *fs, uint64_t id, struct lk_place_entry *out)
 	return true;
 }
 
+uint64_t lk_places_dir(struct lk_fs *fs, uint64_t id)
+{
+	struct lk_place_entry entry;
+
+	return lk_places_entry(fs, id, &entry) && entry.dir ? entry.parent : 0;
+}
+
 uint64_t lk_places_bind(struct lk_fs *fs, uint64_t id)
 {
 	const struct lk_spot *s = lk_places_used(fs) ? lk_spot_find(fs->places, id) : NULL;

@@ -5,7 +5,7 @@
  * A directory is named by its inode number as long as one path leads to it. One that is found through a bind, or by a name of a
  * directory that has several, and each directory below, is a place: (parent place, entry) -> inode, with a node id of its own,
  * LK_PLACE_SLOT above 48 bits that count up. So each path has its own ".." and its own node in the kernel, which
- * refuses one directory in two places.
+ * refuses one directory in two places. So has a tracked link in a place (D5), whose text depends on where it is read.
  *
  * P1 A place lives while it is held, or one below it does, or the op that found it is not over. Its id is never used again.
  * P2 The id goes with the entry when that is renamed through the place's own parent. Otherwise, and when the entry goes, the place
@@ -34,7 +34,12 @@ bool lk_places_any(struct lk_op *op);
 /* Whether there are places in memory. Needs no lock. */
 bool lk_places_used(const struct lk_fs *fs);
 
-/* What the entry in slot, found in directory parent (a node id), shows: a directory's place. */
+/* Whether what an entry shows has places: a directory, and a tracked link, whose text is another one in each (D5). */
+static inline bool lk_places_has(const struct lk_inode *inode)
+{
+	return lk_is_dir(inode) || (lk_is_lnk(inode) && (inode->flags & LK_INODE_TRACKED));
+}
+/* What the entry in slot, found in directory parent (a node id), shows: the place of what has places. */
 int lk_places_enter(struct lk_op *op, uint64_t parent, const struct lk_slot *slot, uint64_t *id_out);
 /* A place for it whatever is known: of an entry that there is not yet. */
 int lk_places_make(struct lk_op *op, uint64_t parent, const struct lk_slot *slot, uint64_t *id_out);
@@ -46,6 +51,8 @@ struct lk_place_entry {
 	int64_t dir, hash, ord;
 };
 bool lk_places_entry(struct lk_fs *fs, uint64_t id, struct lk_place_entry *out);
+/* The node id of the directory that a node is found in; 0 for a node that is no place, or a lost one. */
+uint64_t lk_places_dir(struct lk_fs *fs, uint64_t id);
 /* The innermost bind on the way to a node; 0: none. */
 uint64_t lk_places_bind(struct lk_fs *fs, uint64_t id);
 /* Whether node from is node at or lies below it, by the way it was come by. */

@@ -52,9 +52,10 @@ int lk_places_moved(struct lk_op *op, uint64_t from_id, const struct lk_slot *fr
 	struct lk_place_change *c;
 	int rc;
 
-	if (!S_ISDIR(from->type))
+	if (S_ISDIR(from->type))
+		op->fs->places->generation++;
+	else if (!S_ISLNK(from->type))
 		return 0;
-	op->fs->places->generation++;
 	if (!lk_places_used(op->fs))
 		return 0;
 	rc = note(op, MOVED, from, true, &c);
@@ -217,6 +218,12 @@ int lk_places_events(struct lk_op *op)
 		const struct linkfs_event *e = &list[i];
 		bool spots = count_spots(op, e->ino) > 0;
 
+		/* Whoever knows the directory, or nobody: texts are read elsewhere. */
+		if (e->kind == LINKFS_EVENT_TEXTS) {
+			out[count] = *e;
+			out[count++].flags &= ~LK_EVENT_MAYBE;
+			continue;
+		}
 		/* The kernel's own change of what it knows by one id only. With a name that it is told of goes what became of
 		 * the file. */
 		if ((e->flags & LK_EVENT_MAYBE) && !spots && !(names && e->kind == LINKFS_EVENT_ATTR))

@@ -229,7 +229,7 @@ static int move_name(struct lk_op *op, const struct linkfs_cred *cred, struct si
 		rc = lk_dirent_replace(op, &to->slot, to->where->name, to->where->len, ino, type);
 	else
 		rc = lk_dirent_insert(op, &to->slot, to->where->name, to->where->len, ino, type);
-	if (rc == 0 && is_dir(to))
+	if (rc == 0 && to->exists && lk_places_has(&to->node.inode))
 		rc = lk_places_removed(op, &was_to);
 	if (rc == 0)
 		rc = tell_places(op, from, &was_from, to, &was_to);

@@ -171,7 +171,8 @@ static int expand(struct lk_walk *walk, const struct lk_place *link)
 
 	if (walk->expansions++ >= LINKFS_SYMLOOP_MAX)
 		return tell_expand(walk, link, text, len, LINKFS_ELOOP);
-	rc = lk_symlink_text_over(walk->op, &link->inode, walk->how ? walk->how->overlay : NULL, &text, &len);
+	rc = lk_symlink_text_over(walk->op, &link->inode, walk->where.dir.id, walk->how ? walk->how->overlay : NULL,
+				  &text, &len);
 	if (rc == 0 || rc == LINKFS_ENAMETOOLONG)
 		rc = tell_expand(walk, link, text, len, rc);
 	if (rc == 0 && text[0] == '/') {
@@ -222,7 +223,7 @@ static int shown(struct lk_op *op, uint64_t dir, const struct lk_slot *slot, str
 		return rc;
 	if (slot->bound ? lk_is_dir(&out->inode) != S_ISDIR(slot->type) : (out->inode.mode & S_IFMT) != slot->type)
 		return LINKFS_ECORRUPT;
-	return lk_is_dir(&out->inode) && lk_places_any(op) ? lk_places_enter(op, dir, slot, &out->id) : 0;
+	return lk_places_has(&out->inode) && lk_places_any(op) ? lk_places_enter(op, dir, slot, &out->id) : 0;
 }
 
 int lk_walk_look(struct lk_op *op, const struct lk_where *where, struct lk_slot *slot, struct lk_place *out)

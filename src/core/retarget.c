@@ -260,10 +260,10 @@ static int make_text(struct work *w, const struct lk_place *target, struct lk_re
 	uint64_t ino = (uint64_t)target->inode.ino;
 	struct lk_place there;
 	int rc = w->text[0] == '/' ? absolute_text(w, ino, out)
-				   : lk_track_between(w->op, NULL, w->link->dir, ino, NULL, &out->text, &out->len);
+				   : lk_track_between(w->op, NULL, w->link->node, ino, NULL, &out->text, &out->len);
 
 	if (rc == 0)
-		rc = lk_resolve_how(w->op, w->cred, w->link->dir, out->text, false, &how, &there);
+		rc = lk_resolve_how(w->op, w->cred, w->link->node, out->text, false, &how, &there);
 	return rc == 0 && there.inode.ino != target->inode.ino ? LINKFS_ENOENT : rc;
 }
 
@@ -326,7 +326,7 @@ static int take_text(struct work *w)
 {
 	const char *text;
 	char *copy;
-	int rc = lk_symlink_text(w->op, &w->inode, &text, &w->len);
+	int rc = lk_symlink_text(w->op, &w->inode, w->link->node, &text, &w->len);
 
 	if (rc)
 		return rc;

@@ -92,12 +92,13 @@ int lk_symlink_row(struct lk_op *op, const struct lk_inode *inode, struct lk_tar
 	return rc;
 }
 
-int lk_symlink_text(struct lk_op *op, const struct lk_inode *inode, const char **text_out, size_t *len_out)
+int lk_symlink_text(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, const char **text_out,
+		    size_t *len_out)
 {
-	return lk_symlink_text_over(op, inode, NULL, text_out, len_out);
+	return lk_symlink_text_over(op, inode, dir, NULL, text_out, len_out);
 }
 
-int lk_symlink_text_over(struct lk_op *op, const struct lk_inode *inode, const struct lk_overlay *overlay,
+int lk_symlink_text_over(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, const struct lk_overlay *overlay,
 			 const char **text_out, size_t *len_out)
 {
 	struct lk_target target;
@@ -107,7 +108,7 @@ int lk_symlink_text_over(struct lk_op *op, const struct lk_inode *inode, const s
 		return LINKFS_EINVAL;
 	rc = lk_symlink_row(op, inode, &target);
 	if (rc == 0 && (inode->flags & LK_INODE_TRACKED))
-		return lk_track_text(op, inode, &target, overlay, text_out, len_out);
+		return lk_track_text(op, inode, dir, &target, overlay, text_out, len_out);
 	if (rc)
 		return rc;
 	*text_out = target.text.p;
@@ -200,7 +201,7 @@ int lk_symlink_copy(struct lk_op *op, const struct lk_inode *source, struct lk_i
 {
 	const char *text;
 	size_t len;
-	int rc = lk_symlink_text(op, source, &text, &len);
+	int rc = lk_symlink_text(op, source, 0, &text, &len);
 
 	return rc ? rc : put_text(op, copy, text, len);
 }

@@ -174,8 +174,7 @@ int lk_track_make(struct lk_op *op, const struct linkfs_cred *cred, const struct
 	if (rc == 0 && links.count >= LK_TRACKERS_MAX)
 		rc = LINKFS_EMLINK;
 	if (rc == 0)
-		rc = lk_track_between(op, NULL, (uint64_t)where->dir.inode.ino, (uint64_t)target->ino, &by, &text,
-				      &len);
+		rc = lk_track_between(op, NULL, where->dir.id, (uint64_t)target->ino, &by, &text, &len);
 	if (rc)
 		return rc;
 	rc = (replace ? lk_symlink_replace : lk_symlink_make)(op, cred, where, text, len, out);
@@ -189,7 +188,7 @@ static int store_text(struct lk_op *op, struct lk_inode *link, struct lk_target 
 {
 	const char *text;
 	size_t len;
-	int rc = lk_track_text(op, link, row, NULL, &text, &len);
+	int rc = lk_track_text(op, link, 0, row, NULL, &text, &len);
 
 	/* One that is too long is nobody's to read: the last that could be stays. */
 	if (rc)
@@ -221,7 +220,7 @@ static int count_stale(struct lk_op *op, const struct links *l, uint32_t *out)
 
 		rc = look_at(op, l->inos[i], l->target, &link, &row);
 		if (rc == 0)
-			rc = lk_track_text(op, &link, &row, NULL, &text, &len);
+			rc = lk_track_text(op, &link, 0, &row, NULL, &text, &len);
 		if (rc == LINKFS_ENAMETOOLONG)
 			rc = 0;
 		else if (rc == 0 && (len != row.text.len || memcmp(text, row.text.p, len) != 0))

@@ -4,7 +4,7 @@
  *
  * L1 Row target of a tracked link has the target's number (tracks), the entry by which the text names it (by_...; none for a
  *    directory, which has one name), and a text. While the target and the link have names in the tree the text is made
- *    from where both are, so that moving a directory changes no row. Else the stored text holds: the last one there was.
+ *    from where both are, so that moving a directory changes no row; in each place of the link's directory (K5) another one. Else the stored text holds: the last one there was.
  * L2 So the stored text is made the present one before the target, or the link, loses its last name, and by_ follows the
  *    entry when it is renamed. When it is removed and others are left, the first of those (by directory number) takes its place.
  * L3 Row component (-target, link) stands for every tracked link, and the target has LK_INODE_FOLLOWED; rows and flag may outlive
@@ -26,17 +26,18 @@ int lk_symlink_rewrite(struct lk_op *op, struct lk_inode *inode, struct lk_targe
 
 /* ---- texts (track_text.c) ------------------------------------------------------------------------------------ */
 
-/* The text from directory dir to ino, through the entry by (or NULL: its first one), in the arena, NUL after it. Neither is a removed one:
- * LINKFS_ENOENT. LINKFS_ENAMETOOLONG. With an overlay: as the tree would be then. */
+/* The text from directory dir, a node id, to ino, through the entry by (or NULL: any), in the arena, NUL after it. Neither is a removed
+ * one: LINKFS_ENOENT. LINKFS_ENAMETOOLONG. With an overlay: as the tree would be then. */
 int lk_track_between(struct lk_op *op, const struct lk_overlay *overlay, uint64_t dir, uint64_t ino,
 		     const struct lk_target *by, const char **text_out, size_t *len_out);
-/* The text of a tracked link whose row is given, as it is now. LINKFS_ENAMETOOLONG: no symlink can have it. */
-int lk_track_text(struct lk_op *op, const struct lk_inode *inode, const struct lk_target *row,
+/* The text of a tracked link whose row is given, as it is now in directory dir (a node id; 0: one that it has a name in). LINKFS_ENAMETOOLONG:
+ * no symlink can have it. */
+int lk_track_text(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, const struct lk_target *row,
 		  const struct lk_overlay *overlay, const char **text_out, size_t *len_out);
 /* The entry by which the row's link names its target, as one of a directory's rows. LINKFS_ENOENT: the target has none. */
 int lk_track_entry(struct lk_op *op, const struct lk_target *row, struct lk_dirent *out);
-/* lk_inode_stat() with the true size of a tracked link; LINKFS_PATH_MAX for a text that is too long. */
-int lk_stat(struct lk_op *op, const struct lk_inode *inode, struct linkfs_stat *out);
+/* lk_inode_stat() with the true size of a tracked link, as node shows it; LINKFS_PATH_MAX for a text that is too long. */
+int lk_stat(struct lk_op *op, const struct lk_inode *inode, uint64_t node, struct linkfs_stat *out);
 
 /* ---- links (track.c) ----------------------------------------------------------------------------------------- */
 

@@ -1,91 +1,229 @@
 /*
  * track_text.c - the text of a tracked link, from where it and its target are: up to the directory above both, and down.
- * Layer: core. The cost is that of the two depths, and bounded: a way of more than UPS_MAX directories up, or more than
- * LINKFS_SYMLINK_MAX bytes down, is too long a text whatever else it has.
+ * Layer: core. Up goes the one way by which the link's directory was come by; down goes any that leads there, found from the target
+ * upwards, the shortest first. Without binds and directory links there is one, and the cost is that of the two depths. It is bounded:
+ * a way of more than UPS_MAX directories up, or more than LINKFS_SYMLINK_MAX bytes down, is too long a text whatever else it has.
  */
 #include "track.h"
+
+#include "binds.h"
+#include "places.h"
+#include "set.h"
 
 #include <string.h>
 
 #define UPS_MAX (LINKFS_SYMLINK_MAX / 3 + 1) /* of "../" each */
 
-struct entry {
-	struct lk_op *op;
-	const struct lk_overlay *overlay;
-	uint64_t dir; /* 0: none */
-	size_t len;
-	char name[LINKFS_NAME_MAX];
+/* A way down to what is looked for: by this entry, and on from there. */
+struct way {
+	struct lk_slot slot;
+	const char *name;
+	size_t len, total;       /* total: of the whole way, slashes included */
+	const struct way *below; /* NULL: the entry is the target's */
+	struct way *next;        /* in the order in which they are looked at */
 };
 
-static int take(struct entry *e, uint64_t dir, const char *name, size_t len)
+struct search {
+	struct lk_op *op;
+	const struct lk_overlay *overlay;
+	bool several; /* a directory may have more than one path */
+	bool covered; /* names that a bind covers will do */
+	bool too_long;
+	struct way *first, **end;
+	struct lk_set seen; /* directories; where there are several paths only */
+};
+
+static void search_begin(struct search *s, struct lk_op *op, const struct lk_overlay *overlay)
 {
-	e->dir = dir;
-	e->len = len;
-	memcpy(e->name, name, len);
-	return 1;
+	*s = (struct search){.op = op, .overlay = overlay, .several = lk_places_any(op)};
+	s->end = &s->first;
 }
 
 /* Whether the overlay has another thing, or nothing, at the entry. */
-static bool is_gone(const struct lk_overlay *o, uint64_t ino, uint64_t dir, const char *name, size_t len)
+static bool is_gone(const struct lk_overlay *o, const struct way *way)
 {
-	for (uint32_t i = 0; o && i < o->count; i++) {
-		if (o->entries[i].dir == dir && o->entries[i].len == len && memcmp(o->entries[i].name, name, len) == 0)
-			return o->entries[i].ino != ino;
-	}
+	for (uint32_t i = 0; o && i < o->count; i++)
+		if (o->entries[i].dir == way->slot.dir && o->entries[i].len == way->len &&
+		    memcmp(o->entries[i].name, way->name, way->len) == 0)
+			return o->entries[i].ino != way->slot.ino;
 	return false;
 }
 
-static int take_row(void *arg, const void *record)
+/* The same of a place's entry. */
+static bool is_place_gone(const struct search *s, const struct lk_place_entry *entry, uint64_t ino)
+{
+	const struct lk_overlay *o = s->overlay;
+
+	for (uint32_t i = 0; o && i < o->count; i++)
+		if ((int64_t)o->entries[i].dir == entry->dir && o->entries[i].ino != ino &&
+		    lk_name_hash(s->op->fs->name_secret, o->entries[i].name, o->entries[i].len) == entry->hash)
+			return true;
+	return false;
+}
+
+/* ---- what leads to an inode ------------------------------------------------------------------------------------- */
+
+static int add_way(struct search *s, const struct lk_slot *slot, const char *name, size_t len)
+{
+	struct way *way = lk_op_alloc(s->op, sizeof(*way) + len);
+
+	if (!way)
+		return LINKFS_ENOMEM;
+	*way = (struct way){.slot = *slot, .len = len, .name = (char *)(way + 1)};
+	if (len)
+		memcpy(way + 1, name, len);
+	*s->end = way;
+	s->end = &way->next;
+	return 0;
+}
+
+static int name_row(void *arg, const void *record)
 {
 	const struct lk_dirent *d = record;
-	struct entry *e = arg;
 
-	if (is_gone(e->overlay, (uint64_t)d->ino, (uint64_t)d->dir, d->name.p, d->name.len))
-		return 0;
-	return take(e, (uint64_t)d->dir, d->name.p, d->name.len);
+	return add_way(
+		arg,
+		&(struct lk_slot){.dir = (uint64_t)d->dir, .hash = d->hash, .ord = d->ord, .ino = (uint64_t)d->ino},
+		d->name.p, d->name.len);
 }
 
-/* An entry of ino: the one that is asked for when it is one, else the first. */
-static int entry_of(struct entry *e, uint64_t ino, const struct lk_target *by)
+static int bind_row(void *arg, const void *record)
 {
-	const struct lk_overlay *o = e->overlay;
-	struct lk_dirent d;
-	int rc = by && by->by_dir ? lk_dirent_at(e->op, (uint64_t)by->by_dir, by->by_hash, by->by_ord, ino, &d)
-				  : LINKFS_ENOENT;
+	const struct lk_bind *b = record;
 
-	e->dir = 0;
-	if (rc && rc != LINKFS_ENOENT)
-		return rc;
-	if (rc == 0 && take_row(e, &d))
-		return 0;
-	for (uint32_t i = 0; o && i < o->count; i++) {
-		if (o->entries[i].ino == ino) {
-			(void)take(e, o->entries[i].dir, o->entries[i].name, o->entries[i].len);
-			return 0;
-		}
-	}
-	rc = lk_dirent_names(e->op, ino, 0, take_row, e);
-	return rc == 0 && e->dir == 0 ? LINKFS_ENOENT : rc;
+	return add_way(arg,
+		       &(struct lk_slot){
+			       .dir = (uint64_t)b->dir, .hash = b->hash, .ord = b->ord, .bound = (uint64_t)b->source},
+		       "", 0);
 }
 
-/* The directories from dir up. */
+/* The way is what it was taken for, by this entry: a bind's gets its name, a name may be covered or go. */
+static int look_at(struct search *s, struct way *way, bool *good_out)
+{
+	struct lk_dirent d = {.dir = (int64_t)way->slot.dir, .hash = way->slot.hash, .ord = way->slot.ord};
+	char *name;
+	int rc;
+
+	*good_out = true;
+	if (way->slot.bound) {
+		rc = lk_txn_get(s->op, LK_T_DIRENT, &d, &d);
+		if (rc)
+			return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+		name = lk_op_alloc(s->op, d.name.len + 1);
+		if (!name)
+			return LINKFS_ENOMEM;
+		memcpy(name, d.name.p, d.name.len);
+		way->name = name;
+		way->len = d.name.len;
+		return 0;
+	}
+	*good_out = !is_gone(s->overlay, way);
+	if (!*good_out || s->covered || !s->several || !lk_binds_any(s->op))
+		return 0;
+	rc = lk_bind_find(s->op, &way->slot);
+	*good_out = way->slot.bound == 0;
+	return rc;
+}
+
+/* Of the ways from tail on those stay that lead to what below is the rest of. */
+static int settle_ways(struct search *s, struct way **tail, const struct way *below)
+{
+	s->end = tail;
+	while (*s->end) {
+		struct way *way = *s->end;
+		bool good;
+		int rc = look_at(s, way, &good);
+
+		if (rc)
+			return rc;
+		way->below = below;
+		way->total = way->len + (below ? 1 + below->total : 0);
+		s->too_long |= good && way->total > LINKFS_SYMLINK_MAX;
+		if (good && way->total <= LINKFS_SYMLINK_MAX)
+			s->end = &way->next;
+		else
+			*s->end = way->next;
+	}
+	return 0;
+}
+
+/* Adds what leads to ino. by: that entry alone, if it does. */
+static int add_ways(struct search *s, uint64_t ino, const struct lk_target *by, const struct way *below)
+{
+	const struct lk_overlay *o = s->overlay;
+	struct way **tail = s->end;
+	struct lk_dirent d;
+	int rc = 0;
+
+	if (by && by->by_dir) {
+		rc = lk_dirent_at(s->op, (uint64_t)by->by_dir, by->by_hash, by->by_ord, ino, &d);
+		if (rc == 0)
+			rc = name_row(s, &d);
+		if (rc == 0)
+			rc = settle_ways(s, tail, below);
+		if ((rc && rc != LINKFS_ENOENT) || *tail)
+			return rc;
+	}
+	for (uint32_t i = 0; o && i < o->count; i++) {
+		rc = o->entries[i].ino != ino ? 0
+					      : add_way(s, &(struct lk_slot){.dir = o->entries[i].dir, .ino = ino},
+							o->entries[i].name, o->entries[i].len);
+		if (rc)
+			return rc;
+	}
+	rc = lk_dirent_names(s->op, ino, s->several || o ? 0 : 1, name_row, s);
+	if (rc == 0 && s->several && lk_binds_any(s->op))
+		rc = lk_bind_scan(s->op, ino, NULL, 0, bind_row, s);
+	return rc ? rc : settle_ways(s, tail, below);
+}
+
+/* ---- up --------------------------------------------------------------------------------------------------------- */
+
+/* The directories from one up to the root, by number. */
 struct way_up {
 	uint64_t dirs[UPS_MAX + 1];
 	uint32_t count;
 };
 
-static int climb(struct entry *e, uint64_t dir, struct way_up *up)
+/* *node, a node id, becomes that of the directory above. */
+static int go_up(struct lk_op *op, const struct lk_overlay *overlay, uint64_t *node, uint64_t ino)
+{
+	struct lk_place_entry entry;
+	struct search s;
+	int rc;
+
+	search_begin(&s, op, overlay);
+	if (op->view == LK_VIEW_LIVE && lk_places_entry(op->fs, *node, &entry) && entry.dir &&
+	    !is_place_gone(&s, &entry, ino)) {
+		*node = entry.parent;
+		return 0;
+	}
+	rc = add_ways(&s, ino, NULL, NULL);
+	if (rc == 0 && !s.first && s.several) {
+		s.covered = true;
+		rc = add_ways(&s, ino, NULL, NULL);
+	}
+	if (rc == 0 && !s.first)
+		rc = LINKFS_ENOENT;
+	if (rc == 0)
+		*node = s.first->slot.dir;
+	return rc;
+}
+
+static int climb(struct lk_op *op, const struct lk_overlay *overlay, uint64_t node, struct way_up *up)
 {
 	for (;;) {
+		uint64_t ino = lk_id_is_place(node) ? lk_places_ino(op->fs, node) : node;
 		int rc;
 
-		up->dirs[up->count++] = dir;
-		if (dir == LINKFS_ROOT_INO || up->count > UPS_MAX)
+		if (ino == 0)
+			return LINKFS_ENOENT;
+		up->dirs[up->count++] = ino;
+		if (ino == LINKFS_ROOT_INO || up->count > UPS_MAX)
 			return 0;
-		rc = entry_of(e, dir, NULL);
+		rc = go_up(op, overlay, &node, ino);
 		if (rc)
 			return rc;
-		dir = e->dir;
 	}
 }
 
@@ -98,6 +236,52 @@ static bool is_above(const struct way_up *up, uint64_t dir, uint32_t *ups_out)
 		}
 	}
 	return false;
+}
+
+/* ---- down ------------------------------------------------------------------------------------------------------- */
+
+/* Breadth first, from ino upwards, until one of the directories above the link is met: *out, NULL for none, leads down from it. */
+static int search_down(struct search *s, uint64_t ino, const struct lk_target *by, const struct way_up *up,
+		       const struct way **out, uint32_t *ups_out)
+{
+	bool fresh = true;
+	int rc;
+
+	*out = NULL;
+	s->first = NULL;
+	s->end = &s->first;
+	rc = add_ways(s, ino, by, NULL);
+	for (const struct way *way = s->first; rc == 0 && way; way = way->next) {
+		uint64_t dir = way->slot.dir;
+
+		if (is_above(up, dir, ups_out)) {
+			*out = way;
+			return 0;
+		}
+		s->too_long |= dir == LINKFS_ROOT_INO;
+		if (s->several)
+			rc = lk_set_add(&s->seen, dir, &fresh);
+		if (rc == 0 && fresh && dir != LINKFS_ROOT_INO)
+			rc = add_ways(s, dir, NULL, way);
+	}
+	return rc;
+}
+
+/* By the entry by if that can be, else by another; by a covered name only when there is no other way. */
+static int find_down(struct search *s, uint64_t ino, const struct lk_target *by, const struct way_up *up,
+		     const struct way **out, uint32_t *ups_out)
+{
+	int rc = search_down(s, ino, by, up, out, ups_out);
+
+	for (unsigned round = 0; rc == 0 && !*out && s->several && round < 2; round++) {
+		lk_set_done(&s->seen);
+		s->covered = round > 0;
+		rc = search_down(s, ino, s->covered ? by : NULL, up, out, ups_out);
+	}
+	lk_set_done(&s->seen);
+	if (rc == 0 && !*out)
+		rc = s->too_long ? LINKFS_ENAMETOOLONG : LINKFS_ENOENT;
+	return rc;
 }
 
 /* "../" for each, then what is in buf from start on. */
@@ -128,29 +312,26 @@ static int assemble(struct lk_op *op, uint32_t ups, const char *down, size_t dow
 int lk_track_between(struct lk_op *op, const struct lk_overlay *overlay, uint64_t dir, uint64_t ino,
 		     const struct lk_target *by, const char **text_out, size_t *len_out)
 {
-	struct entry e = {.op = op, .overlay = overlay};
 	char down[LINKFS_SYMLINK_MAX + 1];
-	size_t start = sizeof(down);
 	struct way_up up = {.count = 0};
+	const struct way *way = NULL;
+	struct search s;
 	uint32_t ups = 0;
-	int rc = climb(&e, dir, &up);
+	size_t len = 0;
+	int rc = climb(op, overlay, dir, &up);
 
-	for (uint64_t at = ino; rc == 0 && !is_above(&up, at, &ups); at = e.dir) {
-		size_t slash = start < sizeof(down);
-
-		if (at == LINKFS_ROOT_INO)
-			return LINKFS_ENAMETOOLONG;
-		rc = entry_of(&e, at, at == ino ? by : NULL);
-		if (rc)
-			return rc;
-		if (e.len + slash > start)
-			return LINKFS_ENAMETOOLONG;
-		if (slash)
-			down[--start] = '/';
-		start -= e.len;
-		memcpy(down + start, e.name, e.len);
+	if (rc)
+		return rc;
+	search_begin(&s, op, overlay);
+	if (!is_above(&up, ino, &ups))
+		rc = find_down(&s, ino, by, &up, &way, &ups);
+	for (; rc == 0 && way; way = way->below) {
+		if (len)
+			down[len++] = '/';
+		memcpy(down + len, way->name, way->len);
+		len += way->len;
 	}
-	return rc ? rc : assemble(op, ups, down + start, sizeof(down) - start, text_out, len_out);
+	return rc ? rc : assemble(op, ups, down, len, text_out, len_out);
 }
 
 /* The directory that holds the link; 0: it has no name. */
@@ -173,11 +354,10 @@ static int dir_of(struct lk_op *op, const struct lk_inode *link, const struct lk
 }
 
 /* Made from where both are; LINKFS_ENOENT when one is not in the tree. */
-static int made(struct lk_op *op, const struct lk_inode *link, const struct lk_target *row, const struct lk_overlay *o,
-		const char **text_out, size_t *len_out)
+static int made(struct lk_op *op, const struct lk_inode *link, uint64_t dir, const struct lk_target *row,
+		const struct lk_overlay *o, const char **text_out, size_t *len_out)
 {
 	struct lk_inode target;
-	uint64_t dir = 0;
 	int rc = lk_inode_get(op, (uint64_t)row->tracks, &target);
 
 	if (rc)
@@ -186,20 +366,21 @@ static int made(struct lk_op *op, const struct lk_inode *link, const struct lk_t
 		return LINKFS_ECORRUPT;
 	if (target.nlink == 0)
 		return LINKFS_ENOENT;
-	rc = dir_of(op, link, o, &dir);
+	if (dir == 0)
+		rc = dir_of(op, link, o, &dir);
 	if (rc || dir == 0)
 		return rc ? rc : LINKFS_ENOENT;
 	return lk_track_between(op, o, dir, (uint64_t)target.ino, row, text_out, len_out);
 }
 
-int lk_track_text(struct lk_op *op, const struct lk_inode *inode, const struct lk_target *row,
+int lk_track_text(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, const struct lk_target *row,
 		  const struct lk_overlay *overlay, const char **text_out, size_t *len_out)
 {
-	int rc = made(op, inode, row, overlay, text_out, len_out);
+	int rc = made(op, inode, dir, row, overlay, text_out, len_out);
 
 	/* What goes by the change that the overlay tells of leaves the text of before. */
 	if (rc == LINKFS_ENOENT && overlay)
-		rc = made(op, inode, row, NULL, text_out, len_out);
+		rc = made(op, inode, dir, row, NULL, text_out, len_out);
 	if (rc != LINKFS_ENOENT)
 		return rc;
 	*text_out = row->text.p;
@@ -209,26 +390,24 @@ int lk_track_text(struct lk_op *op, const struct lk_inode *inode, const struct l
 
 int lk_track_entry(struct lk_op *op, const struct lk_target *row, struct lk_dirent *out)
 {
-	struct entry e = {.op = op};
 	struct lk_inode target;
-	char *name;
+	struct search s;
 	int rc = lk_inode_get(op, (uint64_t)row->tracks, &target);
 
+	search_begin(&s, op, NULL);
+	s.covered = true;
 	if (rc == 0 && target.nlink == 0)
 		rc = LINKFS_ENOENT;
 	if (rc == 0)
-		rc = entry_of(&e, (uint64_t)row->tracks, row);
-	if (rc)
-		return rc == LINKFS_ESTALE ? LINKFS_ENOENT : rc;
-	name = lk_op_alloc(op, e.len);
-	if (!name)
-		return LINKFS_ENOMEM;
-	memcpy(name, e.name, e.len);
-	*out = (struct lk_dirent){.dir = (int64_t)e.dir, .ino = row->tracks, .name = {name, e.len}};
+		rc = add_ways(&s, (uint64_t)row->tracks, row, NULL);
+	if (rc || !s.first)
+		return rc == 0 || rc == LINKFS_ESTALE ? LINKFS_ENOENT : rc;
+	*out = (struct lk_dirent){
+		.dir = (int64_t)s.first->slot.dir, .ino = row->tracks, .name = {s.first->name, s.first->len}};
 	return 0;
 }
 
-int lk_stat(struct lk_op *op, const struct lk_inode *inode, struct linkfs_stat *out)
+int lk_stat(struct lk_op *op, const struct lk_inode *inode, uint64_t node, struct linkfs_stat *out)
 {
 	struct linkfs_stat st;
 	const char *text;
@@ -237,7 +416,7 @@ int lk_stat(struct lk_op *op, const struct lk_inode *inode, struct linkfs_stat *
 
 	lk_inode_stat(inode, &st);
 	if (lk_is_lnk(inode) && (inode->flags & LK_INODE_TRACKED)) {
-		rc = lk_symlink_text(op, inode, &text, &len);
+		rc = lk_symlink_text(op, inode, lk_places_dir(op->fs, node), &text, &len);
 		if (rc == LINKFS_ENAMETOOLONG) {
 			rc = 0;
 			len = LINKFS_PATH_MAX;

@@ -126,7 +126,7 @@ void lk_fuse_pack_entry(struct lk_fuse_request *rq, struct fuse_entry_out *out, 
 	/* Names of a file that keeps its links may become another file's by a rename of which this directory sees nothing. */
 	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : lk_fuse_name_time(rq);
 	if (st->flags & LINKFS_INO_TRACKED) {
-		lk_fuse_texts_known(rq->mount, st->ino);
+		lk_fuse_texts_known(rq->mount, st->node);
 		/* Kernels before 6.14 cut a cached text at the size they know, which each lookup brings anew. */
 		if (rq->mount->conn.minor < LK_FUSE_MINOR_WHOLE_TEXTS)
 			out->entry_valid = 0;

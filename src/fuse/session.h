@@ -212,10 +212,10 @@ void lk_fuse_drop_text(struct linkfs_mount *mount, uint64_t ino);
 int lk_fuse_texts_start(struct linkfs_mount *mount);
 void lk_fuse_texts_stop(struct linkfs_mount *mount);
 void lk_fuse_texts_end(struct linkfs_mount *mount);
-/* A reply names the tracked link ino. */
-void lk_fuse_texts_known(struct linkfs_mount *mount, uint64_t ino);
-/* Before the text of ino is made for the kernel. */
-int lk_fuse_texts_reading(struct linkfs_mount *mount, uint64_t ino);
+/* A reply names the tracked link, by node id. */
+void lk_fuse_texts_known(struct linkfs_mount *mount, uint64_t id);
+/* Before the text of node id is made for the kernel. */
+int lk_fuse_texts_reading(struct linkfs_mount *mount, uint64_t id);
 /* Texts may be others now. own: by a call of the kernel's own, whose reply waits (defer); else returns when the kernel has dropped them. */
 void lk_fuse_texts_moved(struct linkfs_mount *mount, bool own);
 /* Takes a reply of a header alone when it must wait until texts are dropped, and sends it then. */

@@ -25,7 +25,7 @@
 struct lk_fuse_texts {
 	pthread_mutex_t lock;
 	pthread_cond_t work, idle;
-	/* Tracked links that the kernel was told of: number x 2, + 1 when the text was read since it was dropped last. Open addressing. */
+	/* Tracked links that the kernel was told of, by slot_for(). Open addressing. */
 	uint64_t *slots;
 	size_t cap, count;    /* cap is a power of two, or 0 */
 	size_t sweep_at;      /* at this count the links that the kernel has let go of leave the set */
@@ -42,16 +42,28 @@ struct lk_fuse_texts {
 
 /* ---- the set: lock held --------------------------------------------------------------------------------------- */
 
-static size_t home(const struct lk_fuse_texts *t, uint64_t ino)
+/* A node id x 2, + 1 when the text was read since it was dropped last. The bit that this pushes out is a place's. */
+static uint64_t slot_for(uint64_t id)
 {
-	return (size_t)((ino * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (t->cap - 1);
+	return id << 1;
 }
 
-/* Where ino is, or would be. */
-static uint64_t *slot_of(const struct lk_fuse_texts *t, uint64_t ino)
+static uint64_t id_in(uint64_t slot)
 {
-	size_t i = home(t, ino);
-	while (t->slots[i] && t->slots[i] >> 1 != ino)
+	uint64_t id = slot >> 1;
+	return id >> LK_FUSE_INO_BITS ? id | UINT64_C(1) << 63 : id;
+}
+
+static size_t home(const struct lk_fuse_texts *t, uint64_t id)
+{
+	return (size_t)((id * UINT64_C(0x9e3779b97f4a7c15)) >> 32) & (t->cap - 1);
+}
+
+/* Where id is, or would be. */
+static uint64_t *slot_of(const struct lk_fuse_texts *t, uint64_t id)
+{
+	size_t i = home(t, id);
+	while (t->slots[i] && id_in(t->slots[i]) != id)
 		i = (i + 1) & (t->cap - 1);
 	return &t->slots[i];
 }
@@ -66,19 +78,19 @@ static bool resize(struct lk_fuse_texts *t, size_t cap)
 	t->cap = cap;
 	for (size_t i = 0; i < old.cap; i++)
 		if (old.slots[i])
-			*slot_of(t, old.slots[i] >> 1) = old.slots[i];
+			*slot_of(t, id_in(old.slots[i])) = old.slots[i];
 	free(old.slots);
 	return true;
 }
 
 /* NULL: no memory. */
-static uint64_t *find_or_add(struct lk_fuse_texts *t, uint64_t ino)
+static uint64_t *find_or_add(struct lk_fuse_texts *t, uint64_t id)
 {
 	if ((t->count + 1) * 4 > t->cap * 3 && !resize(t, t->cap ? t->cap * 2 : FIRST_CAP))
 		return NULL;
-	uint64_t *slot = slot_of(t, ino);
+	uint64_t *slot = slot_of(t, id);
 	if (!*slot) {
-		*slot = ino << 1;
+		*slot = slot_for(id);
 		atomic_store(&t->known, ++t->count);
 	}
 	return slot;
@@ -93,8 +105,8 @@ static void forget_unheld(struct linkfs_mount *mount)
 	if (!fresh.slots)
 		return;
 	for (size_t i = 0; i < t->cap; i++) {
-		if (t->slots[i] && linkfs_node_is_held(mount->volume, t->slots[i] >> 1)) {
-			*slot_of(&fresh, t->slots[i] >> 1) = t->slots[i];
+		if (t->slots[i] && linkfs_node_is_held(mount->volume, id_in(t->slots[i]))) {
+			*slot_of(&fresh, id_in(t->slots[i])) = t->slots[i];
 			fresh.count++;
 		}
 	}
@@ -105,12 +117,12 @@ static void forget_unheld(struct linkfs_mount *mount)
 }
 
 /* Takes up to BATCH of the links whose texts were read, from position *at on; they count as not read from now on. */
-static size_t take(struct lk_fuse_texts *t, size_t *at, uint64_t *inos)
+static size_t take(struct lk_fuse_texts *t, size_t *at, uint64_t *ids)
 {
 	size_t n = 0;
 	for (; *at < t->cap && n < BATCH; ++*at) {
 		if (t->slots[*at] & 1) {
-			inos[n++] = t->slots[*at] >> 1;
+			ids[n++] = id_in(t->slots[*at]);
 			t->slots[*at] &= ~UINT64_C(1);
 			atomic_fetch_sub(&t->read, 1);
 		}
@@ -123,17 +135,17 @@ static size_t take(struct lk_fuse_texts *t, size_t *at, uint64_t *inos)
 static void drop(struct linkfs_mount *mount)
 {
 	struct lk_fuse_texts *t = mount->texts;
-	uint64_t inos[BATCH];
+	uint64_t ids[BATCH];
 	size_t n = 1;
 	while (n) {
 		/* From the start each time: the table may have been made anew. A text that is read meanwhile is the new one, or is
 		 * dropped once more. */
 		size_t at = 0;
 		pthread_mutex_lock(&t->lock);
-		n = take(t, &at, inos);
+		n = take(t, &at, ids);
 		pthread_mutex_unlock(&t->lock);
 		for (size_t i = 0; i < n; i++)
-			lk_fuse_drop_text(mount, inos[i]);
+			lk_fuse_drop_text(mount, ids[i]);
 		if (n < BATCH)
 			break;
 	}
@@ -186,24 +198,24 @@ static void *teller_main(void *arg)
 
 /* ---- what the rest of the mount tells ---------------------------------------------------------------------------- */
 
-void lk_fuse_texts_known(struct linkfs_mount *mount, uint64_t ino)
+void lk_fuse_texts_known(struct linkfs_mount *mount, uint64_t id)
 {
 	struct lk_fuse_texts *t = mount->texts;
 	if (!t)
 		return;
 	pthread_mutex_lock(&t->lock);
-	if (!find_or_add(t, ino))
+	if (!find_or_add(t, id))
 		atomic_store(&t->lossy, true);
 	pthread_mutex_unlock(&t->lock);
 }
 
-int lk_fuse_texts_reading(struct linkfs_mount *mount, uint64_t ino)
+int lk_fuse_texts_reading(struct linkfs_mount *mount, uint64_t id)
 {
 	struct lk_fuse_texts *t = mount->texts;
 	if (!t || (!atomic_load(&t->known) && !atomic_load(&t->lossy)))
 		return 0;
 	pthread_mutex_lock(&t->lock);
-	uint64_t *slot = atomic_load(&t->lossy) ? find_or_add(t, ino) : slot_of(t, ino);
+	uint64_t *slot = atomic_load(&t->lossy) ? find_or_add(t, id) : slot_of(t, id);
 	if (slot && *slot && !(*slot & 1)) {
 		*slot |= 1;
 		atomic_fetch_add(&t->read, 1);

@@ -234,12 +234,73 @@ def many_renamers(volume):
     h.equal(wrong, [], "24 threads that rename directories with tracked links in them")
 
 
+def in_places(volume):
+    """One tracked link in a directory with three paths: in each place its own text, and the new one at once after every change."""
+    top = volume.mnt + "/places"
+    for name in ("d", "q/r", "x/y/b"):
+        os.makedirs(f"{top}/{name}")
+    host(top + "/f", "f\n")
+    h.must("ln", "-s", "--track", top + "/f", top + "/d/l")
+    h.must("ln", "--directory", top + "/d", top + "/q/r/d2")
+    h.must("bind", top + "/d", top + "/x/y/b")
+    links = [top + "/d/l", top + "/q/r/d2/l", top + "/x/y/b/l"]
+
+    def seen():
+        return [(gettext(path), open(path).read()) for path in links]
+
+    def want(name, *texts):
+        h.equal(seen(), [(text, "f\n") for text in texts], name)
+
+    want("a directory, its second name, a bind of it", "../f", "../../../f", "../../../f")
+    listed = [os.readlink(e.path) for d in ("d", "q/r/d2", "x/y/b") for e in os.scandir(f"{top}/{d}")]
+    h.equal(listed, ["../f", "../../../f", "../../../f"], "as they are listed")
+    h.equal(len({os.lstat(path).st_ino for path in links}), 1, "it is one symlink")
+    os.rename(top + "/f", top + "/q/f")
+    want("after a rename of the target", "../q/f", "../../f", "../../../q/f")
+    os.rename(top + "/x/y", top + "/y")
+    links[2] = top + "/y/b/l"
+    want("after a move of a directory above the bind", "../q/f", "../../f", "../../q/f")
+    os.rename(links[1], top + "/q/r/d2/m")
+    links = [os.path.dirname(path) + "/m" for path in links]
+    want("after a rename of the link through a place", "../q/f", "../../f", "../../q/f")
+    h.must("mv", top + "/q/f", top + "/d/f")
+    want("after a move into the directory itself", "f", "f", "f")
+    h.must("mv", top + "/d/f", top + "/f")
+    os.rename(top + "/q/r/d2", top + "/d2")
+    links[1] = top + "/d2/m"
+    want("after a move of the second name", "../f", "../f", "../../f")
+    # What a bind covers is gone by that way: the link leads by another, or has its last text.
+    os.makedirs(top + "/t")
+    os.makedirs(top + "/other")
+    os.rename(top + "/f", top + "/t/f")
+    want("with the target in a directory", "../t/f", "../t/f", "../../t/f")
+    h.must("ln", "--directory", top + "/t", top + "/t2")
+    h.must("bind", top + "/other", top + "/t")
+    want("which is covered, and has another name", "../t2/f", "../t2/f", "../../t2/f")
+    h.must("unbind", top + "/t")
+    os.rmdir(top + "/t2")
+    want("which is there again", "../t/f", "../t/f", "../../t/f")
+    late, moved = [], "t"
+    for n in range(200):
+        new = "t" + "uv"[n % 2] * (n % 7 + 1)
+        os.rename(f"{top}/{moved}", f"{top}/{new}")
+        moved = new
+        texts = [os.readlink(path) for path in links]
+        if texts != [f"../{moved}/f", f"../{moved}/f", f"../../{moved}/f"]:
+            late.append((n, texts))
+    h.equal(late, [], "200 renames of a directory: each place had its new text at once")
+    h.must("unbind", top + "/y/b")
+    os.rmdir(top + "/d")
+    h.equal(gettext(top + "/d2/m"), f"../{moved}/f", "one path is left")
+
+
 def main():
     base, volume = h.begin(FACE)
     commands(base, volume)
     fixing(volume)
     if FACE == "live":
         programs(volume)
+        in_places(volume)
         no_old_text(volume)
         many_renamers(volume)
         h.must("check", "--data", volume("/"))

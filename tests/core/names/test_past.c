@@ -73,7 +73,7 @@ static void look(struct lk_op *op, struct state *out)
 		lk_buf_done(&names);
 		if (!lk_is_lnk(&inode))
 			continue;
-		assert_int_equal(lk_symlink_text(op, &inode, &text, &len), 0);
+		assert_int_equal(lk_symlink_text(op, &inode, 0, &text, &len), 0);
 		out->text[ino] = strndup(text, len);
 	}
 }
