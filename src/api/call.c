@@ -7,15 +7,15 @@
 #include "binds.h"
 #include "file.h"
 #include "track.h"
+#include "views.h"
 
 void lk_call_unhold(struct lk_fs *fs, uint64_t node, uint64_t count)
 {
 	uint64_t ino = node;
 	bool last;
 
-	if (!lk_places_used(fs)) {
-		/* A place that is gone has no holds. */
-		last = !lk_id_is_place(node) && lk_node_unhold(fs, node, count);
+	if (node <= (uint64_t)LK_INO_MAX && !lk_places_used(fs)) {
+		last = lk_node_unhold(fs, node, count);
 	} else {
 		(void)pthread_mutex_lock(&fs->lock);
 		last = lk_places_unhold(fs, node, count, &ino);
@@ -23,6 +23,16 @@ void lk_call_unhold(struct lk_fs *fs, uint64_t node, uint64_t count)
 	}
 	if (last)
 		(void)lk_orphan_released(fs, ino);
+}
+
+int lk_call_begin_both(struct linkfs_volume *volume, struct lk_op *op, const struct linkfs_cred *cred, uint64_t a,
+		       uint64_t b)
+{
+	int rc = lk_call_begin(volume, op, cred, 0);
+
+	if (rc == 0 && lk_view_bits_of(op->fs, a) != lk_view_bits_of(op->fs, b))
+		rc = lk_op_end(op, LINKFS_EXDEV);
+	return rc;
 }
 
 static int end(struct lk_op *op, int rc, uint64_t node, const struct lk_inode *inode, uint32_t flags,
@@ -51,7 +61,7 @@ static int end(struct lk_op *op, int rc, uint64_t node, const struct lk_inode *i
 
 int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t flags, struct linkfs_stat *out)
 {
-	return end(op, rc, (uint64_t)inode->ino, inode, flags, out);
+	return end(op, rc, op->bits | (uint64_t)inode->ino, inode, flags, out);
 }
 
 int lk_call_end_at(struct lk_op *op, int rc, const struct lk_place *place, uint32_t flags, struct linkfs_stat *out)
@@ -70,7 +80,7 @@ int lk_call_place(struct lk_op *op, const struct lk_where *where, const struct l
 
 	if (lk_places_has(inode) && lk_places_any(op))
 		return lk_walk_look(op, where, &slot, out);
-	*out = (struct lk_place){(uint64_t)inode->ino, *inode};
+	*out = (struct lk_place){op->bits | (uint64_t)inode->ino, *inode};
 	return 0;
 }
 

@@ -21,6 +21,10 @@ static inline int lk_call_begin(struct linkfs_volume *volume, struct lk_op *op, 
 	return rc == LINKFS_EROFS ? lk_op_begin(lk_volume_fs(volume), op, 0) : rc;
 }
 
+/* The same for a call on two nodes, which have to be of one view: LINKFS_EXDEV. */
+int lk_call_begin_both(struct linkfs_volume *volume, struct lk_op *op, const struct linkfs_cred *cred, uint64_t a,
+		       uint64_t b);
+
 /* Ends op with the result rc of a call that found or made *inode: with LINKFS_HOLD in flags, holds it in the same step.
  * out may be NULL. */
 int lk_call_end(struct lk_op *op, int rc, const struct lk_inode *inode, uint32_t flags, struct linkfs_stat *out);

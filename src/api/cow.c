@@ -104,7 +104,7 @@ int linkfs_node_clone(struct linkfs_volume *volume, const struct linkfs_cred *cr
 	if (flags & ~LINKFS_HOLD)
 		return LINKFS_EINVAL;
 	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
+	rc = lk_call_begin_both(volume, &op, cred, ino, dir);
 	if (rc)
 		return rc;
 	rc = lk_where_at(&op, cred, dir, name, name_len, &where);

@@ -35,7 +35,7 @@ int linkfs_node_dedupe(struct linkfs_volume *volume, const struct linkfs_cred *c
 	if ((flags & ~LINKFS_DEDUPE_LOOK) || from == to)
 		return LINKFS_EINVAL;
 	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
+	rc = lk_call_begin_both(volume, &op, cred, from, to);
 	if (rc)
 		return rc;
 	rc = regular(&op, from, &source);
@@ -60,7 +60,7 @@ static int find(struct linkfs_volume *volume, const struct linkfs_cred *cred, ui
 	struct lk_slot slot;
 	struct lk_place place;
 	struct lk_op op;
-	int rc = lk_call_begin(volume, &op, cred, 0);
+	int rc = lk_call_begin_both(volume, &op, cred, ino, dir);
 
 	if (rc)
 		return rc;
@@ -69,6 +69,8 @@ static int find(struct linkfs_volume *volume, const struct linkfs_cred *cred, ui
 		rc = lk_where_at(&op, cred, dir, name, len, &where);
 	if (rc == 0 && where.last != LK_LAST_NAME)
 		rc = LINKFS_EISDIR;
+	if (rc == 0)
+		rc = lk_perm_writable(&op);
 	if (rc == 0)
 		rc = lk_walk_look(&op, &where, &slot, &place);
 	if (rc == 0 && slot.bound)

@@ -171,7 +171,7 @@ int linkfs_file_open(struct linkfs_volume *volume, const struct linkfs_cred *cre
 		free(file);
 		return rc;
 	}
-	file->ino = (uint64_t)inode.ino;
+	file->ino = op.bits | (uint64_t)inode.ino;
 	if ((flags & LINKFS_O_TRUNC) && !made && !tmpfile && lk_is_reg(&inode)) {
 		rc = truncate_opened(file, 0); /* with O_READ too, as on Linux */
 		if (rc) {
@@ -187,7 +187,7 @@ void linkfs_file_close(struct linkfs_file *file)
 {
 	if (!file)
 		return;
-	lk_orphan_unhold(lk_volume_fs(file->volume), file->ino);
+	lk_call_unhold(lk_volume_fs(file->volume), file->ino, 1);
 	free(file);
 }
 
@@ -240,7 +240,7 @@ int linkfs_file_link(struct linkfs_file *file, const struct linkfs_cred *cred, u
 	int rc;
 
 	cred = lk_cred(cred);
-	rc = lk_call_begin(file->volume, &op, cred, 0);
+	rc = lk_call_begin_both(file->volume, &op, cred, file->ino, at);
 	if (rc)
 		return rc;
 	rc = lk_inode_get(&op, file->ino, &inode);

@@ -50,7 +50,7 @@ int linkfs_dir_open(struct linkfs_volume *volume, const struct linkfs_cred *cred
 		return rc;
 	}
 	dir->volume = volume;
-	dir->ino = (uint64_t)found.inode.ino;
+	dir->ino = op.bits | (uint64_t)found.inode.ino;
 	dir->node = found.id;
 	dir->cookie = 0;
 	dir->at = dir->count = 0;

@@ -89,7 +89,7 @@ int linkfs_node_readlink(struct linkfs_volume *volume, uint64_t ino, char *buf, 
 	if (rc == 0) {
 		len = LK_MIN(len, size);
 		memcpy(buf, text, len);
-		due = lk_atime_due(fs, &inode, op.now_ns);
+		due = lk_atime_due(&op, &inode);
 	}
 	rc = lk_op_end(&op, rc);
 	if (rc)

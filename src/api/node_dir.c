@@ -23,15 +23,15 @@ struct batch {
 	struct linkfs_entry entries[];
 };
 
-/* name: room for the entry's name and a NUL. */
-static void entry_of(const struct lk_dirent *d, char *name, struct linkfs_entry *out)
+/* name: room for the entry's name and a NUL; bits: of the view. */
+static void entry_of(const struct lk_dirent *d, uint64_t bits, char *name, struct linkfs_entry *out)
 {
 	memcpy(name, d->name.p, d->name.len);
 	name[d->name.len] = 0;
 	*out = (struct linkfs_entry){
 		.name = name,
 		.name_len = d->name.len,
-		.ino = (uint64_t)d->ino,
+		.ino = bits | (uint64_t)d->ino,
 		.cookie = lk_dirent_cookie(d),
 		.type = lk_dirent_type(d),
 	};
@@ -45,13 +45,14 @@ static int gather(void *arg, const void *record)
 
 	if (!name)
 		return LINKFS_ENOMEM;
-	entry_of(d, name, &b->entries[b->count++]);
+	entry_of(d, b->op->bits, name, &b->entries[b->count++]);
 	return 0;
 }
 
 struct plain {
 	linkfs_entry_fn *fn;
 	void *arg;
+	uint64_t bits;
 };
 
 static int pass_on(void *arg, const void *record)
@@ -60,7 +61,7 @@ static int pass_on(void *arg, const void *record)
 	char name[LINKFS_NAME_MAX + 1];
 	struct linkfs_entry e;
 
-	entry_of(record, name, &e);
+	entry_of(record, p->bits, name, &e);
 	return p->fn(p->arg, &e) != 0;
 }
 
@@ -68,8 +69,11 @@ static int pass_on(void *arg, const void *record)
 static int dots(struct lk_op *op, const struct lk_place *dir, uint64_t cookie, linkfs_entry_fn *fn, void *arg,
 		bool *stopped_out)
 {
-	struct linkfs_entry e = {
-		.name = ".", .name_len = 1, .ino = (uint64_t)dir->inode.ino, .cookie = LK_COOKIE_DOT, .type = S_IFDIR};
+	struct linkfs_entry e = {.name = ".",
+				 .name_len = 1,
+				 .ino = op->bits | (uint64_t)dir->inode.ino,
+				 .cookie = LK_COOKIE_DOT,
+				 .type = S_IFDIR};
 	struct lk_place parent;
 	int rc;
 
@@ -84,7 +88,7 @@ static int dots(struct lk_op *op, const struct lk_place *dir, uint64_t cookie, l
 		return rc;
 	e = (struct linkfs_entry){.name = "..",
 				  .name_len = 2,
-				  .ino = (uint64_t)parent.inode.ino,
+				  .ino = op->bits | (uint64_t)parent.inode.ino,
 				  .cookie = LK_COOKIE_DOTDOT,
 				  .type = S_IFDIR};
 	*stopped_out = fn(arg, &e) != 0;
@@ -119,7 +123,7 @@ static int look_closer(struct batch *b, const struct lk_place *dir, uint32_t fla
 		struct lk_slot slot = {.dir = (uint64_t)dir->inode.ino,
 				       .hash = (int64_t)(e->cookie >> 8),
 				       .ord = (int64_t)(e->cookie & 255),
-				       .ino = e->ino,
+				       .ino = e->ino & LK_INO_MASK,
 				       .type = e->type};
 		struct lk_inode inode;
 		int rc = lk_bind_find(op, &slot);
@@ -128,7 +132,7 @@ static int look_closer(struct batch *b, const struct lk_place *dir, uint32_t fla
 			rc = lk_inode_get(op, slot.bound, &inode);
 			if (rc)
 				return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
-			e->ino = slot.bound;
+			e->ino = op->bits | slot.bound;
 			e->type = (uint32_t)inode.mode & S_IFMT;
 		}
 		b->nodes[i] = e->ino;
@@ -250,14 +254,14 @@ int linkfs_node_readdir(struct linkfs_volume *volume, const struct linkfs_cred *
 	if (rc == 0 && place.inode.nlink == 0)
 		rc = LINKFS_ENOENT;
 	if (rc == 0) {
-		due = lk_atime_due(fs, &place.inode, op.now_ns);
+		due = lk_atime_due(&op, &place.inode);
 		rc = dots(&op, &place, cookie, fn, arg, &stopped);
 	}
 	if (rc == 0 && !stopped && (flags || lk_binds_any(&op)))
 		rc = list(&op, &place, cookie, flags, fn, arg, &last);
 	else if (rc == 0 && !stopped)
 		rc = lk_dirent_scan(&op, (uint64_t)place.inode.ino, cookie, ENTRIES_MAX, pass_on,
-				    &(struct plain){fn, arg});
+				    &(struct plain){fn, arg, op.bits});
 	/* What the caller was told about before an error is not his: he is told the error only. */
 	for (struct batch *b = last; rc && b; b = b->before)
 		for (uint32_t i = 0; i < b->held; i++)

@@ -80,7 +80,7 @@ static int name_node(struct linkfs_volume *volume, const struct linkfs_cred *cre
 	int rc;
 
 	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
+	rc = lk_call_begin_both(volume, &op, cred, ino, dir);
 	if (rc)
 		return rc;
 	rc = lk_inode_get(&op, ino, &inode);
@@ -171,7 +171,7 @@ int linkfs_node_rename(struct linkfs_volume *volume, const struct linkfs_cred *c
 	int rc;
 
 	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
+	rc = lk_call_begin_both(volume, &op, cred, old_dir, new_dir);
 	if (rc)
 		return rc;
 	rc = lk_where_at(&op, cred, old_dir, old_name, old_len, &from);

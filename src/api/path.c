@@ -37,7 +37,7 @@ int linkfs_path_parent(struct linkfs_volume *volume, const struct linkfs_cred *c
 	if (rc)
 		return rc;
 	/* A place is good only while somebody holds it. */
-	*dir_out = where.dir.id == at ? at : (uint64_t)where.dir.inode.ino;
+	*dir_out = where.dir.id == at ? at : op.bits | (uint64_t)where.dir.inode.ino;
 	*name_out = where.name;
 	*name_len_out = where.len;
 	if (slash_out)
@@ -114,7 +114,7 @@ static int name_path(struct linkfs_volume *volume, const struct linkfs_cred *cre
 	int rc;
 
 	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
+	rc = lk_call_begin_both(volume, &op, cred, old_at, new_at);
 	if (rc)
 		return rc;
 	rc = lk_resolve(&op, cred, old_at, old_path, follow, &old);
@@ -203,7 +203,7 @@ int linkfs_path_rename(struct linkfs_volume *volume, const struct linkfs_cred *c
 	if (rc)
 		return rc;
 	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
+	rc = lk_call_begin_both(volume, &op, cred, old_at, new_at);
 	if (rc)
 		return rc;
 	rc = lk_walk_to(&op, cred, old_at, old_path, &from);
@@ -233,7 +233,7 @@ int linkfs_path_readlink(struct linkfs_volume *volume, const struct linkfs_cred 
 	if (rc == 0) {
 		len = LK_MIN(len, size);
 		memcpy(buf, text, len);
-		due = lk_atime_due(fs, &found.inode, op.now_ns);
+		due = lk_atime_due(&op, &found.inode);
 	}
 	rc = lk_op_end(&op, rc);
 	if (rc)

@@ -44,7 +44,7 @@ int linkfs_path_track(struct linkfs_volume *volume, const struct linkfs_cred *cr
 	if (flags & ~LINKFS_TRACK_REPLACE)
 		return LINKFS_EINVAL;
 	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
+	rc = lk_call_begin_both(volume, &op, cred, target_at, at);
 	if (rc)
 		return rc;
 	rc = find_target(&op, cred, target_at, target, &found, &slot);

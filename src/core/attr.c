@@ -154,9 +154,12 @@ int lk_attr_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inod
 	return c->valid & LINKFS_SET_SIZE ? 0 : lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
 }
 
-bool lk_atime_due(const struct lk_fs *fs, const struct lk_inode *inode, int64_t now_ns)
+bool lk_atime_due(const struct lk_op *op, const struct lk_inode *inode)
 {
-	if (fs->open_flags & (LINKFS_OPEN_READONLY | LINKFS_OPEN_NOATIME))
+	const struct lk_fs *fs = op->fs;
+	int64_t now_ns = op->now_ns;
+
+	if (op->view != LK_VIEW_LIVE || (fs->open_flags & (LINKFS_OPEN_READONLY | LINKFS_OPEN_NOATIME)))
 		return false;
 	if (fs->open_flags & LINKFS_OPEN_STRICTATIME)
 		return inode->atime_ns != now_ns;
@@ -173,7 +176,7 @@ void lk_atime_touch(struct lk_fs *fs, uint64_t ino)
 	if (lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_SILENT | LK_OP_PURGE))
 		return;
 	rc = lk_inode_get(&op, ino, &inode);
-	if (rc == 0 && lk_atime_due(fs, &inode, op.now_ns)) {
+	if (rc == 0 && lk_atime_due(&op, &inode)) {
 		inode.atime_ns = op.now_ns;
 		rc = lk_inode_put(&op, &inode);
 	}

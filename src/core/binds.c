@@ -148,6 +148,8 @@ int lk_bind_remove(struct lk_op *op, const struct linkfs_cred *cred, struct lk_w
 struct pass {
 	lk_row_fn *fn;
 	void *arg;
+	int64_t source;
+	uint32_t limit; /* 0: none */
 };
 
 static int pass_row(void *arg, const void *record)
@@ -158,10 +160,23 @@ static int pass_row(void *arg, const void *record)
 	return rc ? rc : p->fn(p->arg, record);
 }
 
+/* Of the binds of all sources those of one, up to the limit. */
+static int pick_row(void *arg, const void *record)
+{
+	struct pass *p = arg;
+	int rc;
+
+	if (((const struct lk_bind *)record)->source != p->source)
+		return 0;
+	rc = pass_row(p, record);
+	return rc ? rc : p->limit && --p->limit == 0;
+}
+
 int lk_bind_scan(struct lk_op *op, uint64_t source, const struct lk_bind *after, uint32_t limit, lk_row_fn *fn,
 		 void *arg)
 {
 	struct lk_bind key = after ? *after : (struct lk_bind){0};
+	struct pass pass = {fn, arg, (int64_t)source, limit};
 	struct lk_scan scan = {.table = table(),
 			       .index = source ? LK_BIND_BY_SOURCE : LK_BY_KEY,
 			       .equal = source ? 1 : 0,
@@ -171,7 +186,14 @@ int lk_bind_scan(struct lk_op *op, uint64_t source, const struct lk_bind *after,
 			       .limit = limit};
 
 	key.source = (int64_t)source;
-	return lk_txn_scan(op, &scan, pass_row, &(struct pass){fn, arg});
+	/* History has no index of sources. */
+	if (source && op->view != LK_VIEW_LIVE) {
+		scan.index = LK_BY_KEY;
+		scan.equal = 0;
+		scan.limit = 0;
+		return lk_txn_scan(op, &scan, pick_row, &pass);
+	}
+	return lk_txn_scan(op, &scan, pass_row, &pass);
 }
 
 int lk_bind_scan_dir(struct lk_op *op, uint64_t dir, lk_row_fn *fn, void *arg)
@@ -179,7 +201,7 @@ int lk_bind_scan_dir(struct lk_op *op, uint64_t dir, lk_row_fn *fn, void *arg)
 	struct lk_bind key = {.dir = (int64_t)dir};
 	struct lk_scan scan = {.table = table(), .index = LK_BY_KEY, .equal = 1, .from = &key};
 
-	return lk_txn_scan(op, &scan, pass_row, &(struct pass){fn, arg});
+	return lk_txn_scan(op, &scan, pass_row, &(struct pass){.fn = fn, .arg = arg});
 }
 
 static int one_row(void *arg, const void *record)

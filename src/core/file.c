@@ -274,7 +274,7 @@ static int read_some(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offs
 			last = first + LK_MAP_BLOCKS - 1;
 			q.size = (size_t)((last + 1) * LK_BLOCK_SIZE - offset);
 		}
-		r = lk_extent_map(&op, ino, first, (uint32_t)(last - first + 1), &q.map);
+		r = lk_extent_map(&op, (uint64_t)inode.ino, first, (uint32_t)(last - first + 1), &q.map);
 		if (r == 0 && q.map.end <= last)
 			r = LINKFS_ECORRUPT; /* rows tile the size */
 		raw = r == 0;
@@ -284,8 +284,8 @@ static int read_some(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offs
 		if (r == 0)
 			memcpy(buf, content + offset, q.size);
 	}
-	if (r == 0 && view == LK_VIEW_LIVE)
-		*atime_out = lk_atime_due(fs, &inode, op.now_ns);
+	if (r == 0)
+		*atime_out = lk_atime_due(&op, &inode);
 	if (raw)
 		ticket = lk_alloc_reader_begin(fs->alloc);
 	r = lk_op_end(&op, r);

@@ -46,7 +46,7 @@ static int check(struct copy *c, bool *settle)
 		    c->from_offset < c->to_offset + c->length)
 			r = LINKFS_EINVAL;
 		*settle = to.flags & LK_INODE_TRIM;
-		c->atime = lk_atime_due(c->fs, &from, op.now_ns);
+		c->atime = lk_atime_due(&op, &from);
 	}
 	return lk_op_end(&op, r);
 }

@@ -105,7 +105,7 @@ static int digest_step(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t *a
 	if (r == 0) {
 		uint64_t full = inode.flags & LK_INODE_INLINE ? 0 : lk_block_of((uint64_t)inode.size);
 		*size_out = (uint64_t)inode.size;
-		r = *at < full ? digest_rows(&op, ino, at, full, d, &map) : 0;
+		r = *at < full ? digest_rows(&op, (uint64_t)inode.ino, at, full, d, &map) : 0;
 		*done_out = *at >= full;
 	}
 	return lk_op_end(&op, r);

@@ -55,7 +55,7 @@ int lk_file_extents(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t *offs
 	if (r == 0 && (inode.flags & LK_INODE_INLINE))
 		next = UINT64_MAX;
 	else if (r == 0)
-		r = list(&op, ino, &next, fn, arg);
+		r = list(&op, (uint64_t)inode.ino, &next, fn, arg);
 	r = lk_op_end(&op, r);
 	if (r == 0)
 		*offset = next;

@@ -11,8 +11,8 @@
 #include "name_cache.h"
 #include "node.h"
 #include "orphan.h"
-#include "places.h"
 #include "property.h"
+#include "snapshot.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -194,6 +194,7 @@ static void fs_free(struct lk_fs *fs)
 	lk_inode_cache_free(fs->inodes);
 	lk_name_cache_free(fs->names);
 	lk_places_free(fs->places);
+	lk_views_free(fs->views);
 	lk_node_table_free(fs->nodes);
 	if (fs->alloc)
 		lk_alloc_close(fs->alloc);
@@ -223,6 +224,8 @@ static int start(struct lk_fs *fs, struct linkfs_message *why)
 	if (r == 0)
 		r = lk_places_new(&fs->places);
 	if (r == 0)
+		r = lk_views_new(&fs->views);
+	if (r == 0)
 		r = lk_txn_start(fs);
 	if (r == 0)
 		lk_extent_start(fs);
@@ -248,6 +251,8 @@ int lk_fs_open_on(struct lk_db *db, const char *dir, uint32_t open_flags, uint32
 	int r = fs->path ? start(fs, why) : lk_fail(why, LINKFS_ENOMEM, "out of memory");
 	if (r == 0 && !(open_flags & LINKFS_OPEN_READONLY)) {
 		r = lk_orphan_recover(fs);
+		if (r == 0)
+			r = lk_snapshot_recover(fs);
 		if (r)
 			(void)lk_fail(why, r, "cannot finish in %s what a crash left: %s; run `linkfs check %s`", dir,
 				      linkfs_strerror(r), dir);

@@ -39,6 +39,7 @@ struct lk_fs {
 	struct lk_inode_cache *inodes;
 	struct lk_name_cache *names;
 	struct lk_places *places;
+	struct lk_views *views;
 	char *path; /* absolute, of the volume's directory; constant */
 	uint8_t name_secret[192];
 	uint8_t uuid[16];
@@ -55,6 +56,7 @@ struct lk_fs {
 	int64_t newest_snapshot;                                           /* K2's N; 0 if none */
 	enum { LK_SHARES_UNKNOWN, LK_SHARES_NONE, LK_SHARES_SOME } shares; /* share.c: whether table shared has rows */
 	struct lk_moved_memory moved;                                      /* moved.h */
+	atomic_bool snapshots_due;     /* a deletion was cut off: the keeper goes on with it (snapshot.h) */
 	atomic_bool linked;            /* there are directory links or binds; any thread may look */
 	_Atomic uint64_t name_changes; /* linkfs_volume_name_changes(); any thread may look */
 	atomic_bool poisoned;          /* T4; any thread may look */

@@ -6,8 +6,8 @@
 
 #include "inode_cache.h"
 #include "node.h"
-#include "places.h"
 #include "txn_impl.h"
+#include "views.h"
 
 #define KNOWN_FLAGS                                                                                                    \
 	(LK_INODE_INLINE | LK_INODE_KEEP_LINKS | LK_INODE_TRACKED | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL |      \
@@ -56,9 +56,12 @@ static bool hidden(const struct lk_op *op, const struct lk_inode *inode)
 static int get(struct lk_op *op, uint64_t ino, bool any, struct lk_inode *out)
 {
 	struct lk_fs *fs = op->fs;
-	if (ino > (uint64_t)LK_INO_MAX)
-		ino = lk_places_ino(fs, ino);
-	if (ino == 0 || ino > (uint64_t)LK_INO_MAX)
+	if (ino > (uint64_t)LK_INO_MAX) {
+		int seen = lk_view_see(op, ino, &ino);
+		if (seen)
+			return seen;
+	}
+	if (ino == 0)
 		return LINKFS_ESTALE;
 	bool live = op->view == LK_VIEW_LIVE;
 	const struct lk_inode *cached = live ? lk_inode_cache_find(fs, ino) : NULL;

@@ -9,7 +9,7 @@
 
 #include <sys/stat.h>
 
-/* ino may be a place's id (places.h), out->ino is the inode's. LINKFS_ESTALE when there is none (LINKFS_ECORRUPT for a record that breaks a rule: mode, counts, sizes). */
+/* ino may be a node id of a place or of a snapshot (views.h), out->ino is the inode's. LINKFS_ESTALE when there is none (LINKFS_ECORRUPT for a record that breaks a rule: mode, counts, sizes). */
 int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out);
 /* Also one that is kept after it lost its last name (deleted.h), which is LINKFS_ESTALE to the former unless it is held. */
 int lk_inode_get_any(struct lk_op *op, uint64_t ino, struct lk_inode *out);

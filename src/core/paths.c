@@ -5,12 +5,12 @@
  */
 #include "paths.h"
 #include "binds.h"
-#include "places.h"
+#include "views.h"
 
 #include <string.h>
 
 struct up {
-	uint64_t dir;
+	uint64_t dir, bits; /* a node id; of the view's */
 	struct lk_buf *names;
 	struct lk_slot slot; /* the entry */
 	int error;
@@ -23,8 +23,8 @@ static int up_row(void *arg, const void *record)
 	struct up *up = arg;
 	uint8_t len = (uint8_t)d->name.len;
 
-	up->dir = (uint64_t)d->dir;
-	up->slot = (struct lk_slot){.dir = up->dir, .hash = d->hash, .ord = d->ord};
+	up->dir = up->bits | (uint64_t)d->dir;
+	up->slot = (struct lk_slot){.dir = (uint64_t)d->dir, .hash = d->hash, .ord = d->ord};
 	up->error = lk_buf_append(up->names, d->name.p, d->name.len);
 	if (up->error == 0)
 		up->error = lk_buf_append(up->names, &len, 1);
@@ -58,7 +58,7 @@ static int climb_name(struct lk_op *op, uint64_t dir, struct up *up)
 /* dir may be searched, and its name and parent. */
 static int climb(struct lk_paths *paths, uint64_t *dir)
 {
-	struct up up = {.names = &paths->names};
+	struct up up = {.names = &paths->names, .bits = paths->op->bits};
 	struct lk_place_entry entry;
 	struct lk_inode inode;
 	int rc = lk_inode_get(paths->op, *dir, &inode);
@@ -68,7 +68,7 @@ static int climb(struct lk_paths *paths, uint64_t *dir)
 	if (!lk_is_dir(&inode))
 		return LINKFS_ECORRUPT;
 	rc = lk_perm_check(paths->op, paths->cred, &inode, LK_MAY_EXEC);
-	if (rc || *dir == LINKFS_ROOT_INO)
+	if (rc || lk_id_is_root(*dir))
 		return rc;
 	if (lk_places_entry(paths->op->fs, *dir, &entry))
 		rc = climb_place(paths->op, &entry, &up);
@@ -87,7 +87,7 @@ static int gather(struct lk_paths *paths, uint64_t dir)
 	int rc;
 
 	paths->names.len = 0;
-	while (dir != LINKFS_ROOT_INO) {
+	while (!lk_id_is_root(dir)) {
 		rc = climb(paths, &dir);
 		if (rc)
 			return rc;

@@ -79,7 +79,7 @@ int lk_perm_check(struct lk_op *op, const struct linkfs_cred *cred, const struct
 
 int lk_perm_writable(const struct lk_op *op)
 {
-	return op->flags & LK_OP_WRITE ? 0 : LINKFS_EROFS;
+	return (op->flags & LK_OP_WRITE) && op->view == LK_VIEW_LIVE ? 0 : LINKFS_EROFS;
 }
 
 int lk_perm_create(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *dir)

@@ -50,7 +50,7 @@ int lk_perm_kill_privs(struct lk_op *op, const struct linkfs_cred *cred, struct 
 int lk_attr_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inode *inode,
 		const struct linkfs_setattr *change, bool opened);
 /* Whether relatime (or the volume's option) wants inode's atime set to now_ns by a read (M9). */
-bool lk_atime_due(const struct lk_fs *fs, const struct lk_inode *inode, int64_t now_ns);
+bool lk_atime_due(const struct lk_op *op, const struct lk_inode *inode);
 /* Sets it, in an op of its own and only if still due; a failure is nobody's business. No lock held. */
 void lk_atime_touch(struct lk_fs *fs, uint64_t ino);
 

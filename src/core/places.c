@@ -6,6 +6,7 @@
 
 #include "binds.h"
 #include "node.h"
+#include "views.h"
 
 #include <stdlib.h>
 
@@ -204,7 +205,7 @@ int lk_places_make(struct lk_op *op, uint64_t parent, const struct lk_slot *slot
 
 	if (!s)
 		return LINKFS_ENOMEM;
-	lk_spot_add(op->fs, s, 0, slot->bound ? slot->bound : slot->ino, parent, slot);
+	lk_spot_add(op->fs, s, 0, op->bits | (slot->bound ? slot->bound : slot->ino), parent, slot);
 	*id_out = s->id;
 	return 0;
 }
@@ -212,7 +213,7 @@ int lk_places_make(struct lk_op *op, uint64_t parent, const struct lk_slot *slot
 int lk_places_enter(struct lk_op *op, uint64_t parent, const struct lk_slot *slot, uint64_t *id_out)
 {
 	struct lk_places *places = op->fs->places;
-	uint64_t ino = slot->bound ? slot->bound : slot->ino;
+	uint64_t ino = op->bits | (slot->bound ? slot->bound : slot->ino);
 	struct lk_spot *s = find_entry(places, parent, slot);
 	bool one = false;
 	int rc = 0;
@@ -224,7 +225,7 @@ int lk_places_enter(struct lk_op *op, uint64_t parent, const struct lk_slot *slo
 	if (s)
 		lk_spot_move(op->fs, s, 0, NULL);
 	if (!slot->bound && !lk_id_is_place(parent) && !lk_spot_find(places, ino))
-		rc = has_one_name(op, ino, &one);
+		rc = has_one_name(op, slot->ino, &one);
 	if (rc)
 		return rc;
 	if (one) {
@@ -290,6 +291,8 @@ int lk_places_hold(struct lk_fs *fs, uint64_t id, uint64_t count)
 	rc = lk_node_hold(fs, s ? s->ino : id, count);
 	if (rc == 0 && s)
 		s->holds += count;
+	if (rc == 0)
+		lk_view_hold(fs, s ? s->ino : id, count);
 	return rc;
 }
 
@@ -305,6 +308,7 @@ bool lk_places_unhold(struct lk_fs *fs, uint64_t id, uint64_t count, uint64_t *i
 			s->holds -= count;
 	}
 	last = count && lk_node_unhold(fs, *ino_out, count);
+	lk_view_unhold(fs, *ino_out, count);
 	if (s)
 		lk_spot_settle(fs, s);
 	return last;

@@ -43,7 +43,7 @@ static inline bool lk_places_has(const struct lk_inode *inode)
 int lk_places_enter(struct lk_op *op, uint64_t parent, const struct lk_slot *slot, uint64_t *id_out);
 /* A place for it whatever is known: of an entry that there is not yet. */
 int lk_places_make(struct lk_op *op, uint64_t parent, const struct lk_slot *slot, uint64_t *id_out);
-/* The inode of a place; 0: there is no such place. */
+/* The inode of a place, with its view's bits; 0: there is no such place. */
 uint64_t lk_places_ino(struct lk_fs *fs, uint64_t id);
 /* The parent of a node and the entry it is found at; false for a node that is no place. *entry_out.dir is 0 for a lost one. */
 struct lk_place_entry {

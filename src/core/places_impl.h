@@ -8,8 +8,8 @@
 #include "places.h"
 
 struct lk_spot {
-	uint64_t id, parent; /* node ids */
-	uint64_t ino;
+	uint64_t id, parent;    /* node ids */
+	uint64_t ino;           /* with the bits of its view (views.h) */
 	int64_t dir, hash, ord; /* the entry; dir 0: lost (P2) */
 	uint64_t holds;         /* of a place whose id is its number (P3): 0, they are the inode's */
 	uint32_t kids;          /* places whose parent this is */

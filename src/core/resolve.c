@@ -7,7 +7,7 @@
  */
 #include "resolve.h"
 #include "link.h"
-#include "places.h"
+#include "views.h"
 
 #include <string.h>
 
@@ -29,7 +29,7 @@ static int place_of(struct lk_op *op, uint64_t ino, struct lk_place *out)
 /* An entry or index row names ino, so it exists. */
 static int place_named(struct lk_op *op, uint64_t ino, struct lk_place *out)
 {
-	int rc = place_of(op, ino, out);
+	int rc = place_of(op, op->bits | ino, out);
 
 	return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
 }
@@ -37,16 +37,17 @@ static int place_named(struct lk_op *op, uint64_t ino, struct lk_place *out)
 int lk_place_parent(struct lk_op *op, const struct lk_place *dir, struct lk_place *out)
 {
 	struct lk_place_entry entry;
-	uint64_t parent;
+	uint64_t parent = 0;
 	int rc = 0;
 
 	if (lk_places_entry(op->fs, dir->id, &entry))
-		parent = entry.parent;
+		rc = place_of(op, entry.parent, out);
 	else
 		rc = lk_dirent_parent(op, (uint64_t)dir->inode.ino, &parent);
 	if (rc)
-		return rc;
-	rc = place_named(op, parent, out);
+		return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
+	if (parent)
+		rc = place_named(op, parent, out);
 	if (rc == 0 && !lk_is_dir(&out->inode))
 		rc = LINKFS_ECORRUPT;
 	return rc;
@@ -145,7 +146,7 @@ static int begin(struct lk_walk *walk, struct lk_op *op, const struct linkfs_cre
 	walk->depth = 0;
 	walk->where = (struct lk_where){.name = ".", .len = 1, .last = LK_LAST_ROOT};
 	push(walk, path, path + len);
-	rc = place_of(op, path[0] == '/' ? LINKFS_ROOT_INO : at, &walk->where.dir);
+	rc = place_of(op, path[0] == '/' ? lk_view_bits_of(op->fs, at) | LINKFS_ROOT_INO : at, &walk->where.dir);
 	return rc ? rc : tell(walk, LK_STEP_START, 0, &walk->where.dir);
 }
 

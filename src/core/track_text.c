@@ -7,8 +7,8 @@
 #include "track.h"
 
 #include "binds.h"
-#include "places.h"
 #include "set.h"
+#include "views.h"
 
 #include <string.h>
 
@@ -193,8 +193,7 @@ static int go_up(struct lk_op *op, const struct lk_overlay *overlay, uint64_t *n
 	int rc;
 
 	search_begin(&s, op, overlay);
-	if (op->view == LK_VIEW_LIVE && lk_places_entry(op->fs, *node, &entry) && entry.dir &&
-	    !is_place_gone(&s, &entry, ino)) {
+	if (lk_places_entry(op->fs, *node, &entry) && entry.dir && !is_place_gone(&s, &entry, ino)) {
 		*node = entry.parent;
 		return 0;
 	}
@@ -206,17 +205,17 @@ static int go_up(struct lk_op *op, const struct lk_overlay *overlay, uint64_t *n
 	if (rc == 0 && !s.first)
 		rc = LINKFS_ENOENT;
 	if (rc == 0)
-		*node = s.first->slot.dir;
+		*node = op->bits | s.first->slot.dir;
 	return rc;
 }
 
 static int climb(struct lk_op *op, const struct lk_overlay *overlay, uint64_t node, struct way_up *up)
 {
 	for (;;) {
-		uint64_t ino = lk_id_is_place(node) ? lk_places_ino(op->fs, node) : node;
-		int rc;
+		uint64_t ino;
+		int rc = lk_view_see(op, node, &ino);
 
-		if (ino == 0)
+		if (rc)
 			return LINKFS_ENOENT;
 		up->dirs[up->count++] = ino;
 		if (ino == LINKFS_ROOT_INO || up->count > UPS_MAX)
@@ -349,7 +348,7 @@ static int dir_of(struct lk_op *op, const struct lk_inode *link, const struct lk
 	}
 	rc = link->nlink ? lk_dirent_first(op, (uint64_t)link->ino, &d) : LINKFS_ENOENT;
 	if (rc == 0)
-		*out = (uint64_t)d.dir;
+		*out = op->bits | (uint64_t)d.dir;
 	return rc == LINKFS_ENOENT ? 0 : rc;
 }
 
@@ -415,6 +414,8 @@ int lk_stat(struct lk_op *op, const struct lk_inode *inode, uint64_t node, struc
 	int rc = 0;
 
 	lk_inode_stat(inode, &st);
+	st.ino |= op->bits;
+	st.node = st.ino;
 	if (lk_is_lnk(inode) && (inode->flags & LK_INODE_TRACKED)) {
 		rc = lk_symlink_text(op, inode, lk_places_dir(op->fs, node), &text, &len);
 		if (rc == LINKFS_ENAMETOOLONG) {

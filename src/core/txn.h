@@ -29,7 +29,8 @@
 /* Zeroed by lk_op_begin() but for the arena's first chunk; callers set view, and read fs, view, flags and now_ns. */
 struct lk_op {
 	struct lk_fs *fs;
-	int64_t view; /* LK_VIEW_LIVE or a snapshot's epoch */
+	int64_t view;  /* LK_VIEW_LIVE or a snapshot's epoch */
+	uint64_t bits; /* of the node ids of that view (views.h) */
 	uint32_t flags;
 	int64_t now_ns;
 	struct lk_alloc_log alloc;
@@ -108,11 +109,11 @@ typedef int lk_history_fn(struct lk_op *op, const void *record);
 void lk_txn_on_history(struct lk_fs *fs, enum lk_table_id table, lk_history_fn *kept, lk_history_fn *dropped);
 
 /* K2's snapshots, as far as rows go. add: the state before this op under s->name; sets s->epoch; the op's first
- * write. mark: not readable any more. drop: one step of the deletion, at most max_rows history rows; when none is left the
+ * write. mark: not readable any more. drop: one step of the deletion, at most max_rows history rows (*rows_out); when none is left the
  * snapshot's row goes. */
 int lk_txn_snapshot_add(struct lk_op *op, struct lk_snapshot *s);
 int lk_txn_snapshot_mark(struct lk_op *op, int64_t epoch);
-int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, bool *more_out);
+int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, uint32_t *rows_out, bool *more_out);
 
 /* Makes everything that stands durable (T2's commit, shared by those who wait at once). No lock held. */
 int lk_txn_commit(struct lk_fs *fs);

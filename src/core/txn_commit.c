@@ -8,6 +8,7 @@
 #include "deleted.h"
 #include "inode_cache.h"
 #include "name_cache.h"
+#include "snapshot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -407,6 +408,12 @@ static void *keeper_main(void *arg)
 		if (fs->deleted_due && !atomic_load(&fs->poisoned) && lk_clock_monotonic_ns() >= fs->deleted_due) {
 			(void)pthread_mutex_unlock(&fs->lock);
 			lk_deleted_expire(fs);
+			(void)pthread_mutex_lock(&fs->lock);
+			continue;
+		}
+		if (atomic_load(&fs->snapshots_due) && !atomic_load(&fs->poisoned)) {
+			(void)pthread_mutex_unlock(&fs->lock);
+			lk_snapshot_clean(fs);
 			(void)pthread_mutex_lock(&fs->lock);
 			continue;
 		}

@@ -89,7 +89,7 @@ static int pass_on(struct lk_op *op, const struct lk_table *table, const void *r
 	return op->fs->batch->dropped[table->id] ? op->fs->batch->dropped[table->id](op, row) : 0;
 }
 
-int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, bool *more_out)
+int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, uint32_t *rows_out, bool *more_out)
 {
 	_Alignas(8) char from[LK_RECORD_MAX + 8];
 	int64_t before;
@@ -99,6 +99,7 @@ int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, boo
 		return r;
 	if (!s.deleting)
 		return LINKFS_EINVAL;
+	*rows_out = 0;
 	r = newest_below(op, epoch, &before);
 	for (int t = 0; r == 0 && t < LK_T_LIVE_COUNT; t++) {
 		const struct lk_table *table = &lk_tables[t];
@@ -108,14 +109,15 @@ int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, boo
 		memset(from, 0, sizeof(from));
 		memcpy(from + table->record_size, &epoch, sizeof(epoch));
 		/* Index 0 of every history table is (last). */
-		struct lk_scan scan = {.table = set.table, .index = 0, .equal = 1, .from = from, .limit = max_rows};
+		struct lk_scan scan = {
+			.table = set.table, .index = 0, .equal = 1, .from = from, .limit = max_rows - *rows_out};
 		r = lk_db_scan(op->fs->db, &scan, lk_row_set_add, &set);
 		lk_row_set_ready(&set);
 		for (uint32_t i = 0; r == 0 && i < set.count; i++)
 			r = pass_on(op, table, lk_row_set_at(&set, i), before);
-		uint32_t done = set.count;
+		*rows_out += set.count;
 		lk_row_set_done(&set);
-		if (r == 0 && done == max_rows) {
+		if (r == 0 && *rows_out >= max_rows) {
 			*more_out = true;
 			return 0;
 		}

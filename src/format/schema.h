@@ -18,7 +18,9 @@
 #define LK_GROUP_BLOCKS 32768u   /* blocks in a group: 128 MiB */
 #define LK_PIECE_BLOCKS 262144u  /* blocks in a data piece: 1 GiB */
 #define LK_INLINE_MAX 2048u      /* content up to this is kept in the inline table */
-#define LK_INO_MAX ((INT64_C(1) << 48) - 1)
+#define LK_INO_BITS 48
+#define LK_INO_MAX ((INT64_C(1) << LK_INO_BITS) - 1)
+#define LK_INO_MASK ((UINT64_C(1) << LK_INO_BITS) - 1)
 #define LK_DISK_BLOCK_MAX ((INT64_C(1) << 40) - 1)
 
 enum lk_column_type { LK_INT, LK_BYTES };

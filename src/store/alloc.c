@@ -243,6 +243,15 @@ int lk_alloc_free(struct lk_alloc *a, struct lk_alloc_log *log, const struct lk_
 	return r;
 }
 
+uint64_t lk_alloc_log_freed(const struct lk_alloc_log *log)
+{
+	const struct log_entry *entries = (const void *)log->entries.p;
+	uint64_t freed = 0;
+	for (size_t i = 0; i < log->entries.len / sizeof(*entries); i++)
+		freed += entries[i].kind == LOG_FREE ? entries[i].count : 0;
+	return freed;
+}
+
 void lk_alloc_undo(struct lk_alloc *a, struct lk_alloc_log *log)
 {
 	struct log_entry *entries = (void *)log->entries.p;

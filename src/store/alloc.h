@@ -41,6 +41,8 @@ void lk_alloc_tight(struct lk_alloc *alloc);
 int lk_alloc_use(struct lk_alloc *alloc, struct lk_alloc_log *log, const struct lk_run *run);
 /* Allocated blocks become free in this operation. LINKFS_ECORRUPT if they are not allocated. */
 int lk_alloc_free(struct lk_alloc *alloc, struct lk_alloc_log *log, const struct lk_run *run);
+/* Blocks that the operation freed so far. */
+uint64_t lk_alloc_log_freed(const struct lk_alloc_log *log);
 /* The operation failed: what it used is reserved no longer, what it freed is allocated again. */
 void lk_alloc_undo(struct lk_alloc *alloc, struct lk_alloc_log *log);
 /* The operation stands. */

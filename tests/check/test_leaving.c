@@ -120,7 +120,7 @@ static void every_step_leaves_a_whole_volume(void **state)
 			check("marked");
 			while (more) {
 				OK(lk_op_begin(fs(), &op, LK_OP_WRITE));
-				OK(lk_op_end(&op, lk_txn_snapshot_drop(&op, epoch, 3, &more)));
+				OK(lk_op_end(&op, lk_txn_snapshot_drop(&op, epoch, 3, &(uint32_t){0}, &more)));
 				check("between steps");
 				steps++;
 				if (lk_test_below(&rng, 3) == 0)

@@ -41,7 +41,7 @@ static void drop(struct world *w, int64_t epoch)
 	assert_int_equal(lk_op_end(&op, lk_txn_snapshot_mark(&op, epoch)), 0);
 	while (more) {
 		assert_int_equal(lk_op_begin(lk_volume_fs(w->volume), &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK), 0);
-		assert_int_equal(lk_op_end(&op, lk_txn_snapshot_drop(&op, epoch, 50, &more)), 0);
+		assert_int_equal(lk_op_end(&op, lk_txn_snapshot_drop(&op, epoch, 50, &(uint32_t){0}, &more)), 0);
 	}
 }
 

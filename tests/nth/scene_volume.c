@@ -118,7 +118,7 @@ static int snapshot_drop(struct scene *s)
 	while (r == 0 && more) {
 		r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK);
 		if (r == 0)
-			r = lk_op_end(&op, lk_txn_snapshot_drop(&op, epoch, 7, &more));
+			r = lk_op_end(&op, lk_txn_snapshot_drop(&op, epoch, 7, &(uint32_t){0}, &more));
 	}
 	return r;
 }

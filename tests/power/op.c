@@ -216,7 +216,7 @@ static int drop(struct subject *s)
 	while (r == 0 && more) {
 		r = lk_op_begin(lk_volume_fs(s->volume), &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK);
 		if (r == 0)
-			r = lk_op_end(&op, lk_txn_snapshot_drop(&op, epoch, 5, &more));
+			r = lk_op_end(&op, lk_txn_snapshot_drop(&op, epoch, 5, &(uint32_t){0}, &more));
 	}
 	memmove(s->snapshots, s->snapshots + 1, sizeof(s->snapshots) - sizeof(s->snapshots[0]));
 	s->snapshot_count--;

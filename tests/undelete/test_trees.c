@@ -246,7 +246,7 @@ static void snapshots_keep_what_is_given_up(void **state)
 	assert_int_equal(lk_op_end(&op, lk_txn_snapshot_mark(&op, s.epoch)), 0);
 	while (more) {
 		assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK), 0);
-		assert_int_equal(lk_op_end(&op, lk_txn_snapshot_drop(&op, s.epoch, 50, &more)), 0);
+		assert_int_equal(lk_op_end(&op, lk_txn_snapshot_drop(&op, s.epoch, 50, &(uint32_t){0}, &more)), 0);
 	}
 	assert_int_equal(kept_check(&w), 0);
 	world_close(&w);

@@ -458,7 +458,7 @@ static int snapshot_op(struct lk_fs *fs, struct lk_snapshot *add, int64_t mark, 
 	if (r == 0 && mark)
 		r = lk_txn_snapshot_mark(&op, mark);
 	if (r == 0 && drop)
-		r = lk_txn_snapshot_drop(&op, drop, 10, &more);
+		r = lk_txn_snapshot_drop(&op, drop, 10, &(uint32_t){0}, &more);
 	return lk_op_end(&op, r);
 }
 

@@ -268,7 +268,7 @@ static void drop_step(struct world *w, int i)
 		return;
 	}
 	assert_int_equal(lk_op_begin(w->fs, &op, LK_OP_WRITE), 0);
-	assert_int_equal(lk_txn_snapshot_drop(&op, w->snaps[i].epoch, 2, &more), 0);
+	assert_int_equal(lk_txn_snapshot_drop(&op, w->snaps[i].epoch, 2, &(uint32_t){0}, &more), 0);
 	assert_int_equal(lk_op_end(&op, 0), 0);
 	if (!more) {
 		w->snaps[i] = w->snaps[--w->snap_count];

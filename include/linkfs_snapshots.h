@@ -1,0 +1,66 @@
+/*
+ * linkfs_snapshots.h - the volume as it was: snapshots of the whole of it, in constant time (E1, E2).
+ *
+ * Errors, threads and paths are as in linkfs.h. A snapshot is read through the calls of linkfs.h: linkfs_snapshot_root() gives the node
+ * of its root, which goes where a directory's number goes ("at" of the calls by path; an absolute path then starts at that root). Nodes of
+ * a snapshot have inode numbers of their own, above 2^48, so that nobody takes one of its files for a name of the live one. All that
+ * changes something there is LINKFS_EROFS. When the snapshot is deleted its nodes are LINKFS_ESTALE, also for who has them open.
+ */
+#ifndef LINKFS_SNAPSHOTS_H
+#define LINKFS_SNAPSHOTS_H
+
+#include <linkfs.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct linkfs_snapshot {
+	uint64_t id;      /* counts up from 1; never used again */
+	const char *name; /* NUL after it, as after note */
+	size_t name_len;
+	const char *note;
+	size_t note_len;
+	int64_t time_ns; /* when it was taken; since 1970-01-01 UTC */
+};
+/* Valid during the call. Nonzero ends the listing. Called with no lock held. */
+typedef int linkfs_snapshot_fn(void *arg, const struct linkfs_snapshot *snapshot);
+
+/* The whole volume as of now, with what open files have been written, under a name of 1 to 255 bytes without '/', not "." or "..". note: at
+ * most 4,095 bytes, or NULL. It costs a few rows, however large the volume. As any change it is durable after linkfs_volume_sync(), or with the
+ * next commit. LINKFS_EEXIST, LINKFS_EINVAL, LINKFS_ENAMETOOLONG, LINKFS_EROFS, LINKFS_ENOSPC, LINKFS_EPERM: cred is neither root's nor
+ * that of the owner of the root directory. id_out may be NULL. */
+LINKFS_API int linkfs_snapshot_create(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
+				      const char *note, uint64_t *id_out);
+/* All, in the order they were taken in. */
+LINKFS_API int linkfs_snapshot_list(struct linkfs_volume *volume, linkfs_snapshot_fn *fn, void *arg);
+/* fn is called once, with the snapshot of that name. LINKFS_ENOENT. */
+LINKFS_API int linkfs_snapshot_show(struct linkfs_volume *volume, const char *name, linkfs_snapshot_fn *fn, void *arg);
+/* The same with the newest that was taken at time_ns or before. LINKFS_ENOENT. */
+LINKFS_API int linkfs_snapshot_before(struct linkfs_volume *volume, int64_t time_ns, linkfs_snapshot_fn *fn, void *arg);
+/* The root directory of snapshot id as it was then; flags: LINKFS_HOLD or 0. out->node names it, for as long as it is held, or until as many
+ * snapshots as there are at most at one time (65,534) have been asked for after it was deleted. LINKFS_ENOENT, LINKFS_EMFILE. */
+LINKFS_API int linkfs_snapshot_root(struct linkfs_volume *volume, uint64_t id, uint32_t flags, struct linkfs_stat *out);
+/* LINKFS_ENOENT, LINKFS_EEXIST, and the errors of create. */
+LINKFS_API int linkfs_snapshot_rename(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
+				      const char *new_name);
+
+/* What a deletion has done so far. */
+struct linkfs_snapshot_progress {
+	uint64_t rows;  /* of history looked at */
+	uint64_t bytes; /* of disk given back: full blocks that nothing else had */
+};
+/* Called with no lock held, between steps of some milliseconds each; nonzero leaves the rest to the volume. */
+typedef int linkfs_snapshot_progress_fn(void *arg, const struct linkfs_snapshot_progress *progress);
+/* The snapshot is gone at once, and its name free; then what it alone kept is given back, step by step, in time proportional to what
+ * changed between it and its neighbours. Others go on meanwhile. Cut off, by fn or by the end of the process, it goes on by itself while the
+ * volume is open for writing. fn and done_out may be NULL. LINKFS_ENOENT, LINKFS_EPERM, LINKFS_EROFS; LINKFS_EINTR when fn ended it. */
+LINKFS_API int linkfs_snapshot_delete(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
+				      linkfs_snapshot_progress_fn *fn, void *arg,
+				      struct linkfs_snapshot_progress *done_out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,183 @@
+/*
+ * snapshot.c - calls on snapshots (linkfs_snapshots.h).
+ * Layer: api.
+ */
+#include "snapshot.h"
+
+#include "told.h"
+
+#include <linkfs_snapshots.h>
+#include <string.h>
+
+#define NOTE_MAX 4095u
+
+/* Whoever may set a volume's properties. */
+static int may_change(struct lk_op *op, const struct linkfs_cred *cred)
+{
+	struct lk_inode root;
+	int rc = lk_inode_get(op, LINKFS_ROOT_INO, &root);
+
+	return rc == 0 && !lk_cred_owns(cred, &root) ? LINKFS_EPERM : rc;
+}
+
+static int change_begin(struct linkfs_volume *volume, const struct linkfs_cred *cred, struct lk_op *op)
+{
+	int rc = lk_op_begin(lk_volume_fs(volume), op, LK_OP_WRITE);
+
+	if (rc)
+		return rc;
+	rc = may_change(op, lk_cred(cred));
+	return rc ? lk_op_end(op, rc) : 0;
+}
+
+int linkfs_snapshot_create(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
+			   const char *note, uint64_t *id_out)
+{
+	size_t note_len = note ? strnlen(note, NOTE_MAX + 1) : 0;
+	struct lk_snapshot row = {0};
+	struct lk_op op;
+	int rc = note_len > NOTE_MAX ? LINKFS_ENAMETOOLONG : change_begin(volume, cred, &op);
+
+	if (rc)
+		return rc;
+	rc = lk_op_end(
+		&op, lk_snapshot_add(&op, name, strnlen(name, LINKFS_NAME_MAX + 1), note ? note : "", note_len, &row));
+	if (rc == 0 && id_out)
+		*id_out = (uint64_t)row.epoch;
+	return rc;
+}
+
+int linkfs_snapshot_rename(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
+			   const char *new_name)
+{
+	struct lk_op op;
+	int rc = change_begin(volume, cred, &op);
+
+	if (rc)
+		return rc;
+	return lk_op_end(&op, lk_snapshot_rename(&op, name, strnlen(name, LINKFS_NAME_MAX + 1), new_name,
+						 strnlen(new_name, LINKFS_NAME_MAX + 1)));
+}
+
+/* ---- listed and found ------------------------------------------------------------------------------------------- */
+
+struct listing {
+	struct lk_told told;
+	linkfs_snapshot_fn *fn;
+	void *arg;
+};
+
+static int tell(void *arg, const void *record)
+{
+	const struct lk_snapshot *s = record;
+	struct listing *l = arg;
+	struct linkfs_snapshot *out;
+	char *bytes;
+
+	out = lk_told_add(&l->told, sizeof(*out), s->name.len + s->note.len + 2, &bytes);
+	if (!out)
+		return LINKFS_ENOMEM;
+	*out = (struct linkfs_snapshot){
+		.id = (uint64_t)s->epoch, .name_len = s->name.len, .note_len = s->note.len, .time_ns = s->time_ns};
+	out->name = lk_told_string(&bytes, s->name.p, s->name.len);
+	out->note = lk_told_string(&bytes, s->note.p, s->note.len);
+	return 0;
+}
+
+static int give(void *arg, const void *answer)
+{
+	const struct listing *l = arg;
+
+	return l->fn(l->arg, answer) ? 1 : 0;
+}
+
+int linkfs_snapshot_list(struct linkfs_volume *volume, linkfs_snapshot_fn *fn, void *arg)
+{
+	struct listing l = {.fn = fn, .arg = arg};
+	struct lk_op op;
+	int rc = lk_op_begin(lk_volume_fs(volume), &op, 0);
+
+	if (rc)
+		return rc;
+	return lk_told_result(lk_told_slice(&op, lk_snapshot_scan(&op, 0, tell, &l), &l.told, give, &l));
+}
+
+/* name NULL: by time. */
+static int show(struct linkfs_volume *volume, const char *name, int64_t time_ns, linkfs_snapshot_fn *fn, void *arg)
+{
+	struct listing l = {.fn = fn, .arg = arg};
+	struct lk_snapshot row;
+	struct lk_op op;
+	int rc = lk_op_begin(lk_volume_fs(volume), &op, 0);
+
+	if (rc)
+		return rc;
+	rc = name ? lk_snapshot_find(&op, name, strnlen(name, LINKFS_NAME_MAX + 1), &row)
+		  : lk_snapshot_at(&op, time_ns, &row);
+	if (rc == 0)
+		rc = tell(&l, &row);
+	return lk_told_result(lk_told_slice(&op, rc, &l.told, give, &l));
+}
+
+int linkfs_snapshot_show(struct linkfs_volume *volume, const char *name, linkfs_snapshot_fn *fn, void *arg)
+{
+	return show(volume, name, 0, fn, arg);
+}
+
+int linkfs_snapshot_before(struct linkfs_volume *volume, int64_t time_ns, linkfs_snapshot_fn *fn, void *arg)
+{
+	return show(volume, NULL, time_ns, fn, arg);
+}
+
+int linkfs_snapshot_root(struct linkfs_volume *volume, uint64_t id, uint32_t flags, struct linkfs_stat *out)
+{
+	struct lk_snapshot row = {.epoch = (int64_t)id};
+	struct lk_place root = {0};
+	struct lk_op op;
+	uint64_t bits;
+	int rc;
+
+	if (flags & ~LINKFS_HOLD || id > INT64_MAX)
+		return LINKFS_EINVAL;
+	rc = lk_op_begin(lk_volume_fs(volume), &op, 0);
+	if (rc)
+		return rc;
+	rc = lk_txn_get(&op, LK_T_SNAPSHOT, &row, &row);
+	if (rc == 0 && row.deleting)
+		rc = LINKFS_ENOENT;
+	if (rc == 0)
+		rc = lk_view_bits(op.fs, row.epoch, &bits);
+	if (rc == 0) {
+		root.id = bits | LINKFS_ROOT_INO;
+		rc = lk_inode_get(&op, root.id, &root.inode);
+	}
+	return lk_call_end_at(&op, rc, &root, flags, out);
+}
+
+/* ---- deleted ---------------------------------------------------------------------------------------------------- */
+
+int linkfs_snapshot_delete(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
+			   linkfs_snapshot_progress_fn *fn, void *arg, struct linkfs_snapshot_progress *done_out)
+{
+	struct lk_fs *fs = lk_volume_fs(volume);
+	struct linkfs_snapshot_progress done = {0};
+	struct lk_snapshot_work work = {.more = true};
+	struct lk_op op;
+	int rc = change_begin(volume, cred, &op);
+
+	if (rc == 0)
+		rc = lk_op_end(&op, 0);
+	if (rc == 0)
+		rc = lk_snapshot_mark(fs, name, strnlen(name, LINKFS_NAME_MAX + 1), &work.epoch);
+	while (rc == 0 && work.more) {
+		rc = lk_snapshot_step(fs, &work);
+		done = (struct linkfs_snapshot_progress){.rows = work.rows, .bytes = work.blocks * LK_BLOCK_SIZE};
+		if (rc == 0 && work.more && fn && fn(arg, &done)) {
+			lk_snapshot_leave(fs);
+			rc = LINKFS_EINTR;
+		}
+	}
+	if (done_out)
+		*done_out = done;
+	return rc;
+}

@@ -1,0 +1,226 @@
+/*
+ * snapshot.c - see snapshot.h.
+ * Layer: core. Names are looked up by going through the rows: there are thousands of snapshots at most, of which each is a short row.
+ */
+#include "snapshot.h"
+
+#include "txn_impl.h"
+
+#include <string.h>
+
+#define CLEAN_STEPS 64u /* of the keeper, who has other things to do */
+
+int lk_snapshot_check(const char *name, size_t len)
+{
+	if (len > LINKFS_NAME_MAX)
+		return LINKFS_ENAMETOOLONG;
+	if (len == 0 || memchr(name, '/', len) || memchr(name, 0, len) ||
+	    (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'))))
+		return LINKFS_EINVAL;
+	return 0;
+}
+
+struct search {
+	struct lk_op *op;
+	const char *name; /* NULL: by time */
+	size_t len;
+	int64_t time_ns;
+	int64_t epoch; /* found; 0: none */
+};
+
+static int look_at(void *arg, const void *record)
+{
+	const struct lk_snapshot *s = record;
+	struct search *q = arg;
+
+	if (s->deleting)
+		return 0;
+	if (q->name) {
+		if (s->name.len != q->len || memcmp(s->name.p, q->name, q->len) != 0)
+			return 0;
+		q->epoch = s->epoch;
+		return 1;
+	}
+	/* Clocks go back at times: of those that are not after it the newest is the one taken last. */
+	if (s->time_ns <= q->time_ns)
+		q->epoch = s->epoch;
+	return 0;
+}
+
+static int find(struct lk_op *op, struct search *q, struct lk_snapshot *out)
+{
+	struct lk_scan scan = {.table = &lk_tables[LK_T_SNAPSHOT], .index = LK_BY_KEY};
+	int rc = lk_txn_scan(op, &scan, look_at, q);
+
+	if (rc == 0 && q->epoch == 0)
+		rc = LINKFS_ENOENT;
+	if (rc)
+		return rc;
+	out->epoch = q->epoch;
+	return lk_txn_get(op, LK_T_SNAPSHOT, out, out);
+}
+
+int lk_snapshot_find(struct lk_op *op, const char *name, size_t len, struct lk_snapshot *out)
+{
+	return find(op, &(struct search){.op = op, .name = name, .len = len}, out);
+}
+
+int lk_snapshot_at(struct lk_op *op, int64_t time_ns, struct lk_snapshot *out)
+{
+	return find(op, &(struct search){.op = op, .time_ns = time_ns}, out);
+}
+
+/* The name may be had. */
+static int is_free(struct lk_op *op, const char *name, size_t len)
+{
+	struct lk_snapshot other;
+	int rc = lk_snapshot_check(name, len);
+
+	if (rc == 0)
+		rc = lk_snapshot_find(op, name, len, &other);
+	return rc == LINKFS_ENOENT ? 0 : rc == 0 ? LINKFS_EEXIST : rc;
+}
+
+int lk_snapshot_add(struct lk_op *op, const char *name, size_t len, const char *note, size_t note_len,
+		    struct lk_snapshot *out)
+{
+	struct lk_snapshot row = {.name = {name, len}, .note = {note, note_len}, .time_ns = op->now_ns};
+	int rc = is_free(op, name, len);
+
+	if (rc == 0)
+		rc = lk_txn_snapshot_add(op, &row);
+	if (rc == 0)
+		*out = row;
+	return rc;
+}
+
+struct pass {
+	lk_row_fn *fn;
+	void *arg;
+};
+
+static int pass_row(void *arg, const void *record)
+{
+	const struct pass *p = arg;
+
+	return ((const struct lk_snapshot *)record)->deleting ? 0 : p->fn(p->arg, record);
+}
+
+int lk_snapshot_scan(struct lk_op *op, int64_t after, lk_row_fn *fn, void *arg)
+{
+	struct lk_snapshot key = {.epoch = after};
+	struct lk_scan scan = {
+		.table = &lk_tables[LK_T_SNAPSHOT], .index = LK_BY_KEY, .ranged = 1, .exclusive = true, .from = &key};
+
+	return lk_txn_scan(op, &scan, pass_row, &(struct pass){fn, arg});
+}
+
+int lk_snapshot_rename(struct lk_op *op, const char *name, size_t len, const char *to, size_t to_len)
+{
+	struct lk_snapshot row;
+	int rc = lk_snapshot_find(op, name, len, &row);
+
+	if (rc == 0 && len == to_len && memcmp(name, to, len) == 0)
+		return 0;
+	if (rc == 0)
+		rc = is_free(op, to, to_len);
+	if (rc)
+		return rc;
+	row.name = (struct lk_bytes){to, to_len};
+	return lk_txn_put(op, LK_T_SNAPSHOT, &row);
+}
+
+/* ---- deleting --------------------------------------------------------------------------------------------------- */
+
+int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *epoch_out)
+{
+	struct lk_snapshot row = {0};
+	struct lk_op op;
+	int rc = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES);
+
+	if (rc)
+		return rc;
+	rc = lk_snapshot_find(&op, name, len, &row);
+	if (rc == 0)
+		rc = lk_txn_snapshot_mark(&op, row.epoch);
+	/* Before the lock is given up: from the next write on the snapshot is not what it was. If the mark does not stand nodes that
+	 * were known are looked up anew, and that is all. */
+	if (rc == 0)
+		lk_view_gone(fs, row.epoch);
+	*epoch_out = row.epoch;
+	return lk_op_end(&op, rc);
+}
+
+int lk_snapshot_step(struct lk_fs *fs, struct lk_snapshot_work *work)
+{
+	struct lk_op op;
+	bool more = false;
+	uint32_t rows = 0;
+	uint64_t blocks;
+	int rc = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT | LK_OP_PURGE);
+
+	if (rc)
+		return rc;
+	rc = lk_txn_snapshot_drop(&op, work->epoch, LK_SNAPSHOT_STEP, &rows, &more);
+	if (rc == LINKFS_ENOENT) /* the keeper was here */
+		rc = 0;
+	blocks = lk_alloc_log_freed(&op.alloc);
+	rc = lk_op_end(&op, rc);
+	work->more = rc == 0 && more;
+	if (rc == 0) {
+		work->rows += rows;
+		work->blocks += blocks;
+	}
+	return rc;
+}
+
+void lk_snapshot_leave(struct lk_fs *fs)
+{
+	(void)pthread_mutex_lock(&fs->lock);
+	atomic_store(&fs->snapshots_due, true);
+	lk_keeper_wake(fs);
+	(void)pthread_mutex_unlock(&fs->lock);
+}
+
+static int first_deleting(void *arg, const void *record)
+{
+	const struct lk_snapshot *s = record;
+
+	if (!s->deleting)
+		return 0;
+	*(int64_t *)arg = s->epoch;
+	return 1;
+}
+
+/* The oldest that is being deleted; 0: none. */
+static int next_deleting(struct lk_fs *fs, int64_t *epoch_out)
+{
+	struct lk_scan scan = {.table = &lk_tables[LK_T_SNAPSHOT], .index = LK_BY_KEY};
+	struct lk_op op;
+	int rc = lk_op_begin(fs, &op, 0);
+
+	*epoch_out = 0;
+	return rc ? rc : lk_op_end(&op, lk_txn_scan(&op, &scan, first_deleting, epoch_out));
+}
+
+int lk_snapshot_recover(struct lk_fs *fs)
+{
+	int64_t epoch;
+	int rc = next_deleting(fs, &epoch);
+
+	if (rc == 0 && epoch)
+		lk_snapshot_leave(fs);
+	return rc;
+}
+
+void lk_snapshot_clean(struct lk_fs *fs)
+{
+	struct lk_snapshot_work work = {.more = true};
+	int rc = next_deleting(fs, &work.epoch);
+
+	for (unsigned steps = 0; rc == 0 && work.epoch && work.more && steps < CLEAN_STEPS; steps++)
+		rc = lk_snapshot_step(fs, &work);
+	/* A failure (damage, a full disk) is met again at the next open and no sooner. */
+	if (rc || work.epoch == 0)
+		atomic_store(&fs->snapshots_due, false);
+}

@@ -1,0 +1,144 @@
+/*
+ * views.c - see views.h.
+ * Layer: core.
+ */
+#include "views.h"
+
+#include <stdlib.h>
+
+struct slot {
+	int64_t epoch; /* 0: free */
+	uint64_t holds;
+	bool gone; /* the snapshot is deleted */
+};
+
+struct lk_views {
+	struct slot *slots; /* number i + 1 */
+	uint32_t count, cap;
+};
+
+int lk_views_new(struct lk_views **out)
+{
+	struct lk_views *views = calloc(1, sizeof(*views));
+
+	if (!views)
+		return LINKFS_ENOMEM;
+	*out = views;
+	return 0;
+}
+
+void lk_views_free(struct lk_views *views)
+{
+	if (views)
+		free(views->slots);
+	free(views);
+}
+
+static struct slot *slot_of(struct lk_views *views, uint64_t id)
+{
+	uint64_t number = id >> LK_INO_BITS;
+
+	return number && number <= views->count ? &views->slots[number - 1] : NULL;
+}
+
+/* A slot for it: its own, one that is free, or a new one. */
+static int take(struct lk_views *views, int64_t epoch, uint32_t *out)
+{
+	uint32_t found = views->count;
+
+	for (uint32_t i = 0; i < views->count; i++) {
+		const struct slot *s = &views->slots[i];
+
+		if (s->epoch == epoch) {
+			*out = i;
+			return 0;
+		}
+		if (s->epoch == 0 && found == views->count)
+			found = i;
+	}
+	if (found == LK_VIEW_SLOTS)
+		return LINKFS_EMFILE;
+	if (found == views->cap) {
+		uint32_t cap = views->cap ? views->cap * 2 : 16;
+		struct slot *more = reallocarray(views->slots, cap, sizeof(*more));
+
+		if (!more)
+			return LINKFS_ENOMEM;
+		views->slots = more;
+		views->cap = cap;
+	}
+	if (found == views->count)
+		views->count++;
+	views->slots[found] = (struct slot){.epoch = epoch};
+	*out = found;
+	return 0;
+}
+
+int lk_view_bits(struct lk_fs *fs, int64_t epoch, uint64_t *bits_out)
+{
+	uint32_t i = 0;
+	int rc = take(fs->views, epoch, &i);
+
+	if (rc == 0)
+		*bits_out = (uint64_t)(i + 1) << LK_INO_BITS;
+	return rc;
+}
+
+uint64_t lk_view_bits_of(struct lk_fs *fs, uint64_t id)
+{
+	uint64_t node = lk_id_is_place(id) ? lk_places_ino(fs, id) : id;
+
+	return node & ~LK_INO_MASK;
+}
+
+int lk_view_see(struct lk_op *op, uint64_t id, uint64_t *ino_out)
+{
+	uint64_t node = lk_id_is_place(id) ? lk_places_ino(op->fs, id) : id;
+	uint64_t bits = node & ~LK_INO_MASK;
+	const struct slot *s = slot_of(op->fs->views, node);
+
+	if (node == 0 || (bits && (!s || s->epoch == 0 || s->gone)) || (bits != op->bits && (op->bits || op->changed)))
+		return LINKFS_ESTALE;
+	if (bits != op->bits) {
+		op->bits = bits;
+		op->view = s->epoch;
+	}
+	*ino_out = node & LK_INO_MASK;
+	return 0;
+}
+
+static void settle(struct slot *s)
+{
+	if (s->gone && s->holds == 0)
+		*s = (struct slot){0};
+}
+
+void lk_view_hold(struct lk_fs *fs, uint64_t id, uint64_t count)
+{
+	struct slot *s = slot_of(fs->views, id);
+
+	if (s)
+		s->holds += count;
+}
+
+void lk_view_unhold(struct lk_fs *fs, uint64_t id, uint64_t count)
+{
+	struct slot *s = slot_of(fs->views, id);
+
+	if (!s)
+		return;
+	s->holds -= LK_MIN(s->holds, count);
+	settle(s);
+}
+
+void lk_view_gone(struct lk_fs *fs, int64_t epoch)
+{
+	for (uint32_t i = 0; i < fs->views->count; i++) {
+		struct slot *s = &fs->views->slots[i];
+
+		if (s->epoch == epoch) {
+			s->gone = true;
+			settle(s);
+		}
+	}
+}

@@ -1,0 +1,263 @@
+/*
+ * test_snapshots_random.c - snapshots of a tree that is changed at random (E1, E2): each shows, as long as it is there, what was seen when it
+ * was taken, by each path: types, modes, owners, times, contents, texts, attributes, which names are of one file, and where symlinks lead.
+ * They go in any order; in the end the space is that of the live tree. LINKFS_STEPS=N makes N changes; LINKFS_SEED replays.
+ */
+#include "world.h"
+
+#include <linkfs_snapshots.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SNAPSHOTS_MAX 1000u
+
+struct text {
+	char *p;
+	size_t len, cap;
+};
+
+static void say(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct text *t, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	if (t->cap - t->len < 10000) {
+		t->cap = t->cap ? t->cap * 2 : 65536;
+		t->p = realloc(t->p, t->cap);
+		assert_non_null(t->p);
+	}
+	int n = vsnprintf(t->p + t->len, t->cap - t->len, format, args);
+	va_end(args);
+	assert_true(n >= 0 && (size_t)n < t->cap - t->len);
+	t->len += (size_t)n;
+}
+
+/* The first path of the same file. */
+static const char *first_of(uint64_t ino)
+{
+	for (size_t i = 0; i < seen_count; i++)
+		if (seen[i].st.ino == ino)
+			return seen[i].path;
+	return "/";
+}
+
+static void say_content(struct text *t, uint64_t at, const char *path, uint64_t size)
+{
+	struct linkfs_file *file;
+	uint64_t sum = 1469598103934665603u, offset = 0;
+	unsigned char buf[8192];
+	size_t n = 1;
+	OK(linkfs_file_open(v, NULL, at, path, LINKFS_O_READ | LINKFS_O_NOFOLLOW, 0, &file));
+	for (; n; offset += n) {
+		OK(linkfs_file_read(file, offset, buf, sizeof(buf), &n));
+		for (size_t i = 0; i < n; i++)
+			sum = (sum ^ buf[i]) * 1099511628211u;
+	}
+	assert_int_equal(offset, size);
+	linkfs_file_close(file);
+	say(t, " content %llx", (unsigned long long)sum);
+}
+
+static void say_link(struct text *t, uint64_t at, const char *path, uint64_t size)
+{
+	char target[LINKFS_PATH_MAX];
+	struct linkfs_stat end;
+	size_t len;
+	OK(linkfs_path_readlink(v, NULL, at, path, target, sizeof(target), &len));
+	assert_int_equal(len, size);
+	int r = linkfs_path_stat(v, NULL, at, path, 0, &end);
+	say(t, " -> %.*s = %s", (int)len, target, r ? linkfs_error_name(r) : first_of(end.ino));
+}
+
+/* What is seen below root node at. */
+static char *describe(uint64_t at)
+{
+	struct text t = {0};
+	look_at(at);
+	for (size_t i = 0; i < seen_count; i++) {
+		const struct linkfs_stat *st = &seen[i].st;
+		say(&t, "%s %o %u %u nlink %u size %llu m %lld c %lld b %lld is %s", seen[i].path, st->mode, st->uid,
+		    st->gid, st->nlink, (unsigned long long)st->size, (long long)st->mtime_ns, (long long)st->ctime_ns,
+		    (long long)st->btime_ns, first_of(st->ino));
+		if (S_ISREG(st->mode))
+			say_content(&t, at, seen[i].path, st->size);
+		if (S_ISLNK(st->mode))
+			say_link(&t, at, seen[i].path, st->size);
+		say(&t, "\n");
+	}
+	say(&t, "end\n");
+	return t.p;
+}
+
+static struct {
+	char name[32];
+	char *was;
+} taken[SNAPSHOTS_MAX];
+static size_t taken_count;
+static unsigned long made, compared, deleted;
+
+static int take_id(void *arg, const struct linkfs_snapshot *s)
+{
+	*(uint64_t *)arg = s->id;
+	return 0;
+}
+
+static uint64_t root_of(const char *name)
+{
+	struct linkfs_stat st;
+	uint64_t id = 0;
+	OK(linkfs_snapshot_show(v, name, take_id, &id));
+	OK(linkfs_snapshot_root(v, id, 0, &st));
+	return st.node;
+}
+
+static void compare_one(size_t i)
+{
+	char *now = describe(root_of(taken[i].name));
+	if (strcmp(now, taken[i].was) != 0) {
+		const char *a = taken[i].was, *b = now;
+		while (*a && *a == *b) {
+			a++;
+			b++;
+		}
+		while (a > taken[i].was && a[-1] != '\n') {
+			a--;
+			b--;
+		}
+		fail_msg("seed %llu, step %lu: snapshot %s\n was %.*s\n is  %.*s", (unsigned long long)lk_test_seed(),
+			 step, taken[i].name, (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
+	}
+	free(now);
+	compared++;
+}
+
+static void take(void)
+{
+	if (taken_count == SNAPSHOTS_MAX)
+		return;
+	char *was = describe(ROOT);
+	(void)snprintf(taken[taken_count].name, sizeof(taken[0].name), "at %lu", ++made);
+	OK(linkfs_snapshot_create(v, NULL, taken[taken_count].name, NULL, NULL));
+	taken[taken_count++].was = was;
+}
+
+static int stop_at_once(void *arg, const struct linkfs_snapshot_progress *progress)
+{
+	(void)arg;
+	(void)progress;
+	return 1;
+}
+
+static void delete_one(size_t i)
+{
+	int r = linkfs_snapshot_delete(v, NULL, taken[i].name, below(3) ? NULL : stop_at_once, NULL, NULL);
+	assert_true(r == 0 || r == LINKFS_EINTR);
+	free(taken[i].was);
+	taken[i] = taken[--taken_count];
+	deleted++;
+}
+
+static uint64_t used(void)
+{
+	struct linkfs_info info;
+	OK(linkfs_volume_sync(v));
+	OK(linkfs_volume_info(v, &info));
+	return info.data_blocks_used;
+}
+
+static uint64_t disk[1000000]; /* blocks, some of them several times */
+static size_t disk_count;
+
+static int take_extent(void *arg, const struct linkfs_extent *e)
+{
+	(void)arg;
+	for (uint64_t at = 0; at < e->length; at += 4096) {
+		assert_true(disk_count < sizeof(disk) / sizeof(disk[0]));
+		disk[disk_count++] = e->disk + at;
+	}
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+/* What binds cover is not seen and has blocks all the same. */
+static void unbind_all(void)
+{
+	for (bool any = true; any;) {
+		any = false;
+		look();
+		for (size_t i = 0; i < seen_count; i++)
+			any |= linkfs_path_unbind(v, NULL, ROOT, seen[i].path) == 0;
+	}
+}
+
+/* Blocks that files of the live tree lie in. */
+static uint64_t needed(void)
+{
+	uint64_t blocks = 0;
+	look();
+	disk_count = 0;
+	for (size_t i = 0; i < seen_count; i++) {
+		uint64_t offset = 0;
+		while (S_ISREG(seen[i].st.mode) && offset != UINT64_MAX)
+			OK(linkfs_node_extents(v, seen[i].st.ino, &offset, take_extent, NULL));
+	}
+	qsort(disk, disk_count, sizeof(disk[0]), by_number);
+	for (size_t i = 0; i < disk_count; i++)
+		blocks += i == 0 || disk[i] != disk[i - 1];
+	return blocks;
+}
+
+static void run(void **state)
+{
+	const char *steps = getenv("LINKFS_STEPS");
+	unsigned long count = steps ? strtoul(steps, NULL, 10) : 3000;
+	(void)state;
+	places = true;
+	rnd.state = lk_test_seed();
+	print_message("# seed %llu, %lu changes\n", (unsigned long long)lk_test_seed(), count);
+	for (step = 1; step <= count; step++) {
+		if (step % 20 == 1 || multiplied)
+			look();
+		(void)change();
+		if (below(40) == 0)
+			take();
+		if (taken_count && below(120) == 0)
+			compare_one(below(taken_count));
+		if (taken_count > 20 && below(30) == 0)
+			delete_one(below(taken_count));
+		if (step % 500 == 0)
+			check();
+		if (step % 700 == 0)
+			reopen();
+	}
+	for (size_t i = 0; i < taken_count; i++)
+		compare_one(i);
+	while (taken_count) {
+		delete_one(below(taken_count));
+		if (taken_count)
+			compare_one(below(taken_count));
+	}
+	reopen(); /* what was left of deletions goes on by itself */
+	assert_true(compared > 20 && deleted > 20);
+	print_message("# %lu snapshots, compared %lu times\n", made, compared);
+	check();
+	unbind_all();
+	uint64_t want = needed();
+	for (unsigned waits = 0; waits < 200 && used() != want; waits++)
+		(void)usleep(50000);
+	assert_int_equal(used(), want);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(run, setup, teardown)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
