@@ -148,5 +148,7 @@ char *cli_spell(struct cli *cli, const struct cli_path *like, const char *path)
 	char *text = point ? cli_join(point, *path == '/' ? path + 1 : path) : NULL;
 	(void)cli;
 	free(point);
+	if (!text && like->snapshot && *like->snapshot)
+		return cli_format("%s@%s:%s", like->volume, like->snapshot, path);
 	return text ? text : cli_format("%s:%s", like->volume, path);
 }

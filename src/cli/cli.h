@@ -37,10 +37,11 @@ enum cli_kind {
 /* One operand, or the argument of an option that names a path. Strings live as long as the arguments. */
 struct cli_path {
 	enum cli_kind kind;
-	const char *text;   /* as typed: for messages and output */
-	const char *host;   /* CLI_HOST, and CLI_VOLUME when it was given as a path inside a mount: the host's path */
-	const char *volume; /* CLI_VOLUME: absolute path of the volume's directory */
-	const char *path;   /* CLI_VOLUME: walked from directory at */
+	const char *text;     /* as typed: for messages and output */
+	const char *host;     /* CLI_HOST, and CLI_VOLUME when it was given as a path inside a mount: the host's path */
+	const char *volume;   /* CLI_VOLUME: absolute path of the volume's directory */
+	const char *snapshot; /* CLI_VOLUME: VOLUME@THIS:/path, else NULL; at is its root when the command runs */
+	const char *path;     /* CLI_VOLUME: walked from directory at */
 	uint64_t at;
 	bool in_mount; /* CLI_VOLUME: given as a path inside a mount */
 };
@@ -102,7 +103,7 @@ struct cli_capture {
 #define CLI_HIDDEN 2u    /* not in lists */
 #define CLI_READS 8u     /* changes nothing and asks for no free space: a volume that nobody owns is opened read-only */
 #define CLI_DASH_MODE 4u /* "-x" may be a mode, not options */
-#define CLI_TEXT_AFTER 16u /* only the first operand is a path */
+#define CLI_TEXT_AFTER 16u /* of the operands that are not leading text only the first is a path */
 
 struct cli_command {
 	const char *name;
@@ -164,6 +165,8 @@ const char *cli_show(const char *text, char *buf, size_t size);
 /* The open volume of a path; opened on first use. Says what is wrong on failure. */
 int cli_volume_open(struct cli *cli, const char *path, struct linkfs_volume **out);
 int cli_path_volume(struct cli *cli, const struct cli_path *path, struct linkfs_volume **out);
+/* Finds the snapshots that paths name (VOLUME@NAME:/path) and has the paths start at their roots. Says what is wrong on failure. */
+int cli_snapshots_find(struct cli *cli, const struct cli_args *args);
 /* Puts a volume that belongs to somebody else in the list (the owner's own). */
 int cli_volume_lend(struct cli *cli, const char *path, struct linkfs_volume *volume);
 /* Closes what was opened; a commit that fails is a failure of the command. */

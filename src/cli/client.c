@@ -102,11 +102,12 @@ static int fill_paths(struct cli_request *request, const struct cli *cli, const 
 		to->text = cli_strdup(from->text ? from->text : "");
 		to->volume = cli_strdup(from->volume ? from->volume : "");
 		to->path = cli_strdup(from->path ? from->path : "");
+		to->snapshot = cli_strdup(from->snapshot ? from->snapshot : "");
 		if (from->host && !have_cwd && from->host[0])
 			to->host = from_cwd(cli->cwd, from->host);
 		else
 			to->host = cli_strdup(from->host ? from->host : "");
-		if (!to->text || !to->volume || !to->path || !to->host)
+		if (!to->text || !to->volume || !to->path || !to->host || !to->snapshot)
 			return LINKFS_ENOMEM;
 	}
 	return 0;

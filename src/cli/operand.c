@@ -1,7 +1,7 @@
 /*
  * operand.c - what an operand names. Always runs in the caller's process: only there do relative paths, and paths
  * inside mounts, mean what the caller means. The rule (linkfs(1)): "file:PATH" is a host path; a word with ":/" in it,
- * or a ':' at its end, is VOLUME:/PATH, cut at the first; every other word is a host path. A host path inside a mount
+ * or a ':' at its end, is VOLUME:/PATH, cut at the first, or VOLUME@SNAPSHOT:/PATH; every other word is a host path. A host path inside a mount
  * of ours is named by the inode of its directory, taken from the directory's file handle, and its last component.
  */
 #include "cli.h"
@@ -161,6 +161,20 @@ static bool is_volume(const char *path)
 	return error == 0 || error == LINKFS_ENOENT;
 }
 
+/* VOLUME@SNAPSHOT, cut at the last '@'; a volume's own name may have one. */
+static int name_snapshot(struct resolve *resolve, struct cli_path *path, const char *dir, size_t len, const char *rest)
+{
+	const char *at = memrchr(dir, '@', len);
+	char *whole = at ? cli_args_keep(resolve->args, strndup(dir, len)) : NULL;
+	if (at && !whole)
+		return LINKFS_ENOMEM;
+	if (!at || at == dir || at + 1 == dir + len || memchr(at, '/', (size_t)(dir + len - at)) ||
+	    access(whole, F_OK) == 0)
+		return name_volume(resolve, path, dir, len, rest);
+	path->snapshot = cli_args_keep(resolve->args, strndup(at + 1, (size_t)(dir + len - at - 1)));
+	return path->snapshot ? name_volume(resolve, path, dir, (size_t)(at - dir), rest) : LINKFS_ENOMEM;
+}
+
 static int resolve_one(struct resolve *resolve, struct cli_path *path)
 {
 	const char *text = path->text;
@@ -170,9 +184,9 @@ static int resolve_one(struct resolve *resolve, struct cli_path *path)
 	if (strncmp(text, "file:", 5) == 0) {
 		path->host = text + 5;
 	} else if (colon && colon > text) {
-		return name_volume(resolve, path, text, (size_t)(colon - text), colon + 1);
+		return name_snapshot(resolve, path, text, (size_t)(colon - text), colon + 1);
 	} else if (len > 1 && text[len - 1] == ':') {
-		return name_volume(resolve, path, text, len - 1, "");
+		return name_snapshot(resolve, path, text, len - 1, "");
 	}
 	if (!*path->host)
 		return 0;

@@ -115,6 +115,7 @@ int cli_request_encode(const struct cli_request *request, uint8_t **out, size_t 
 		put_string(&w, path->host);
 		put_string(&w, path->volume);
 		put_string(&w, path->path);
+		put_string(&w, path->snapshot ? path->snapshot : "");
 	}
 	if (w.error) {
 		free(w.p);
@@ -136,6 +137,7 @@ static void get_path(struct reader *r, struct cli_path *path)
 	path->host = get_string(r);
 	path->volume = get_string(r);
 	path->path = get_string(r);
+	path->snapshot = get_string(r);
 	if (!r->error && (kind & ~0x101u))
 		r->error = LINKFS_EINVAL;
 	if (!r->error && path->kind == CLI_VOLUME && (!path->path[0] || path->volume[0] != '/'))
@@ -203,6 +205,7 @@ void cli_request_done(struct cli_request *request)
 		drop(request->paths[i].host);
 		drop(request->paths[i].volume);
 		drop(request->paths[i].path);
+		drop(request->paths[i].snapshot);
 	}
 	free(request->argv);
 	free(request->paths);

@@ -9,7 +9,7 @@
 #include "cli.h"
 
 #define CLI_PROTO_MAGIC 0x4b464c31u
-#define CLI_PROTO_VERSION 1u
+#define CLI_PROTO_VERSION 2u
 #define CLI_FRAME_HEADER 8u
 #define CLI_FRAME_DATA_MAX 65536u
 #define CLI_REQUEST_MAX (8u << 20) /* arguments: Linux allows 2 MiB by default; paths are sent twice */

@@ -8,7 +8,7 @@
 
 int cli_run_here(struct cli *cli, const struct cli_args *args)
 {
-	int status = cli->command->run(cli, args);
+	int status = cli_snapshots_find(cli, args) ? CLI_EXIT_SOME : cli->command->run(cli, args);
 	return status > cli->status ? status : cli->status;
 }
 

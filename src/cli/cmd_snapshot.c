@@ -1,0 +1,280 @@
+/*
+ * cmd_snapshot.c - linkfs snapshot: the volume as it was (rows E1, E2).
+ */
+#include "table.h"
+
+#include <linkfs_snapshots.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPT_NOTE = 'm', OPT_QUIET = 'q', OPT_JSON = 256 };
+
+struct snapshots {
+	struct cli *cli;
+	struct linkfs_volume *volume;
+	const struct cli_path *path;
+	struct cli_json json;
+	const char *note;
+	bool as_json, quiet;
+	int column; /* width of names in a listing */
+};
+
+static void tell_error(const struct snapshots *s, const char *name, int error)
+{
+	switch (error) {
+	case LINKFS_ENOENT:
+		cli_failf(s->cli, s->path->text,
+			  "no snapshot is called '%s'; 'linkfs snapshot list' shows those there are", name);
+		break;
+	case LINKFS_EEXIST:
+		cli_failf(s->cli, s->path->text, "a snapshot is called '%s' already", name);
+		break;
+	case LINKFS_EINVAL:
+		cli_failf(s->cli, s->path->text,
+			  "'%s' cannot be a snapshot's name: it is empty, '.' or '..', or has a '/' in it", name);
+		break;
+	case LINKFS_EPERM:
+		cli_failf(s->cli, s->path->text, "snapshots are for root and for the owner of the root directory");
+		break;
+	default:
+		cli_failf(s->cli, s->path->text, "%s: %s", name, linkfs_strerror(error));
+	}
+}
+
+/* ---- shown ------------------------------------------------------------------------------------------------------ */
+
+static int print_json(struct snapshots *s, const struct linkfs_snapshot *snapshot)
+{
+	cli_json_open(&s->json, NULL, '{');
+	cli_json_bytes(&s->json, "name", snapshot->name, snapshot->name_len);
+	cli_json_number(&s->json, "id", snapshot->id);
+	cli_json_time(&s->json, "time", snapshot->time_ns);
+	cli_json_bytes(&s->json, "note", snapshot->note, snapshot->note_len);
+	cli_json_close(&s->json, '}');
+	return 0;
+}
+
+static char *shown(const char *name, size_t len, size_t *width_out)
+{
+	return cli_quote(name, len, CLI_QUOTE_SHELL, width_out);
+}
+
+static int print(void *arg, const struct linkfs_snapshot *snapshot)
+{
+	struct snapshots *s = arg;
+	char time[96];
+	size_t width = 0;
+	if (s->as_json)
+		return print_json(s, snapshot);
+	cli_time_format(s->cli, time, sizeof(time), "%Y-%m-%d %H:%M:%S %z", snapshot->time_ns);
+	char *name = shown(snapshot->name, snapshot->name_len, &width);
+	char *note = shown(snapshot->note, snapshot->note_len, NULL);
+	if (!name || !note) {
+		cli_fail(s->cli, NULL, LINKFS_ENOMEM);
+	} else {
+		int pad = s->column > (int)width ? s->column - (int)width : 0;
+		fprintf(s->cli->out, "%s  %s%*s%s%s\n", time, name, *snapshot->note ? pad : 0, "",
+			*snapshot->note ? "  " : "", *snapshot->note ? note : "");
+	}
+	free(name);
+	free(note);
+	return cli_cancelled(s->cli);
+}
+
+static int measure(void *arg, const struct linkfs_snapshot *snapshot)
+{
+	struct snapshots *s = arg;
+	size_t width = 0;
+	free(shown(snapshot->name, snapshot->name_len, &width));
+	if ((int)width > s->column)
+		s->column = (int)width;
+	return 0;
+}
+
+static void list(struct snapshots *s)
+{
+	int error = s->as_json ? 0 : linkfs_snapshot_list(s->volume, measure, s);
+	if (s->as_json)
+		cli_json_open(&s->json, NULL, '[');
+	if (!error)
+		error = linkfs_snapshot_list(s->volume, print, s);
+	if (s->as_json)
+		cli_json_close(&s->json, ']');
+	if (error)
+		cli_fail(s->cli, s->path->text, error);
+}
+
+static void show(struct snapshots *s, const char *name)
+{
+	int error = linkfs_snapshot_show(s->volume, name, print, s);
+	if (error)
+		tell_error(s, name, error);
+}
+
+/* ---- changed ---------------------------------------------------------------------------------------------------- */
+
+/* "2026-11-27T08:30:05", and with a number when there is one of this second. */
+static int create_dated(struct snapshots *s, char *name, size_t size)
+{
+	size_t len = cli_time_format(s->cli, name, size, "%Y-%m-%dT%H:%M:%S", cli_now_ns());
+	int error = linkfs_snapshot_create(s->volume, &s->cli->cred, name, s->note, NULL);
+	for (unsigned i = 2; error == LINKFS_EEXIST && i < 1000; i++) {
+		(void)snprintf(name + len, size - len, ".%u", i);
+		error = linkfs_snapshot_create(s->volume, &s->cli->cred, name, s->note, NULL);
+	}
+	return error;
+}
+
+static void create(struct snapshots *s, const char *name)
+{
+	char dated[64];
+	int error = name ? linkfs_snapshot_create(s->volume, &s->cli->cred, name, s->note, NULL)
+			 : create_dated(s, dated, sizeof(dated));
+	if (error) {
+		tell_error(s, name ? name : dated, error);
+		return;
+	}
+	/* What was said to be there is on the disk. */
+	error = linkfs_volume_sync(s->volume);
+	if (error)
+		cli_failf(s->cli, s->path->text, "the snapshot may not be on disk: %s", linkfs_strerror(error));
+	else if (!s->quiet)
+		fprintf(s->cli->out, "%s\n", name ? name : dated);
+}
+
+static int go_on(void *arg, const struct linkfs_snapshot_progress *progress)
+{
+	const struct snapshots *s = arg;
+	(void)progress;
+	return cli_cancelled(s->cli);
+}
+
+static void delete_one(struct snapshots *s, const char *name)
+{
+	struct linkfs_snapshot_progress done;
+	char size[32];
+	int error = linkfs_snapshot_delete(s->volume, &s->cli->cred, name, go_on, s, &done);
+	if (error == LINKFS_EINTR) {
+		cli_note(s->cli, "%s is gone; the rest of its space comes back while the volume is in use", name);
+		return;
+	}
+	if (error) {
+		tell_error(s, name, error);
+		return;
+	}
+	cli_human_size(done.bytes, 1024, size);
+	if (s->as_json) {
+		cli_json_open(&s->json, NULL, '{');
+		cli_json_string(&s->json, "name", name);
+		cli_json_number(&s->json, "freed", done.bytes);
+		cli_json_close(&s->json, '}');
+	} else if (!s->quiet) {
+		fprintf(s->cli->out, "%s: gone, %s given back\n", name, size);
+	}
+}
+
+static void delete (struct snapshots *s, const struct cli_args *args)
+{
+	if (s->as_json)
+		cli_json_open(&s->json, NULL, '[');
+	for (size_t i = 2; i < args->noperands && !cli_cancelled(s->cli); i++)
+		delete_one(s, args->operands[i].text);
+	if (s->as_json)
+		cli_json_close(&s->json, ']');
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------------- */
+
+enum verb { CREATE, LIST, SHOW, DELETE, RENAME, VERBS };
+static const struct {
+	const char *word;
+	size_t min, max; /* operands after the volume; max 0: any number */
+	bool reads;
+	const char *form;
+} verbs[VERBS] = {
+	[CREATE] = {"create", 0, 1, false, "VOLUME [NAME]"},
+	[LIST] = {"list", 0, 0, true, "VOLUME"},
+	[SHOW] = {"show", 1, 1, true, "VOLUME NAME"},
+	[DELETE] = {"delete", 1, SIZE_MAX, false, "VOLUME NAME..."},
+	[RENAME] = {"rename", 2, 2, false, "VOLUME NAME NEWNAME"},
+};
+
+static void act(struct snapshots *s, enum verb verb, const struct cli_args *args)
+{
+	const char *name = args->noperands > 2 ? args->operands[2].text : NULL;
+	int error;
+	switch (verb) {
+	case CREATE:
+		create(s, name);
+		break;
+	case LIST:
+		list(s);
+		break;
+	case SHOW:
+		show(s, name);
+		break;
+	case DELETE:
+		delete (s, args);
+		break;
+	case RENAME:
+		error = linkfs_snapshot_rename(s->volume, &s->cli->cred, name, args->operands[3].text);
+		if (error)
+			tell_error(s, error == LINKFS_ENOENT ? name : args->operands[3].text, error);
+		break;
+	case VERBS:
+		break;
+	}
+}
+
+static int run(struct cli *cli, const struct cli_args *args)
+{
+	struct snapshots s = {.cli = cli, .json = {.out = cli->out}, .path = &args->operands[1]};
+	const char *word = args->operands[0].text;
+	enum verb verb = CREATE;
+	for (size_t i = 0; i < args->noptions; i++) {
+		if (args->options[i].id == OPT_NOTE)
+			s.note = args->options[i].arg;
+		s.quiet |= args->options[i].id == OPT_QUIET;
+		s.as_json |= args->options[i].id == OPT_JSON;
+	}
+	while (verb < VERBS && strcmp(word, verbs[verb].word) != 0)
+		verb++;
+	if (verb == VERBS)
+		return cli_usage(cli, "'%s' is neither create, list, show, delete nor rename", word);
+	size_t names = args->noperands - 2;
+	if (names < verbs[verb].min || names > verbs[verb].max)
+		return cli_usage(cli, "'%s' takes %s", word, verbs[verb].form);
+	if (s.note && verb != CREATE)
+		return cli_usage(cli, "a note is given when a snapshot is created");
+	cli->writes = !verbs[verb].reads;
+	if (cli_path_volume(cli, s.path, &s.volume) == 0)
+		act(&s, verb, args);
+	return cli->status;
+}
+
+static size_t texts(const struct cli_args *args)
+{
+	return args->noperands ? 1 : 0;
+}
+
+static const struct cli_option options[] = {
+	{OPT_NOTE, "note", "TEXT", "With create: a text to keep with the snapshot", 0},
+	{OPT_QUIET, "quiet", NULL, "Do not tell the name of what was created, or what was given back", 0},
+	{OPT_JSON, "json", NULL, "With list, show and delete: write JSON", 0},
+	CLI_OPTIONS_END,
+};
+
+static const char *const usage[] = {"create [-m TEXT] VOLUME [NAME]", "list|show [--json] VOLUME [NAME]",
+				    "delete [--json] VOLUME NAME...", "rename VOLUME NAME NEWNAME", NULL};
+
+const struct cli_command cli_cmd_snapshot = {
+	.name = "snapshot",
+	.summary = "Keep the whole volume as it is now, to look at later",
+	.usage = usage,
+	.options = options,
+	.run = run,
+	.texts = texts,
+	.takes = CLI_TAKES_VOLUME,
+	.min = 2,
+	.flags = CLI_READS | CLI_TEXT_AFTER,
+};

@@ -1,0 +1,63 @@
+/*
+ * snapshots.c - paths in snapshots: VOLUME@NAME:/path, by the snapshot's name or by a time.
+ */
+#include "cli.h"
+
+#include <linkfs_snapshots.h>
+
+static int take_id(void *arg, const struct linkfs_snapshot *snapshot)
+{
+	*(uint64_t *)arg = snapshot->id;
+	return 0;
+}
+
+/* By name; what is no name may be a time, of which the newest snapshot not after it is meant. */
+static int find(struct cli *cli, struct linkfs_volume *volume, const struct cli_path *path, uint64_t *id_out)
+{
+	int64_t time_ns;
+	int error = linkfs_snapshot_show(volume, path->snapshot, take_id, id_out);
+	if (error != LINKFS_ENOENT) {
+		if (error)
+			cli_fail(cli, path->text, error);
+		return error;
+	}
+	if (cli_time_parse(cli, path->snapshot, cli_now_ns(), &time_ns) != 0) {
+		cli_failf(cli, path->text,
+			  "'%s' is neither a snapshot ('linkfs snapshot list' shows those there are) nor a time",
+			  path->snapshot);
+		return error;
+	}
+	error = linkfs_snapshot_before(volume, time_ns, take_id, id_out);
+	if (error == LINKFS_ENOENT) {
+		char when[96];
+		cli_time_format(cli, when, sizeof(when), "%Y-%m-%d %H:%M:%S", time_ns);
+		cli_failf(cli, path->text, "no snapshot is as old as '%s' (%s)", path->snapshot, when);
+	} else if (error) {
+		cli_fail(cli, path->text, error);
+	}
+	return error;
+}
+
+int cli_snapshots_find(struct cli *cli, const struct cli_args *args)
+{
+	for (size_t i = 0; i < args->npaths; i++) {
+		struct cli_path *path = args->paths[i];
+		struct linkfs_volume *volume;
+		struct linkfs_stat root;
+		uint64_t id = 0;
+		if (path->kind != CLI_VOLUME || !path->snapshot || !*path->snapshot)
+			continue;
+		int error = cli_path_volume(cli, path, &volume);
+		if (!error)
+			error = find(cli, volume, path, &id);
+		if (error)
+			return error;
+		error = linkfs_snapshot_root(volume, id, 0, &root);
+		if (error) {
+			cli_fail(cli, path->text, error);
+			return error;
+		}
+		path->at = root.node;
+	}
+	return 0;
+}
