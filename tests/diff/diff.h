@@ -82,6 +82,11 @@ enum op_kind {
 	OP_CHDIR,
 	OP_GETCWD,
 	OP_UMASK,
+	OP_CLONE,
+	OP_UNSHARE,
+	OP_KEEP,
+	OP_DEDUPE,
+	OP_MERGE,
 	OP_FORGET,
 	OP_RESTART,
 	OP_COUNT
@@ -104,6 +109,8 @@ struct op {
 
 #define OP_ON_LIB 1u /* exists in the library */
 #define OP_ON_MOUNT 2u
+#define OP_ON_ROOT 4u /* as root only: its reference needs that */
+#define OP_LINKS 8u   /* of linkfs alone: the reference does it with calls of its own */
 struct op_row {
 	const char *name;
 	unsigned on, numbers; /* numbers: how many of n[] it has */
@@ -111,6 +118,8 @@ struct op_row {
 	int slot; /* index in n[] of the file slot it works on, or -1 */
 };
 const struct op_row *lk_op_row(enum op_kind kind);
+/* Whether it can run in a run of these. */
+bool lk_op_fits(enum op_kind kind, unsigned on);
 void lk_op_print(const struct op *op, struct text *out);
 /* False when the line is not an operation. */
 bool lk_op_parse(const char *line, struct op *out);
@@ -136,13 +145,15 @@ extern const unsigned lk_user_count;
 /* ---- answers ----------------------------------------------------------------------------------------------- */
 
 /* "ok ..." or an errno's name. Begins with '~' when the reference says that this answer cannot be compared (the table
- * of known differences in run.c says why); both sides then leave the same state. */
+ * of known differences in run.c says why); both sides then leave the same state. Begins with '!' when more than one thing is wrong, of
+ * which any may be told; "refused" is what a command of linkfs says that has no errno. Both agree with every error. */
 struct answer_stat {
 	mode_t mode;
 	uint64_t nlink, size, rdev_major, rdev_minor, ino;
 	uint32_t uid, gid;
 	int64_t sec[3]; /* atime, mtime, ctime */
 	long nsec[3];
+	bool keeps; /* its links (D7); not looked at on a mount */
 };
 void lk_answer_error(struct text *out, int error); /* a positive errno */
 struct side;
@@ -174,6 +185,8 @@ struct side {
 	bool library;     /* which back end */
 	bool reference;   /* this side decides what cannot be compared */
 	bool against_lib; /* the other side, or this one, is the library */
+	bool links;       /* what only linkfs knows is in the run */
+	bool commands;    /* this side is a mount, and what only linkfs knows is done by its commands */
 	bool fresh;       /* the tree is to be made */
 	bool many_users;  /* credentials are switched for each operation */
 	bool atime;       /* compare access times */
@@ -259,6 +272,7 @@ void lk_run_shrink(const struct run_config *config, struct op_list *ops, struct 
 void lk_run_report(const struct op_list *ops, const struct run_result *result);
 void lk_result_free(struct run_result *result);
 
+#define LK_SCRATCH ".scratch" /* after the name of a side's directory: where it makes what it needs (posix_copy.c) */
 /* Removes a tree of any depth. */
 void lk_remove_tree(int dir_fd, const char *name);
 

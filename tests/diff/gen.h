@@ -26,7 +26,10 @@ struct gen {
 	struct op queue[QUEUE];
 	size_t queued, taken;
 	uint64_t drawn;
+	unsigned features; /* of what only linkfs does */
 };
+
+#define GEN_COPIES 1u /* clone, unshare, keep, dedupe, merge */
 
 int64_t lk_gen_below(struct gen *gen, int64_t limit);
 bool lk_gen_chance(struct gen *gen, int percent);
@@ -39,5 +42,14 @@ int64_t lk_gen_slot(struct gen *gen, bool open);
 /* The numbers of an operation, and those of its paths that are no paths: xattr names, the text of a symlink. */
 void lk_gen_numbers(struct gen *gen, struct op *op);
 void lk_gen_target(struct gen *gen, char *out);
+/* Puts an operation in the queue, which comes before what is drawn. */
+void lk_gen_queue(struct gen *gen, const struct op *op);
+
+/* gen_links.c */
+unsigned lk_gen_features(uint64_t seed, unsigned on);
+int lk_gen_links_weight(const struct gen *gen, enum op_kind kind);
+/* How often in 2500 draws a story is told; 0 when the sequence has no operations for one. */
+int lk_gen_stories(const struct gen *gen);
+void lk_gen_story(struct gen *gen);
 
 #endif

@@ -242,6 +242,12 @@ void lk_gen_numbers(struct gen *gen, struct op *op)
 	case OP_LINK:
 		n[0] = lk_gen_chance(gen, 25);
 		break;
+	case OP_CLONE:
+		n[0] = lk_gen_chance(gen, 25);
+		break;
+	case OP_KEEP:
+		n[0] = lk_gen_chance(gen, 75);
+		break;
 	case OP_RENAME:
 		n[0] = PICK(gen, ((const int64_t[]){0, 0, 0, 0, 1, 2, 2, 3, 8}));
 		break;

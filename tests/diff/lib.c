@@ -249,7 +249,7 @@ static void lib_run(void *arg, const struct op *op, struct text *out)
 	(void)lk_pattern_expand(op->q, state->q, sizeof(state->q));
 	if (op->probe)
 		probe_begin(state, op, &probe);
-	if (!lk_lib_file(state, op, out) && !lk_lib_meta(state, op, out))
+	if (!lk_lib_file(state, op, out) && !lk_lib_meta(state, op, out) && !lk_lib_links(state, op, out))
 		lk_lib_name(state, op, out);
 	if (op->probe)
 		probe_end(state, op->kind, &probe,

@@ -40,6 +40,7 @@ int lk_lib_list(struct lib *state, const struct linkfs_cred *cred, uint64_t dir,
 bool lk_lib_file(struct lib *state, const struct op *op, struct text *out);
 bool lk_lib_meta(struct lib *state, const struct op *op, struct text *out);
 void lk_lib_name(struct lib *state, const struct op *op, struct text *out);
+bool lk_lib_links(struct lib *state, const struct op *op, struct text *out);
 void lk_lib_tree(struct lib *state, struct text *out);
 void lk_lib_close_all(struct lib *state);
 /* Sets the times of op's utimes and futimes; first is the index of its numbers. False: a time is not valid. */

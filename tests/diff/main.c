@@ -217,7 +217,14 @@ static void set_up(struct options *options, struct run_config *config)
 		config->sides[i].atime = (!mounted || noatime) && !options->no_atime;
 	}
 	config->sides[1].corrupt = options->corrupt;
-	config->on = library ? OP_ON_LIB : OP_ON_MOUNT;
+	bool commands = mounted && getenv("LINKFS_BIN") && getenv("LINKFS_VOLUME");
+	bool ext4 = strcmp(options->backend, "ext4") == 0;
+	bool links = root && !options->reference && (library || commands || ext4);
+	config->on = (library ? OP_ON_LIB : OP_ON_MOUNT) | (links ? OP_ON_ROOT : 0);
+	for (int i = 0; i < 2; i++) {
+		config->sides[i].links = links;
+		config->sides[i].commands = i == 1 && commands;
+	}
 	config->tree_every = 400;
 	config->verbose = options->verbose;
 }
@@ -310,7 +317,9 @@ static int replay_file(const struct options *options, const struct run_config *c
 			lk_die("%s: not an operation: %s", path, line);
 		bool never = op.kind == OP_FALLOCATE && (config->on & OP_ON_MOUNT) &&
 			     (op.n[1] & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)); /* M9 */
-		if (never || !(lk_op_row(op.kind)->on & config->on) || (op.user && options->users < 2)) {
+		/* Commands are root's. */
+		never = never || (op.user && (lk_op_row(op.kind)->on & OP_LINKS) && (config->on & OP_ON_MOUNT));
+		if (never || !lk_op_fits(op.kind, config->on) || (op.user && options->users < 2)) {
 			/* Made for another back end, or for several users. */
 			printf("ok %u - %s # SKIP not for this back end or number of users\n", ++number, name);
 			fclose(file);

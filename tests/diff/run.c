@@ -1,7 +1,7 @@
 /*
  * run.c - runs a sequence on both sides, compares, and shrinks a sequence that differs.
  *
- * Known differences: answers that the reference marks with '~' are not compared. All of them and their reasons:
+ * Known differences: answers that the reference marks with '~' are not compared; where it marks an error with '!', any error will do. All of them and their reasons:
  * - seek on a file with blocks allocated but not written: ext4 takes "data" or "hole" from what its page cache holds.
  * - seek on a file that copy_file_range wrote to: ext4 fills holes of the source with zeros, linkfs shares its extents.
  * - seek on a file written through a mapping: ext4 gives blocks to the whole folio around the page.
@@ -13,6 +13,8 @@
  * - library only: ".." of a directory that was removed, which Linux's dentry remembers and POSIX's rmdir takes away.
  * - mount only: times of FIFOs that are read and written; seeking, copying nothing and writing beyond the
  *   largest file (the last drops setuid): FUSE has no word for these.
+ * - what only linkfs does (clone, unshare, keep, dedupe, merge), when more than one thing is wrong: any of the errors, and so for a name with slashes after it.
+ * - mount only: commands of linkfs, run as root, say that they fail and not by which errno; dedupe takes directories too and says nothing.
  * Not drawn at all: collapse and insert range on the mount (FUSE has none); xattr values that exceed ext4's one block; blocks behind
  *   the size at the end of the largest file.
  * Never part of an answer: sizes of directories, st_blocks, inode numbers (same or not is), order of directories.
@@ -107,13 +109,22 @@ static void run_end(struct run *run, struct run_result *result)
 {
 	(void)stop_workers(run, result);
 	(void)munmap(run->sides[0].taints, sizeof(*run->sides[0].taints));
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 2; i++) {
+		char scratch[600];
+		(void)snprintf(scratch, sizeof(scratch), "%s" LK_SCRATCH, run->dirs[i]);
+		lk_remove_tree(AT_FDCWD, scratch);
 		lk_remove_tree(AT_FDCWD, run->dirs[i]);
+	}
 }
 
 static bool agree(const struct text *reference, const struct text *subject)
 {
-	return reference->bytes[0] == '~' || strcmp(reference->bytes, subject->bytes) == 0;
+	const char *a = reference->bytes, *b = subject->bytes;
+	if (a[0] == '!')
+		return strncmp(b, "ok", 2) != 0;
+	if (strncmp(b, "refused", 7) == 0)
+		return strncmp(a, "ok", 2) != 0;
+	return a[0] == '~' || strcmp(a, b) == 0;
 }
 
 /* The lines that only one of two sorted-alike texts has, at most a few. */

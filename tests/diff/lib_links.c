@@ -1,0 +1,80 @@
+/*
+ * lib_links.c - what only linkfs does, through the library.
+ */
+#include "lib.h"
+
+#include <string.h>
+
+static int find(struct lib *state, const char *path, uint64_t *out)
+{
+	struct linkfs_stat st;
+	int result = linkfs_path_stat(state->volume, &state->cred, state->at, path, 0, &st);
+	if (result == 0)
+		*out = st.ino;
+	return result;
+}
+
+static int keep_links(struct lib *state, const struct op *op)
+{
+	uint64_t ino = 0;
+	int result = find(state, state->p, &ino);
+	if (result)
+		return result;
+	return linkfs_node_set_flags(state->volume, &state->cred, ino, op->n[0] ? LINKFS_INO_KEEP_LINKS : 0,
+				     LINKFS_INO_KEEP_LINKS, NULL);
+}
+
+static void share_equal(struct lib *state, struct text *out)
+{
+	struct linkfs_dedupe done;
+	uint64_t from = 0, to = 0;
+	int result = find(state, state->p, &from);
+	if (result == 0)
+		result = find(state, state->q, &to);
+	if (result == 0)
+		result = linkfs_node_dedupe(state->volume, &state->cred, from, to, 0, &done);
+	if (lk_lib_result(out, result))
+		lk_text_add(out, " %s", done.equal ? "equal" : "different");
+}
+
+static int make_one(struct lib *state)
+{
+	const char *name;
+	uint64_t ino = 0, dir;
+	size_t len;
+	int slash;
+	int result = find(state, state->p, &ino);
+	if (result == 0)
+		result =
+			linkfs_path_parent(state->volume, &state->cred, state->at, state->q, &dir, &name, &len, &slash);
+	if (result == 0 && slash)
+		result = LINKFS_ENOTDIR; /* a call that is given a name hears nothing of it */
+	return result ? result : linkfs_node_merge(state->volume, &state->cred, ino, dir, name, len);
+}
+
+bool lk_lib_links(struct lib *state, const struct op *op, struct text *out)
+{
+	struct linkfs_volume *volume = state->volume;
+	const struct linkfs_cred *cred = &state->cred;
+	const char *p = state->p, *q = state->q;
+	uint64_t at = state->at;
+	switch ((int)op->kind) {
+	case OP_CLONE:
+		lk_lib_result(out, linkfs_path_clone(volume, cred, at, p, at, q, op->n[0] ? LINKFS_FOLLOW : 0, NULL));
+		return true;
+	case OP_UNSHARE:
+		lk_lib_result(out, linkfs_path_unshare(volume, cred, at, p, NULL));
+		return true;
+	case OP_KEEP:
+		lk_lib_result(out, keep_links(state, op));
+		return true;
+	case OP_DEDUPE:
+		share_equal(state, out);
+		return true;
+	case OP_MERGE:
+		lk_lib_result(out, make_one(state));
+		return true;
+	default:
+		return false;
+	}
+}
