@@ -165,6 +165,15 @@ void lk_posix_command(struct posix *state, const struct op *op, struct text *out
 		args[n++] = "dedupe";
 		ok = spell_file(state, state->p, a, sizeof(a)) && spell_file(state, state->q, b, sizeof(b));
 		break;
+	case OP_BIND:
+		args[n++] = "bind";
+		args[n++] = "-n";
+		ok = spell_file(state, state->p, a, sizeof(a)) && spell_name(state, state->q, b, sizeof(b));
+		break;
+	case OP_UNBIND:
+		args[n++] = "unbind";
+		ok = spell_name(state, state->p, a, sizeof(a));
+		break;
 	default:
 		lk_die("%s is no command", lk_op_row(op->kind)->name);
 	}

@@ -87,6 +87,8 @@ enum op_kind {
 	OP_KEEP,
 	OP_DEDUPE,
 	OP_MERGE,
+	OP_BIND,
+	OP_UNBIND,
 	OP_FORGET,
 	OP_RESTART,
 	OP_COUNT
@@ -109,8 +111,9 @@ struct op {
 
 #define OP_ON_LIB 1u /* exists in the library */
 #define OP_ON_MOUNT 2u
-#define OP_ON_ROOT 4u /* as root only: its reference needs that */
-#define OP_LINKS 8u   /* of linkfs alone: the reference does it with calls of its own */
+#define OP_ON_ROOT 4u       /* as root only: its reference needs that */
+#define OP_ON_NAMESPACE 16u /* where only one side has binds, which the kernel makes in the whole namespace */
+#define OP_LINKS 8u         /* of linkfs alone: the reference does it with calls of its own */
 struct op_row {
 	const char *name;
 	unsigned on, numbers; /* numbers: how many of n[] it has */
@@ -175,9 +178,18 @@ void lk_answer_bytes(struct text *out, const void *bytes, size_t len);
 
 /* Inodes of the reference whose holes depend on how it copies (see known differences); outlives the workers of a run. */
 #define LK_TAINTS 512
+#define LK_BINDS 16
+#define LK_HANDLE_ROOM 144
+struct bind_row {
+	uint64_t dir, source;
+	char name[256];
+	char dir_handle[LK_HANDLE_ROOM], source_handle[LK_HANDLE_ROOM]; /* of the reference: struct file_handle */
+};
 struct taints {
 	uint64_t inos[LK_TAINTS];
 	size_t count;
+	struct bind_row binds[LK_BINDS]; /* that the reference has */
+	size_t bind_count;
 };
 
 struct side {
@@ -190,6 +202,7 @@ struct side {
 	bool fresh;       /* the tree is to be made */
 	bool many_users;  /* credentials are switched for each operation */
 	bool atime;       /* compare access times */
+	const char *bare; /* the reference's file system, mounted where no binds are seen */
 	struct taints *taints;
 	uint64_t corrupt; /* test of the runner itself: every so manieth answer is wrong */
 };
@@ -273,6 +286,8 @@ void lk_run_report(const struct op_list *ops, const struct run_result *result);
 void lk_result_free(struct run_result *result);
 
 #define LK_SCRATCH ".scratch" /* after the name of a side's directory: where it makes what it needs (posix_copy.c) */
+/* Unmounts all that is mounted below a directory. */
+void lk_unmount_below(const char *dir);
 /* Removes a tree of any depth. */
 void lk_remove_tree(int dir_fd, const char *name);
 

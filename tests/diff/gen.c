@@ -219,6 +219,9 @@ static enum want want_first(struct gen *gen, enum op_kind kind)
 	case OP_CLONE:
 	case OP_UNSHARE:
 		return lk_gen_chance(gen, 70) ? WANT_FILE : WANT_ANY;
+	case OP_BIND:
+	case OP_UNBIND:
+		return lk_gen_chance(gen, 75) ? WANT_DIR : WANT_ANY;
 	case OP_KEEP:
 		return lk_gen_chance(gen, 60) ? WANT_FILE : WANT_DIR;
 	case OP_RMDIR:
@@ -238,6 +241,8 @@ static enum want want_second(struct gen *gen, enum op_kind kind)
 {
 	if (kind == OP_DEDUPE || kind == OP_MERGE)
 		return WANT_FILE;
+	if (kind == OP_BIND)
+		return lk_gen_chance(gen, 75) ? WANT_DIR : WANT_ANY;
 	return kind == OP_SAME || (kind == OP_RENAME && lk_gen_chance(gen, 50)) ? WANT_ANY : WANT_NEW;
 }
 
@@ -272,6 +277,8 @@ void lk_gen_next(struct gen *gen, struct op *out)
 		lk_gen_path(gen, op.p, want_first(gen, op.kind));
 	if (row->paths > 1)
 		lk_gen_path(gen, op.q, want_second(gen, op.kind));
+	if (op.kind == OP_BIND || op.kind == OP_UNBIND)
+		lk_gen_bind(gen, &op);
 	if ((row->on & OP_LINKS) && (gen->on & OP_ON_MOUNT))
 		op.user = 0; /* who runs commands */
 	lk_gen_numbers(gen, &op);
@@ -321,6 +328,8 @@ void lk_gen_learn(struct gen *gen, const struct op *op, const char *answer)
 		memset(gen->open, 0, sizeof(gen->open));
 	if (!ok)
 		return;
+	if (op->kind == OP_BIND || op->kind == OP_UNBIND)
+		lk_gen_bound(gen, op);
 	if (op->kind == OP_MKDIR)
 		know(gen, WANT_DIR, op->p);
 	else if (op->kind == OP_LINKFD || (op->kind == OP_OPEN && (op->n[1] & O_CREAT) && !unnamed))

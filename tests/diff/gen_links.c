@@ -10,15 +10,20 @@
 
 unsigned lk_gen_features(uint64_t seed, unsigned on)
 {
-	static const unsigned features[] = {0, GEN_COPIES, 0, GEN_COPIES};
+	static const unsigned features[] = {0, GEN_COPIES | GEN_KEEP, 0, GEN_COPIES | GEN_BINDS,
+					    0, GEN_COPIES | GEN_KEEP, 0, GEN_COPIES | GEN_BINDS};
 	return on & OP_ON_ROOT ? features[seed % (sizeof(features) / sizeof(features[0]))] : 0;
 }
 
 int lk_gen_links_weight(const struct gen *gen, enum op_kind kind)
 {
 	static const unsigned char copies[OP_COUNT] = {
-		[OP_CLONE] = 25, [OP_UNSHARE] = 20, [OP_KEEP] = 15, [OP_DEDUPE] = 8, [OP_MERGE] = 10};
-	return gen->features & GEN_COPIES ? copies[kind] : 0;
+		[OP_CLONE] = 25, [OP_UNSHARE] = 20, [OP_DEDUPE] = 8, [OP_MERGE] = 10};
+	static const unsigned char binds[OP_COUNT] = {[OP_BIND] = 25, [OP_UNBIND] = 6};
+	int weight = gen->features & GEN_COPIES ? copies[kind] : 0;
+	if (kind == OP_KEEP && (gen->features & GEN_KEEP))
+		weight += 15;
+	return weight + (gen->features & GEN_BINDS ? binds[kind] : 0);
 }
 
 static void queue_path(struct gen *gen, enum op_kind kind, const char *p, const char *q, int64_t n0)
@@ -95,8 +100,32 @@ int lk_gen_stories(const struct gen *gen)
 
 void lk_gen_story(struct gen *gen)
 {
-	if (lk_gen_chance(gen, 50))
+	if (!(gen->features & GEN_KEEP) || lk_gen_chance(gen, 50))
 		queue_equal(gen);
 	else
 		queue_save(gen);
+}
+
+void lk_gen_bind(struct gen *gen, struct op *op)
+{
+	if (op->kind == OP_BIND && gen->place_count == GEN_PLACES) {
+		op->kind = OP_UNBIND;
+		op->q[0] = '\0';
+	}
+	if (op->kind == OP_UNBIND && gen->place_count && lk_gen_chance(gen, 80))
+		memcpy(op->p, gen->places[lk_gen_below(gen, (int64_t)gen->place_count)], OP_PATTERN);
+}
+
+void lk_gen_bound(struct gen *gen, const struct op *op)
+{
+	if (op->kind == OP_BIND && gen->place_count < GEN_PLACES) {
+		memcpy(gen->places[gen->place_count++], op->q, OP_PATTERN);
+		return;
+	}
+	for (size_t i = 0; op->kind == OP_UNBIND && i < gen->place_count; i++) {
+		if (strcmp(gen->places[i], op->p) == 0) {
+			memmove(gen->places[i], gen->places[--gen->place_count], OP_PATTERN);
+			return;
+		}
+	}
 }

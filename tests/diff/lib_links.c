@@ -3,7 +3,9 @@
  */
 #include "lib.h"
 
+#include <linkfs_links.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int find(struct lib *state, const char *path, uint64_t *out)
 {
@@ -52,6 +54,38 @@ static int make_one(struct lib *state)
 	return result ? result : linkfs_node_merge(state->volume, &state->cred, ino, dir, name, len);
 }
 
+static int on_bind(void *arg, const struct linkfs_bind *bind)
+{
+	(void)bind;
+	*(bool *)arg = true;
+	return 1;
+}
+
+/* As posix_links.c has it: what the reference cannot do. */
+static bool is_odd(struct lib *state)
+{
+	struct linkfs_stat source, place;
+	bool shown = false;
+	uint64_t hidden = 0;
+	if (linkfs_path_stat(state->volume, &state->cred, state->at, state->q, LINKFS_NOFOLLOW, &place) == 0)
+		(void)linkfs_volume_binds(state->volume, NULL, place.ino, on_bind, &shown, &hidden);
+	return linkfs_path_stat(state->volume, &state->cred, state->at, state->p, 0, &source) == 0 &&
+	       linkfs_path_stat(state->volume, &state->cred, state->at, state->q, LINKFS_NOFOLLOW, &place) == 0 &&
+	       (shown || hidden ||
+		(!S_ISDIR(source.mode) && !S_ISDIR(place.mode) && ((source.mode ^ place.mode) & S_IFMT)));
+}
+
+/* To the root, and no directory is open, as the reference (posix_binds.c). */
+static void go_home(struct lib *state)
+{
+	for (int i = 0; i < OP_DIR_SLOTS; i++)
+		lk_lib_close_dir(state, i);
+	if (linkfs_node_hold(state->volume, LINKFS_ROOT_INO))
+		lk_die("cannot hold the root");
+	linkfs_node_release(state->volume, state->cwd, 1);
+	state->cwd = LINKFS_ROOT_INO;
+}
+
 bool lk_lib_links(struct lib *state, const struct op *op, struct text *out)
 {
 	struct linkfs_volume *volume = state->volume;
@@ -73,6 +107,16 @@ bool lk_lib_links(struct lib *state, const struct op *op, struct text *out)
 		return true;
 	case OP_MERGE:
 		lk_lib_result(out, make_one(state));
+		return true;
+	case OP_BIND:
+		if (is_odd(state))
+			lk_text_add(out, "untried");
+		else if (lk_lib_result(out, linkfs_path_bind(volume, cred, at, p, at, q)))
+			go_home(state);
+		return true;
+	case OP_UNBIND:
+		if (lk_lib_result(out, linkfs_path_unbind(volume, cred, at, p)))
+			go_home(state);
 		return true;
 	default:
 		return false;

@@ -123,26 +123,34 @@ static void same_inode(struct lib *state, struct text *out)
 
 static void open_dir(struct lib *state, const struct op *op, struct text *out)
 {
-	struct linkfs_dir **slot = &state->dirs[op->n[0]], *dir = NULL;
+	struct linkfs_dir *dir = NULL;
+	struct linkfs_stat st;
+	int slot = (int)op->n[0];
 	int result = linkfs_dir_open(state->volume, &state->cred, state->at, state->p, &dir);
-	linkfs_dir_close(*slot);
-	*slot = result ? NULL : dir;
+	if (result == 0 && linkfs_path_stat(state->volume, NULL, state->at, state->p, LINKFS_HOLD, &st))
+		lk_die("an open directory went");
+	lk_lib_close_dir(state, slot);
+	if (result == 0) {
+		state->dirs[slot] = dir;
+		state->nodes[slot] = st.node;
+	}
 	lk_lib_result(out, result);
 }
 
 static void change_dir(struct lib *state, struct text *out)
 {
 	struct linkfs_stat st;
-	int result = linkfs_path_stat(state->volume, &state->cred, state->at, state->p, 0, &st);
+	int result = linkfs_path_stat(state->volume, &state->cred, state->at, state->p, LINKFS_HOLD, &st);
+	bool held = result == 0;
 	if (result == 0 && !S_ISDIR(st.mode))
 		result = LINKFS_ENOTDIR;
 	if (result == 0)
 		result = linkfs_node_access(state->volume, &state->cred, st.ino, 1);
-	if (result == 0)
-		result = linkfs_node_hold(state->volume, st.ino);
 	if (lk_lib_result(out, result)) {
 		linkfs_node_release(state->volume, state->cwd, 1);
-		state->cwd = st.ino;
+		state->cwd = st.node;
+	} else if (held) {
+		linkfs_node_release(state->volume, st.node, 1);
 	}
 }
 
@@ -345,9 +353,7 @@ void lk_lib_name(struct lib *state, const struct op *op, struct text *out)
 		open_dir(state, op, out);
 		break;
 	case OP_CLOSEDIR:
-		if (state->dirs[op->n[0]])
-			linkfs_dir_close(state->dirs[op->n[0]]);
-		state->dirs[op->n[0]] = NULL;
+		lk_lib_close_dir(state, (int)op->n[0]);
 		lk_text_add(out, "ok");
 		break;
 	case OP_CHDIR:

@@ -67,6 +67,8 @@ static const struct op_row op_rows[OP_COUNT] = {
 	[OP_KEEP] = {"keep", LINKS, 1, 1, -1},                               /* keep-links on or off; p */
 	[OP_DEDUPE] = {"dedupe", LINKS, 0, 2, -1},                           /* p, q share what is equal */
 	[OP_MERGE] = {"merge", OP_ON_LIB | OP_ON_ROOT | OP_LINKS, 0, 2, -1}, /* p; q becomes a name of it */
+	[OP_BIND] = {"bind", LINKS | OP_ON_NAMESPACE, 0, 2, -1},             /* p shows at q */
+	[OP_UNBIND] = {"unbind", LINKS | OP_ON_NAMESPACE, 0, 1, -1},         /* p */
 	[OP_FORGET] = {"forget", OP_ON_MOUNT, 0, 0,
 		       -1},                         /* the kernel drops what it caches, where root may ask for that */
 	[OP_RESTART] = {"restart", BOTH, 1, 0, -1}, /* everything closed and opened again; 1: killed after a sync */
@@ -89,7 +91,8 @@ const struct op_row *lk_op_row(enum op_kind kind)
 bool lk_op_fits(enum op_kind kind, unsigned on)
 {
 	unsigned needs = op_rows[kind].on;
-	return (needs & on & BOTH) && (!(needs & OP_ON_ROOT) || (on & OP_ON_ROOT));
+	unsigned all = needs & (OP_ON_ROOT | OP_ON_NAMESPACE);
+	return (needs & on & BOTH) && (all & on) == all;
 }
 
 void lk_op_print(const struct op *op, struct text *out)

@@ -76,17 +76,21 @@ static void become_root_of_namespace(void)
 	write_file("/proc/self/gid_map", map);
 }
 
-/* Beside the tree, so that the tree shows nothing of it. */
-static int open_scratch(const struct side *side)
+/* The mount without binds, and in it scratch, beside the tree so that the tree shows nothing of it. */
+static void open_bare(struct posix *state)
 {
 	char path[600];
-	(void)snprintf(path, sizeof(path), "%s" LK_SCRATCH, side->dir);
+	(void)snprintf(path, sizeof(path), "%s%s" LK_SCRATCH, state->side->bare, strrchr(state->side->dir, '/'));
 	if (mkdir(path, 0700) && errno != EEXIST)
 		lk_die("%s: %s", path, strerror(errno));
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
+	char *end = strrchr(strcpy(path, state->side->dir), '/');
+	*end = '\0';
+	state->mount_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "%s%s" LK_SCRATCH, state->side->bare, strrchr(state->side->dir, '/'));
+	state->scratch_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	state->bare_fd = open(state->side->bare, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (state->mount_fd < 0 || state->scratch_fd < 0 || state->bare_fd < 0)
 		lk_die("%s: %s", path, strerror(errno));
-	return fd;
 }
 
 static void *posix_start(const struct side *side)
@@ -106,10 +110,10 @@ static void *posix_start(const struct side *side)
 		fclose(sysctl);
 	}
 	bool root = geteuid() == 0;
-	state->scratch_fd = state->command_fd = -1;
+	state->scratch_fd = state->command_fd = state->bare_fd = -1;
 	state->emulates = side->links && !side->commands;
 	if (state->emulates)
-		state->scratch_fd = open_scratch(side);
+		open_bare(state);
 	else if (side->links)
 		state->command_fd = lk_command_start(&state->command_pid);
 	int dir = open(side->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

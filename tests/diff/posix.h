@@ -23,6 +23,8 @@ struct posix {
 	int scratch_fd; /* where the reference makes what it then puts into its tree; -1 when it need not */
 	int command_fd; /* the process that runs linkfs's commands; -1 when there is none */
 	pid_t command_pid;
+	int mount_fd;  /* of the mount that the tree is in */
+	int bare_fd;   /* of a mount without binds; -1 when there is none */
 	bool emulates; /* what only linkfs knows is done with system calls */
 	int forget_fd; /* /proc/sys/vm/drop_caches, -1 when not root */
 	struct posix_slot slots[OP_SLOTS];
@@ -64,6 +66,26 @@ int lk_posix_copy(const struct posix *state, int from, bool privileged);
 /* posix_links.c: the operations that only linkfs knows, and those that it does otherwise than ext4. They are begun as root. False when it is none. */
 bool lk_posix_is_links(const struct posix *state, enum op_kind kind);
 void lk_posix_links(struct posix *state, const struct op *op, struct text *out);
+
+/* posix_binds.c */
+/* The same file in the mount without binds. As root. */
+int lk_posix_bare(const struct posix *state, int fd);
+/* Whether a bind stands there. */
+bool lk_posix_is_place(int dir, const char *path);
+/* Whether taking this name takes the last one of what a bind shows. */
+bool lk_posix_loses_source(const struct posix *state, int dir, const char *path);
+/* Whether a way leads from the one down to the other, binds and what they cover included. As root. */
+bool lk_posix_lies_below(const struct posix *state, ino_t dir, ino_t above);
+struct lk_bind_ends {
+	int source, dir;
+	const char *name;
+};
+/* It is noted, and the reference mounts it. */
+void lk_posix_bound(struct posix *state, const struct lk_bind_ends *ends);
+void lk_posix_unbound(struct posix *state, int dir, const char *name);
+bool lk_posix_is_source(const struct posix *state, ino_t ino);
+/* After a bind or unbind: to the root, and no directory is open. */
+void lk_posix_go_home(struct posix *state);
 
 /* command.c: a process that runs linkfs with the arguments it is sent. */
 int lk_command_start(pid_t *pid_out);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -55,9 +56,16 @@ static int open_quietly(int dir, const char *name, int flags)
 
 static int view_list(void *arg, int64_t node, struct name_list *out)
 {
-	(void)arg;
+	const struct posix *state = arg;
+	struct stat st;
 	int fd = open_quietly((int)node, ".", O_DIRECTORY);
-	return fd < 0 ? errno : lk_posix_list(fd, out);
+	int error = fd < 0 ? errno : lk_posix_list(fd, out);
+	/* The kernel lists what a mount covers, linkfs what is shown. */
+	for (size_t i = 0; state->side->taints->bind_count && i < out->count; i++) {
+		if (fstatat((int)node, out->names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+			out->inos[i] = st.st_ino;
+	}
+	return error;
 }
 
 int lk_posix_read_content(int fd, uint64_t *hash)

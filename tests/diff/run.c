@@ -15,6 +15,9 @@
  *   largest file (the last drops setuid): FUSE has no word for these.
  * - what only linkfs does (clone, unshare, keep, dedupe, merge), when more than one thing is wrong: any of the errors, and so for a name with slashes after it.
  * - mount only: commands of linkfs, run as root, say that they fail and not by which errno; dedupe takes directories too and says nothing.
+ * - binds: a place shown by a bind, or a file covered by one of another type, is not bound over (the reference would cover both); who binds or unbinds
+ *   goes to the root and closes his directories; which error says that a name is busy by a bind, or a rename would make a loop; hard links across
+ *   binds, which linkfs makes and the kernel does not (the reference makes them where no binds are); on a mount, which error a rename across binds gives.
  * Not drawn at all: collapse and insert range on the mount (FUSE has none); xattr values that exceed ext4's one block; blocks behind
  *   the size at the end of the largest file.
  * Never part of an answer: sizes of directories, st_blocks, inode numbers (same or not is), order of directories.
@@ -90,7 +93,8 @@ static void run_begin(struct run *run, const struct run_config *config)
 	static unsigned number;
 	*run = (struct run){.config = config};
 	number++;
-	struct taints *taints = mmap(NULL, sizeof(*taints), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct taints *taints =
+		mmap(NULL, 2 * sizeof(*taints), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (taints == MAP_FAILED)
 		lk_die("out of memory");
 	for (int i = 0; i < 2; i++) {
@@ -98,7 +102,7 @@ static void run_begin(struct run *run, const struct run_config *config)
 		(void)snprintf(run->dirs[i], sizeof(run->dirs[i]), "%s/run-%d-%u-%d",
 			       i ? config->subject_dir : config->reference_dir, (int)getpid(), number, i);
 		run->sides[i].dir = run->dirs[i];
-		run->sides[i].taints = taints;
+		run->sides[i].taints = &taints[i];
 		if (mkdir(run->dirs[i], 0777) || chmod(run->dirs[i], 0777))
 			lk_die("%s: %s", run->dirs[i], strerror(errno));
 	}
@@ -108,9 +112,11 @@ static void run_begin(struct run *run, const struct run_config *config)
 static void run_end(struct run *run, struct run_result *result)
 {
 	(void)stop_workers(run, result);
-	(void)munmap(run->sides[0].taints, sizeof(*run->sides[0].taints));
+	(void)munmap(run->sides[0].taints, 2 * sizeof(*run->sides[0].taints));
 	for (int i = 0; i < 2; i++) {
 		char scratch[600];
+		if (run->sides[i].bare)
+			lk_unmount_below(run->dirs[i]);
 		(void)snprintf(scratch, sizeof(scratch), "%s" LK_SCRATCH, run->dirs[i]);
 		lk_remove_tree(AT_FDCWD, scratch);
 		lk_remove_tree(AT_FDCWD, run->dirs[i]);
