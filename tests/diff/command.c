@@ -165,6 +165,15 @@ void lk_posix_command(struct posix *state, const struct op *op, struct text *out
 		args[n++] = "dedupe";
 		ok = spell_file(state, state->p, a, sizeof(a)) && spell_file(state, state->q, b, sizeof(b));
 		break;
+	case OP_TRACK:
+		args[n++] = "ln";
+		args[n++] = "-s";
+		args[n++] = "--track";
+		args[n++] = "-T";
+		if (op->n[0])
+			args[n++] = "-f";
+		ok = spell_file(state, state->p, a, sizeof(a)) && spell_name(state, state->q, b, sizeof(b));
+		break;
 	case OP_BIND:
 		args[n++] = "bind";
 		args[n++] = "-n";

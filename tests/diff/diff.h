@@ -89,6 +89,7 @@ enum op_kind {
 	OP_MERGE,
 	OP_BIND,
 	OP_UNBIND,
+	OP_TRACK,
 	OP_FORGET,
 	OP_RESTART,
 	OP_COUNT
@@ -120,6 +121,9 @@ struct op_row {
 	unsigned paths;
 	int slot; /* index in n[] of the file slot it works on, or -1 */
 };
+/* Of a rename: when a directory moved, to the root after it, and no directory is open. It may have taken places of binds along, which the kernel does
+ * not mount where it went (posix_binds.c). */
+#define OP_RENAME_HOME 16
 const struct op_row *lk_op_row(enum op_kind kind);
 /* Whether it can run in a run of these. */
 bool lk_op_fits(enum op_kind kind, unsigned on);
@@ -185,11 +189,22 @@ struct bind_row {
 	char name[256];
 	char dir_handle[LK_HANDLE_ROOM], source_handle[LK_HANDLE_ROOM]; /* of the reference: struct file_handle */
 };
+#define LK_TRACKS 512
+struct track_name {
+	uint64_t dir; /* 0: none */
+	char name[256];
+};
+struct track_row {
+	uint64_t link, target;
+	struct track_name used, other; /* of the target's names, of which there are two at most */
+};
 struct taints {
 	uint64_t inos[LK_TAINTS];
 	size_t count;
 	struct bind_row binds[LK_BINDS]; /* that the reference has */
 	size_t bind_count;
+	struct track_row tracks[LK_TRACKS];
+	size_t track_count;
 };
 
 struct side {

@@ -185,6 +185,8 @@ static const unsigned char weights[OP_COUNT] = {
 
 static int weight(const struct gen *gen, int kind)
 {
+	if ((gen->features & GEN_TRACK) && kind == OP_LINKFD)
+		return 0;
 	return weights[kind] + lk_gen_links_weight(gen, (enum op_kind)kind);
 }
 
@@ -222,6 +224,7 @@ static enum want want_first(struct gen *gen, enum op_kind kind)
 	case OP_BIND:
 	case OP_UNBIND:
 		return lk_gen_chance(gen, 75) ? WANT_DIR : WANT_ANY;
+	case OP_TRACK:
 	case OP_KEEP:
 		return lk_gen_chance(gen, 60) ? WANT_FILE : WANT_DIR;
 	case OP_RMDIR:
@@ -255,7 +258,7 @@ void lk_gen_next(struct gen *gen, struct op *out)
 		int64_t special = lk_gen_below(gen, 2500);
 		if (special == 0)
 			queue_chain(gen);
-		else if (special <= 2)
+		else if (special <= 2 && !(gen->features & GEN_TRACK))
 			queue_deep(gen);
 		else if (special <= 2 + lk_gen_stories(gen))
 			lk_gen_story(gen);
@@ -334,7 +337,7 @@ void lk_gen_learn(struct gen *gen, const struct op *op, const char *answer)
 		know(gen, WANT_DIR, op->p);
 	else if (op->kind == OP_LINKFD || (op->kind == OP_OPEN && (op->n[1] & O_CREAT) && !unnamed))
 		know(gen, WANT_FILE, op->p);
-	else if (op->kind == OP_SYMLINK)
+	else if (op->kind == OP_SYMLINK || op->kind == OP_TRACK)
 		know(gen, WANT_LINK, op->q);
 	else if (op->kind == OP_MKNOD)
 		know(gen, WANT_OTHER, op->p);

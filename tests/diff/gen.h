@@ -20,6 +20,7 @@ struct known {
 #define GEN_COPIES 1u /* clone, unshare, dedupe, merge */
 #define GEN_KEEP 2u   /* keep */
 #define GEN_BINDS 4u  /* bind, unbind */
+#define GEN_TRACK 8u  /* track; without binds, keep and merge, and with two names at most for a file */
 #define GEN_PLACES 4u /* how many binds, about */
 
 struct gen {

@@ -10,8 +10,8 @@
 
 unsigned lk_gen_features(uint64_t seed, unsigned on)
 {
-	static const unsigned features[] = {0, GEN_COPIES | GEN_KEEP, 0, GEN_COPIES | GEN_BINDS,
-					    0, GEN_COPIES | GEN_KEEP, 0, GEN_COPIES | GEN_BINDS};
+	static const unsigned features[] = {0, GEN_COPIES | GEN_KEEP,  0, GEN_COPIES | GEN_BINDS,
+					    0, GEN_COPIES | GEN_TRACK, 0, GEN_COPIES | GEN_BINDS};
 	return on & OP_ON_ROOT ? features[seed % (sizeof(features) / sizeof(features[0]))] : 0;
 }
 
@@ -21,6 +21,8 @@ int lk_gen_links_weight(const struct gen *gen, enum op_kind kind)
 		[OP_CLONE] = 25, [OP_UNSHARE] = 20, [OP_DEDUPE] = 8, [OP_MERGE] = 10};
 	static const unsigned char binds[OP_COUNT] = {[OP_BIND] = 25, [OP_UNBIND] = 6};
 	int weight = gen->features & GEN_COPIES ? copies[kind] : 0;
+	if (gen->features & GEN_TRACK)
+		return kind == OP_TRACK ? 45 : kind == OP_MERGE ? 0 : weight;
 	if (kind == OP_KEEP && (gen->features & GEN_KEEP))
 		weight += 15;
 	return weight + (gen->features & GEN_BINDS ? binds[kind] : 0);
@@ -63,7 +65,10 @@ static void queue_equal(struct gen *gen)
 	draw_path(gen, b, sizeof(b));
 	queue_write(gen, a, 0, content, length);
 	queue_write(gen, b, 1, content, length);
-	queue_path(gen, gen->on & OP_ON_LIB && lk_gen_chance(gen, 50) ? OP_MERGE : OP_DEDUPE, a, b, 0);
+	queue_path(gen,
+		   (gen->on & OP_ON_LIB) && !(gen->features & GEN_TRACK) && lk_gen_chance(gen, 50) ? OP_MERGE
+												   : OP_DEDUPE,
+		   a, b, 0);
 	for (int64_t i = 0; i < 2; i++) {
 		struct op op = {.kind = OP_PWRITE, .at = -1, .n = {i, lk_gen_below(gen, length), 5000, content + i}};
 		lk_gen_queue(gen, &op);

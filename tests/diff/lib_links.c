@@ -108,6 +108,10 @@ bool lk_lib_links(struct lib *state, const struct op *op, struct text *out)
 	case OP_MERGE:
 		lk_lib_result(out, make_one(state));
 		return true;
+	case OP_TRACK:
+		lk_lib_result(out,
+			      linkfs_path_track(volume, cred, at, p, at, q, op->n[0] ? LINKFS_TRACK_REPLACE : 0, NULL));
+		return true;
 	case OP_BIND:
 		if (is_odd(state))
 			lk_text_add(out, "untried");
@@ -121,4 +125,14 @@ bool lk_lib_links(struct lib *state, const struct op *op, struct text *out)
 	default:
 		return false;
 	}
+}
+
+void lk_lib_moved(struct lib *state, const struct op *op)
+{
+	struct linkfs_stat p = {0}, q = {0};
+	(void)linkfs_path_stat(state->volume, NULL, state->at, state->q, LINKFS_NOFOLLOW, &q);
+	if (op->n[0] & 2)
+		(void)linkfs_path_stat(state->volume, NULL, state->at, state->p, LINKFS_NOFOLLOW, &p);
+	if (S_ISDIR(p.mode) || S_ISDIR(q.mode))
+		go_home(state);
 }

@@ -325,9 +325,16 @@ void lk_lib_name(struct lib *state, const struct op *op, struct text *out)
 	case OP_READLINK:
 		read_link(state, op, out);
 		break;
-	case OP_LINK:
-		lk_lib_result(out, linkfs_path_link(volume, cred, at, p, at, q, op->n[0] ? LINKFS_FOLLOW : 0));
+	case OP_LINK: {
+		struct linkfs_stat st;
+		bool follow = op->n[0] & 1;
+		if ((op->n[0] & 2) && linkfs_path_stat(volume, cred, at, p, follow ? 0 : LINKFS_NOFOLLOW, &st) == 0 &&
+		    st.nlink > 1)
+			lk_text_add(out, "untried");
+		else
+			lk_lib_result(out, linkfs_path_link(volume, cred, at, p, at, q, follow ? LINKFS_FOLLOW : 0));
 		break;
+	}
 	case OP_LINKFD:
 		if (state->slots[op->n[0]].file)
 			lk_lib_result(out, linkfs_file_link(state->slots[op->n[0]].file, cred, at, p));
@@ -338,7 +345,10 @@ void lk_lib_name(struct lib *state, const struct op *op, struct text *out)
 		lk_lib_result(out, linkfs_path_unlink(volume, cred, at, p));
 		break;
 	case OP_RENAME:
-		lk_lib_result(out, linkfs_path_rename(volume, cred, at, p, at, q, (uint32_t)op->n[0]));
+		if (lk_lib_result(out, linkfs_path_rename(volume, cred, at, p, at, q,
+							  (uint32_t)op->n[0] & ~(uint32_t)OP_RENAME_HOME)) &&
+		    (op->n[0] & OP_RENAME_HOME))
+			lk_lib_moved(state, op);
 		break;
 	case OP_SAME:
 		same_inode(state, out);

@@ -380,11 +380,14 @@ static void posix_run(void *arg, const struct op *op, struct text *out)
 		lk_posix_name(state, op, out);
 	lk_posix_become_root(state, links ? 0 : user);
 	leave(back, op->kind == OP_CHDIR && strcmp(out->bytes, "ok") == 0);
+	if (op->kind == OP_RENAME && (op->n[0] & OP_RENAME_HOME) && strcmp(out->bytes, "ok") == 0)
+		lk_posix_moved(state, op);
 	if (strncmp(out->bytes, "ok", 2) != 0)
 		change_failed(&before);
 	bool quiet = settle_pipe(state, op) || (before.fd >= 0 && strncmp(out->bytes, "ok", 2) != 0);
 	if (op->probe)
 		probe_end(state, op->kind, &probe, quiet ? NULL : out);
+	lk_posix_retrack(state, op->kind);
 	if (state->skip) {
 		struct text marked = {0};
 		lk_text_add(&marked, "~%s", out->bytes);

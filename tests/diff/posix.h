@@ -62,10 +62,15 @@ void lk_posix_copy_content(const struct posix *state, int from, int to);
 uint64_t lk_posix_content_hash(const struct posix *state, int fd);
 /* A copy of a file with all that belongs to it, by name LK_COPY in scratch; its descriptor. privileged: all xattrs. */
 int lk_posix_copy(const struct posix *state, int from, bool privileged);
+/* The same of a symlink, with another text. */
+int lk_posix_copy_symlink(const struct posix *state, int from, const char *text);
 
 /* posix_links.c: the operations that only linkfs knows, and those that it does otherwise than ext4. They are begun as root. False when it is none. */
 bool lk_posix_is_links(const struct posix *state, enum op_kind kind);
 void lk_posix_links(struct posix *state, const struct op *op, struct text *out);
+
+/* posix_track.c: the texts of tracked links are those of the day. As root. */
+void lk_posix_retrack(struct posix *state, enum op_kind kind);
 
 /* posix_binds.c */
 /* The same file in the mount without binds. As root. */
@@ -84,6 +89,8 @@ struct lk_bind_ends {
 void lk_posix_bound(struct posix *state, const struct lk_bind_ends *ends);
 void lk_posix_unbound(struct posix *state, int dir, const char *name);
 bool lk_posix_is_source(const struct posix *state, ino_t ino);
+/* After a rename with OP_RENAME_HOME. */
+void lk_posix_moved(struct posix *state, const struct op *op);
 /* After a bind or unbind: to the root, and no directory is open. */
 void lk_posix_go_home(struct posix *state);
 

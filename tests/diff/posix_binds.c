@@ -205,6 +205,23 @@ static void unmount_all(const struct posix *state)
 	close(back);
 }
 
+void lk_posix_moved(struct posix *state, const struct op *op)
+{
+	const struct taints *known = state->side->taints;
+	struct stat p = {0}, q = {0};
+	(void)fstatat(state->at, state->q, &q, AT_SYMLINK_NOFOLLOW);
+	if (op->n[0] & 2)
+		(void)fstatat(state->at, state->p, &p, AT_SYMLINK_NOFOLLOW);
+	if (!S_ISDIR(p.st_mode) && !S_ISDIR(q.st_mode))
+		return;
+	lk_posix_go_home(state);
+	if (!state->emulates)
+		return;
+	unmount_all(state);
+	for (size_t i = 0; i < known->bind_count; i++)
+		mount_row(state, &known->binds[i]);
+}
+
 void lk_posix_unbound(struct posix *state, int dir, const char *name)
 {
 	struct taints *known = state->side->taints;

@@ -105,7 +105,7 @@ static void copy_xattrs(const struct posix *state, int from, int to, bool all)
 	close(back);
 }
 
-int lk_posix_copy(const struct posix *state, int from, bool privileged)
+static int copy(const struct posix *state, int from, const char *text, bool privileged)
 {
 	char target[PATH_ROOM], number[24];
 	struct stat st;
@@ -114,7 +114,7 @@ int lk_posix_copy(const struct posix *state, int from, bool privileged)
 	if (rc == 0 && S_ISLNK(st.st_mode)) {
 		ssize_t n = readlinkat(from, "", target, sizeof(target) - 1);
 		target[n < 0 ? 0 : n] = '\0';
-		rc = n < 0 ? -1 : symlinkat(target, scratch, LK_COPY);
+		rc = n < 0 ? -1 : symlinkat(text ? text : target, scratch, LK_COPY);
 	} else if (rc == 0) {
 		rc = mknodat(scratch, LK_COPY, (st.st_mode & S_IFMT) | 0600, st.st_rdev);
 	}
@@ -134,4 +134,14 @@ int lk_posix_copy(const struct posix *state, int from, bool privileged)
 	if (utimensat(to, "", times, AT_EMPTY_PATH))
 		lk_die("times of a copy: %s", strerror(errno));
 	return to;
+}
+
+int lk_posix_copy(const struct posix *state, int from, bool privileged)
+{
+	return copy(state, from, NULL, privileged);
+}
+
+int lk_posix_copy_symlink(const struct posix *state, int from, const char *text)
+{
+	return copy(state, from, text, true);
 }

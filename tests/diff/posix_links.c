@@ -142,7 +142,7 @@ static void look_at_old(const struct posix *state, const struct op *op, const ch
 	lk_fault(faults, error);
 	if (*path && (!entry->is_name || entry->slash))
 		lk_fault(faults, EISDIR);
-	if (entry->slash)
+	if (entry->slash || !entry->is_name)
 		faults->count++; /* what is said of them is left open */
 	if (error || !entry->is_name || entry->slash)
 		return;
@@ -250,10 +250,10 @@ static void make_one(struct posix *state, const struct op *op, struct text *out)
 		lk_fault(&faults, EPERM);
 	lk_posix_become_root(state, op->user);
 	bool one = a.fd >= 0 && b.fd >= 0 && a.st.st_ino == b.st.st_ino;
-	if (!one && b.fd >= 0 && lk_posix_loses_source(state, entry.dir, entry.name))
-		lk_fault(&faults, EBUSY);
 	if (!faults.count && !one && !have_equal_content(state, &a, &b))
 		lk_fault(&faults, ENODATA);
+	if (!one && b.fd >= 0 && lk_posix_loses_source(state, entry.dir, entry.name))
+		lk_fault(&faults, EBUSY);
 	if (!lk_fault_tell(&faults, out)) {
 		lk_to_bare(state, &a.fd);
 		(void)snprintf(number, sizeof(number), "%d", a.fd);
@@ -279,6 +279,9 @@ void lk_posix_links(struct posix *state, const struct op *op, struct text *out)
 		return;
 	}
 	switch ((int)op->kind) {
+	case OP_TRACK:
+		lk_posix_track(state, op, out);
+		break;
 	case OP_LINK:
 	case OP_LINKFD:
 		lk_posix_link(state, op, out);

@@ -42,6 +42,9 @@ int lk_may_write(int dir);
 void lk_posix_rename(struct posix *state, const struct op *op, struct text *out);
 void lk_posix_link(struct posix *state, const struct op *op, struct text *out);
 void lk_posix_remove(struct posix *state, const struct op *op, struct text *out);
+/* posix_track.c */
+void lk_posix_track(struct posix *state, const struct op *op, struct text *out);
+bool lk_posix_is_tracked(const struct posix *state, ino_t ino);
 /* posix_place.c */
 void lk_posix_place(struct posix *state, const struct op *op, struct text *out);
 

@@ -137,7 +137,8 @@ void lk_posix_rename(struct posix *state, const struct op *op, struct text *out)
 	if (!(op->n[0] & 2) && old_goes(state))
 		lk_text_add(out, "!EBUSY");
 	else
-		ok = lk_posix_result(out, renameat2(state->at, state->p, state->at, state->q, (unsigned)op->n[0]));
+		ok = lk_posix_result(out, renameat2(state->at, state->p, state->at, state->q,
+						    (unsigned)op->n[0] & ~(unsigned)OP_RENAME_HOME));
 	struct stat a, b;
 	/* Nothing happens, and a mount's kernel says so without asking. */
 	if (!state->side->against_lib && strcmp(out->bytes, "EXDEV") == 0 &&
@@ -169,15 +170,20 @@ void lk_posix_link(struct posix *state, const struct op *op, struct text *out)
 	struct found source = {.fd = -1};
 	struct entry entry;
 	char number[24];
+	struct stat st;
 	lk_posix_become(state, op->kind, op->user);
-	lk_posix_name(state, op, out);
+	if (!by_fd && fstatat(state->at, state->p, &st, op->n[0] & 1 ? 0 : AT_SYMLINK_NOFOLLOW) == 0 &&
+	    lk_posix_is_tracked(state, st.st_ino))
+		lk_text_add(out, "!EMLINK");
+	else
+		lk_posix_name(state, op, out);
 	lk_posix_become_root(state, op->user);
-	if (strcmp(out->bytes, "EXDEV") != 0 || !state->side->taints->bind_count)
+	if (strcmp(out->bytes, "EXDEV") != 0)
 		return;
 	lk_text_clear(out);
 	if (by_fd)
 		source.fd = dup(state->slots[op->n[0]].fd);
-	else if (lk_find(state, state->p, op->n[0] != 0, &source))
+	else if (lk_find(state, state->p, op->n[0] & 1, &source))
 		lk_die("a file went: %s", strerror(errno));
 	if (lk_find_entry(state, new_path, &entry))
 		lk_die("a directory went: %s", strerror(errno));

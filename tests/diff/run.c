@@ -15,9 +15,11 @@
  *   largest file (the last drops setuid): FUSE has no word for these.
  * - what only linkfs does (clone, unshare, keep, dedupe, merge), when more than one thing is wrong: any of the errors, and so for a name with slashes after it.
  * - mount only: commands of linkfs, run as root, say that they fail and not by which errno; dedupe takes directories too and says nothing.
- * - binds: a place shown by a bind, or a file covered by one of another type, is not bound over (the reference would cover both); who binds or unbinds
- *   goes to the root and closes his directories; which error says that a name is busy by a bind, or a rename would make a loop; hard links across
- *   binds, which linkfs makes and the kernel does not (the reference makes them where no binds are); on a mount, which error a rename across binds gives.
+ * - binds: a place shown by a bind, or a file covered by one of another type, is not bound over (the reference would cover both). Who binds, unbinds, or
+ *   renames a directory in a sequence with binds goes to the root and closes his directories. Which error says that a name is busy by a bind, or that a rename
+ *   would make a loop. Hard links across binds: linkfs makes them, the kernel does not, and the reference does it where no binds are. On a
+ *   mount, which error a rename across binds gives.
+ * - links to tracked symlinks, which have one name: any error. Tracked symlinks that would be read through a way of more than 4095 bytes are not drawn.
  * Not drawn at all: collapse and insert range on the mount (FUSE has none); xattr values that exceed ext4's one block; blocks behind
  *   the size at the end of the largest file.
  * Never part of an answer: sizes of directories, st_blocks, inode numbers (same or not is), order of directories.
