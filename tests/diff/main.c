@@ -169,7 +169,7 @@ static void mount_tmpfs(const char *at, bool noatime)
 
 static void private_mounts(void)
 {
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
 		skip("no mount namespace");
 }
 
