@@ -155,8 +155,10 @@ static void mount_ext4(const char *at, bool noatime)
 /* What is mounted at one path of a directory is mounted there by all its paths (posix_binds.c), but for those of the bare mount. */
 static void mount_bare(const char *at)
 {
-	if (mount(at, bare_dir, NULL, MS_BIND, NULL) || mount(NULL, bare_dir, NULL, MS_PRIVATE, NULL) ||
-	    mount(NULL, at, NULL, MS_SHARED, NULL))
+	/* noatime: opening by handle lists directories that the kernel has forgotten. */
+	if (mount(at, bare_dir, NULL, MS_BIND, NULL) ||
+	    mount(NULL, bare_dir, NULL, MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | MS_NOATIME, NULL) ||
+	    mount(NULL, bare_dir, NULL, MS_PRIVATE, NULL) || mount(NULL, at, NULL, MS_SHARED, NULL))
 		lk_die("bind %s: %s", at, strerror(errno));
 	bare_mounted = true;
 }

@@ -145,17 +145,20 @@ bool lk_posix_is_source(const struct posix *state, ino_t ino)
 	return false;
 }
 
-static int open_end(int mount_fd, const char *stored)
+static int open_end(const struct posix *state, const char *stored)
 {
 	union handle handle;
 	memcpy(handle.room, stored, sizeof(handle.room));
-	return open_in(mount_fd, &handle);
+	/* First there, where it changes no access time on the way to what the kernel has forgotten. */
+	int known = open_in(state->bare_fd, &handle), fd = open_in(state->mount_fd, &handle);
+	close(known);
+	return fd;
 }
 
 /* In the mount that all others are made from, at the entry itself whatever covers the way to it. */
 static void mount_row(const struct posix *state, const struct bind_row *row)
 {
-	int source = open_end(state->mount_fd, row->source_handle), dir = open_end(state->mount_fd, row->dir_handle);
+	int source = open_end(state, row->source_handle), dir = open_end(state, row->dir_handle);
 	int tree = (int)syscall(SYS_open_tree, source, "",
 				OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLOEXEC);
 	int place = openat(dir, row->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -194,7 +197,7 @@ static void unmount_all(const struct posix *state)
 	const struct taints *known = state->side->taints;
 	int back = open(".", O_PATH | O_CLOEXEC);
 	for (size_t i = 0; i < known->bind_count; i++) {
-		int dir = open_end(state->mount_fd, known->binds[i].dir_handle);
+		int dir = open_end(state, known->binds[i].dir_handle);
 		/* EINVAL: it went with another. */
 		if (fchdir(dir) || (umount2(known->binds[i].name, MNT_DETACH | UMOUNT_NOFOLLOW) && errno != EINVAL))
 			lk_die("umount: %s", strerror(errno));
