@@ -159,8 +159,11 @@ int linkfs_path_clone(struct linkfs_volume *volume, const struct linkfs_cred *cr
 	if (rc)
 		return rc;
 	rc = linkfs_path_parent(volume, cred, new_at, new_path, &dir, &name, &len, &slash);
-	if (rc == 0 && slash)
-		rc = LINKFS_ENOENT; /* no directory is made */
+	if (rc == 0 && slash) { /* no directory is made */
+		struct linkfs_stat there;
+		rc = linkfs_node_lookup(volume, cred, dir, name, len, 0, &there);
+		rc = rc ? rc : LINKFS_EEXIST;
+	}
 	if (rc == 0)
 		rc = linkfs_node_clone(volume, cred, old.ino, dir, name, len, 0, out);
 	lk_orphan_unhold(lk_volume_fs(volume), old.ino);

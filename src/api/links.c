@@ -286,6 +286,8 @@ int linkfs_node_referrers(struct linkfs_volume *volume, const struct linkfs_cred
 	cred = lk_cred(cred);
 	rc = linkfs_node_getattr(volume, ino, &there);
 	ask.ino = there.ino;
+	if (rc == 0 && there.ino > (uint64_t)LK_INO_MAX) /* indexes tell of now */
+		rc = LINKFS_EOPNOTSUPP;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);
 	ask.host = host;
@@ -390,6 +392,8 @@ int linkfs_node_dangling(struct linkfs_volume *volume, const struct linkfs_cred 
 
 	if (rc == 0 && !S_ISDIR(st.mode))
 		rc = LINKFS_ENOTDIR;
+	if (rc == 0 && st.ino > (uint64_t)LK_INO_MAX)
+		rc = LINKFS_EOPNOTSUPP;
 	d.ask.top = st.ino;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);

@@ -74,6 +74,8 @@ static int begin(struct linkfs_volume *volume, const struct linkfs_cred *cred, c
 	rc = where_of(&op, cred, from, &a);
 	if (rc == 0 && to)
 		rc = where_of(&op, cred, to, &b);
+	if (rc == 0 && op.bits)
+		rc = LINKFS_EROFS;
 	if (rc == 0)
 		rc = to ? lk_refs_renaming(&op, &a, &b, &ask, &same) : lk_refs_removal(&op, &a, &ask);
 	if (rc == 0 && !same)

@@ -136,7 +136,8 @@ static int look_closer(struct batch *b, const struct lk_place *dir, uint32_t fla
 			e->type = (uint32_t)inode.mode & S_IFMT;
 		}
 		b->nodes[i] = e->ino;
-		if (rc == 0 && (flags & LINKFS_HOLD))
+		/* A tracked link's size is that in its place. */
+		if (rc == 0 && (flags & LINKFS_HOLD || (flags && S_ISLNK(e->type))))
 			rc = find_node(op, dir, &slot, e, &b->nodes[i]);
 		if (rc)
 			return rc;

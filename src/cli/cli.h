@@ -204,6 +204,9 @@ struct cli_mount {
 /* All mounts of type fuse.linkfs of this process, in mount order. */
 int cli_mounts_read(struct cli_mount **out, size_t *count_out);
 void cli_mounts_free(struct cli_mount *mounts, size_t count);
+/* A process in another mount namespace (a container, a service with its own) that has the mount, told by its device; 0: none that the
+ * caller may know of. */
+uint32_t cli_mount_elsewhere(const struct cli_mount *mount);
 /* Where a volume (its absolute path) is mounted, allocated; NULL when it is not. Only the table of mounts is asked: read-only
  * mounts are no owners, and the lock file of somebody else's volume may name any directory as its mount. */
 char *cli_mount_point(const char *volume);

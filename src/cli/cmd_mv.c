@@ -42,6 +42,12 @@ static int move(struct mv *mv, const struct cli_path *source, uint64_t at, const
 	return linkfs_path_rename(mv->volume, cred, source->at, source->path, at, path, mv->flags);
 }
 
+/* Whether a node is of a snapshot. */
+static bool is_past(uint64_t node)
+{
+	return node >> 48 && node >> 48 != 0xffff;
+}
+
 static void tell_error(struct mv *mv, const struct cli_path *source, uint64_t at, const char *path, const char *display,
 		       int error)
 {
@@ -64,7 +70,9 @@ static void tell_error(struct mv *mv, const struct cli_path *source, uint64_t at
 			return;
 		}
 	}
-	if (error == LINKFS_EXDEV)
+	if (error == LINKFS_EXDEV && (is_past(source->at) || is_past(at)))
+		cli_failf(cli, source->text, "cannot move to '%s': a snapshot cannot be changed", display);
+	else if (error == LINKFS_EXDEV)
 		cli_failf(cli, source->text,
 			  "cannot move to '%s': a bind lies between them; copy it with 'linkfs cp -a', then remove it",
 			  display);

@@ -4,6 +4,7 @@
  */
 #include "table.h"
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@ struct umount {
 	char *volume, *mount_point;
 	struct linkfs_owner owner;
 	bool owned;
+	struct cli_mount device; /* the mount's numbers; no strings */
 };
 
 /* By mount point: compared as text, so that a dead mount is found too. */
@@ -64,6 +66,19 @@ static int find(struct umount *u, const char *text)
 	return 0;
 }
 
+/* While it can be seen. */
+static void note_device(struct umount *u)
+{
+	struct cli_mount *mounts = NULL;
+	size_t count = 0;
+	if (cli_mounts_read(&mounts, &count) != 0)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(mounts[i].point, u->mount_point) == 0)
+			u->device = (struct cli_mount){.major = mounts[i].major, .minor = mounts[i].minor};
+	cli_mounts_free(mounts, count);
+}
+
 /* Runs "sync VOLUME" in the owner. */
 static int sync_first(struct umount *u)
 {
@@ -91,9 +106,35 @@ static void wait_reader_gone(const struct umount *u)
 	free(other);
 }
 
+#define FAREWELL_WAIT_MS 5000
+
+/* A mount lives on in other mount namespaces that were made while it was there, and its process with it: to wait for them may be to wait
+ * for ever. True when one has it, which is told. */
+static bool held_elsewhere(struct umount *u, int farewell)
+{
+	struct pollfd wait = {.fd = farewell, .events = POLLIN};
+	if (farewell < 0 || poll(&wait, 1, FAREWELL_WAIT_MS) != 0)
+		return false;
+	uint32_t pid = cli_mount_elsewhere(&u->device);
+	if (pid)
+		cli_failf(u->cli, u->mount_point,
+			  "unmounted here; process %u has it in a mount namespace of its own (a container, or a "
+			  "service), and "
+			  "the volume stays open until that has ended or unmounts it",
+			  pid);
+	else
+		cli_note(u->cli, "%s: unmounted; waiting for process %u to make the last changes durable",
+			 u->mount_point, u->owner.pid);
+	return pid != 0;
+}
+
 /* Until the process that served the mount has let go of the volume. */
 static void wait_gone(struct umount *u, int farewell)
 {
+	if (u->owned && held_elsewhere(u, farewell)) {
+		close(farewell);
+		return;
+	}
 	if (!u->owned && u->volume) {
 		wait_reader_gone(u);
 		return;
@@ -130,6 +171,7 @@ static void umount_one(struct umount *u, const char *text, bool lazy)
 	}
 	if (u->owned && u->owner.control_socket[0] && !lazy)
 		cli_farewell_ask(u->cli, u->owner.control_socket, &farewell);
+	note_device(u);
 	error = linkfs_unmount(u->mount_point, lazy, &why);
 	if (error) {
 		if (farewell >= 0)

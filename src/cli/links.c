@@ -26,7 +26,7 @@ char *cli_asked_spell(const struct cli_asked *asked, const char *path)
 {
 	if (asked->path->in_mount && asked->mount_point)
 		return cli_join(asked->mount_point, *path == '/' ? path + 1 : path);
-	return cli_format("%s:%s", asked->path->volume, path);
+	return cli_spell(asked->cli, asked->path, path);
 }
 
 void cli_show_bytes(struct cli *cli, const char *bytes, size_t len)

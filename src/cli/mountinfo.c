@@ -3,8 +3,10 @@
  * stop a command that is about another one.
  */
 #include "cli.h"
+#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Undoes the octal escapes of space, tab, newline and backslash, in place. */
 static void unescape(char *text)
@@ -57,9 +59,10 @@ static int parse_line(char *line, struct cli_mount *out)
 	return LINKFS_ENOMEM;
 }
 
-int cli_mounts_read(struct cli_mount **out, size_t *count_out)
+/* Of the process whose table of mounts path is. */
+static int read_table(const char *path, struct cli_mount **out, size_t *count_out)
 {
-	FILE *file = fopen("/proc/self/mountinfo", "re");
+	FILE *file = fopen(path, "re");
 	struct cli_mount *mounts = NULL;
 	size_t count = 0, cap = 0, size = 0;
 	char *line = NULL;
@@ -90,6 +93,49 @@ int cli_mounts_read(struct cli_mount **out, size_t *count_out)
 	*out = mounts;
 	*count_out = count;
 	return 0;
+}
+
+int cli_mounts_read(struct cli_mount **out, size_t *count_out)
+{
+	return read_table("/proc/self/mountinfo", out, count_out);
+}
+
+/* Whether process pid has the mount, and sees other mounts than we do. */
+static bool has_elsewhere(const char *pid, const char *own, const struct cli_mount *mount)
+{
+	char path[64], namespace[64];
+	struct cli_mount *mounts = NULL;
+	size_t count = 0;
+	bool found = false;
+	snprintf(path, sizeof(path), "/proc/%.20s/ns/mnt", pid);
+	ssize_t len = readlink(path, namespace, sizeof(namespace) - 1);
+	if (len <= 0)
+		return false;
+	namespace[len] = '\0';
+	snprintf(path, sizeof(path), "/proc/%.20s/mountinfo", pid);
+	if (strcmp(namespace, own) == 0 || read_table(path, &mounts, &count) != 0)
+		return false;
+	for (size_t i = 0; i < count && !found; i++)
+		found = mounts[i].major == mount->major && mounts[i].minor == mount->minor;
+	cli_mounts_free(mounts, count);
+	return found;
+}
+
+uint32_t cli_mount_elsewhere(const struct cli_mount *mount)
+{
+	char own[64] = "";
+	uint32_t pid = 0;
+	DIR *dir = opendir("/proc");
+	const struct dirent *e;
+	if (readlink("/proc/self/ns/mnt", own, sizeof(own) - 1) < 0)
+		own[0] = '\0';
+	while (dir && *own && !pid && (e = readdir(dir))) {
+		if (*e->d_name >= '1' && *e->d_name <= '9' && has_elsewhere(e->d_name, own, mount))
+			pid = (uint32_t)strtoul(e->d_name, NULL, 10);
+	}
+	if (dir)
+		closedir(dir);
+	return pid;
 }
 
 void cli_mounts_free(struct cli_mount *mounts, size_t count)

@@ -188,6 +188,8 @@ int lk_cow_link(struct lk_op *op, const struct linkfs_cred *cred, struct lk_cow 
 		copy.gid = dir->mode & S_ISGID ? dir->gid : cred->gid;
 		copy.mode &= ~(int64_t)S_ISGID;
 	}
+	if (lk_is_reg(&copy)) /* made in it, like any other */
+		copy.flags |= dir->flags & LK_INODE_KEEP_LINKS;
 	if (rc == 0)
 		rc = lk_orphan_remove(op, cow->to);
 	if (rc)

@@ -4,6 +4,7 @@
  */
 #include "equal.h"
 
+#include "binds.h"
 #include "link.h"
 #include "track.h"
 
@@ -57,5 +58,8 @@ int lk_dedupe_link(struct lk_op *op, const struct linkfs_cred *cred, uint64_t fr
 		rc = lk_inode_put(op, dir);
 	if (rc == 0)
 		rc = lk_op_event(op, LINKFS_EVENT_ATTR, from, NULL, 0);
+	/* As in lk_link_add(). */
+	if (rc == 0 && lk_binds_any(op))
+		rc = lk_track_tell(op, &kept);
 	return rc ? rc : lk_link_drop_name(op, &there.inode, &lost);
 }

@@ -3,6 +3,8 @@
  * Layer: core. Both nodes stay locked; each op does a bounded part, so a failure after the first gives a short count.
  */
 #include "file_impl.h"
+#include "perm.h"
+#include "views.h"
 
 #include <stdlib.h>
 
@@ -25,8 +27,12 @@ static int check(struct copy *c, bool *settle)
 	if (r)
 		return r;
 	r = lk_inode_get(&op, c->from, &from);
+	c->atime = r == 0 && lk_atime_due(&op, &from);
+	lk_view_leave(&op);
 	if (r == 0)
 		r = lk_inode_get(&op, c->to, &to);
+	if (r == 0)
+		r = lk_perm_writable(&op);
 	if (r == 0)
 		r = lk_file_check_type(&from);
 	if (r == 0)
@@ -46,7 +52,6 @@ static int check(struct copy *c, bool *settle)
 		    c->from_offset < c->to_offset + c->length)
 			r = LINKFS_EINVAL;
 		*settle = to.flags & LK_INODE_TRIM;
-		c->atime = lk_atime_due(&op, &from);
 	}
 	return lk_op_end(&op, r);
 }
@@ -77,9 +82,14 @@ static int share_op(struct lk_op *op, struct copy *c, uint32_t blocks)
 	uint8_t sums[LK_MAP_BLOCKS * 8];
 	struct lk_inode inode;
 	uint64_t first = lk_block_of(c->to_offset), end = c->to_offset + (uint64_t)blocks * LK_BLOCK_SIZE;
-	int r = lk_inode_get(op, c->to, &inode);
+	uint64_t from;
+	/* The source may be a snapshot's. */
+	int r = lk_view_see(op, c->from, &from);
 	if (r == 0)
-		r = lk_extent_map(op, c->from, lk_block_of(c->from_offset), blocks, &map);
+		r = lk_extent_map(op, from, lk_block_of(c->from_offset), blocks, &map);
+	lk_view_leave(op);
+	if (r == 0)
+		r = lk_inode_get(op, c->to, &inode);
 	if (r == 0 && map.end < map.first + blocks)
 		r = LINKFS_ECORRUPT;
 	if (r == 0)

@@ -50,6 +50,20 @@ int lk_keep_set(struct lk_op *op, const struct linkfs_cred *cred, uint64_t ino, 
 	return rc;
 }
 
+static int tell_known_name(void *arg, const void *record)
+{
+	const struct lk_dirent *d = record;
+
+	return lk_op_event_beside(arg, LINKFS_EVENT_ENTRY, (uint64_t)d->dir, d->name.p, d->name.len);
+}
+
+int lk_keep_tell(struct lk_op *op, const struct lk_inode *fresh)
+{
+	int rc = lk_dirent_names(op, (uint64_t)fresh->ino, 0, tell_name, op);
+
+	return rc ? rc : lk_dirent_names(op, (uint64_t)fresh->ino, 0, tell_known_name, op);
+}
+
 static bool keeps(const struct linkfs_cred *cred, const struct lk_inode *old, const struct lk_inode *fresh)
 {
 	return (old->flags & LK_INODE_KEEP_LINKS) && lk_is_reg(old) && lk_is_reg(fresh) &&
@@ -65,11 +79,8 @@ bool lk_keep_follows(const struct linkfs_cred *cred, const struct lk_inode *old,
 
 int lk_keep_binds(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *old, struct lk_inode *fresh)
 {
-	bool bound = false;
-	int rc = keeps(cred, old, fresh) ? lk_bind_shows(op, (uint64_t)old->ino, &bound) : 0;
-
-	if (rc || !bound)
-		return rc;
+	if (!keeps(cred, old, fresh))
+		return 0;
 	fresh->flags |= LK_INODE_KEEP_LINKS;
 	return lk_bind_follow(op, (uint64_t)old->ino, (uint64_t)fresh->ino);
 }

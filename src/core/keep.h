@@ -28,8 +28,10 @@ struct lk_keep {
 /* Whether the other names of old follow when fresh takes the place of one: both are regular files, old keeps its links and has
  * other names, and cred is root or owns both. Else who may write in one name's directory could put a file of his own at the others. */
 bool lk_keep_follows(const struct linkfs_cred *cred, const struct lk_inode *old, const struct lk_inode *fresh);
-/* Binds of old follow likewise, whether or not it has other names: they show fresh from now on, which keeps its links then. */
+/* Whether or not old has other names: fresh keeps its links then, and binds of old show it from now on. */
 int lk_keep_binds(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *old, struct lk_inode *fresh);
+/* All names of fresh, which did not keep its links until now: what the kernel knows of them was meant to hold for ever. */
+int lk_keep_tell(struct lk_op *op, const struct lk_inode *fresh);
 /* Lists them, before a name changes. LINKFS_ECORRUPT when they are not as many as old counts. */
 int lk_keep_list(struct lk_op *op, const struct lk_inode *old, const struct lk_slot *replaced, struct lk_keep *out);
 /* After the replaced name was given to fresh: so are the others, old loses them. fresh counts them, and is the caller's to put, as

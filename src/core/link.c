@@ -198,7 +198,10 @@ int lk_link_add(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inod
 		return rc;
 	lk_inode_touch(op, &where->dir.inode, true);
 	rc = lk_inode_put(op, &where->dir.inode);
-	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
+	if (rc == 0)
+		rc = lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)inode->ino, NULL, 0);
+	/* Texts lead by another name than theirs when a bind covers that. */
+	return rc == 0 && lk_binds_any(op) ? lk_track_tell(op, inode) : rc;
 }
 
 /* Its links but that of the name that went: a directory has them from "." and the directories in it as well. */

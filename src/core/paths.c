@@ -146,7 +146,7 @@ int lk_paths_name(struct lk_paths *paths, uint64_t dir, const char *name, size_t
 
 	if (rc)
 		return rc;
-	at = dir == LINKFS_ROOT_INO ? 0 : above.len;
+	at = lk_id_is_root(dir) ? 0 : above.len;
 	p = lk_op_alloc(paths->op, at + len + 2);
 	if (!p)
 		return LINKFS_ENOMEM;

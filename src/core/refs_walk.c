@@ -113,14 +113,14 @@ static int leads_through(struct lk_op *op, const struct lk_refs_ask *ask, uint64
 	int rc = 0;
 
 	*out = false;
-	while (rc == 0 && !*out && lk_places_entry(op->fs, node, &entry)) {
-		*out = entry.dir == (int64_t)o->entries[0].dir && entry.hash == hash;
-		node = entry.parent;
-	}
-	/* From here up there is one way, by the one name of each. */
 	while (rc == 0 && !*out && node != LINKFS_ROOT_INO) {
-		*out = node == ask->ino;
-		rc = lk_dirent_parent(op, node, &node);
+		if (lk_places_entry(op->fs, node, &entry)) {
+			*out = entry.dir == (int64_t)o->entries[0].dir && entry.hash == hash;
+			node = entry.parent;
+		} else { /* it has one name */
+			*out = node == ask->ino;
+			rc = lk_dirent_parent(op, node, &node);
+		}
 	}
 	return rc == LINKFS_ENOENT ? 0 : rc;
 }

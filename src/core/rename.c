@@ -211,6 +211,7 @@ static int move_name(struct lk_op *op, const struct linkfs_cred *cred, struct si
 	struct lk_lost lost = {(uint64_t)to->dir->ino, to->where->name, to->where->len, to->dir->mtime_ns, true};
 	struct lk_inode *const dirs[2] = {from->dir, to->dir};
 	struct lk_slot was_from = from->slot, was_to = to->slot;
+	bool kept = from->node.inode.flags & LK_INODE_KEEP_LINKS;
 	struct lk_keep keep;
 	int rc = follow ? lk_keep_list(op, &to->node.inode, &to->slot, &keep) : 0;
 
@@ -242,7 +243,9 @@ static int move_name(struct lk_op *op, const struct linkfs_cred *cred, struct si
 	if (rc == 0)
 		rc = touch_moved(op, from, &from->slot, &to->slot);
 	/* The kernel's own rename gave the name what it knew of the file that came, which was to hold for ever. */
-	if (rc == 0 && follow)
+	if (rc == 0 && !kept && (from->node.inode.flags & LK_INODE_KEEP_LINKS))
+		rc = lk_keep_tell(op, &from->node.inode);
+	else if (rc == 0 && follow)
 		rc = lk_op_event_beside(op, LINKFS_EVENT_ENTRY, (uint64_t)to->dir->ino, to->where->name,
 					to->where->len);
 	if (is_dir(from)) {

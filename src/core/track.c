@@ -188,7 +188,7 @@ static int store_text(struct lk_op *op, struct lk_inode *link, struct lk_target 
 {
 	const char *text;
 	size_t len;
-	int rc = lk_track_text(op, link, 0, row, NULL, &text, &len);
+	int rc = lk_track_stored(op, link, row, &text, &len);
 
 	/* One that is too long is nobody's to read: the last that could be stays. */
 	if (rc)
@@ -220,7 +220,7 @@ static int count_stale(struct lk_op *op, const struct links *l, uint32_t *out)
 
 		rc = look_at(op, l->inos[i], l->target, &link, &row);
 		if (rc == 0)
-			rc = lk_track_text(op, &link, 0, &row, NULL, &text, &len);
+			rc = lk_track_stored(op, &link, &row, &text, &len);
 		if (rc == LINKFS_ENAMETOOLONG)
 			rc = 0;
 		else if (rc == 0 && (len != row.text.len || memcmp(text, row.text.p, len) != 0))

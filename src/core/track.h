@@ -4,7 +4,8 @@
  *
  * L1 Row target of a tracked link has the target's number (tracks), the entry by which the text names it (by_...; none for a
  *    directory, which has one name), and a text. While the target and the link have names in the tree the text is made
- *    from where both are, so that moving a directory changes no row; in each place of the link's directory (K5) another one. Else the stored text holds: the last one there was.
+ *    from where both are, so that moving a directory changes no row; in each place of the link's directory (K5) another one. Else the stored text holds: the last one there was,
+ *    from the link's directory by its first names; its other places have a text that leads to the same.
  * L2 So the stored text is made the present one before the target, or the link, loses its last name, and by_ follows the
  *    entry when it is renamed. When it is removed and others are left, the first of those (by directory number) takes its place.
  * L3 Row component (-target, link) stands for every tracked link, and the target has LK_INODE_FOLLOWED; rows and flag may outlive
@@ -34,6 +35,9 @@ int lk_track_between(struct lk_op *op, const struct lk_overlay *overlay, uint64_
  * no symlink can have it. */
 int lk_track_text(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, const struct lk_target *row,
 		  const struct lk_overlay *overlay, const char **text_out, size_t *len_out);
+/* The text that its row is to have: from its directory by the first names of all, whatever place is known by the number. */
+int lk_track_stored(struct lk_op *op, const struct lk_inode *inode, const struct lk_target *row, const char **text_out,
+		    size_t *len_out);
 /* The entry by which the row's link names its target, as one of a directory's rows. LINKFS_ENOENT: the target has none. */
 int lk_track_entry(struct lk_op *op, const struct lk_target *row, struct lk_dirent *out);
 /* lk_inode_stat() with the true size of a tracked link, as node shows it; LINKFS_PATH_MAX for a text that is too long. */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define UPS_MAX (LINKFS_SYMLINK_MAX / 3 + 1) /* of "../" each */
+#define NAMES 16u                            /* of one directory read at once: mostly the first of them will do */
 
 /* A way down to what is looked for: by this entry, and on from there. */
 struct way {
@@ -23,6 +24,12 @@ struct way {
 	struct way *next;        /* in the order in which they are looked at */
 };
 
+/* The directories from one up to the root, by number. */
+struct way_up {
+	uint64_t dirs[UPS_MAX + 1];
+	uint32_t count;
+};
+
 struct search {
 	struct lk_op *op;
 	const struct lk_overlay *overlay;
@@ -30,13 +37,27 @@ struct search {
 	bool covered; /* names that a bind covers will do */
 	bool too_long;
 	struct way *first, **end;
-	struct lk_set seen; /* directories; where there are several paths only */
+	const struct way_up *up; /* the search is over at one of these; NULL: at the first way */
+	uint32_t rows;           /* names read */
+	uint64_t dir, cookie;    /* of the last */
+	struct lk_set seen;      /* directories; where there are several paths only */
 };
 
 static void search_begin(struct search *s, struct lk_op *op, const struct lk_overlay *overlay)
 {
 	*s = (struct search){.op = op, .overlay = overlay, .several = lk_places_any(op)};
 	s->end = &s->first;
+}
+
+static bool is_above(const struct way_up *up, uint64_t dir, uint32_t *ups_out)
+{
+	for (uint32_t i = 0; i < up->count; i++) {
+		if (up->dirs[i] == dir) {
+			*ups_out = i;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Whether the overlay has another thing, or nothing, at the entry. */
@@ -80,10 +101,13 @@ static int add_way(struct search *s, const struct lk_slot *slot, const char *nam
 static int name_row(void *arg, const void *record)
 {
 	const struct lk_dirent *d = record;
+	struct search *s = arg;
 
+	s->rows++;
+	s->dir = (uint64_t)d->dir;
+	s->cookie = lk_dirent_cookie(d);
 	return add_way(
-		arg,
-		&(struct lk_slot){.dir = (uint64_t)d->dir, .hash = d->hash, .ord = d->ord, .ino = (uint64_t)d->ino},
+		s, &(struct lk_slot){.dir = (uint64_t)d->dir, .hash = d->hash, .ord = d->ord, .ino = (uint64_t)d->ino},
 		d->name.p, d->name.len);
 }
 
@@ -147,6 +171,37 @@ static int settle_ways(struct search *s, struct way **tail, const struct way *be
 	return 0;
 }
 
+/* Whether the search is over at one of the ways from way on. */
+static bool is_over(const struct search *s, const struct way *way)
+{
+	uint32_t ups;
+
+	for (; s->up && way; way = way->next)
+		if (is_above(s->up, way->slot.dir, &ups))
+			return true;
+	return way;
+}
+
+/* The names of ino, as far as they may be needed. */
+static int add_names(struct search *s, uint64_t ino, const struct way *below)
+{
+	uint32_t limit = s->several || s->overlay ? NAMES : 1;
+	int rc;
+
+	s->dir = s->cookie = 0;
+	do {
+		struct way **tail = s->end;
+
+		s->rows = 0;
+		rc = lk_dirent_names_after(s->op, ino, s->dir, s->cookie, limit, name_row, s);
+		if (rc == 0)
+			rc = settle_ways(s, tail, below);
+		if (rc || limit == 1 || is_over(s, *tail))
+			break;
+	} while (s->rows == limit);
+	return rc;
+}
+
 /* Adds what leads to ino. by: that entry alone, if it does. */
 static int add_ways(struct search *s, uint64_t ino, const struct lk_target *by, const struct way *below)
 {
@@ -171,7 +226,10 @@ static int add_ways(struct search *s, uint64_t ino, const struct lk_target *by, 
 		if (rc)
 			return rc;
 	}
-	rc = lk_dirent_names(s->op, ino, s->several || o ? 0 : 1, name_row, s);
+	rc = settle_ways(s, tail, below);
+	if (rc == 0)
+		rc = add_names(s, ino, below);
+	tail = s->end;
 	if (rc == 0 && s->several && lk_binds_any(s->op))
 		rc = lk_bind_scan(s->op, ino, NULL, 0, bind_row, s);
 	return rc ? rc : settle_ways(s, tail, below);
@@ -179,21 +237,15 @@ static int add_ways(struct search *s, uint64_t ino, const struct lk_target *by, 
 
 /* ---- up --------------------------------------------------------------------------------------------------------- */
 
-/* The directories from one up to the root, by number. */
-struct way_up {
-	uint64_t dirs[UPS_MAX + 1];
-	uint32_t count;
-};
-
-/* *node, a node id, becomes that of the directory above. */
-static int go_up(struct lk_op *op, const struct lk_overlay *overlay, uint64_t *node, uint64_t ino)
+/* *node, a node id, becomes that of the directory above. by_names: whatever place is known by the number. */
+static int go_up(struct lk_op *op, const struct lk_overlay *overlay, bool by_names, uint64_t *node, uint64_t ino)
 {
 	struct lk_place_entry entry;
 	struct search s;
 	int rc;
 
 	search_begin(&s, op, overlay);
-	if (lk_places_entry(op->fs, *node, &entry) && entry.dir && !is_place_gone(&s, &entry, ino)) {
+	if (!by_names && lk_places_entry(op->fs, *node, &entry) && entry.dir && !is_place_gone(&s, &entry, ino)) {
 		*node = entry.parent;
 		return 0;
 	}
@@ -209,8 +261,9 @@ static int go_up(struct lk_op *op, const struct lk_overlay *overlay, uint64_t *n
 	return rc;
 }
 
-static int climb(struct lk_op *op, const struct lk_overlay *overlay, uint64_t node, struct way_up *up)
+static int climb(struct lk_op *op, const struct lk_overlay *overlay, bool by_names, uint64_t node, struct way_up *up)
 {
+	up->count = 0;
 	for (;;) {
 		uint64_t ino;
 		int rc = lk_view_see(op, node, &ino);
@@ -220,21 +273,10 @@ static int climb(struct lk_op *op, const struct lk_overlay *overlay, uint64_t no
 		up->dirs[up->count++] = ino;
 		if (ino == LINKFS_ROOT_INO || up->count > UPS_MAX)
 			return 0;
-		rc = go_up(op, overlay, &node, ino);
+		rc = go_up(op, overlay, by_names, &node, ino);
 		if (rc)
 			return rc;
 	}
-}
-
-static bool is_above(const struct way_up *up, uint64_t dir, uint32_t *ups_out)
-{
-	for (uint32_t i = 0; i < up->count; i++) {
-		if (up->dirs[i] == dir) {
-			*ups_out = i;
-			return true;
-		}
-	}
-	return false;
 }
 
 /* ---- down ------------------------------------------------------------------------------------------------------- */
@@ -249,6 +291,7 @@ static int search_down(struct search *s, uint64_t ino, const struct lk_target *b
 	*out = NULL;
 	s->first = NULL;
 	s->end = &s->first;
+	s->up = up;
 	rc = add_ways(s, ino, by, NULL);
 	for (const struct way *way = s->first; rc == 0 && way; way = way->next) {
 		uint64_t dir = way->slot.dir;
@@ -308,22 +351,20 @@ static int assemble(struct lk_op *op, uint32_t ups, const char *down, size_t dow
 	return 0;
 }
 
-int lk_track_between(struct lk_op *op, const struct lk_overlay *overlay, uint64_t dir, uint64_t ino,
-		     const struct lk_target *by, const char **text_out, size_t *len_out)
+/* From the lowest directory of up to ino. */
+static int between(struct lk_op *op, const struct lk_overlay *overlay, const struct way_up *up, uint64_t ino,
+		   const struct lk_target *by, const char **text_out, size_t *len_out)
 {
 	char down[LINKFS_SYMLINK_MAX + 1];
-	struct way_up up = {.count = 0};
 	const struct way *way = NULL;
 	struct search s;
 	uint32_t ups = 0;
 	size_t len = 0;
-	int rc = climb(op, overlay, dir, &up);
+	int rc = 0;
 
-	if (rc)
-		return rc;
 	search_begin(&s, op, overlay);
-	if (!is_above(&up, ino, &ups))
-		rc = find_down(&s, ino, by, &up, &way, &ups);
+	if (!is_above(up, ino, &ups))
+		rc = find_down(&s, ino, by, up, &way, &ups);
 	for (; rc == 0 && way; way = way->below) {
 		if (len)
 			down[len++] = '/';
@@ -331,6 +372,15 @@ int lk_track_between(struct lk_op *op, const struct lk_overlay *overlay, uint64_
 		len += way->len;
 	}
 	return rc ? rc : assemble(op, ups, down, len, text_out, len_out);
+}
+
+int lk_track_between(struct lk_op *op, const struct lk_overlay *overlay, uint64_t dir, uint64_t ino,
+		     const struct lk_target *by, const char **text_out, size_t *len_out)
+{
+	struct way_up up;
+	int rc = climb(op, overlay, false, dir, &up);
+
+	return rc ? rc : between(op, overlay, &up, ino, by, text_out, len_out);
 }
 
 /* The directory that holds the link; 0: it has no name. */
@@ -353,10 +403,11 @@ static int dir_of(struct lk_op *op, const struct lk_inode *link, const struct lk
 }
 
 /* Made from where both are; LINKFS_ENOENT when one is not in the tree. */
-static int made(struct lk_op *op, const struct lk_inode *link, uint64_t dir, const struct lk_target *row,
+static int made(struct lk_op *op, const struct lk_inode *link, uint64_t dir, bool by_names, const struct lk_target *row,
 		const struct lk_overlay *o, const char **text_out, size_t *len_out)
 {
 	struct lk_inode target;
+	struct way_up up;
 	int rc = lk_inode_get(op, (uint64_t)row->tracks, &target);
 
 	if (rc)
@@ -369,22 +420,106 @@ static int made(struct lk_op *op, const struct lk_inode *link, uint64_t dir, con
 		rc = dir_of(op, link, o, &dir);
 	if (rc || dir == 0)
 		return rc ? rc : LINKFS_ENOENT;
-	return lk_track_between(op, o, dir, (uint64_t)target.ino, row, text_out, len_out);
+	rc = climb(op, o, by_names, dir, &up);
+	return rc ? rc : between(op, o, &up, (uint64_t)target.ino, row, text_out, len_out);
 }
 
-int lk_track_text(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, const struct lk_target *row,
-		  const struct lk_overlay *overlay, const char **text_out, size_t *len_out)
+int lk_track_stored(struct lk_op *op, const struct lk_inode *inode, const struct lk_target *row, const char **text_out,
+		    size_t *len_out)
 {
-	int rc = made(op, inode, dir, row, overlay, text_out, len_out);
+	int rc = made(op, inode, 0, true, row, NULL, text_out, len_out);
 
-	/* What goes by the change that the overlay tells of leaves the text of before. */
-	if (rc == LINKFS_ENOENT && overlay)
-		rc = made(op, inode, dir, row, NULL, text_out, len_out);
 	if (rc != LINKFS_ENOENT)
 		return rc;
 	*text_out = row->text.p;
 	*len_out = row->text.len;
 	return 0;
+}
+
+/* ---- the last text ---------------------------------------------------------------------------------------------- */
+
+static bool is_same_way(const struct way_up *a, const struct way_up *b)
+{
+	return a->count == b->count && memcmp(a->dirs, b->dirs, a->count * sizeof(a->dirs[0])) == 0;
+}
+
+/* How far up the text goes; what it goes down after that begins at *down_out. */
+static uint32_t count_ups(const struct lk_bytes *text, struct lk_bytes *down_out)
+{
+	const char *p = text->p, *end = p + text->len;
+	uint32_t ups = 0;
+
+	for (; end - p >= 2 && p[0] == '.' && p[1] == '.' && (end - p == 2 || p[2] == '/'); ups++)
+		p += LK_MIN(end - p, 3);
+	if (end - p == 1 && *p == '.')
+		p = end;
+	*down_out = (struct lk_bytes){p, (size_t)(end - p)};
+	return ups;
+}
+
+/* What text leads to from where up begins, as a text for where here begins. LINKFS_ENOENT: there is none. */
+static int carry(struct lk_op *op, const struct lk_overlay *o, const struct lk_bytes *text, const struct way_up *up,
+		 const struct way_up *here, const char **text_out, size_t *len_out)
+{
+	struct lk_bytes down;
+	uint32_t ups = count_ups(text, &down);
+	const char *head;
+	size_t len;
+	char *whole;
+	int rc = ups < up->count ? between(op, o, here, up->dirs[ups], NULL, &head, &len) : LINKFS_ENOENT;
+
+	if (rc)
+		return rc;
+	if (down.len == 0) {
+		*text_out = head;
+		*len_out = len;
+		return 0;
+	}
+	if (len == 1 && head[0] == '.')
+		len = 0;
+	whole = lk_op_alloc(op, len + 1 + down.len + 1);
+	if (!whole)
+		return LINKFS_ENOMEM;
+	memcpy(whole, head, len);
+	if (len)
+		whole[len++] = '/';
+	memcpy(whole + len, down.p, down.len);
+	len += down.len;
+	whole[len] = 0;
+	*text_out = whole;
+	*len_out = len;
+	return len > LINKFS_SYMLINK_MAX ? LINKFS_ENAMETOOLONG : 0;
+}
+
+/* The stored one, which is that of the link's directory by its first names. In another place of it: what leads to the same. */
+static int last_text(struct lk_op *op, const struct lk_inode *link, uint64_t dir, const struct lk_target *row,
+		     const struct lk_overlay *o, const char **text_out, size_t *len_out)
+{
+	struct way_up up, here;
+	uint64_t first = 0;
+	int rc = lk_places_any(op) ? dir_of(op, link, o, &first) : 0;
+
+	*text_out = row->text.p;
+	*len_out = row->text.len;
+	if (rc || first == 0)
+		return rc;
+	rc = climb(op, o, true, first, &up);
+	if (rc == 0)
+		rc = climb(op, o, false, dir ? dir : first, &here);
+	if (rc == 0 && !is_same_way(&up, &here))
+		rc = carry(op, o, &row->text, &up, &here, text_out, len_out);
+	return rc == LINKFS_ENOENT ? 0 : rc;
+}
+
+int lk_track_text(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, const struct lk_target *row,
+		  const struct lk_overlay *overlay, const char **text_out, size_t *len_out)
+{
+	int rc = made(op, inode, dir, false, row, overlay, text_out, len_out);
+
+	/* What goes by the change that the overlay tells of leaves the text of before. */
+	if (rc == LINKFS_ENOENT && overlay)
+		rc = made(op, inode, dir, false, row, NULL, text_out, len_out);
+	return rc == LINKFS_ENOENT ? last_text(op, inode, dir, row, overlay, text_out, len_out) : rc;
 }
 
 int lk_track_entry(struct lk_op *op, const struct lk_target *row, struct lk_dirent *out)

@@ -29,6 +29,12 @@ static inline bool lk_id_is_root(uint64_t id)
 {
 	return (id & LK_INO_MASK) == LINKFS_ROOT_INO && !lk_id_is_place(id);
 }
+/* Back to the live tree, in an op that has read a snapshot's node for what it is about to write. */
+static inline void lk_view_leave(struct lk_op *op)
+{
+	op->view = LK_VIEW_LIVE;
+	op->bits = 0;
+}
 /* The slot's bits of a node id, which may be a place's. */
 uint64_t lk_view_bits_of(struct lk_fs *fs, uint64_t id);
 /* Holds of a node without a place of its own count for its slot (V1). */

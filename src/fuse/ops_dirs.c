@@ -50,6 +50,16 @@ static int add_entry(void *arg, const struct linkfs_entry *entry)
 	return 0;
 }
 
+/* The entries from there on, after the callback: the volume's lock is held in it. */
+static void make_known(const struct listing *l, size_t from)
+{
+	for (size_t at = from; l->plus && at < l->len;) {
+		const struct fuse_direntplus *plus = (const void *)(l->p + at);
+		lk_fuse_entry_known(l->rq, &plus->entry_out);
+		at += FUSE_DIRENTPLUS_SIZE(plus);
+	}
+}
+
 static uint64_t last_cookie(const struct listing *l, size_t from, uint64_t cookie)
 {
 	size_t at = from;
@@ -81,6 +91,7 @@ int lk_fuse_list(struct lk_fuse_request *rq, bool plus, uint64_t cookie, void *o
 		size_t from = l.len;
 		l.any = false;
 		int r = linkfs_node_readdir(rq->mount->volume, &rq->cred, rq->ino, cookie, flags, add_entry, &l);
+		make_known(&l, from);
 		if (r && l.len == 0)
 			return r;
 		if (r)

@@ -24,6 +24,7 @@ static int reply_entry(struct lk_fuse_request *rq, const struct linkfs_stat *st,
 	}
 	rq->held = st->node;
 	lk_fuse_pack_entry(rq, out, st);
+	lk_fuse_entry_known(rq, out);
 	if (opened) {
 		struct fuse_open_out *file = (void *)(out + 1);
 		file->open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;

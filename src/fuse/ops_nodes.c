@@ -51,6 +51,7 @@ int lk_fuse_lookup(struct lk_fuse_request *rq)
 	else
 		rq->held = st.node;
 	lk_fuse_pack_entry(rq, out, &st);
+	lk_fuse_entry_known(rq, out);
 	return 0;
 }
 

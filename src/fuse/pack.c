@@ -118,6 +118,12 @@ uint64_t lk_fuse_name_time(struct lk_fuse_request *rq)
 	return rq->paths == LK_FUSE_ONE_PATH ? LK_FUSE_FOREVER : 0;
 }
 
+void lk_fuse_entry_known(const struct lk_fuse_request *rq, const struct fuse_entry_out *out)
+{
+	if (out->nodeid && S_ISLNK(out->attr.mode) && out->attr_valid == 0)
+		lk_fuse_texts_known(rq->mount, out->nodeid);
+}
+
 void lk_fuse_pack_entry(struct lk_fuse_request *rq, struct fuse_entry_out *out, const struct linkfs_stat *st)
 {
 	out->nodeid = st->node;
@@ -125,12 +131,9 @@ void lk_fuse_pack_entry(struct lk_fuse_request *rq, struct fuse_entry_out *out, 
 	out->generation = st->ino == LINKFS_ROOT_INO ? 0 : rq->mount->conn.generation;
 	/* Names of a file that keeps its links may become another file's by a rename of which this directory sees nothing. */
 	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : lk_fuse_name_time(rq);
-	if (st->flags & LINKFS_INO_TRACKED) {
-		lk_fuse_texts_known(rq->mount, st->node);
-		/* Kernels before 6.14 cut a cached text at the size they know, which each lookup brings anew. */
-		if (rq->mount->conn.minor < LK_FUSE_MINOR_WHOLE_TEXTS)
-			out->entry_valid = 0;
-	}
+	/* Kernels before 6.14 cut a cached text at the size they know, which each lookup brings anew. */
+	if ((st->flags & LINKFS_INO_TRACKED) && rq->mount->conn.minor < LK_FUSE_MINOR_WHOLE_TEXTS)
+		out->entry_valid = 0;
 	out->attr_valid = lk_fuse_attr_valid(st);
 	out->entry_valid_nsec = 0;
 	out->attr_valid_nsec = 0;

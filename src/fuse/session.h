@@ -142,8 +142,9 @@ void *lk_fuse_reply(struct lk_fuse_request *rq, size_t size);
 void lk_fuse_pack_attr(struct fuse_attr *out, const struct linkfs_stat *st);
 /* How long attributes hold: not at all those of a tracked symlink, whose size others change. */
 uint64_t lk_fuse_attr_valid(const struct linkfs_stat *st);
-/* Of a name in rq's directory. */
+/* Of a name in rq's directory. Before the reply goes lk_fuse_entry_known() is to see it, where calls of the library may be made. */
 void lk_fuse_pack_entry(struct lk_fuse_request *rq, struct fuse_entry_out *out, const struct linkfs_stat *st);
+void lk_fuse_entry_known(const struct lk_fuse_request *rq, const struct fuse_entry_out *out);
 /* Seconds for which the kernel may take names in rq's directory, absent ones too, for what they were: none where they change by other
  * paths. */
 uint64_t lk_fuse_name_time(struct lk_fuse_request *rq);

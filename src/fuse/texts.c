@@ -10,6 +10,7 @@
  * teller does, a thread with no other duty, and then sends the rename's reply, which the worker has left to it (M6).
  *
  * A link is marked as read before its text is made: a move either comes before, and the text is the new one, or finds the mark.
+ * The lock here comes before the volume's: the set asks what is held. So nothing here is called from the library's callbacks.
  * Layer: fuse.
  */
 #include "session.h"
@@ -105,9 +106,13 @@ static void forget_unheld(struct linkfs_mount *mount)
 	if (!fresh.slots)
 		return;
 	for (size_t i = 0; i < t->cap; i++) {
-		if (t->slots[i] && linkfs_node_is_held(mount->volume, id_in(t->slots[i]))) {
+		if (!t->slots[i])
+			continue;
+		if (linkfs_node_is_held(mount->volume, id_in(t->slots[i]))) {
 			*slot_of(&fresh, id_in(t->slots[i])) = t->slots[i];
 			fresh.count++;
+		} else if (t->slots[i] & 1) {
+			atomic_fetch_sub(&t->read, 1);
 		}
 	}
 	free(t->slots);
@@ -204,6 +209,7 @@ void lk_fuse_texts_known(struct linkfs_mount *mount, uint64_t id)
 	if (!t)
 		return;
 	pthread_mutex_lock(&t->lock);
+	forget_unheld(mount);
 	if (!find_or_add(t, id))
 		atomic_store(&t->lossy, true);
 	pthread_mutex_unlock(&t->lock);

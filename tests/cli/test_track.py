@@ -5,11 +5,13 @@
 """
 import ctypes
 import json
+import multiprocessing
 import os
 import random
 import subprocess
 import sys
 import threading
+import time
 
 import harness as h
 
@@ -234,6 +236,52 @@ def many_renamers(volume):
     h.equal(wrong, [], "24 threads that rename directories with tracked links in them")
 
 
+def listed_while_moved(volume):
+    """Directories of tracked links are listed with attributes, as nodes that are new each time, while what they lead through is renamed: nobody
+    waits for ever."""
+    top = volume.mnt + "/listed"
+    for name in ("links", "shown", "target"):
+        os.makedirs(f"{top}/{name}")
+    names = [f"f{i}" for i in range(150)]
+    for name in names:
+        host(f"{top}/target/{name}", "f\n")
+    h.must("ln", "-s", "--track", *[volume("/listed/target/" + name) for name in names], volume("/listed/links"))
+    h.must("bind", volume("/listed/links"), volume("/listed/shown"))
+    end = time.monotonic() + 10
+
+    def lists():
+        for name in ("links", "shown"):
+            with os.scandir(f"{top}/{name}") as entries:
+                for e in entries:
+                    e.stat(follow_symlinks=False)
+
+    def reads():
+        for name in ("links", "shown"):
+            for n in names:
+                os.readlink(f"{top}/{name}/{n}")
+
+    def renames():
+        os.rename(top + "/target", top + "/moved")
+        os.rename(top + "/moved", top + "/target")
+
+    def lets_go():
+        if os.geteuid() == 0:
+            host("/proc/sys/vm/drop_caches", "2\n")  # what the kernel forgets it asks for anew
+        time.sleep(0.02)
+
+    def repeat(work):
+        while time.monotonic() < end:
+            work()
+
+    fork = multiprocessing.get_context("fork")
+    workers = [fork.Process(target=repeat, args=(work,), daemon=True) for work in (lists, lists, reads, renames, lets_go)]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join(30)
+    h.equal([w.exitcode for w in workers], [0] * len(workers), "listings beside renames")
+
+
 def in_places(volume):
     """One tracked link in a directory with three paths: in each place its own text, and the new one at once after every change."""
     top = volume.mnt + "/places"
@@ -301,6 +349,7 @@ def main():
     if FACE == "live":
         programs(volume)
         in_places(volume)
+        listed_while_moved(volume)
         no_old_text(volume)
         many_renamers(volume)
         h.must("check", "--data", volume("/"))

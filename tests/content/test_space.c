@@ -158,7 +158,7 @@ static bool small_host(const char *dir, const char *size)
 {
 	char options[64];
 	(void)snprintf(options, sizeof(options), "size=%s,mode=0700", size);
-	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) ||
 	    mount("linkfs-test", dir, "tmpfs", 0, options)) {
 		printf("# skip: no private mount here: %s\n", strerror(errno));
 		return false;

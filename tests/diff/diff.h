@@ -82,6 +82,14 @@ enum op_kind {
 	OP_CHDIR,
 	OP_GETCWD,
 	OP_UMASK,
+	OP_CLONE,
+	OP_UNSHARE,
+	OP_KEEP,
+	OP_DEDUPE,
+	OP_MERGE,
+	OP_BIND,
+	OP_UNBIND,
+	OP_TRACK,
 	OP_FORGET,
 	OP_RESTART,
 	OP_COUNT
@@ -104,13 +112,21 @@ struct op {
 
 #define OP_ON_LIB 1u /* exists in the library */
 #define OP_ON_MOUNT 2u
+#define OP_ON_ROOT 4u       /* as root only: its reference needs that */
+#define OP_ON_NAMESPACE 16u /* where only one side has binds, which the kernel makes in the whole namespace */
+#define OP_LINKS 8u         /* of linkfs alone: the reference does it with calls of its own */
 struct op_row {
 	const char *name;
 	unsigned on, numbers; /* numbers: how many of n[] it has */
 	unsigned paths;
 	int slot; /* index in n[] of the file slot it works on, or -1 */
 };
+/* Of a rename: when a directory moved, to the root after it, and no directory is open. It may have taken places of binds along, which the kernel does
+ * not mount where it went (posix_binds.c). */
+#define OP_RENAME_HOME 16
 const struct op_row *lk_op_row(enum op_kind kind);
+/* Whether it can run in a run of these. */
+bool lk_op_fits(enum op_kind kind, unsigned on);
 void lk_op_print(const struct op *op, struct text *out);
 /* False when the line is not an operation. */
 bool lk_op_parse(const char *line, struct op *out);
@@ -136,13 +152,15 @@ extern const unsigned lk_user_count;
 /* ---- answers ----------------------------------------------------------------------------------------------- */
 
 /* "ok ..." or an errno's name. Begins with '~' when the reference says that this answer cannot be compared (the table
- * of known differences in run.c says why); both sides then leave the same state. */
+ * of known differences in run.c says why); both sides then leave the same state. Begins with '!' when more than one thing is wrong, of
+ * which any may be told; "refused" is what a command of linkfs says that has no errno. Both agree with every error. */
 struct answer_stat {
 	mode_t mode;
 	uint64_t nlink, size, rdev_major, rdev_minor, ino;
 	uint32_t uid, gid;
 	int64_t sec[3]; /* atime, mtime, ctime */
 	long nsec[3];
+	bool keeps; /* its links (D7); not looked at on a mount */
 };
 void lk_answer_error(struct text *out, int error); /* a positive errno */
 struct side;
@@ -164,9 +182,29 @@ void lk_answer_bytes(struct text *out, const void *bytes, size_t len);
 
 /* Inodes of the reference whose holes depend on how it copies (see known differences); outlives the workers of a run. */
 #define LK_TAINTS 512
+#define LK_BINDS 16
+#define LK_HANDLE_ROOM 144
+struct bind_row {
+	uint64_t dir, source;
+	char name[256];
+	char dir_handle[LK_HANDLE_ROOM], source_handle[LK_HANDLE_ROOM]; /* of the reference: struct file_handle */
+};
+#define LK_TRACKS 512
+struct track_name {
+	uint64_t dir; /* 0: none */
+	char name[256];
+};
+struct track_row {
+	uint64_t link, target;
+	struct track_name used, other; /* of the target's names, of which there are two at most */
+};
 struct taints {
 	uint64_t inos[LK_TAINTS];
 	size_t count;
+	struct bind_row binds[LK_BINDS]; /* that the reference has */
+	size_t bind_count;
+	struct track_row tracks[LK_TRACKS];
+	size_t track_count;
 };
 
 struct side {
@@ -174,9 +212,12 @@ struct side {
 	bool library;     /* which back end */
 	bool reference;   /* this side decides what cannot be compared */
 	bool against_lib; /* the other side, or this one, is the library */
+	bool links;       /* what only linkfs knows is in the run */
+	bool commands;    /* this side is a mount, and what only linkfs knows is done by its commands */
 	bool fresh;       /* the tree is to be made */
 	bool many_users;  /* credentials are switched for each operation */
 	bool atime;       /* compare access times */
+	const char *bare; /* the reference's file system, mounted where no binds are seen */
 	struct taints *taints;
 	uint64_t corrupt; /* test of the runner itself: every so manieth answer is wrong */
 };
@@ -259,6 +300,9 @@ void lk_run_shrink(const struct run_config *config, struct op_list *ops, struct 
 void lk_run_report(const struct op_list *ops, const struct run_result *result);
 void lk_result_free(struct run_result *result);
 
+#define LK_SCRATCH ".scratch" /* after the name of a side's directory: where it makes what it needs (posix_copy.c) */
+/* Unmounts all that is mounted below a directory. */
+void lk_unmount_below(const char *dir);
 /* Removes a tree of any depth. */
 void lk_remove_tree(int dir_fd, const char *name);
 

@@ -97,7 +97,7 @@ int64_t lk_gen_slot(struct gen *gen, bool open)
 	return slot;
 }
 
-static void queue_op(struct gen *gen, const struct op *op)
+void lk_gen_queue(struct gen *gen, const struct op *op)
 {
 	if (gen->queued < QUEUE)
 		gen->queue[gen->queued++] = *op;
@@ -117,15 +117,15 @@ static void queue_prologue(struct gen *gen)
 	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++) {
 		struct op op = {.kind = OP_MKDIR, .at = -1, .n = {0777}};
 		(void)snprintf(op.p, sizeof(op.p), "/%s", dirs[i].name);
-		queue_op(gen, &op);
+		lk_gen_queue(gen, &op);
 		op.kind = OP_CHOWN;
 		op.n[0] = dirs[i].uid;
 		op.n[1] = dirs[i].gid;
 		if (gen->many_users)
-			queue_op(gen, &op);
+			lk_gen_queue(gen, &op);
 		op.kind = OP_CHMOD;
 		op.n[0] = dirs[i].mode;
-		queue_op(gen, &op);
+		lk_gen_queue(gen, &op);
 	}
 }
 
@@ -136,12 +136,12 @@ static void queue_chain(struct gen *gen)
 	for (int i = 0; i < 42; i++) {
 		(void)snprintf(op.p, sizeof(op.p), i ? "s%d" : "a", i - 1);
 		(void)snprintf(op.q, sizeof(op.q), "/s%d", i);
-		queue_op(gen, &op);
+		lk_gen_queue(gen, &op);
 	}
 	for (int i = 38; i < 42; i++) {
 		op = (struct op){.kind = OP_STAT, .at = -1, .n = {1}};
 		(void)snprintf(op.p, sizeof(op.p), "/s%d%s", i, i % 2 ? "/b" : "");
-		queue_op(gen, &op);
+		lk_gen_queue(gen, &op);
 	}
 }
 
@@ -153,20 +153,20 @@ static void queue_deep(struct gen *gen)
 	for (int i = 0; i < 24; i++) {
 		op.kind = OP_MKDIR;
 		(void)snprintf(op.p, sizeof(op.p), "%s", name);
-		queue_op(gen, &op);
+		lk_gen_queue(gen, &op);
 		op.kind = OP_CHDIR;
-		queue_op(gen, &op);
+		lk_gen_queue(gen, &op);
 	}
 	if (gen->on & OP_ON_MOUNT) {
 		op.kind = OP_GETCWD;
-		queue_op(gen, &op);
+		lk_gen_queue(gen, &op);
 	}
 	op.kind = OP_STAT;
 	strcpy(op.p, "{../*24}a");
-	queue_op(gen, &op);
+	lk_gen_queue(gen, &op);
 	op.kind = OP_CHDIR;
 	(void)snprintf(op.p, sizeof(op.p), "%s", lk_gen_chance(gen, 70) ? "/" : "{../*5}");
-	queue_op(gen, &op);
+	lk_gen_queue(gen, &op);
 }
 
 static const unsigned char weights[OP_COUNT] = {
@@ -183,17 +183,24 @@ static const unsigned char weights[OP_COUNT] = {
 	[OP_FORGET] = 1,       [OP_RESTART] = 1,
 };
 
+static int weight(const struct gen *gen, int kind)
+{
+	if ((gen->features & GEN_TRACK) && kind == OP_LINKFD)
+		return 0;
+	return weights[kind] + lk_gen_links_weight(gen, (enum op_kind)kind);
+}
+
 static enum op_kind draw_kind(struct gen *gen)
 {
 	for (;;) {
 		int64_t total = 0, at;
 		for (int i = 0; i < OP_COUNT; i++)
-			total += weights[i];
+			total += weight(gen, i);
 		at = lk_gen_below(gen, total);
 		int kind = 0;
-		while (at >= weights[kind])
-			at -= weights[kind++];
-		if (lk_op_row((enum op_kind)kind)->on & gen->on)
+		while (at >= weight(gen, kind))
+			at -= weight(gen, kind++);
+		if (lk_op_fits((enum op_kind)kind, gen->on))
 			return (enum op_kind)kind;
 	}
 }
@@ -208,7 +215,18 @@ static enum want want_first(struct gen *gen, enum op_kind kind)
 	case OP_LINKFD:
 		return WANT_NEW;
 	case OP_TRUNCATE:
+	case OP_DEDUPE:
+	case OP_MERGE:
 		return WANT_FILE;
+	case OP_CLONE:
+	case OP_UNSHARE:
+		return lk_gen_chance(gen, 70) ? WANT_FILE : WANT_ANY;
+	case OP_BIND:
+	case OP_UNBIND:
+		return lk_gen_chance(gen, 75) ? WANT_DIR : WANT_ANY;
+	case OP_TRACK:
+	case OP_KEEP:
+		return lk_gen_chance(gen, 60) ? WANT_FILE : WANT_DIR;
 	case OP_RMDIR:
 	case OP_LIST:
 	case OP_DIRWALK:
@@ -222,6 +240,15 @@ static enum want want_first(struct gen *gen, enum op_kind kind)
 	}
 }
 
+static enum want want_second(struct gen *gen, enum op_kind kind)
+{
+	if (kind == OP_DEDUPE || kind == OP_MERGE)
+		return WANT_FILE;
+	if (kind == OP_BIND)
+		return lk_gen_chance(gen, 75) ? WANT_DIR : WANT_ANY;
+	return kind == OP_SAME || (kind == OP_RENAME && lk_gen_chance(gen, 50)) ? WANT_ANY : WANT_NEW;
+}
+
 void lk_gen_next(struct gen *gen, struct op *out)
 {
 	if (gen->drawn++ == 0)
@@ -231,8 +258,10 @@ void lk_gen_next(struct gen *gen, struct op *out)
 		int64_t special = lk_gen_below(gen, 2500);
 		if (special == 0)
 			queue_chain(gen);
-		else if (special <= 2)
+		else if (special <= 2 && !(gen->features & GEN_TRACK))
 			queue_deep(gen);
+		else if (special <= 2 + lk_gen_stories(gen))
+			lk_gen_story(gen);
 	}
 	if (gen->taken < gen->queued) {
 		*out = gen->queue[gen->taken++];
@@ -250,9 +279,11 @@ void lk_gen_next(struct gen *gen, struct op *out)
 	else if (row->paths && op.kind != OP_FSETXATTR && op.kind != OP_FGETXATTR)
 		lk_gen_path(gen, op.p, want_first(gen, op.kind));
 	if (row->paths > 1)
-		lk_gen_path(gen, op.q,
-			    op.kind == OP_SAME || (op.kind == OP_RENAME && lk_gen_chance(gen, 50)) ? WANT_ANY
-												   : WANT_NEW);
+		lk_gen_path(gen, op.q, want_second(gen, op.kind));
+	if (op.kind == OP_BIND || op.kind == OP_UNBIND)
+		lk_gen_bind(gen, &op);
+	if ((row->on & OP_LINKS) && (gen->on & OP_ON_MOUNT))
+		op.user = 0; /* who runs commands */
 	lk_gen_numbers(gen, &op);
 	if (op.kind == OP_RESTART)
 		op.n[0] = lk_gen_below(gen, 2);
@@ -300,15 +331,17 @@ void lk_gen_learn(struct gen *gen, const struct op *op, const char *answer)
 		memset(gen->open, 0, sizeof(gen->open));
 	if (!ok)
 		return;
+	if (op->kind == OP_BIND || op->kind == OP_UNBIND)
+		lk_gen_bound(gen, op);
 	if (op->kind == OP_MKDIR)
 		know(gen, WANT_DIR, op->p);
 	else if (op->kind == OP_LINKFD || (op->kind == OP_OPEN && (op->n[1] & O_CREAT) && !unnamed))
 		know(gen, WANT_FILE, op->p);
-	else if (op->kind == OP_SYMLINK)
+	else if (op->kind == OP_SYMLINK || op->kind == OP_TRACK)
 		know(gen, WANT_LINK, op->q);
 	else if (op->kind == OP_MKNOD)
 		know(gen, WANT_OTHER, op->p);
-	else if (op->kind == OP_LINK)
+	else if (op->kind == OP_LINK || op->kind == OP_CLONE)
 		know(gen, WANT_FILE, op->q);
 	else if (op->kind == OP_RENAME && !(op->n[0] & 2))
 		know(gen, forget(gen, op->p), op->q);
@@ -324,6 +357,7 @@ struct gen *lk_gen_new(uint64_t seed, unsigned on, bool many_users)
 	gen->state = seed;
 	gen->on = on;
 	gen->many_users = many_users;
+	gen->features = lk_gen_features(seed, on);
 	return gen;
 }
 

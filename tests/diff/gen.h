@@ -17,6 +17,12 @@ struct known {
 	size_t count;
 };
 
+#define GEN_COPIES 1u /* clone, unshare, dedupe, merge */
+#define GEN_KEEP 2u   /* keep */
+#define GEN_BINDS 4u  /* bind, unbind */
+#define GEN_TRACK 8u  /* track; without binds, keep and merge, and with two names at most for a file */
+#define GEN_PLACES 4u /* how many binds, about */
+
 struct gen {
 	uint64_t state;
 	unsigned on;
@@ -26,6 +32,9 @@ struct gen {
 	struct op queue[QUEUE];
 	size_t queued, taken;
 	uint64_t drawn;
+	char places[GEN_PLACES][OP_PATTERN]; /* where binds stand, about */
+	size_t place_count;
+	unsigned features; /* of what only linkfs does */
 };
 
 int64_t lk_gen_below(struct gen *gen, int64_t limit);
@@ -39,5 +48,18 @@ int64_t lk_gen_slot(struct gen *gen, bool open);
 /* The numbers of an operation, and those of its paths that are no paths: xattr names, the text of a symlink. */
 void lk_gen_numbers(struct gen *gen, struct op *op);
 void lk_gen_target(struct gen *gen, char *out);
+/* Puts an operation in the queue, which comes before what is drawn. */
+void lk_gen_queue(struct gen *gen, const struct op *op);
+
+/* gen_links.c */
+unsigned lk_gen_features(uint64_t seed, unsigned on);
+int lk_gen_links_weight(const struct gen *gen, enum op_kind kind);
+/* How often in 2500 draws a story is told; 0 when the sequence has no operations for one. */
+int lk_gen_stories(const struct gen *gen);
+void lk_gen_story(struct gen *gen);
+/* Few binds at a time, and more of those that stand are ended. */
+void lk_gen_bind(struct gen *gen, struct op *op);
+/* A bind was made or ended. */
+void lk_gen_bound(struct gen *gen, const struct op *op);
 
 #endif

@@ -239,11 +239,21 @@ void lk_gen_numbers(struct gen *gen, struct op *op)
 	case OP_READLINK:
 		n[0] = lk_gen_chance(gen, 90) ? 4096 : 1 + lk_gen_below(gen, 5);
 		break;
+	case OP_TRACK:
+		n[0] = lk_gen_chance(gen, 30);
+		break;
 	case OP_LINK:
+		n[0] = lk_gen_chance(gen, 25) + (gen->features & GEN_TRACK ? 2 : 0);
+		break;
+	case OP_CLONE:
 		n[0] = lk_gen_chance(gen, 25);
+		break;
+	case OP_KEEP:
+		n[0] = lk_gen_chance(gen, 75);
 		break;
 	case OP_RENAME:
 		n[0] = PICK(gen, ((const int64_t[]){0, 0, 0, 0, 1, 2, 2, 3, 8}));
+		n[0] += gen->features & GEN_BINDS ? OP_RENAME_HOME : 0;
 		break;
 	case OP_STAT:
 	case OP_SAME:

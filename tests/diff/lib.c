@@ -98,17 +98,23 @@ static void *lib_start(const struct side *side)
 	return state;
 }
 
+void lk_lib_close_dir(struct lib *state, int slot)
+{
+	if (!state->dirs[slot])
+		return;
+	linkfs_dir_close(state->dirs[slot]);
+	linkfs_node_release(state->volume, state->nodes[slot], 1);
+	state->dirs[slot] = NULL;
+}
+
 void lk_lib_close_all(struct lib *state)
 {
 	for (int i = 0; i < OP_SLOTS; i++) {
 		linkfs_file_close(state->slots[i].file);
 		state->slots[i] = (struct lib_slot){0};
 	}
-	for (int i = 0; i < OP_DIR_SLOTS; i++) {
-		if (state->dirs[i])
-			linkfs_dir_close(state->dirs[i]);
-		state->dirs[i] = NULL;
-	}
+	for (int i = 0; i < OP_DIR_SLOTS; i++)
+		lk_lib_close_dir(state, i);
 	linkfs_node_release(state->volume, state->cwd, 1);
 }
 
@@ -237,7 +243,7 @@ static void lib_run(void *arg, const struct op *op, struct text *out)
 		restart(state, op, out);
 		return;
 	}
-	state->at = op->at >= 0 && state->dirs[op->at] ? linkfs_dir_ino(state->dirs[op->at]) : state->cwd;
+	state->at = op->at >= 0 && state->dirs[op->at] ? state->nodes[op->at] : state->cwd;
 	state->cred = (struct linkfs_cred){.uid = user->uid,
 					   .gid = user->gid,
 					   .groups = user->groups,
@@ -249,7 +255,7 @@ static void lib_run(void *arg, const struct op *op, struct text *out)
 	(void)lk_pattern_expand(op->q, state->q, sizeof(state->q));
 	if (op->probe)
 		probe_begin(state, op, &probe);
-	if (!lk_lib_file(state, op, out) && !lk_lib_meta(state, op, out))
+	if (!lk_lib_file(state, op, out) && !lk_lib_meta(state, op, out) && !lk_lib_links(state, op, out))
 		lk_lib_name(state, op, out);
 	if (op->probe)
 		probe_end(state, op->kind, &probe,

@@ -24,7 +24,8 @@ struct lib {
 	struct linkfs_volume *volume;
 	struct lib_slot slots[OP_SLOTS];
 	struct linkfs_dir *dirs[OP_DIR_SLOTS];
-	uint64_t cwd; /* held */
+	uint64_t nodes[OP_DIR_SLOTS]; /* held: where paths that begin there begin, which may be one of several places */
+	uint64_t cwd;                 /* held */
 	uint32_t umask;
 	bool crash; /* end without closing the volume */
 	/* Of the operation that runs now: */
@@ -40,7 +41,11 @@ int lk_lib_list(struct lib *state, const struct linkfs_cred *cred, uint64_t dir,
 bool lk_lib_file(struct lib *state, const struct op *op, struct text *out);
 bool lk_lib_meta(struct lib *state, const struct op *op, struct text *out);
 void lk_lib_name(struct lib *state, const struct op *op, struct text *out);
+/* After a rename with OP_RENAME_HOME. */
+void lk_lib_moved(struct lib *state, const struct op *op);
+bool lk_lib_links(struct lib *state, const struct op *op, struct text *out);
 void lk_lib_tree(struct lib *state, struct text *out);
+void lk_lib_close_dir(struct lib *state, int slot);
 void lk_lib_close_all(struct lib *state);
 /* Sets the times of op's utimes and futimes; first is the index of its numbers. False: a time is not valid. */
 bool lk_lib_times(const struct op *op, unsigned first, struct linkfs_setattr *out);

@@ -123,26 +123,34 @@ static void same_inode(struct lib *state, struct text *out)
 
 static void open_dir(struct lib *state, const struct op *op, struct text *out)
 {
-	struct linkfs_dir **slot = &state->dirs[op->n[0]], *dir = NULL;
+	struct linkfs_dir *dir = NULL;
+	struct linkfs_stat st;
+	int slot = (int)op->n[0];
 	int result = linkfs_dir_open(state->volume, &state->cred, state->at, state->p, &dir);
-	linkfs_dir_close(*slot);
-	*slot = result ? NULL : dir;
+	if (result == 0 && linkfs_path_stat(state->volume, NULL, state->at, state->p, LINKFS_HOLD, &st))
+		lk_die("an open directory went");
+	lk_lib_close_dir(state, slot);
+	if (result == 0) {
+		state->dirs[slot] = dir;
+		state->nodes[slot] = st.node;
+	}
 	lk_lib_result(out, result);
 }
 
 static void change_dir(struct lib *state, struct text *out)
 {
 	struct linkfs_stat st;
-	int result = linkfs_path_stat(state->volume, &state->cred, state->at, state->p, 0, &st);
+	int result = linkfs_path_stat(state->volume, &state->cred, state->at, state->p, LINKFS_HOLD, &st);
+	bool held = result == 0;
 	if (result == 0 && !S_ISDIR(st.mode))
 		result = LINKFS_ENOTDIR;
 	if (result == 0)
 		result = linkfs_node_access(state->volume, &state->cred, st.ino, 1);
-	if (result == 0)
-		result = linkfs_node_hold(state->volume, st.ino);
 	if (lk_lib_result(out, result)) {
 		linkfs_node_release(state->volume, state->cwd, 1);
-		state->cwd = st.ino;
+		state->cwd = st.node;
+	} else if (held) {
+		linkfs_node_release(state->volume, st.node, 1);
 	}
 }
 
@@ -317,9 +325,16 @@ void lk_lib_name(struct lib *state, const struct op *op, struct text *out)
 	case OP_READLINK:
 		read_link(state, op, out);
 		break;
-	case OP_LINK:
-		lk_lib_result(out, linkfs_path_link(volume, cred, at, p, at, q, op->n[0] ? LINKFS_FOLLOW : 0));
+	case OP_LINK: {
+		struct linkfs_stat st;
+		bool follow = op->n[0] & 1;
+		if ((op->n[0] & 2) && linkfs_path_stat(volume, cred, at, p, follow ? 0 : LINKFS_NOFOLLOW, &st) == 0 &&
+		    st.nlink > 1)
+			lk_text_add(out, "untried");
+		else
+			lk_lib_result(out, linkfs_path_link(volume, cred, at, p, at, q, follow ? LINKFS_FOLLOW : 0));
 		break;
+	}
 	case OP_LINKFD:
 		if (state->slots[op->n[0]].file)
 			lk_lib_result(out, linkfs_file_link(state->slots[op->n[0]].file, cred, at, p));
@@ -330,7 +345,10 @@ void lk_lib_name(struct lib *state, const struct op *op, struct text *out)
 		lk_lib_result(out, linkfs_path_unlink(volume, cred, at, p));
 		break;
 	case OP_RENAME:
-		lk_lib_result(out, linkfs_path_rename(volume, cred, at, p, at, q, (uint32_t)op->n[0]));
+		if (lk_lib_result(out, linkfs_path_rename(volume, cred, at, p, at, q,
+							  (uint32_t)op->n[0] & ~(uint32_t)OP_RENAME_HOME)) &&
+		    (op->n[0] & OP_RENAME_HOME))
+			lk_lib_moved(state, op);
 		break;
 	case OP_SAME:
 		same_inode(state, out);
@@ -345,9 +363,7 @@ void lk_lib_name(struct lib *state, const struct op *op, struct text *out)
 		open_dir(state, op, out);
 		break;
 	case OP_CLOSEDIR:
-		if (state->dirs[op->n[0]])
-			linkfs_dir_close(state->dirs[op->n[0]]);
-		state->dirs[op->n[0]] = NULL;
+		lk_lib_close_dir(state, (int)op->n[0]);
 		lk_text_add(out, "ok");
 		break;
 	case OP_CHDIR:

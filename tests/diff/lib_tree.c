@@ -41,6 +41,8 @@ static int view_stat(void *arg, int64_t node, struct answer_stat *out)
 	int result = linkfs_node_getattr(state->volume, (uint64_t)node, &st);
 	if (result == 0)
 		lk_lib_stat(&st, out);
+	if (result == 0)
+		out->keeps = state->side->links && (st.flags & LINKFS_INO_KEEP_LINKS);
 	return error_of(result);
 }
 

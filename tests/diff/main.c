@@ -33,8 +33,8 @@ struct options {
 	uint64_t corrupt;
 };
 
-static char work_dir[256], image_dir[320], subject_dir[320];
-static bool image_mounted, subject_mounted;
+static char work_dir[256], image_dir[320], subject_dir[320], bare_dir[320];
+static bool image_mounted, bare_mounted, subject_mounted;
 static pid_t main_pid, janitor;
 static int janitor_fd = -1;
 
@@ -42,6 +42,8 @@ static void clean_up(void)
 {
 	if (getpid() != main_pid)
 		return;
+	if (bare_mounted)
+		(void)umount2(bare_dir, MNT_DETACH);
 	if (image_mounted)
 		(void)umount2(image_dir, MNT_DETACH);
 	if (subject_mounted)
@@ -113,7 +115,8 @@ static void make_work_dir(void)
 	start_janitor();
 	(void)snprintf(image_dir, sizeof(image_dir), "%s/reference", work_dir);
 	(void)snprintf(subject_dir, sizeof(subject_dir), "%s/subject", work_dir);
-	if (mkdir(image_dir, 0755) || mkdir(subject_dir, 0755))
+	(void)snprintf(bare_dir, sizeof(bare_dir), "%s/bare", work_dir);
+	if (mkdir(image_dir, 0755) || mkdir(bare_dir, 0755) || mkdir(subject_dir, 0755))
 		lk_die("%s: %s", image_dir, strerror(errno));
 }
 
@@ -149,6 +152,17 @@ static void mount_ext4(const char *at, bool noatime)
 	(void)unlink(image);
 }
 
+/* What is mounted at one path of a directory is mounted there by all its paths (posix_binds.c), but for those of the bare mount. */
+static void mount_bare(const char *at)
+{
+	/* noatime: opening by handle lists directories that the kernel has forgotten. */
+	if (mount(at, bare_dir, NULL, MS_BIND, NULL) ||
+	    mount(NULL, bare_dir, NULL, MS_REMOUNT | MS_BIND | MS_NODEV | MS_NOSUID | MS_NOATIME, NULL) ||
+	    mount(NULL, bare_dir, NULL, MS_PRIVATE, NULL) || mount(NULL, at, NULL, MS_SHARED, NULL))
+		lk_die("bind %s: %s", at, strerror(errno));
+	bare_mounted = true;
+}
+
 static void mount_tmpfs(const char *at, bool noatime)
 {
 	if (mount("tmpfs", at, "tmpfs", MS_NODEV | MS_NOSUID | (noatime ? MS_NOATIME : MS_RELATIME), "mode=0755"))
@@ -157,7 +171,7 @@ static void mount_tmpfs(const char *at, bool noatime)
 
 static void private_mounts(void)
 {
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
 		skip("no mount namespace");
 }
 
@@ -217,7 +231,18 @@ static void set_up(struct options *options, struct run_config *config)
 		config->sides[i].atime = (!mounted || noatime) && !options->no_atime;
 	}
 	config->sides[1].corrupt = options->corrupt;
-	config->on = library ? OP_ON_LIB : OP_ON_MOUNT;
+	bool commands = mounted && getenv("LINKFS_BIN") && getenv("LINKFS_VOLUME");
+	bool ext4 = strcmp(options->backend, "ext4") == 0;
+	bool links = root && !options->reference && (library || commands || ext4);
+	config->on =
+		(library ? OP_ON_LIB : OP_ON_MOUNT) | (links ? OP_ON_ROOT : 0) | (links && !ext4 ? OP_ON_NAMESPACE : 0);
+	if (links)
+		mount_bare(config->reference_dir);
+	for (int i = 0; i < 2; i++) {
+		config->sides[i].bare = links && (i == 0 || ext4) ? bare_dir : NULL;
+		config->sides[i].links = links;
+		config->sides[i].commands = i == 1 && commands;
+	}
 	config->tree_every = 400;
 	config->verbose = options->verbose;
 }
@@ -310,7 +335,9 @@ static int replay_file(const struct options *options, const struct run_config *c
 			lk_die("%s: not an operation: %s", path, line);
 		bool never = op.kind == OP_FALLOCATE && (config->on & OP_ON_MOUNT) &&
 			     (op.n[1] & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)); /* M9 */
-		if (never || !(lk_op_row(op.kind)->on & config->on) || (op.user && options->users < 2)) {
+		/* Commands are root's. */
+		never = never || (op.user && (lk_op_row(op.kind)->on & OP_LINKS) && (config->on & OP_ON_MOUNT));
+		if (never || !lk_op_fits(op.kind, config->on) || (op.user && options->users < 2)) {
 			/* Made for another back end, or for several users. */
 			printf("ok %u - %s # SKIP not for this back end or number of users\n", ++number, name);
 			fclose(file);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define BOTH (OP_ON_LIB | OP_ON_MOUNT)
+#define LINKS (BOTH | OP_ON_ROOT | OP_LINKS)
 
 /* The comment at each row names its numbers n[0], n[1] ... and paths p, q. */
 static const struct op_row op_rows[OP_COUNT] = {
@@ -34,10 +35,10 @@ static const struct op_row op_rows[OP_COUNT] = {
 	[OP_MKNOD] = {"mknod", BOTH, 3, 1, -1},         /* mode with type, major, minor; p */
 	[OP_SYMLINK] = {"symlink", BOTH, 0, 2, -1},     /* p text, q path */
 	[OP_READLINK] = {"readlink", BOTH, 1, 1, -1},   /* buffer size; p */
-	[OP_LINK] = {"link", BOTH, 1, 2, -1},           /* follow; p, q */
+	[OP_LINK] = {"link", BOTH, 1, 2, -1},           /* 1 follow, 2 only a file of one name; p, q */
 	[OP_LINKFD] = {"linkfd", BOTH, 1, 1, 0},        /* slot; p */
 	[OP_UNLINK] = {"unlink", BOTH, 0, 1, -1},       /* p */
-	[OP_RENAME] = {"rename", BOTH, 1, 2, -1},       /* RENAME_ flags; p, q */
+	[OP_RENAME] = {"rename", BOTH, 1, 2, -1},       /* RENAME_ flags, OP_RENAME_HOME; p, q */
 	[OP_SAME] = {"same", BOTH, 0, 2, -1},           /* p, q: one inode? */
 	[OP_STAT] = {"stat", BOTH, 1, 1, -1},           /* follow; p */
 	[OP_FSTAT] = {"fstat", BOTH, 1, 0, 0},          /* slot */
@@ -60,7 +61,15 @@ static const struct op_row op_rows[OP_COUNT] = {
 	[OP_CLOSEDIR] = {"closedir", BOTH, 1, 0, -1}, /* directory slot */
 	[OP_CHDIR] = {"chdir", BOTH, 0, 1, -1},       /* p */
 	[OP_GETCWD] = {"getcwd", OP_ON_MOUNT, 0, 0, -1},
-	[OP_UMASK] = {"umask", BOTH, 1, 0, -1}, /* mask */
+	[OP_UMASK] = {"umask", BOTH, 1, 0, -1},                              /* mask */
+	[OP_CLONE] = {"clone", LINKS, 1, 2, -1},                             /* follow; p, q */
+	[OP_UNSHARE] = {"unshare", LINKS, 0, 1, -1},                         /* p */
+	[OP_KEEP] = {"keep", LINKS, 1, 1, -1},                               /* keep-links on or off; p */
+	[OP_DEDUPE] = {"dedupe", LINKS, 0, 2, -1},                           /* p, q share what is equal */
+	[OP_MERGE] = {"merge", OP_ON_LIB | OP_ON_ROOT | OP_LINKS, 0, 2, -1}, /* p; q becomes a name of it */
+	[OP_BIND] = {"bind", LINKS | OP_ON_NAMESPACE, 0, 2, -1},             /* p shows at q */
+	[OP_UNBIND] = {"unbind", LINKS | OP_ON_NAMESPACE, 0, 1, -1},         /* p */
+	[OP_TRACK] = {"track", LINKS, 1, 2, -1},                             /* replace; p target, q link */
 	[OP_FORGET] = {"forget", OP_ON_MOUNT, 0, 0,
 		       -1},                         /* the kernel drops what it caches, where root may ask for that */
 	[OP_RESTART] = {"restart", BOTH, 1, 0, -1}, /* everything closed and opened again; 1: killed after a sync */
@@ -78,6 +87,13 @@ const unsigned lk_user_count = sizeof(lk_users) / sizeof(lk_users[0]);
 const struct op_row *lk_op_row(enum op_kind kind)
 {
 	return &op_rows[kind];
+}
+
+bool lk_op_fits(enum op_kind kind, unsigned on)
+{
+	unsigned needs = op_rows[kind].on;
+	unsigned all = needs & (OP_ON_ROOT | OP_ON_NAMESPACE);
+	return (needs & on & BOTH) && (all & on) == all;
 }
 
 void lk_op_print(const struct op *op, struct text *out)

@@ -76,6 +76,23 @@ static void become_root_of_namespace(void)
 	write_file("/proc/self/gid_map", map);
 }
 
+/* The mount without binds, and in it scratch, beside the tree so that the tree shows nothing of it. */
+static void open_bare(struct posix *state)
+{
+	char path[600];
+	(void)snprintf(path, sizeof(path), "%s%s" LK_SCRATCH, state->side->bare, strrchr(state->side->dir, '/'));
+	if (mkdir(path, 0700) && errno != EEXIST)
+		lk_die("%s: %s", path, strerror(errno));
+	char *end = strrchr(strcpy(path, state->side->dir), '/');
+	*end = '\0';
+	state->mount_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "%s%s" LK_SCRATCH, state->side->bare, strrchr(state->side->dir, '/'));
+	state->scratch_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	state->bare_fd = open(state->side->bare, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (state->mount_fd < 0 || state->scratch_fd < 0 || state->bare_fd < 0)
+		lk_die("%s: %s", path, strerror(errno));
+}
+
 static void *posix_start(const struct side *side)
 {
 	struct posix *state = calloc(1, sizeof(*state));
@@ -93,6 +110,12 @@ static void *posix_start(const struct side *side)
 		fclose(sysctl);
 	}
 	bool root = geteuid() == 0;
+	state->scratch_fd = state->command_fd = state->bare_fd = -1;
+	state->emulates = side->links && !side->commands;
+	if (state->emulates)
+		open_bare(state);
+	else if (side->links)
+		state->command_fd = lk_command_start(&state->command_pid);
 	int dir = open(side->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
 		lk_die("%s: %s", side->dir, strerror(errno));
@@ -114,6 +137,8 @@ static void *posix_start(const struct side *side)
 
 static void posix_stop(void *arg)
 {
+	const struct posix *state = arg;
+	lk_command_stop(state->command_fd, state->command_pid);
 	free(arg); /* the process ends: descriptors go with it */
 }
 
@@ -125,13 +150,13 @@ static void set_ids(uint32_t uid, uint32_t gid, const uint32_t *groups, unsigned
 		lk_die("cannot become uid %u: %s", uid, strerror(errno));
 }
 
-static void become(struct posix *state, const struct op *op, int user)
+void lk_posix_become(struct posix *state, enum op_kind kind, int user)
 {
 	const struct user *who = &lk_users[user];
 	if (!state->side->many_users || user == 0)
 		return;
 	set_ids(who->uid, who->gid, who->groups, who->ngroups);
-	if ((op->kind == OP_LINK || op->kind == OP_LINKFD) && state->protected_links && state->side->against_lib) {
+	if ((kind == OP_LINK || kind == OP_LINKFD) && state->protected_links && state->side->against_lib) {
 		/* fs.protected_hardlinks is a policy of the host's, above file systems; its rule is lifted by CAP_FOWNER,
 		 * which means nothing else to link(2). */
 		struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -143,7 +168,7 @@ static void become(struct posix *state, const struct op *op, int user)
 	}
 }
 
-static void become_root(struct posix *state, int user)
+void lk_posix_become_root(struct posix *state, int user)
 {
 	if (!state->side->many_users || user == 0)
 		return;
@@ -165,7 +190,7 @@ struct probe {
 static const char *const probe_names[PROBES] = {"p", "p*", "p/..", "q", "q/..", "slot"};
 static const struct timespec probe_time = {.tv_sec = 1000000007, .tv_nsec = 123456789};
 
-static int open_parent(int at, const char *path)
+int lk_posix_open_parent(int at, const char *path)
 {
 	char parent[PATH_ROOM];
 	size_t len = strlen(path);
@@ -186,12 +211,12 @@ static void probe_begin(struct posix *state, const struct op *op, struct probe *
 	if (row->paths && op->kind != OP_SYMLINK && op->p[0]) {
 		probe->fds[0] = openat(state->at, state->p, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 		probe->fds[1] = openat(state->at, state->p, O_PATH | O_CLOEXEC);
-		probe->fds[2] = open_parent(state->at, state->p);
+		probe->fds[2] = lk_posix_open_parent(state->at, state->p);
 	}
 	if (row->paths > 1 && op->kind != OP_SETXATTR && op->kind != OP_GETXATTR && op->kind != OP_REMOVEXATTR &&
 	    op->kind != OP_DIRWALK && op->kind != OP_FSETXATTR && op->kind != OP_FGETXATTR) {
 		probe->fds[3] = openat(state->at, state->q, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-		probe->fds[4] = open_parent(state->at, state->q);
+		probe->fds[4] = lk_posix_open_parent(state->at, state->q);
 	}
 	if (row->slot >= 0 && state->slots[op->n[row->slot]].fd >= 0)
 		probe->fds[5] = dup(state->slots[op->n[row->slot]].fd);
@@ -337,26 +362,32 @@ static void posix_run(void *arg, const struct op *op, struct text *out)
 		       op->kind == OP_FALLOCATE || op->kind == OP_COPY;
 	if (content && state->side->against_lib && state->slots[op->n[row->slot]].fd >= 0)
 		user = state->slots[op->n[row->slot]].user;
+	bool links = lk_posix_is_links(state, op->kind);
 	struct before before;
 	if (op->probe)
 		probe_begin(state, op, &probe);
 	change_begin(state, op, &before);
 	int back = enter(state, op);
-	become(state, op, user);
+	lk_posix_become(state, op->kind, links ? 0 : user);
 	if (state->side->against_lib &&
 	    ((row->paths && op->kind != OP_SYMLINK && climbs_from_nowhere(state, state->p)) ||
 	     (row->paths > 1 && climbs_from_nowhere(state, state->q)))) {
 		lk_text_add(out, "ENOENT");
 		state->skip = true;
+	} else if (links) {
+		lk_posix_links(state, op, out);
 	} else if (!lk_posix_file(state, op, out) && !lk_posix_meta(state, op, out))
 		lk_posix_name(state, op, out);
-	become_root(state, user);
+	lk_posix_become_root(state, links ? 0 : user);
 	leave(back, op->kind == OP_CHDIR && strcmp(out->bytes, "ok") == 0);
+	if (op->kind == OP_RENAME && (op->n[0] & OP_RENAME_HOME) && strcmp(out->bytes, "ok") == 0)
+		lk_posix_moved(state, op);
 	if (strncmp(out->bytes, "ok", 2) != 0)
 		change_failed(&before);
 	bool quiet = settle_pipe(state, op) || (before.fd >= 0 && strncmp(out->bytes, "ok", 2) != 0);
 	if (op->probe)
 		probe_end(state, op->kind, &probe, quiet ? NULL : out);
+	lk_posix_retrack(state, op->kind);
 	if (state->skip) {
 		struct text marked = {0};
 		lk_text_add(&marked, "~%s", out->bytes);

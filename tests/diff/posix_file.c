@@ -113,7 +113,7 @@ static void write_file(const struct op *op, int fd, bool positioned, struct text
 	free(buf);
 }
 
-static void taint(struct posix *state, int fd)
+void lk_posix_taint(const struct posix *state, int fd)
 {
 	struct stat st;
 	struct taints *taints = state->side->taints;
@@ -149,7 +149,7 @@ static void copy_range(struct posix *state, const struct op *op, int fd, struct 
 	if (lk_posix_result(out, done ? done : n))
 		lk_text_add(out, " %lld", (long long)done);
 	if (done)
-		taint(state, to->fd);
+		lk_posix_taint(state, to->fd);
 }
 
 static void map_write(struct posix *state, const struct op *op, int fd, struct text *out)
@@ -177,7 +177,7 @@ static void map_write(struct posix *state, const struct op *op, int fd, struct t
 	/* Until then a FUSE server knows nothing of the write, and its time may come after a later utimensat. */
 	(void)msync(map, (size_t)len, MS_SYNC);
 	munmap(map, (size_t)len);
-	taint(state, fd);
+	lk_posix_taint(state, fd);
 }
 
 static void lock_range(const struct op *op, int fd, struct text *out)

@@ -74,6 +74,8 @@ static void walk_dir(struct posix *state, const struct op *op, struct text *out)
 		;
 	if (op->n[1])
 		lk_posix_result(out, mknodat(dirfd(dir), state->q, S_IFREG | 0600, 0));
+	else if (state->emulates && lk_posix_loses_source(state, dirfd(dir), state->q))
+		state->skip = true; /* one of the errors that there may be */
 	else
 		lk_posix_result(out, unlinkat(dirfd(dir), state->q, 0));
 	seekdir(dir, place);
@@ -291,9 +293,15 @@ void lk_posix_name(struct posix *state, const struct op *op, struct text *out)
 	case OP_READLINK:
 		read_link(state, op, out);
 		break;
-	case OP_LINK:
-		lk_posix_result(out, linkat(at, p, at, q, op->n[0] ? AT_SYMLINK_FOLLOW : 0));
+	case OP_LINK: {
+		struct stat st;
+		int follow = op->n[0] & 1 ? AT_SYMLINK_FOLLOW : 0;
+		if ((op->n[0] & 2) && fstatat(at, p, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink > 1)
+			lk_text_add(out, "untried");
+		else
+			lk_posix_result(out, linkat(at, p, at, q, follow));
 		break;
+	}
 	case OP_LINKFD:
 		link_slot(state, op, out);
 		break;
@@ -301,7 +309,7 @@ void lk_posix_name(struct posix *state, const struct op *op, struct text *out)
 		lk_posix_result(out, unlinkat(at, p, 0));
 		break;
 	case OP_RENAME:
-		lk_posix_result(out, renameat2(at, p, at, q, (unsigned)op->n[0]));
+		lk_posix_result(out, renameat2(at, p, at, q, (unsigned)op->n[0] & ~(unsigned)OP_RENAME_HOME));
 		break;
 	case OP_SAME:
 		same_inode(state, op, out);

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -34,11 +35,13 @@ static void view_close(void *arg, int64_t node)
 
 static int view_stat(void *arg, int64_t node, struct answer_stat *out)
 {
-	(void)arg;
+	const struct posix *state = arg;
 	struct stat st;
 	if (fstatat((int)node, "", &st, AT_EMPTY_PATH))
 		return errno;
 	lk_posix_stat(&st, out);
+	if (state->emulates && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
+		out->keeps = state->side->against_lib && lk_posix_keeps(state, (int)node);
 	return 0;
 }
 
@@ -53,12 +56,19 @@ static int open_quietly(int dir, const char *name, int flags)
 
 static int view_list(void *arg, int64_t node, struct name_list *out)
 {
-	(void)arg;
+	const struct posix *state = arg;
+	struct stat st;
 	int fd = open_quietly((int)node, ".", O_DIRECTORY);
-	return fd < 0 ? errno : lk_posix_list(fd, out);
+	int error = fd < 0 ? errno : lk_posix_list(fd, out);
+	/* The kernel lists what a mount covers, linkfs what is shown. */
+	for (size_t i = 0; state->side->taints->bind_count && i < out->count; i++) {
+		if (fstatat((int)node, out->names[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+			out->inos[i] = st.st_ino;
+	}
+	return error;
 }
 
-static int read_content(int fd, uint64_t *hash)
+int lk_posix_read_content(int fd, uint64_t *hash)
 {
 	static unsigned char buf[1 << 16];
 	off_t at = 0;
@@ -92,7 +102,7 @@ static int view_content(void *arg, int64_t dir, const char *name, int64_t node, 
 	int fd = open_quietly((int)dir, name, 0);
 	if (fd < 0)
 		return errno;
-	int error = read_content(fd, hash);
+	int error = lk_posix_read_content(fd, hash);
 	close(fd);
 	return error;
 }

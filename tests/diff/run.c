@@ -1,7 +1,7 @@
 /*
  * run.c - runs a sequence on both sides, compares, and shrinks a sequence that differs.
  *
- * Known differences: answers that the reference marks with '~' are not compared. All of them and their reasons:
+ * Known differences: answers that the reference marks with '~' are not compared; where it marks an error with '!', any error will do. All of them and their reasons:
  * - seek on a file with blocks allocated but not written: ext4 takes "data" or "hole" from what its page cache holds.
  * - seek on a file that copy_file_range wrote to: ext4 fills holes of the source with zeros, linkfs shares its extents.
  * - seek on a file written through a mapping: ext4 gives blocks to the whole folio around the page.
@@ -13,6 +13,13 @@
  * - library only: ".." of a directory that was removed, which Linux's dentry remembers and POSIX's rmdir takes away.
  * - mount only: times of FIFOs that are read and written; seeking, copying nothing and writing beyond the
  *   largest file (the last drops setuid): FUSE has no word for these.
+ * - what only linkfs does (clone, unshare, keep, dedupe, merge), when more than one thing is wrong: any of the errors, and so for a name with slashes after it.
+ * - mount only: commands of linkfs, run as root, say that they fail and not by which errno; dedupe takes directories too and says nothing.
+ * - binds: a place shown by a bind, or a file covered by one of another type, is not bound over (the reference would cover both). Who binds, unbinds, or
+ *   renames a directory in a sequence with binds goes to the root and closes his directories. Which error says that a name is busy by a bind, or that a rename
+ *   would make a loop. Hard links across binds: linkfs makes them, the kernel does not, and the reference does it where no binds are. On a
+ *   mount, which error a rename across binds gives.
+ * - links to tracked symlinks, which have one name: any error. Tracked symlinks that would be read through a way of more than 4095 bytes are not drawn.
  * Not drawn at all: collapse and insert range on the mount (FUSE has none); xattr values that exceed ext4's one block; blocks behind
  *   the size at the end of the largest file.
  * Never part of an answer: sizes of directories, st_blocks, inode numbers (same or not is), order of directories.
@@ -88,7 +95,8 @@ static void run_begin(struct run *run, const struct run_config *config)
 	static unsigned number;
 	*run = (struct run){.config = config};
 	number++;
-	struct taints *taints = mmap(NULL, sizeof(*taints), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct taints *taints =
+		mmap(NULL, 2 * sizeof(*taints), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (taints == MAP_FAILED)
 		lk_die("out of memory");
 	for (int i = 0; i < 2; i++) {
@@ -96,7 +104,7 @@ static void run_begin(struct run *run, const struct run_config *config)
 		(void)snprintf(run->dirs[i], sizeof(run->dirs[i]), "%s/run-%d-%u-%d",
 			       i ? config->subject_dir : config->reference_dir, (int)getpid(), number, i);
 		run->sides[i].dir = run->dirs[i];
-		run->sides[i].taints = taints;
+		run->sides[i].taints = &taints[i];
 		if (mkdir(run->dirs[i], 0777) || chmod(run->dirs[i], 0777))
 			lk_die("%s: %s", run->dirs[i], strerror(errno));
 	}
@@ -106,14 +114,25 @@ static void run_begin(struct run *run, const struct run_config *config)
 static void run_end(struct run *run, struct run_result *result)
 {
 	(void)stop_workers(run, result);
-	(void)munmap(run->sides[0].taints, sizeof(*run->sides[0].taints));
-	for (int i = 0; i < 2; i++)
+	(void)munmap(run->sides[0].taints, 2 * sizeof(*run->sides[0].taints));
+	for (int i = 0; i < 2; i++) {
+		char scratch[600];
+		if (run->sides[i].bare)
+			lk_unmount_below(run->dirs[i]);
+		(void)snprintf(scratch, sizeof(scratch), "%s" LK_SCRATCH, run->dirs[i]);
+		lk_remove_tree(AT_FDCWD, scratch);
 		lk_remove_tree(AT_FDCWD, run->dirs[i]);
+	}
 }
 
 static bool agree(const struct text *reference, const struct text *subject)
 {
-	return reference->bytes[0] == '~' || strcmp(reference->bytes, subject->bytes) == 0;
+	const char *a = reference->bytes, *b = subject->bytes;
+	if (a[0] == '!')
+		return strncmp(b, "ok", 2) != 0;
+	if (strncmp(b, "refused", 7) == 0)
+		return strncmp(a, "ok", 2) != 0;
+	return a[0] == '~' || strcmp(a, b) == 0;
 }
 
 /* The lines that only one of two sorted-alike texts has, at most a few. */

@@ -115,6 +115,8 @@ void lk_answer_stat(struct text *out, const struct answer_stat *st, const struct
 	if (S_ISCHR(st->mode) || S_ISBLK(st->mode))
 		lk_text_add(out, " dev %llu:%llu", (unsigned long long)st->rdev_major,
 			    (unsigned long long)st->rdev_minor);
+	if (st->keeps)
+		lk_text_add(out, " keeps");
 	/* A time near the clock is "now"; any other was set by an operation and must be exact. */
 	int64_t now = (int64_t)time(NULL);
 	for (int i = 0; i < 3; i++) {

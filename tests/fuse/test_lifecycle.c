@@ -341,7 +341,7 @@ static int as_ordinary_user(const struct place *place)
 {
 	char said[1024], device[600];
 	snprintf(device, sizeof(device), "%s/fuse", place->dir);
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL))
 		return 77;
 	if (mknod(device, S_IFCHR | 0666, makedev(10, 229)) || chmod(device, 0666) ||
 	    mount(device, "/dev/fuse", NULL, MS_BIND, NULL))

@@ -121,7 +121,7 @@ newer() {
 }
 if command -v sqlite3 >/dev/null; then check "a newer format" newer; else skip "a newer format" "sqlite3 is not installed"; fi
 no_device() { # in a mount namespace of its own, with an empty /dev
-  refuses /dev/fuse unshare -m bash -c 'mount -t tmpfs none /dev && exec timeout 30 "$0" mount "$1" "$2"' \
+  refuses /dev/fuse unshare -m --propagation slave bash -c 'mount -t tmpfs none /dev && exec timeout 30 "$0" mount "$1" "$2"' \
     "$LINKFS_BIN" "$work/vol2" "$work/mnt2"
 }
 if unshare -m true 2>/dev/null; then check "no FUSE device" no_device; else skip "no FUSE device" "mount namespaces cannot be made here"; fi

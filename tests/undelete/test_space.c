@@ -137,7 +137,7 @@ static char *small_host(const char *size)
 {
 	char options[64], *dir = lk_test_mkdir();
 	(void)snprintf(options, sizeof(options), "size=%s,mode=0700", size);
-	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) ||
 	    mount("linkfs-test", dir, "tmpfs", 0, options)) {
 		printf("# skip: no private mount here: %s\n", strerror(errno));
 		lk_test_rmdir(dir);

@@ -188,6 +188,27 @@ static void what_follows_not(void **state)
 	check();
 }
 
+/* A file with one name, whose new file keeps its links as well: it may get more names. */
+static void one_name(void **state)
+{
+	(void)state;
+	put("a", "old");
+	keep("a", true);
+	put("new", "new");
+	OK(rename_as(NULL, "new", "a", 0));
+	assert_int_equal(status("a").flags & KEEP, KEEP);
+	link_to("a", "b");
+	put("new", "newer");
+	OK(rename_as(NULL, "new", "a", 0));
+	assert_text("b", "newer");
+	/* Not over another's file. */
+	put("c", "c");
+	put("new", "new");
+	OK(rename_as(NULL, "new", "c", 0));
+	assert_int_equal(status("c").flags & KEEP, 0);
+	check();
+}
+
 /* Names of the file that comes stay its names. */
 static void names_of_both(void **state)
 {
@@ -290,6 +311,9 @@ static void directories_hand_it_on(void **state)
 	assert_int_equal(status("d/s").flags & KEEP, 0);
 	assert_int_equal(status("d/f").flags & KEEP, KEEP);
 	assert_int_equal(status("d/e/f").flags & KEEP, KEEP);
+	put("old", "");
+	OK(linkfs_path_clone(v, NULL, ROOT, "old", ROOT, "d/clone", 0, NULL));
+	assert_int_equal(status("d/clone").flags & KEEP, KEEP);
 	keep("d", false);
 	put("d/after", "");
 	assert_int_equal(status("d/after").flags & KEEP, 0);
@@ -362,12 +386,15 @@ static void observers_learn_of_it(void **state)
 	put_as(&kernel, "new", "newer");
 	old = fresh;
 	fresh = status("new").ino;
+	link_to("new", "y/too");
 	told_count = 0;
 	OK(rename_as(&kernel, "new", "x/b", 0));
 	assert_true(was_told(LINKFS_EVENT_LISTING, LINKFS_EVENT_OWN, y, ""));
 	assert_true(was_told(LINKFS_EVENT_ATTR, LINKFS_EVENT_OWN, old, "") &&
 		    was_told(LINKFS_EVENT_ATTR, LINKFS_EVENT_OWN, fresh, ""));
 	assert_true(was_told(LINKFS_EVENT_ENTRY, LINKFS_EVENT_OWN, x, "b"));
+	/* A name that the new file had before may follow from now on. */
+	assert_true(was_told(LINKFS_EVENT_ENTRY, LINKFS_EVENT_OWN, y, "too"));
 	for (size_t i = 0; i < told_count; i++)
 		assert_int_equal(told[i].flags, LINKFS_EVENT_OWN);
 	/* An ordinary rename of the kernel's own tells nothing. */
@@ -459,7 +486,7 @@ int main(void)
 		UNIT(names_of_both),           UNIT(rights),
 		UNIT(who_may_set_what),        UNIT(directories_hand_it_on),
 		UNIT(open_files_keep_the_old), UNIT(observers_learn_of_it),
-		UNIT(groups_stay_groups),
+		UNIT(groups_stay_groups),      UNIT(one_name),
 	};
 	return cmocka_run_group_tests_name("api-keep", tests, NULL, NULL);
 }

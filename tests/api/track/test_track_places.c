@@ -128,6 +128,46 @@ static void around_covers(void **state)
 	check();
 }
 
+static void the_last_text_in_each_place(void **state)
+{
+	(void)state;
+	make_dir("a");
+	make_dir("a/b");
+	make_dir("a/b/c");
+	make_dir("a/b/d");
+	make_dir("at");
+	make_dir("t");
+	put("t/f", "old");
+	make_dir("t/g");
+	OK(track("t/f", "a/b/d/l", 0));
+	OK(track("t/g", "a/b/d/m", 0));
+	link_directory("a/b/d", "d2");
+	bind_to("a/b/d", "a/b/c");
+	bind_to("a", "at");
+	/* A save by a rename: the text stays what it was, and leads to what has the name now. */
+	put("t/new", "new");
+	OK(move("t/new", "t/f", 0));
+	assert_link("a/b/d/l", "../../../t/f", "t/f");
+	assert_link("a/b/c/l", "../../../t/f", "t/f");
+	assert_link("d2/l", "../t/f", "t/f");
+	assert_link("at/b/d/l", "../../../t/f", "t/f");
+	/* A directory that is made again. */
+	OK(linkfs_path_rmdir(v, NULL, ROOT, "t/g"));
+	assert_link("a/b/d/m", "../../../t/g", NULL);
+	assert_link("d2/m", "../t/g", NULL);
+	make_dir("t/g");
+	assert_link("a/b/d/m", "../../../t/g", "t/g");
+	assert_link("d2/m", "../t/g", "t/g");
+	reopen();
+	assert_link("d2/l", "../t/f", "t/f");
+	assert_link("a/b/d/l", "../../../t/f", "t/f");
+	unbind("at");
+	unbind("a/b/c");
+	OK(linkfs_path_rmdir(v, NULL, ROOT, "a/b/d"));
+	assert_link("d2/l", "../t/f", "t/f");
+	check();
+}
+
 static uint64_t node_of(uint64_t dir, const char *name, struct linkfs_stat *st)
 {
 	OK(linkfs_node_lookup(v, NULL, dir, name, strlen(name), LINKFS_HOLD, st));
@@ -168,6 +208,15 @@ static uint64_t listed_node(uint64_t dir, const char *name)
 	return f.st.node;
 }
 
+/* Listed with attributes and without a hold. */
+static uint64_t listed_size(uint64_t dir, const char *name)
+{
+	struct found f = {.name = name};
+	OK(linkfs_node_readdir(v, NULL, dir, 0, LINKFS_READDIR_STAT, find_entry, &f));
+	assert_int_equal(f.st.node, f.st.ino);
+	return f.st.size;
+}
+
 static void a_node_in_each_place(void **state)
 {
 	struct linkfs_stat st;
@@ -191,6 +240,8 @@ static void a_node_in_each_place(void **state)
 	assert_node(l2, "../../f");
 	assert_int_equal(listed_node(d1, "l"), l1);
 	assert_int_equal(listed_node(d2, "l"), l2);
+	assert_int_equal(listed_size(d1, "l"), strlen("../f"));
+	assert_int_equal(listed_size(d2, "l"), strlen("../../f"));
 	assert_int_equal(node_of(d2, "l", &st), l2);
 	/* Others have one node. */
 	uint64_t plain = node_of(d1, "plain", &st);
@@ -208,6 +259,32 @@ static void a_node_in_each_place(void **state)
 	OK(linkfs_node_unlink(v, NULL, d2, "n", 1));
 	assert_int_equal(linkfs_node_lookup(v, NULL, d1, "n", 1, LINKFS_HOLD, &st), LINKFS_ENOENT);
 	reopen(); /* holds and all */
+	check();
+}
+
+/* Who holds a directory by its number from before its second name has the text of the way he knows, also the last one. */
+static void the_last_text_by_number(void **state)
+{
+	struct linkfs_stat st;
+	(void)state;
+	make_dir("low");
+	make_dir("high");
+	make_dir("high/e");
+	make_dir("high/e/d");
+	put("f", "");
+	OK(track("f", "high/e/d/l", 0));
+	uint64_t d = node_of(node_of(node_of(ROOT, "high", &st), "e", &st), "d", &st);
+	uint64_t l = node_of(d, "l", &st);
+	assert_int_equal(d, st.ino - 2); /* by number */
+	link_directory("high/e/d", "low/d");
+	assert_int_equal(node_of(d, "l", &st), l);
+	assert_node(l, "../../../f");
+	OK(linkfs_path_unlink(v, NULL, ROOT, "f"));
+	assert_node(l, "../../../f");
+	assert_string_equal(text_of("low/d/l"), "../../f");
+	reopen(); /* holds and all */
+	assert_string_equal(text_of("high/e/d/l"), "../../../f");
+	assert_string_equal(text_of("low/d/l"), "../../f");
 	check();
 }
 
@@ -241,6 +318,14 @@ static void what_changes_texts_is_told(void **state)
 	TELLS(link_directory("e", "e2"));
 	TELLS(OK(move("e2", "at/e2", 0)));
 	TELLS(OK(linkfs_path_rmdir(v, NULL, ROOT, "e")));
+	/* A name that no bind covers, for a file that had none. */
+	uint64_t f = status("d/f").ino;
+	make_dir("other");
+	TELLS(bind_to("other", "d"));
+	assert_string_equal(text_of("at/e2/l"), "../../d/f");
+	TELLS(OK(linkfs_node_link(v, NULL, f, ROOT, "g", 1, 0, NULL)));
+	assert_string_equal(text_of("at/e2/l"), "../../g");
+	TELLS(unbind("d"));
 	linkfs_volume_observe(v, NULL, NULL);
 	assert_link("at/e2/l", "../../d/f", "d/f");
 }
@@ -270,6 +355,32 @@ static void questions_know_each_path(void **state)
 	assert_link("p/d/l", "../../f", "f");
 }
 
+static int count_impact(void *arg, const struct linkfs_impact *i)
+{
+	assert_string_equal(i->link.path, "/d/sub/s");
+	assert_int_equal(i->after.error, LINKFS_ENOENT);
+	++*(int *)arg;
+	return 0;
+}
+
+/* The first name's directories are held by their numbers from before there was the second. */
+static void impact_of_a_second_name(void **state)
+{
+	struct linkfs_links_options options = {0};
+	struct linkfs_stat st;
+	int count = 0;
+	(void)state;
+	make_dir("d");
+	make_dir("d/sub");
+	put("d/f", "");
+	(void)node_of(node_of(ROOT, "d", &st), "sub", &st);
+	link_directory("d", "e");
+	OK(linkfs_path_symlink(v, NULL, "../../e/f", ROOT, "d/sub/s", NULL));
+	OK(linkfs_path_impact_remove(v, NULL, ROOT, "e", &options, count_impact, &count));
+	assert_int_equal(count, 1);
+	reopen(); /* holds and all */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,9 +388,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(each_name_of_its_targets_directory, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(through_binds, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(around_covers, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(the_last_text_in_each_place, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(the_last_text_by_number, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(a_node_in_each_place, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(what_changes_texts_is_told, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(questions_know_each_path, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(impact_of_a_second_name, volume_setup, volume_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""linkfs snapshot (E1, E2), and VOLUME@SNAPSHOT:/path wherever a path is read, on a volume that nobody owns and on a mounted one."""
+import json
+import os
+import re
+import sys
+
+import harness as h
+
+FACE = sys.argv[1]
+
+
+def tree(volume, at):
+    """What ls -lR tells of it, without the volume's name."""
+    listing = h.must("ls", "-lR", "--full-time", at("/")).out
+    return listing.replace(at("/").rstrip("/"), "")
+
+
+def then(volume, name):
+    return lambda path: f"{volume.path}@{name}:{path}"
+
+
+def basics(base, volume):
+    src = base + "/src" + FACE
+    os.makedirs(src + "/d/e")
+    for name, text in (("a", "one\n"), ("d/f", "two\n"), ("d/e/g", "x" * 100000)):
+        with open(f"{src}/{name}", "w") as f:
+            f.write(text)
+    os.link(src + "/a", src + "/d/b")
+    os.symlink("../a", src + "/d/l")
+    os.symlink("/t/a", src + "/d/absolute")
+    h.must("import", "-T", src, volume("/t"))
+    h.must("ln", "-s", "--track", volume("/t/d/f"), volume("/t/tracked"))
+    was = tree(volume, volume)
+    h.equal(h.must("snapshot", "create", "-m", "the first", volume.path, "one").out, "one\n", "create tells the name")
+    h.equal(tree(volume, then(volume, "one")), was, "it shows the tree as it is")
+    h.must("mv", volume("/t/d/f"), volume("/t/moved"))
+    h.must("rm", "-r", volume("/t/d"))
+    h.must("touch", "-d", "2001-01-01", volume("/t/a"))
+    with open(base + "/new" + FACE, "w") as f:
+        f.write("changed\n")
+    h.must("import", "-T", base + "/new" + FACE, volume("/t/d"))
+    h.equal(tree(volume, then(volume, "one")), was, "and as it was, when all has changed")
+    one = then(volume, "one")
+    for path, text in (("/t/a", "one\n"), ("/t/d/b", "one\n"), ("/t/d/l", "one\n"), ("/t/d/absolute", "one\n"), ("/t/tracked", "two\n")):
+        h.equal(h.must("cat", one(path)).out, text, f"cat of {path} in it")
+    inos = [json.loads(h.must("stat", "--json", one(p)).raw)[0]["ino"] for p in ("/t/a", "/t/d/b")]
+    h.ok(inos[0] == inos[1] and inos[0] >> 48, "two names of one file, with a number of its own", None)
+    h.equal(h.must("readlink", one("/t/tracked")).out, "d/f\n", "a tracked link has its text of then")
+    h.equal(h.must("readlink", volume("/t/tracked")).out, "moved\n", "and now that of now")
+    h.equal(h.must("names", one("/t/a")).out, f"{one('/t/a')}\n{one('/t/d/b')}\n", "names in it")
+    out = base + "/out" + FACE
+    h.must("export", one("/t"), out)
+    h.equal((open(out + "/d/e/g").read(), os.stat(out + "/a").st_nlink), ("x" * 100000, 2), "export of it")
+    # Out of it into the volume: by sharing.
+    h.must("cp", "-a", one("/t/d"), volume("/back"))
+    h.equal(h.must("cat", volume("/back/e/g")).out, "x" * 100000, "cp out of it")
+
+
+def refused(volume):
+    one = then(volume, "one")
+    for argv, error in ((("rm", one("/t/a")), "Read-only file system"),
+                        (("touch", one("/t/a")), "Read-only file system"),
+                        (("mkdir", one("/x")), "Read-only file system"),
+                        (("chmod", "600", one("/t/a")), "Read-only file system"),
+                        (("ln", "-s", "x", one("/x")), "Read-only file system"),
+                        (("ln", one("/t/a"), one("/x")), "Read-only file system"),
+                        (("mv", one("/t/a"), one("/x")), "Read-only file system"),
+                        (("cp", volume("/t/a"), one("/x")), "Read-only file system"),
+                        (("mv", one("/t/a"), volume("/x")), "a snapshot cannot be changed"),
+                        (("mv", volume("/t/a"), one("/x")), "a snapshot cannot be changed"),
+                        (("ln", one("/t/a"), volume("/x")), "cross-device"),
+                        (("bind", one("/t"), volume("/x")), "cross-device"),
+                        (("cat", one("/nothing")), "No such file"),
+                        (("cat", f"{volume.path}@two:/t/a"), "'two' is neither a snapshot"),
+                        (("cat", f"{volume.path}@2001-01-01:/t/a"), "no snapshot is as old as '2001-01-01'"),
+                        (("snapshot", "create", volume.path, "one"), "is called 'one' already"),
+                        (("snapshot", "create", volume.path, "a/b"), "cannot be a snapshot's name"),
+                        (("snapshot", "create", volume.path, ".."), "cannot be a snapshot's name"),
+                        (("snapshot", "create", volume.path, "n" * 256), "File name too long"),
+                        (("snapshot", "delete", volume.path, "two"), "no snapshot is called 'two'"),
+                        (("snapshot", "rename", volume.path, "two", "three"), "no snapshot is called 'two'"),
+                        (("snapshot", "show", volume.path, "two"), "no snapshot is called 'two'")):
+        result = h.linkfs(*argv)
+        h.ok(result.rc == 1 and error in result.err and result.err.count("\n") == 1, f"linkfs {argv[0]}: {error}", result)
+    for argv in (("snapshot", "frob", volume.path), ("snapshot", "create", volume.path, "a", "b"), ("snapshot", "show", volume.path),
+                 ("snapshot", "rename", volume.path, "one"), ("snapshot", "list", volume.path, "one"), ("snapshot", "list", "-m", "x", volume.path)):
+        h.equal(h.linkfs(*argv).rc, 2, "wrong usage: " + " ".join(argv[1:2] + argv[3:]))
+    h.equal(h.must("cat", then(volume, "one")("/t/a")).out, "one\n", "and nothing has changed")
+
+
+def listed(volume):
+    h.must("snapshot", "create", "-q", volume.path, "two words")
+    dated = h.must("snapshot", "create", volume.path).out.strip()
+    h.ok(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", dated), "without a name it is the time", None)
+    again = h.must("snapshot", "create", volume.path).out.strip()
+    h.ok(again != dated, "two in one second have two names", None)
+    rows = json.loads(h.must("snapshot", "list", "--json", volume.path).raw)
+    h.equal([r["name"] for r in rows], ["one", "two words", dated, again], "list --json, in their order")
+    h.equal((rows[0]["note"], rows[1]["note"]), ("the first", ""), "with notes")
+    lines = h.must("snapshot", "list", volume.path).out.splitlines()
+    h.equal(len(lines), 4, "list")
+    h.ok(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000  one +'the first'", lines[0]), "a line of it", None)
+    h.equal(h.must("cat", f"{volume.path}@now:/t/moved").out, "two\n", "the newest, by a time")
+    h.must("snapshot", "rename", volume.path, "one", "first")
+    h.equal(h.must("cat", then(volume, "first")("/t/a")).out, "one\n", "renamed")
+    h.equal(h.linkfs("cat", then(volume, "one")("/t/a")).rc, 1, "and not by the old name")
+    (row,) = [json.loads(h.must("snapshot", "show", "--json", volume.path, "first").raw)]
+    h.equal(row["note"], "the first", "show --json")
+
+
+def deleted(volume):
+    before = json.loads(h.must("info", "--json", volume("/")).raw)[0]
+    h.must("snapshot", "create", "-q", volume.path, "big")
+    h.must("rm", "-r", volume("/back"))
+    result = h.must("snapshot", "delete", volume.path, "two words", "first", "big")
+    h.equal([line.split(":")[0] for line in result.out.splitlines()], ["two words", "first", "big"], "delete tells of each")
+    h.equal(h.linkfs("ls", then(volume, "first")("/")).rc, 1, "it is gone")
+    rest = [r["name"] for r in json.loads(h.must("snapshot", "list", "--json", volume.path).raw)]
+    freed = json.loads(h.must("snapshot", "delete", "--json", volume.path, *rest).raw)
+    h.ok(all(r["freed"] >= 0 for r in freed) and len(freed) == 2, "delete --json", None)
+    h.equal(h.must("snapshot", "list", volume.path).out, "", "none is left")
+    h.must("sync", volume("/"))
+    after = json.loads(h.must("info", "--json", volume("/")).raw)[0]
+    h.ok(after["data"]["used"] < before["data"]["used"] if "data" in after else True, "space has come back", None)
+    h.must("check", "--data", volume("/"))
+
+
+def main():
+    base, volume = h.begin(FACE)
+    basics(base, volume)
+    refused(volume)
+    listed(volume)
+    deleted(volume)
+    if FACE != "offline":
+        volume.umount()
+        h.must("check", "--data", volume.path)
+    h.done()
+
+
+main()
