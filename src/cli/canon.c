@@ -67,12 +67,38 @@ static int start_at(struct canon *canon, uint64_t at)
 	return cli_gone(error);
 }
 
-static int expand(struct canon *canon, uint64_t ino, bool last)
+/* The path of the levels, and name below it (NULL: none). */
+static char *path_of(const struct canon *canon, const char *name, size_t len)
+{
+	size_t size = len + 2, n = 0;
+	for (size_t i = 0; i < canon->len; i++)
+		size += strlen(canon->levels[i].name) + 1;
+	char *text = cli_alloc(size);
+	for (size_t i = 0; text && i < canon->len; i++)
+		n += (size_t)snprintf(text + n, size - n, "/%s", canon->levels[i].name);
+	if (text && (name || n == 0))
+		(void)snprintf(text + n, size - n, "/%.*s", (int)len, name ? name : "");
+	return text;
+}
+
+/* The text of the symlink name where the walk stands: a tracked one's is another by each path. */
+static int read_text(struct canon *canon, const struct linkfs_stat *st, const char *name, size_t len, char **text_out)
+{
+	if (!(st->flags & LINKFS_INO_TRACKED))
+		return cli_readlink(canon->volume, st->ino, text_out, NULL);
+	char *path = path_of(canon, name, len);
+	int error = path ? cli_readlink_at(canon->cli, canon->volume, LINKFS_ROOT_INO, path, text_out, NULL)
+			 : LINKFS_ENOMEM;
+	free(path);
+	return error;
+}
+
+static int expand(struct canon *canon, const struct linkfs_stat *st, const char *name, size_t len, bool last)
 {
 	char *text = NULL;
 	if (++canon->expansions > LINKFS_SYMLOOP_MAX)
 		return canon->how == CLI_CANON_MISSING ? LINKFS_ENOENT : LINKFS_ELOOP;
-	int error = cli_readlink(canon->volume, ino, &text, NULL);
+	int error = read_text(canon, st, name, len, &text);
 	if (!error)
 		error = walk(canon, text, last);
 	free(text);
@@ -91,7 +117,7 @@ static int component(struct canon *canon, const char *name, size_t len, bool las
 	int error = here(canon) ? linkfs_node_lookup(canon->volume, &canon->cli->cred, here(canon), name, len, 0, &st)
 				: LINKFS_ENOENT;
 	if (!error && S_ISLNK(st.mode))
-		return expand(canon, st.ino, last);
+		return expand(canon, &st, name, len, last);
 	if (!error)
 		return !last && !S_ISDIR(st.mode) && canon->how != CLI_CANON_MISSING ? LINKFS_ENOTDIR
 										     : push(canon, st.ino, name, len);
@@ -122,19 +148,12 @@ int cli_canonical(struct cli *cli, struct linkfs_volume *volume, uint64_t at, co
 		  char **out)
 {
 	struct canon canon = {.cli = cli, .volume = volume, .how = how};
-	size_t size = 2, n = 0;
 	int error = *path == '/' ? 0 : start_at(&canon, at);
 	if (!error)
 		error = walk(&canon, path, true);
-	for (size_t i = 0; i < canon.len; i++)
-		size += strlen(canon.levels[i].name) + 1;
-	char *text = error ? NULL : cli_alloc(size);
+	char *text = error ? NULL : path_of(&canon, NULL, 0);
 	if (!error && !text)
 		error = LINKFS_ENOMEM;
-	for (size_t i = 0; text && i < canon.len; i++)
-		n += (size_t)snprintf(text + n, size - n, "/%s", canon.levels[i].name);
-	if (text && n == 0)
-		text[0] = '/';
 	pop_to(&canon, 0);
 	free(canon.levels);
 	if (!error)

@@ -325,6 +325,9 @@ void cli_list_done(struct cli_list *list);
 int cli_path_stat(struct cli *cli, const struct cli_path *path, bool follow, struct linkfs_stat *out);
 /* A symlink's text, allocated. */
 int cli_readlink(struct linkfs_volume *volume, uint64_t ino, char **text_out, size_t *len_out);
+/* The same by path: a tracked link may have another text by each. */
+int cli_readlink_at(struct cli *cli, struct linkfs_volume *volume, uint64_t at, const char *path, char **text_out,
+		    size_t *len_out);
 /* Walks with ESTALE (removed meanwhile) told as ENOENT. */
 int cli_gone(int error);
 char *cli_join(const char *dir, const char *name);

@@ -45,7 +45,7 @@ static int read_one(const struct readlink_how *how, const struct cli_path *path,
 	} else {
 		error = cli_path_stat(cli, path, false, &st);
 		if (!error)
-			error = cli_readlink(volume, st.ino, text_out, len_out);
+			error = cli_readlink_at(cli, volume, path->at, path->path, text_out, len_out);
 	}
 	if (error && how->verbose)
 		cli_fail(cli, path->text, error);

@@ -21,13 +21,18 @@ struct stat_how {
 	char *name; /* %N */
 };
 
+static int read_target(const struct stat_how *how, char **target_out, size_t *len_out)
+{
+	return cli_readlink_at(how->cli, how->volume, how->path->at, how->path->path, target_out, len_out);
+}
+
 /* 'NAME', and for symlinks 'NAME' -> 'TARGET', in the shell's quoting. */
 static char *quoted_name(const struct stat_how *how, enum cli_quoting style)
 {
 	char *target = NULL, *shown_target = NULL, *both = NULL;
 	size_t len = 0;
 	char *shown = cli_quote(how->path->text, strlen(how->path->text), style, NULL);
-	if (!S_ISLNK(how->st.mode) || cli_readlink(how->volume, how->st.ino, &target, &len) != 0)
+	if (!S_ISLNK(how->st.mode) || read_target(how, &target, &len) != 0)
 		return shown;
 	shown_target = cli_quote(target, len, style, NULL);
 	if (shown && shown_target)
@@ -256,7 +261,7 @@ static void put_json(const struct stat_how *how, struct cli_json *json)
 	cli_json_open(json, NULL, '{');
 	cli_json_string(json, "path", how->path->text);
 	cli_json_stat(json, how->ids, &how->st);
-	if (S_ISLNK(how->st.mode) && cli_readlink(how->volume, how->st.ino, &target, &len) == 0) {
+	if (S_ISLNK(how->st.mode) && read_target(how, &target, &len) == 0) {
 		cli_json_bytes(json, "target", target, len);
 		free(target);
 	}

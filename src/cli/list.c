@@ -129,13 +129,16 @@ int cli_path_stat(struct cli *cli, const struct cli_path *path, bool follow, str
 	return cli_gone(linkfs_path_stat(volume, &cli->cred, path->at, path->path, follow ? 0 : LINKFS_NOFOLLOW, out));
 }
 
-int cli_readlink(struct linkfs_volume *volume, uint64_t ino, char **text_out, size_t *len_out)
+/* path NULL: of number at. */
+static int read_text(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,
+		     char **text_out, size_t *len_out)
 {
 	char *text = cli_alloc(LINKFS_SYMLINK_MAX + 1);
 	size_t len = 0;
 	if (!text)
 		return LINKFS_ENOMEM;
-	int error = linkfs_node_readlink(volume, ino, text, LINKFS_SYMLINK_MAX, &len);
+	int error = path ? linkfs_path_readlink(volume, cred, at, path, text, LINKFS_SYMLINK_MAX, &len)
+			 : linkfs_node_readlink(volume, at, text, LINKFS_SYMLINK_MAX, &len);
 	if (error) {
 		free(text);
 		return cli_gone(error);
@@ -145,6 +148,17 @@ int cli_readlink(struct linkfs_volume *volume, uint64_t ino, char **text_out, si
 	if (len_out)
 		*len_out = len;
 	return 0;
+}
+
+int cli_readlink(struct linkfs_volume *volume, uint64_t ino, char **text_out, size_t *len_out)
+{
+	return read_text(volume, NULL, ino, NULL, text_out, len_out);
+}
+
+int cli_readlink_at(struct cli *cli, struct linkfs_volume *volume, uint64_t at, const char *path, char **text_out,
+		    size_t *len_out)
+{
+	return read_text(volume, &cli->cred, at, path, text_out, len_out);
 }
 
 char *cli_join(const char *dir, const char *name)
