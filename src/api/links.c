@@ -85,7 +85,7 @@ static int tell_at(void *arg, uint64_t node)
 		t->n->hidden++;
 		return 0;
 	}
-	return rc ? rc : tell_path(t->n, &path, (uint64_t)t->d->dir, t->d->name.len, t->flags);
+	return rc ? rc : tell_path(t->n, &path, t->n->op->bits | (uint64_t)t->d->dir, t->d->name.len, t->flags);
 }
 
 static int tell_name(struct names *n, struct lk_paths *paths, const struct lk_dirent *d, uint32_t flags)
@@ -116,7 +116,7 @@ static int binds_slice(struct names *n, struct lk_paths *paths, bool *more_out)
 {
 	struct lk_bind after = {
 		.dir = (int64_t)n->dir, .hash = (int64_t)(n->cookie >> 8), .ord = (int64_t)(n->cookie & 255)};
-	int rc = lk_bind_scan(n->op, n->ino, n->dir ? &after : NULL, NAMES, bind_row, n);
+	int rc = lk_bind_scan(n->op, n->ino & LK_INO_MASK, n->dir ? &after : NULL, NAMES, bind_row, n);
 
 	for (uint32_t i = 0; rc == 0 && i < n->count; i++) {
 		rc = lk_txn_get(n->op, LK_T_DIRENT, &n->rows[i], &n->rows[i]);
@@ -144,16 +144,16 @@ static int names_slice(struct names *n, struct lk_op *op, const struct linkfs_cr
 		return 0;
 	if (rc)
 		return rc;
-	n->ino = (uint64_t)inode.ino;
+	n->ino = op->bits | (uint64_t)inode.ino;
 	n->started = true;
-	if (n->ino == LINKFS_ROOT_INO)
+	if (inode.ino == (int64_t)LINKFS_ROOT_INO)
 		return tell_path(n, &root, 0, 0, 0);
 	if (n->binds) {
 		rc = binds_slice(n, &paths, more_out);
 		lk_paths_done(&paths);
 		return rc;
 	}
-	rc = lk_dirent_names_after(op, n->ino, n->dir, n->cookie, NAMES, names_row, n);
+	rc = lk_dirent_names_after(op, (uint64_t)inode.ino, n->dir, n->cookie, NAMES, names_row, n);
 	for (uint32_t i = 0; rc == 0 && i < n->count; i++)
 		rc = tell_name(n, &paths, &n->rows[i], 0);
 	if (rc == 0 && n->count == NAMES) {
@@ -197,7 +197,7 @@ static int list_names(struct linkfs_volume *volume, const struct linkfs_cred *cr
 			break;
 		if (path && !n->started) {
 			rc = lk_resolve(&op, cred, at, path, follow, &found);
-			n->ino = rc ? 0 : (uint64_t)found.inode.ino;
+			n->ino = rc ? 0 : found.id;
 			if (rc == 0 && out)
 				rc = lk_stat(&op, &found.inode, found.id, out);
 		}

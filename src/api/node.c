@@ -64,7 +64,7 @@ int linkfs_node_access(struct linkfs_volume *volume, const struct linkfs_cred *c
 		return rc;
 	rc = lk_inode_get(&op, ino, &inode);
 	if (rc == 0 && (mask & LK_MAY_WRITE) && (lk_is_reg(&inode) || lk_is_dir(&inode) || lk_is_lnk(&inode)) &&
-	    ((fs->open_flags & LINKFS_OPEN_READONLY) || atomic_load(&fs->poisoned)))
+	    ((fs->open_flags & LINKFS_OPEN_READONLY) || op.bits || atomic_load(&fs->poisoned)))
 		rc = LINKFS_EROFS;
 	if (rc == 0)
 		rc = lk_perm_check(&op, lk_cred(cred), &inode, mask);

@@ -72,7 +72,7 @@ static int tell_target(struct lk_op *op, const struct linkfs_cred *cred, const s
 	if (row->tracks != (int64_t)LINKFS_ROOT_INO)
 		rc = lk_track_entry(op, row, &d);
 	if (rc == 0 && d.dir)
-		rc = lk_paths_name(&paths, (uint64_t)d.dir, d.name.p, d.name.len, &path);
+		rc = lk_paths_name(&paths, op->bits | (uint64_t)d.dir, d.name.p, d.name.len, &path);
 	lk_paths_done(&paths);
 	if (rc)
 		return rc;
@@ -81,7 +81,7 @@ static int tell_target(struct lk_op *op, const struct linkfs_cred *cred, const s
 		return LINKFS_ENOMEM;
 	out->path = lk_told_string(&bytes, path.p, path.len);
 	out->path_len = path.len;
-	out->dir = (uint64_t)d.dir;
+	out->dir = op->bits | (uint64_t)d.dir;
 	out->name = out->path + path.len - d.name.len;
 	out->name_len = d.name.len;
 	return 0;
@@ -119,6 +119,6 @@ int linkfs_node_tracks(struct linkfs_volume *volume, const struct linkfs_cred *c
 	if (rc == 0)
 		rc = tell_target(&op, lk_cred(cred), &row, &told);
 	if (target_out && (rc == 0 || rc == LINKFS_EACCES))
-		*target_out = (uint64_t)row.tracks;
+		*target_out = op.bits | (uint64_t)row.tracks;
 	return lk_told_result(lk_told_slice(&op, rc, &told, give, &listener));
 }

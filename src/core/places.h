@@ -67,7 +67,7 @@ bool lk_places_held(struct lk_fs *fs, uint64_t id);
 int lk_routes_above(struct lk_op *op, uint64_t node, uint64_t from, bool *out);
 /* Whether more than one path leads to directory ino; what bind and its kin change is looked at anew, the rest is remembered. */
 int lk_places_several(struct lk_op *op, uint64_t ino, bool *out);
-/* Every path to directory ino, as the place at its end; LK_ROUTES_MAX at most, LINKFS_E2BIG beyond. Without places: ino itself. A
+/* Every path to directory ino, a number in the op's view, as the place at its end; LK_ROUTES_MAX at most, LINKFS_E2BIG beyond. Without places: ino itself. A
  * directory that no path leads to has none. */
 #define LK_ROUTES_MAX 65536u
 typedef int lk_route_fn(void *arg, uint64_t id);

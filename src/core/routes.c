@@ -171,7 +171,7 @@ static int routes_push(struct routes *r, uint64_t ino)
 /* The way stands from the root down: its place. */
 static int routes_tell(struct routes *r, lk_route_fn *fn, void *arg)
 {
-	uint64_t id = LINKFS_ROOT_INO;
+	uint64_t id = r->op->bits | LINKFS_ROOT_INO;
 	int rc = 0;
 
 	if (r->found++ == LK_ROUTES_MAX)
@@ -187,7 +187,7 @@ int lk_places_routes(struct lk_op *op, uint64_t ino, lk_route_fn *fn, void *arg)
 	int rc;
 
 	if (ino == LINKFS_ROOT_INO || !lk_places_any(op))
-		return fn(arg, ino);
+		return fn(arg, op->bits | ino);
 	rc = routes_push(&r, ino);
 	while (rc == 0 && r.depth) {
 		struct lk_way *way = r.levels[r.depth - 1].way;
