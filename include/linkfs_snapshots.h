@@ -4,7 +4,8 @@
  * Errors, threads and paths are as in linkfs.h. A snapshot is read through the calls of linkfs.h: linkfs_snapshot_root() gives the node
  * of its root, which goes where a directory's number goes ("at" of the calls by path; an absolute path then starts at that root). Nodes of
  * a snapshot have inode numbers of their own, above 2^48, so that nobody takes one of its files for a name of the live one. All that
- * changes something there is LINKFS_EROFS. When the snapshot is deleted its nodes are LINKFS_ESTALE, also for who has them open.
+ * changes something there is LINKFS_EROFS, and what would link or move from there to elsewhere LINKFS_EXDEV; linkfs_node_copy_range() out of
+ * it shares. When the snapshot is deleted its nodes are LINKFS_ESTALE, also for who has them open.
  */
 #ifndef LINKFS_SNAPSHOTS_H
 #define LINKFS_SNAPSHOTS_H
@@ -14,6 +15,10 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* The node by which a mount calls its directory of snapshots, .snapshots: no node of the library's. Events of it (LINKFS_EVENT_LISTING)
+ * tell that snapshots came, went, or were renamed. */
+#define LINKFS_SNAPSHOTS_NODE ((UINT64_C(0xfffe) << 48) | 1)
 
 struct linkfs_snapshot {
 	uint64_t id;      /* counts up from 1; never used again */
@@ -39,7 +44,7 @@ LINKFS_API int linkfs_snapshot_show(struct linkfs_volume *volume, const char *na
 /* The same with the newest that was taken at time_ns or before. LINKFS_ENOENT. */
 LINKFS_API int linkfs_snapshot_before(struct linkfs_volume *volume, int64_t time_ns, linkfs_snapshot_fn *fn, void *arg);
 /* The root directory of snapshot id as it was then; flags: LINKFS_HOLD or 0. out->node names it, for as long as it is held, or until as many
- * snapshots as there are at most at one time (65,534) have been asked for after it was deleted. LINKFS_ENOENT, LINKFS_EMFILE. */
+ * snapshots as there are at most at one time (65,533) have been asked for after it was deleted. LINKFS_ENOENT, LINKFS_EMFILE. */
 LINKFS_API int linkfs_snapshot_root(struct linkfs_volume *volume, uint64_t id, uint32_t flags, struct linkfs_stat *out);
 /* LINKFS_ENOENT, LINKFS_EEXIST, and the errors of create. */
 LINKFS_API int linkfs_snapshot_rename(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,

@@ -163,9 +163,10 @@ int cli_canonical(struct cli *cli, struct linkfs_volume *volume, uint64_t at, co
 
 char *cli_spell(struct cli *cli, const struct cli_path *like, const char *path)
 {
-	char *point = like->in_mount ? cli_served_point(like->volume) : NULL;
-	char *text = point ? cli_join(point, *path == '/' ? path + 1 : path) : NULL;
-	(void)cli;
+	char *point = like->in_mount ? cli_mount_point(like->volume) : NULL;
+	char *top = point ? cli_snapshot_join(cli, like, point) : NULL;
+	char *text = top ? cli_join(top, *path == '/' ? path + 1 : path) : NULL;
+	free(top);
 	free(point);
 	if (!text && like->snapshot && *like->snapshot)
 		return cli_format("%s@%s:%s", like->volume, like->snapshot, path);

@@ -24,8 +24,6 @@ void cli_asked_done(struct cli_asked *asked)
 
 char *cli_asked_spell(const struct cli_asked *asked, const char *path)
 {
-	if (asked->path->in_mount && asked->mount_point)
-		return cli_join(asked->mount_point, *path == '/' ? path + 1 : path);
 	return cli_spell(asked->cli, asked->path, path);
 }
 

@@ -4,6 +4,7 @@
 #include "cli.h"
 
 #include <linkfs_snapshots.h>
+#include <stdlib.h>
 
 static int take_id(void *arg, const struct linkfs_snapshot *snapshot)
 {
@@ -60,4 +61,39 @@ int cli_snapshots_find(struct cli *cli, const struct cli_args *args)
 		path->at = root.node;
 	}
 	return 0;
+}
+
+/* The snapshot whose nodes have these bits. */
+struct search {
+	struct linkfs_volume *volume;
+	uint64_t bits;
+	char *name;
+};
+
+static int look_at(void *arg, const struct linkfs_snapshot *snapshot)
+{
+	struct search *search = arg;
+	struct linkfs_stat root;
+	if (linkfs_snapshot_root(search->volume, snapshot->id, 0, &root) || root.node >> 48 != search->bits)
+		return 0;
+	search->name = cli_strdup(snapshot->name);
+	return 1;
+}
+
+char *cli_snapshot_join(struct cli *cli, const struct cli_path *path, const char *point)
+{
+	struct search search = {.bits = path->at >> 48};
+	struct linkfs_stat st;
+	if (!search.bits || cli_path_volume(cli, path, &search.volume) != 0)
+		return cli_strdup(point);
+	/* A place tells by its inode. */
+	if (linkfs_node_getattr(search.volume, path->at, &st) == 0)
+		search.bits = st.ino >> 48;
+	if (search.bits)
+		(void)linkfs_snapshot_list(search.volume, look_at, &search);
+	if (!search.name)
+		return cli_strdup(point);
+	char *text = cli_format("%s/.snapshots/%s", point, search.name);
+	free(search.name);
+	return text;
 }

@@ -6,6 +6,7 @@
 
 #include "txn_impl.h"
 
+#include <linkfs_snapshots.h>
 #include <string.h>
 
 #define CLEAN_STEPS 64u /* of the keeper, who has other things to do */
@@ -81,6 +82,12 @@ static int is_free(struct lk_op *op, const char *name, size_t len)
 	return rc == LINKFS_ENOENT ? 0 : rc == 0 ? LINKFS_EEXIST : rc;
 }
 
+/* There are others now, or by other names. */
+static int tell(struct lk_op *op)
+{
+	return lk_op_event(op, LINKFS_EVENT_LISTING, LINKFS_SNAPSHOTS_NODE, NULL, 0);
+}
+
 int lk_snapshot_add(struct lk_op *op, const char *name, size_t len, const char *note, size_t note_len,
 		    struct lk_snapshot *out)
 {
@@ -91,7 +98,7 @@ int lk_snapshot_add(struct lk_op *op, const char *name, size_t len, const char *
 		rc = lk_txn_snapshot_add(op, &row);
 	if (rc == 0)
 		*out = row;
-	return rc;
+	return rc ? rc : tell(op);
 }
 
 struct pass {
@@ -127,7 +134,8 @@ int lk_snapshot_rename(struct lk_op *op, const char *name, size_t len, const cha
 	if (rc)
 		return rc;
 	row.name = (struct lk_bytes){to, to_len};
-	return lk_txn_put(op, LK_T_SNAPSHOT, &row);
+	rc = lk_txn_put(op, LK_T_SNAPSHOT, &row);
+	return rc ? rc : tell(op);
 }
 
 /* ---- deleting --------------------------------------------------------------------------------------------------- */
@@ -143,6 +151,8 @@ int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *ep
 	rc = lk_snapshot_find(&op, name, len, &row);
 	if (rc == 0)
 		rc = lk_txn_snapshot_mark(&op, row.epoch);
+	if (rc == 0)
+		rc = tell(&op);
 	/* Before the lock is given up: from the next write on the snapshot is not what it was. If the mark does not stand nodes that
 	 * were known are looked up anew, and that is all. */
 	if (rc == 0)

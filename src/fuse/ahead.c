@@ -54,7 +54,7 @@ void lk_fuse_ahead_make(struct lk_fuse_request *rq)
 {
 	const struct fuse_read_in *arg = rq->arg;
 	struct slot *slot = slot_of(rq);
-	if (!slot || arg->size > SIZE_MAX_AHEAD || pthread_mutex_trylock(&slot->lock))
+	if (!slot || arg->size > SIZE_MAX_AHEAD || lk_fuse_is_snapshots(rq->ino) || pthread_mutex_trylock(&slot->lock))
 		return;
 	slot->ino = 0;
 	if (!slot->records)

@@ -107,6 +107,8 @@ static int run(struct lk_fuse_request *rq, const struct lk_fuse_op *op, size_t l
 		return -linkfs_errno(r);
 	if (!op->run)
 		return -op->error;
+	if (lk_fuse_is_snapshots(rq->ino) && (r = lk_fuse_snapshots_other(rq->in->opcode)) != 0)
+		return -linkfs_errno(r);
 	r = op->run(rq);
 	if (!r)
 		return 0;

@@ -47,6 +47,7 @@ static struct linkfs_mount *session_new(struct linkfs_volume *volume, const stru
 	mount->threads = options->threads;
 	mount->poll_us = options->no_poll ? 0 : options->poll_us ? options->poll_us : UINT32_MAX;
 	mount->conn.no_open = options->no_snapshots;
+	mount->no_snapshots = options->no_snapshots;
 	mount->conn.writeback = options->writeback;
 	mount->conn.generation = generation_of(volume);
 	mount->ahead = lk_fuse_ahead_new();

@@ -82,6 +82,12 @@ void lk_fuse_drop_text(struct linkfs_mount *mount, uint64_t ino)
 	inval_inode(mount, ino, 0);
 }
 
+/* Whether the kernel may know the node. */
+static bool is_known(struct linkfs_mount *mount, uint64_t node)
+{
+	return lk_fuse_is_snapshots(node) || linkfs_node_is_held(mount->volume, node);
+}
+
 static bool is_directory(struct linkfs_mount *mount, uint64_t dir, const char *name, size_t len)
 {
 	const struct linkfs_cred cred = {.flags = LINKFS_CRED_KERNEL};
@@ -132,7 +138,7 @@ static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, 
 	uint64_t dir = 0; /* the last one whose listing was dropped */
 	for (size_t i = 0; i < count; i++) {
 		const struct linkfs_event *event = &events[i];
-		if (!linkfs_node_is_held(mount->volume, event->ino))
+		if (!is_known(mount, event->ino))
 			continue;
 		switch (event->kind) {
 		case LINKFS_EVENT_ATTR:
@@ -193,7 +199,7 @@ static bool moves_texts(const struct linkfs_event *events, size_t count)
 static bool is_news(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (events[i].kind != LINKFS_EVENT_TEXTS && linkfs_node_is_held(mount->volume, events[i].ino))
+		if (events[i].kind != LINKFS_EVENT_TEXTS && is_known(mount, events[i].ino))
 			return true;
 	}
 	return false;

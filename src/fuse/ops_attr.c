@@ -18,10 +18,16 @@ static int reply_attr(struct lk_fuse_request *rq, const struct linkfs_stat *st)
 	return 0;
 }
 
+static int stat_node(struct lk_fuse_request *rq, struct linkfs_stat *st)
+{
+	return lk_fuse_is_snapshots(rq->ino) ? lk_fuse_snapshots_stat(rq, st)
+					     : linkfs_node_getattr(rq->mount->volume, rq->ino, st);
+}
+
 int lk_fuse_getattr(struct lk_fuse_request *rq)
 {
 	struct linkfs_stat st;
-	int r = linkfs_node_getattr(rq->mount->volume, rq->ino, &st);
+	int r = stat_node(rq, &st);
 	return r ? r : reply_attr(rq, &st);
 }
 
@@ -114,7 +120,7 @@ int lk_fuse_statx_get(struct lk_fuse_request *rq)
 {
 	struct linkfs_stat st;
 	struct fuse_attr attr;
-	int r = linkfs_node_getattr(rq->mount->volume, rq->ino, &st);
+	int r = stat_node(rq, &st);
 	if (r)
 		return r;
 	struct lk_fuse_statx_out *out = lk_fuse_reply(rq, sizeof(*out));

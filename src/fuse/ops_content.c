@@ -13,6 +13,8 @@ int lk_fuse_open(struct lk_fuse_request *rq)
 	const struct fuse_open_in *arg = rq->arg;
 	if (rq->mount->conn.no_open)
 		return LINKFS_ENOSYS;
+	if ((arg->flags & O_ACCMODE) != O_RDONLY && lk_fuse_is_past(rq->ino))
+		return LINKFS_EROFS;
 	if (arg->flags & O_TRUNC) {
 		/* ATOMIC_O_TRUNC: nobody else truncates. */
 		struct linkfs_setattr change = {.valid = LINKFS_SET_SIZE | LINKFS_SET_MTIME_NOW};

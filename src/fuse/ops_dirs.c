@@ -90,7 +90,9 @@ int lk_fuse_list(struct lk_fuse_request *rq, bool plus, uint64_t cookie, void *o
 	do {
 		size_t from = l.len;
 		l.any = false;
-		int r = linkfs_node_readdir(rq->mount->volume, &rq->cred, rq->ino, cookie, flags, add_entry, &l);
+		int r = lk_fuse_is_snapshots(rq->ino) ? lk_fuse_snapshots_list(rq, cookie, add_entry, &l)
+						      : linkfs_node_readdir(rq->mount->volume, &rq->cred, rq->ino,
+									    cookie, flags, add_entry, &l);
 		make_known(&l, from);
 		if (r && l.len == 0)
 			return r;

@@ -35,10 +35,14 @@ int lk_fuse_lookup(struct lk_fuse_request *rq)
 	if (!out)
 		return LINKFS_EIO;
 	struct linkfs_stat st;
-	if (len == 1 && name[0] == '.')
+	if (len == 1 && name[0] == '.' && !lk_fuse_is_snapshots(rq->ino))
 		r = lookup_self(rq, &st);
+	else if (lk_fuse_is_snapshots(rq->ino))
+		r = lk_fuse_snapshots_lookup(rq, name, len, &st);
 	else
 		r = linkfs_node_lookup(volume, &rq->cred, rq->ino, name, len, LINKFS_HOLD, &st);
+	if (r == LINKFS_ENOENT && lk_fuse_is_snapshots_name(rq, name, len))
+		r = lk_fuse_snapshots_lookup(rq, name, len, &st);
 	if (r == LINKFS_ENOENT) {
 		/* Node 0 is an absent name that the kernel may remember: only this mount can make it appear; in a place, also by another one. */
 		out->entry_valid = lk_fuse_name_time(rq);

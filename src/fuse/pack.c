@@ -11,7 +11,7 @@
 
 int lk_fuse_ino(uint64_t nodeid, uint64_t *ino_out)
 {
-	if (nodeid == 0 || (nodeid >> LK_FUSE_INO_BITS && !lk_fuse_is_place(nodeid)))
+	if (nodeid == 0)
 		return LINKFS_ESTALE;
 	*ino_out = nodeid;
 	return 0;
@@ -107,11 +107,13 @@ void lk_fuse_pack_attr(struct fuse_attr *out, const struct linkfs_stat *st)
 
 uint64_t lk_fuse_attr_valid(const struct linkfs_stat *st)
 {
-	return st->flags & LINKFS_INO_TRACKED ? 0 : LK_FUSE_FOREVER;
+	return lk_fuse_is_tracked(st) || lk_fuse_is_snapshots(st->ino) ? 0 : LK_FUSE_FOREVER;
 }
 
 uint64_t lk_fuse_name_time(struct lk_fuse_request *rq)
 {
+	if (rq->paths == LK_FUSE_ASK && lk_fuse_is_past(rq->ino))
+		rq->paths = lk_fuse_is_snapshots(rq->ino) ? LK_FUSE_MORE_PATHS : LK_FUSE_ONE_PATH;
 	if (rq->paths == LK_FUSE_ASK)
 		rq->paths = linkfs_node_several_paths(rq->mount->volume, rq->ino) == 0 ? LK_FUSE_ONE_PATH
 										       : LK_FUSE_MORE_PATHS;
@@ -130,9 +132,14 @@ void lk_fuse_pack_entry(struct lk_fuse_request *rq, struct fuse_entry_out *out, 
 	/* The kernel makes its root before it asks us and with generation 0. */
 	out->generation = st->ino == LINKFS_ROOT_INO ? 0 : rq->mount->conn.generation;
 	/* Names of a file that keeps its links may become another file's by a rename of which this directory sees nothing. */
-	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) ? 0 : lk_fuse_name_time(rq);
+	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) && !lk_fuse_is_past(st->ino)
+				   ? 0
+				   : lk_fuse_name_time(rq);
+	/* The root may get an entry of that name. */
+	if (lk_fuse_is_snapshots(st->ino))
+		out->entry_valid = 0;
 	/* Kernels before 6.14 cut a cached text at the size they know, which each lookup brings anew. */
-	if ((st->flags & LINKFS_INO_TRACKED) && rq->mount->conn.minor < LK_FUSE_MINOR_WHOLE_TEXTS)
+	if (lk_fuse_is_tracked(st) && rq->mount->conn.minor < LK_FUSE_MINOR_WHOLE_TEXTS)
 		out->entry_valid = 0;
 	out->attr_valid = lk_fuse_attr_valid(st);
 	out->entry_valid_nsec = 0;

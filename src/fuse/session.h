@@ -58,6 +58,7 @@ struct linkfs_mount {
 	_Atomic bool gone;                         /* the kernel's side is closed */
 	bool privileged;                           /* made by mount(2), not by fusermount3 */
 	bool mounted;
+	bool no_snapshots;
 	uint32_t threads, poll_us;
 	_Atomic uint64_t uncapped; /* ops_attr.c: who last took the file capabilities off which inode */
 	uint64_t mount_id;         /* of /proc/self/mountinfo; 0: not found there */
@@ -128,6 +129,29 @@ static inline bool lk_fuse_is_place(uint64_t nodeid)
 {
 	return nodeid >> LK_FUSE_INO_BITS == LK_FUSE_PLACES;
 }
+
+/* Of a snapshot; what has places of its own there is not told. */
+static inline bool lk_fuse_is_past(uint64_t nodeid)
+{
+	return nodeid >> LK_FUSE_INO_BITS && !lk_fuse_is_place(nodeid);
+}
+/* A symlink whose text changes with what it tracks: in a snapshot nothing does. */
+static inline bool lk_fuse_is_tracked(const struct linkfs_stat *st)
+{
+	return (st->flags & LINKFS_INO_TRACKED) && st->ino >> LK_FUSE_INO_BITS == 0;
+}
+
+/* ---- .snapshots (snapshots.c) ------------------------------------------------------------------------------ */
+
+/* Whether a node is that directory; whether the name in rq's directory is its. */
+bool lk_fuse_is_snapshots(uint64_t node);
+bool lk_fuse_is_snapshots_name(const struct lk_fuse_request *rq, const char *name, size_t len);
+int lk_fuse_snapshots_stat(struct lk_fuse_request *rq, struct linkfs_stat *out);
+/* In the root, which has no such entry, or in the directory: with a hold on a snapshot's root. LINKFS_ENOENT. */
+int lk_fuse_snapshots_lookup(struct lk_fuse_request *rq, const char *name, size_t len, struct linkfs_stat *out);
+int lk_fuse_snapshots_list(struct lk_fuse_request *rq, uint64_t cookie, linkfs_entry_fn *fn, void *arg);
+/* What another operation on it gets; 0: it is one of those that it takes. */
+int lk_fuse_snapshots_other(uint32_t opcode);
 
 /* ---- unpacking and packing (pack.c) ----------------------------------------------------------------------- */
 

@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """linkfs snapshot (E1, E2), and VOLUME@SNAPSHOT:/path wherever a path is read, on a volume that nobody owns and on a mounted one."""
+import errno
 import json
 import os
 import re
+import shutil
+import stat
+import subprocess
 import sys
 
 import harness as h
@@ -126,12 +130,107 @@ def deleted(volume):
     h.must("check", "--data", volume("/"))
 
 
+def errno_of(call):
+    try:
+        call()
+        return "none"
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+
+def walk(top):
+    """All that programs see below top."""
+    seen, first = {}, {}
+    for dirpath, dirs, files in os.walk(top):
+        for name in sorted(dirs + files):
+            path = os.path.join(dirpath, name)
+            st = os.lstat(path)
+            content = os.readlink(path) if os.path.islink(path) else None if name in dirs else open(path, "rb").read()
+            rel = os.path.relpath(path, top)
+            seen[rel] = (st.st_mode, st.st_uid, st.st_size, st.st_nlink, st.st_mtime_ns, content, first.setdefault(st.st_ino, rel))
+    return seen
+
+
+def browse(base, volume):
+    """.snapshots in the root of the mount (E1): by name, not listed, read-only, for every program."""
+    mnt, snapshots = volume.mnt, volume.mnt + "/.snapshots"
+    top = mnt + "/browse"
+    os.makedirs(top + "/d/e")
+    for name, text in (("a", "one"), ("d/f", "two"), ("d/e/g", "g" * 50000)):
+        with open(f"{top}/{name}", "w") as f:
+            f.write(text)
+    os.link(top + "/a", top + "/d/b")
+    os.symlink("../a", top + "/d/l")
+    h.must("ln", "-s", "--track", top + "/d/f", top + "/tracked")
+    h.must("ln", "--directory", top + "/d/e", top + "/e2")
+    os.makedirs(top + "/bound")
+    h.must("bind", top + "/d", top + "/bound")
+    h.equal(".snapshots" in os.listdir(mnt), False, ".snapshots is not listed")
+    before = os.listdir(snapshots)
+    was = walk(top)
+    h.must("snapshot", "create", "-q", volume.path, "seen")
+    h.equal(sorted(os.listdir(snapshots)), sorted(before + ["seen"]), "a new one is in its listing at once")
+    then_top = snapshots + "/seen/browse"
+    h.equal(walk(then_top), was, "programs see the tree as it is")
+    os.rename(top + "/d/f", top + "/moved")
+    h.must("unbind", top + "/bound")
+    subprocess.run(["rm", "-r", top + "/d"], check=True)
+    with open(top + "/a", "w") as f:
+        f.write("changed")
+    h.equal(walk(then_top), was, "and as it was, when it has changed")
+    subprocess.run(["sync"], check=False)
+    h.equal(walk(then_top), was, "again, from the kernel's caches")
+    live, past = os.stat(top + "/a").st_ino, os.stat(then_top + "/a").st_ino
+    h.ok(live != past and live == past & (1 << 48) - 1, "a number of its own", None)
+    # Every change is refused.
+    for what, call in (("open for writing", lambda: open(then_top + "/a", "r+")), ("open for appending", lambda: open(then_top + "/a", "a")),
+                       ("truncate", lambda: os.truncate(then_top + "/a", 0)), ("creat", lambda: open(then_top + "/new", "w")),
+                       ("mkdir", lambda: os.mkdir(then_top + "/new")), ("rmdir", lambda: os.rmdir(then_top + "/d")),
+                       ("unlink", lambda: os.unlink(then_top + "/a")), ("rename", lambda: os.rename(then_top + "/a", then_top + "/z")),
+                       ("symlink", lambda: os.symlink("x", then_top + "/z")), ("link", lambda: os.link(then_top + "/a", then_top + "/z")),
+                       ("chmod", lambda: os.chmod(then_top + "/a", 0o600)), ("utimes", lambda: os.utime(then_top + "/a", (1, 1))),
+                       ("setxattr", lambda: os.setxattr(then_top + "/a", "user.x", b"y")),
+                       ("mkdir beside the snapshots", lambda: os.mkdir(snapshots + "/new")), ("rmdir of a snapshot", lambda: os.rmdir(snapshots + "/seen"))):
+        h.equal(errno_of(call), "EROFS", f"{what} is EROFS")
+    h.equal(errno_of(lambda: os.link(then_top + "/a", top + "/z")), "EXDEV", "a link out of it is EXDEV")
+    h.equal(errno_of(lambda: os.rename(then_top + "/a", top + "/z")) in ("EXDEV", "EROFS"), True, "so is a rename, or EROFS")
+    h.equal(errno_of(lambda: os.mkdir(snapshots)), "EEXIST", "the name is taken")
+    h.equal(walk(then_top), was, "and nothing was changed")
+    # cp, tar and rsync make of it what they would have made of the tree then.
+    for name, command in (("cp", ["cp", "-a", then_top, base + "/copied"]), ("rsync", ["rsync", "-aH", then_top + "/", base + "/rsynced"])):
+        if shutil.which(command[0]):
+            subprocess.run(command, check=True)
+            h.equal({k: v[:4] + v[5:6] for k, v in walk(command[-1]).items() if not stat.S_ISDIR(v[0])}.keys(),
+                    {k: v for k, v in was.items() if not stat.S_ISDIR(v[0])}.keys(), f"{name} of it")
+    h.equal(os.stat(base + "/copied/a").st_nlink, sum(v[6] == "a" for v in was.values()), "with its hard links")
+    os.chdir(then_top + "/d/e")
+    h.equal((os.getcwd(), sorted(os.listdir(".."))), (then_top + "/d/e", ["b", "e", "f", "l"]), "a working directory in it")
+    h.must("snapshot", "rename", volume.path, "seen", "by another name")
+    h.equal((os.path.exists(snapshots + "/seen"), walk(snapshots + "/by another name/browse") == was), (False, True), "renamed, at once")
+    h.equal(h.must("cat", snapshots + "/by another name/browse/d/f").out, "two", "commands take paths in it")
+    h.equal(h.must("names", snapshots + "/by another name/browse/a").out.splitlines(), [f"{snapshots}/by another name/browse/{n}" for n in ("a", "bound/b", "d/b")], "and tell them")
+    f = open(snapshots + "/by another name/browse/a")
+    h.must("snapshot", "delete", volume.path, "by another name")
+    h.equal(("by another name" in os.listdir(snapshots), os.path.exists(snapshots + "/by another name")), (False, False), "deleted, at once")
+    os.chdir(base)
+    f.close()
+    # A real entry of that name is what the root has.
+    with open(mnt + "/x", "w") as f:
+        f.write("mine")
+    h.must("mv", volume("/x"), volume("/.snapshots"))
+    h.equal(open(snapshots).read(), "mine", "an entry of that name comes before it")
+    os.unlink(snapshots)
+    h.equal(os.path.isdir(snapshots), True, "and goes again")
+
+
 def main():
     base, volume = h.begin(FACE)
     basics(base, volume)
     refused(volume)
     listed(volume)
     deleted(volume)
+    if FACE == "live":
+        browse(base, volume)
     if FACE != "offline":
         volume.umount()
         h.must("check", "--data", volume.path)
