@@ -13,7 +13,8 @@
 #include "places.h"
 #include "txn.h"
 
-#define LK_VIEW_SLOTS 65533u /* 1 to that: what is left of 16 bits beside the live tree, the directory of snapshots, and places */
+#define LK_VIEW_SLOTS                                                                                                  \
+	65533u /* 1 to that: what is left of 16 bits beside the live tree, the directory of snapshots, and places */
 
 struct lk_views;
 int lk_views_new(struct lk_views **out);
