@@ -46,6 +46,10 @@ struct linkfs_mount_counter {
 };
 LINKFS_API int linkfs_mount_counter(struct linkfs_mount *mount, size_t i, struct linkfs_mount_counter *out);
 
+/* Has the kernel hand over what programs have written through shared mappings (mmap(2)) and it has not written to the volume yet: returns when
+ * it has. Before a snapshot. From any thread but the observer's. LINKFS_ENOMEM. */
+LINKFS_API int linkfs_mount_hand_over(struct linkfs_mount *mount);
+
 /* Unmounts what is mounted at mount_point (root: umount2, otherwise fusermount3 -u), lazily when lazy is set. */
 LINKFS_API int linkfs_unmount(const char *mount_point, int lazy, struct linkfs_message *why);
 

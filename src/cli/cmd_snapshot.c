@@ -128,6 +128,9 @@ static int create_dated(struct snapshots *s, char *name, size_t size)
 static void create(struct snapshots *s, const char *name)
 {
 	char dated[64];
+	/* Without memory for it what the kernel still holds is missing, and the snapshot is one all the same. */
+	if (s->cli->mount && linkfs_mount_hand_over(s->cli->mount) != 0)
+		cli_note(s->cli, "what programs have written through mappings may be missing: out of memory");
 	int error = name ? linkfs_snapshot_create(s->volume, &s->cli->cred, name, s->note, NULL)
 			 : create_dated(s, dated, sizeof(dated));
 	if (error) {

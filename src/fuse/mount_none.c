@@ -49,6 +49,12 @@ int linkfs_mount_counter(struct linkfs_mount *mount, size_t i, struct linkfs_mou
 	return LINKFS_ENOSYS;
 }
 
+int linkfs_mount_hand_over(struct linkfs_mount *mount)
+{
+	(void)mount;
+	return LINKFS_ENOSYS;
+}
+
 int linkfs_unmount(const char *mount_point, int lazy, struct linkfs_message *why)
 {
 	(void)mount_point;

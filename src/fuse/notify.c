@@ -77,9 +77,9 @@ static void inval_inode(struct linkfs_mount *mount, uint64_t ino, int64_t off)
 	send(mount, FUSE_NOTIFY_INVAL_INODE, &part, 1);
 }
 
-void lk_fuse_drop_text(struct linkfs_mount *mount, uint64_t ino)
+void lk_fuse_drop_pages(struct linkfs_mount *mount, uint64_t node)
 {
-	inval_inode(mount, ino, 0);
+	inval_inode(mount, node, 0);
 }
 
 /* Whether the kernel may know the node. */

@@ -30,11 +30,14 @@ int lk_fuse_open(struct lk_fuse_request *rq)
 	if (!out)
 		return LINKFS_EIO;
 	out->open_flags = FOPEN_KEEP_CACHE | FOPEN_NOFLUSH;
-	return 0;
+	return lk_fuse_writer_opens(rq->mount, rq->ino, arg->flags);
 }
 
 int lk_fuse_release(struct lk_fuse_request *rq)
 {
+	const struct fuse_release_in *arg = rq->arg;
+	if (rq->in->opcode == FUSE_RELEASE)
+		lk_fuse_writer_closes(rq->mount, rq->in->nodeid, arg->flags);
 	return lk_fuse_done(rq);
 }
 

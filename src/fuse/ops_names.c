@@ -84,6 +84,8 @@ int lk_fuse_create(struct lk_fuse_request *rq)
 	struct linkfs_make how = {.mode = S_IFREG | (arg->mode & 07777u)};
 	rq->cred.umask = arg->umask & 0777u;
 	int r = make(rq, sizeof(*arg), &how, true);
+	if (!r)
+		r = lk_fuse_writer_opens(rq->mount, rq->held, arg->flags);
 	/* The kernel believed the name absent, and somebody beside the mount made it meanwhile. It checks no
 	 * permissions on what CREATE returns, so this must not open it: ESTALE makes the kernel walk again. */
 	if (r == LINKFS_EEXIST && !(arg->flags & O_EXCL))
@@ -97,7 +99,9 @@ int lk_fuse_tmpfile(struct lk_fuse_request *rq)
 	struct linkfs_stat st;
 	rq->cred.umask = arg->umask & 0777u;
 	int r = linkfs_node_tmpfile(rq->mount->volume, &rq->cred, rq->ino, S_IFREG | (arg->mode & 07777u), &st);
-	return r ? r : reply_entry(rq, &st, true);
+	if (!r)
+		r = reply_entry(rq, &st, true);
+	return r ? r : lk_fuse_writer_opens(rq->mount, rq->held, arg->flags);
 }
 
 int lk_fuse_symlink(struct lk_fuse_request *rq)

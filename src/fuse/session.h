@@ -46,6 +46,7 @@ struct lk_fuse_pool;
 struct lk_fuse_notifier;
 struct lk_fuse_ahead;
 struct lk_fuse_texts;
+struct lk_fuse_writers;
 
 struct linkfs_mount {
 	struct linkfs_volume *volume;
@@ -68,6 +69,7 @@ struct linkfs_mount {
 	struct lk_fuse_notifier *notifier;
 	struct lk_fuse_ahead *ahead;
 	struct lk_fuse_texts *texts; /* NULL: none are remembered */
+	struct lk_fuse_writers *writers;
 };
 
 /* ---- one request ------------------------------------------------------------------------------------------ */
@@ -230,8 +232,15 @@ void lk_fuse_notifier_end(struct linkfs_mount *mount);
 /* Sends what an observer's events call for and returns when the kernel has taken it. The caller holds no lock. */
 void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count);
 
-/* The kernel drops the text of a symlink, and its attributes. Waits for a READLINK that is under way. */
-void lk_fuse_drop_text(struct linkfs_mount *mount, uint64_t ino);
+/* The kernel drops the pages of a node, changed ones after it has written them to us: a file's content, or the text of a symlink; and its
+ * attributes. Waits for requests that are under way for them. */
+void lk_fuse_drop_pages(struct linkfs_mount *mount, uint64_t node);
+
+/* writers.c: files that are open so that they may be mapped and written to. flags: open(2)'s. */
+struct lk_fuse_writers *lk_fuse_writers_new(void);
+void lk_fuse_writers_free(struct lk_fuse_writers *writers);
+int lk_fuse_writer_opens(struct linkfs_mount *mount, uint64_t node, uint32_t flags);
+void lk_fuse_writer_closes(struct linkfs_mount *mount, uint64_t node, uint32_t flags);
 
 /* texts.c: texts of tracked symlinks that the kernel holds. Start last, stop while workers still answer. */
 int lk_fuse_texts_start(struct linkfs_mount *mount);

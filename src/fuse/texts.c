@@ -150,7 +150,7 @@ static void drop(struct linkfs_mount *mount)
 		n = take(t, &at, ids);
 		pthread_mutex_unlock(&t->lock);
 		for (size_t i = 0; i < n; i++)
-			lk_fuse_drop_text(mount, ids[i]);
+			lk_fuse_drop_pages(mount, ids[i]);
 		if (n < BATCH)
 			break;
 	}

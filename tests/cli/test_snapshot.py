@@ -2,6 +2,7 @@
 """linkfs snapshot (E1, E2), and VOLUME@SNAPSHOT:/path wherever a path is read, on a volume that nobody owns and on a mounted one."""
 import errno
 import json
+import mmap
 import os
 import re
 import shutil
@@ -214,6 +215,25 @@ def browse(base, volume):
     h.equal(("by another name" in os.listdir(snapshots), os.path.exists(snapshots + "/by another name")), (False, False), "deleted, at once")
     os.chdir(base)
     f.close()
+    # What programs wrote through a shared mapping and the kernel has not handed over (M5).
+    for how in ("open", "closed"):
+        path = f"{mnt}/mapped-{how}"
+        with open(path, "wb") as f:
+            f.write(b"." * 100000)
+        fd = os.open(path, os.O_RDWR)
+        pages = mmap.mmap(fd, 100000)
+        if how == "closed":
+            os.close(fd)
+        pages[50000:50005] = b"dirty"
+        h.must("snapshot", "create", "-q", volume.path, how)
+        h.equal(open(f"{snapshots}/{how}/mapped-{how}", "rb").read()[49999:50006], b".dirty.", f"pages of a mapping whose file is {how} are in it")
+        pages[50000:50005] = b"later"
+        h.equal(open(f"{snapshots}/{how}/mapped-{how}", "rb").read()[49999:50006], b".dirty.", "and what is written later is not")
+        pages.close()
+        if how == "open":
+            os.close(fd)
+        h.equal(open(path, "rb").read()[50000:50005], b"later", "but in the file")
+        h.must("snapshot", "delete", "-q", volume.path, how)
     # A real entry of that name is what the root has.
     with open(mnt + "/x", "w") as f:
         f.write("mine")
