@@ -4,6 +4,7 @@
 #include "fake.h"
 
 #include <linkfs_links.h>
+#include <linkfs_snapshots.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -426,4 +427,37 @@ int linkfs_node_tracks(struct linkfs_volume *volume, const struct linkfs_cred *c
 	(void)target_out;
 	int r = called("tracks", cred, ino);
 	return r ? r : fn(arg, &name);
+}
+
+/* One snapshot, "s", whose root is inode 1. */
+
+static int give_snapshot(linkfs_snapshot_fn *fn, void *arg)
+{
+	const struct linkfs_snapshot snapshot = {.id = 1, .name = "s", .name_len = 1, .note = ""};
+	return fn(arg, &snapshot);
+}
+
+int linkfs_snapshot_list(struct linkfs_volume *volume, linkfs_snapshot_fn *fn, void *arg)
+{
+	(void)volume;
+	(void)give_snapshot(fn, arg);
+	return fake.result;
+}
+
+int linkfs_snapshot_show(struct linkfs_volume *volume, const char *name, linkfs_snapshot_fn *fn, void *arg)
+{
+	(void)volume;
+	if (strcmp(name, "s") != 0)
+		return LINKFS_ENOENT;
+	(void)give_snapshot(fn, arg);
+	return fake.result;
+}
+
+int linkfs_snapshot_root(struct linkfs_volume *volume, uint64_t id, uint32_t flags, struct linkfs_stat *out)
+{
+	(void)volume;
+	if (id != 1)
+		return LINKFS_ENOENT;
+	found(1, flags, out);
+	return fake.result;
 }
