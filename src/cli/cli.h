@@ -330,6 +330,22 @@ int cli_readlink(struct linkfs_volume *volume, uint64_t ino, char **text_out, si
 /* The same by path: a tracked link may have another text by each. */
 int cli_readlink_at(struct cli *cli, struct linkfs_volume *volume, uint64_t at, const char *path, char **text_out,
 		    size_t *len_out);
+/* The same of what a listing found: by path when it is a tracked link and can be walked to, else by number. */
+int cli_readlink_found(struct cli *cli, struct linkfs_volume *volume, uint64_t at, const char *path,
+		       const struct linkfs_stat *st, char **text_out, size_t *len_out);
+
+/* A directory as it was come by: what lies in it, such as tracked links, is seen in this place and not by another path to the directory.
+ * Calls take node where they take its number. Where one path leads to it node is the number, and nothing is held. */
+struct cli_place {
+	struct linkfs_volume *volume;
+	uint64_t node;
+	bool held;
+};
+/* Of directory ino, which path was found to lead to from at. Never fails: when that changed meanwhile it is the number. */
+void cli_place_hold(struct cli *cli, struct linkfs_volume *volume, uint64_t at, const char *path, uint64_t ino,
+		    struct cli_place *out);
+/* Zeroed ones too, and more than once. */
+void cli_place_release(struct cli_place *place);
 /* Walks with ESTALE (removed meanwhile) told as ENOENT. */
 int cli_gone(int error);
 char *cli_join(const char *dir, const char *name);

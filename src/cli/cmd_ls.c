@@ -8,9 +8,8 @@
 #include <sys/stat.h>
 
 struct pending { /* a directory that waits for its turn */
-	uint64_t ino;
+	struct cli_place place;
 	char *path;
-	struct linkfs_volume *volume;
 };
 
 struct gather {
@@ -31,6 +30,12 @@ static void free_items(struct gather *g)
 		free(g->items[i].path);
 	}
 	g->len = 0;
+}
+
+static void free_dir(struct pending *dir)
+{
+	cli_place_release(&dir->place);
+	free(dir->path);
 }
 
 static bool has_acl(struct cli *cli, struct linkfs_volume *volume, const struct linkfs_stat *st)
@@ -65,7 +70,7 @@ static int add_item(struct gather *g, const struct where *where, const char *nam
 		      (item.shown[0] == '\'' || item.shown[0] == '"') && strcmp(item.shown, name) != 0;
 	item.unknown = where->unknown && ls->format == LS_LONG;
 	if (more && S_ISLNK(st->mode) && !item.unknown)
-		cli_readlink(volume, st->ino, &item.target, NULL);
+		cli_readlink_found(ls->cli, volume, where->at, where->walk, st, &item.target, NULL);
 	if (item.target && ls->indicator == LS_CLASSIFY &&
 	    linkfs_path_stat(volume, &ls->cli->cred, where->at, where->walk, 0, &target) == 0)
 		item.target_mode = target.mode;
@@ -81,14 +86,17 @@ static int add_item(struct gather *g, const struct where *where, const char *nam
 	return 0;
 }
 
-static int add_dir(struct gather *g, struct linkfs_volume *volume, uint64_t ino, const char *path)
+static int add_dir(struct gather *g, const struct where *where, uint64_t ino, const char *path)
 {
+	struct pending dir;
 	char *copy = cli_strdup(path);
 	if (!copy || cli_grow(&g->dirs, &g->dirs_cap, g->ndirs, sizeof(*g->dirs)) != 0) {
 		free(copy);
 		return LINKFS_ENOMEM;
 	}
-	g->dirs[g->ndirs++] = (struct pending){ino, copy, volume};
+	cli_place_hold(g->ls->cli, where->volume, where->at, where->walk, ino, &dir.place);
+	dir.path = copy;
+	g->dirs[g->ndirs++] = dir;
 	return 0;
 }
 
@@ -134,8 +142,9 @@ static bool wanted(const struct ls *ls, const char *name)
 static int read_dir(struct gather *g, const struct pending *dir, bool *readable_out)
 {
 	struct ls *ls = g->ls;
+	struct linkfs_volume *volume = dir->place.volume;
 	struct cli_list list;
-	int error = cli_list_read(ls->cli, dir->volume, dir->ino, true, ls->all, &list);
+	int error = cli_list_read(ls->cli, volume, dir->place.node, true, ls->all, &list);
 	if (error) {
 		cli_failf(ls->cli, dir->path, "cannot open directory: %s", linkfs_strerror(error));
 		return error == LINKFS_EINTR ? error : 0;
@@ -146,11 +155,11 @@ static int read_dir(struct gather *g, const struct pending *dir, bool *readable_
 		struct linkfs_stat st = e->st;
 		if (!wanted(ls, e->name))
 			continue;
-		struct where where = {.volume = dir->volume, .at = dir->ino, .walk = e->name};
+		struct where where = {.volume = volume, .at = dir->place.node, .walk = e->name};
 		char *path = cli_join(dir->path, e->name);
 		int followed = 0;
 		if (ls->follow && S_ISLNK(st.mode))
-			followed = linkfs_path_stat(dir->volume, &ls->cli->cred, dir->ino, e->name, 0, &st);
+			followed = linkfs_path_stat(volume, &ls->cli->cred, where.at, e->name, 0, &st);
 		if (followed && path) {
 			st = e->st;
 			where.unknown = true;
@@ -178,14 +187,15 @@ static void print_header(struct gather *g, const char *path)
 }
 
 /* Subdirectories go on the stack in reverse, so that they come in order. */
-static int push_subdirs(struct gather *g, struct linkfs_volume *volume)
+static int push_subdirs(struct gather *g, const struct cli_place *place)
 {
 	int error = 0;
 	for (size_t i = g->len; i > 0 && !error; i--) {
 		const struct ls_item *item = &g->items[i - 1];
 		if (!S_ISDIR(item->st.mode) || strcmp(item->name, ".") == 0 || strcmp(item->name, "..") == 0)
 			continue;
-		error = add_dir(g, volume, item->st.ino, item->path);
+		struct where where = {.volume = place->volume, .at = place->node, .walk = item->name};
+		error = add_dir(g, &where, item->st.ino, item->path);
 	}
 	return error;
 }
@@ -203,13 +213,13 @@ static int list_dirs(struct gather *g)
 			ls_print_total(g->ls, g->items, g->len);
 			ls_print(g->ls, g->items, g->len);
 			if (g->ls->recursive)
-				error = push_subdirs(g, dir.volume);
+				error = push_subdirs(g, &dir.place);
 		}
-		free(dir.path);
+		free_dir(&dir);
 		free_items(g);
 	}
 	while (g->ndirs)
-		free(g->dirs[--g->ndirs].path);
+		free_dir(&g->dirs[--g->ndirs]);
 	return error;
 }
 
@@ -232,9 +242,9 @@ static int add_operand(struct gather *g, const struct cli_path *path)
 	bool follow_dir = !ls->directory && ls->format != LS_LONG && ls->indicator != LS_CLASSIFY;
 	if (S_ISLNK(st.mode) && follow_dir && cli_path_stat(ls->cli, path, true, &target) == 0 && S_ISDIR(target.mode))
 		st = target;
-	if (S_ISDIR(st.mode) && !ls->directory)
-		return add_dir(g, volume, st.ino, path->text);
 	struct where where = {.volume = volume, .at = path->at, .walk = path->path};
+	if (S_ISDIR(st.mode) && !ls->directory)
+		return add_dir(g, &where, st.ino, path->text);
 	return add_item(g, &where, path->text, cli_strdup(path->text), &st);
 }
 
@@ -275,6 +285,8 @@ static int list_operands(struct ls *ls, const struct cli_args *args)
 	}
 	free_items(&g);
 	free(g.items);
+	while (g.ndirs)
+		free_dir(&g.dirs[--g.ndirs]);
 	free(g.dirs);
 	if (ls->format == LS_JSON)
 		cli_json_close(&ls->json, ']');

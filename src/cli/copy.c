@@ -353,13 +353,14 @@ static int open_dest(struct copy_run *run, const struct cli_targets *targets, ch
 	if (dir.volume) {
 		struct linkfs_stat st;
 		error = linkfs_path_stat(dir.volume, &copy->cli->cred, targets->dest->at, targets->dest->path, 0, &st);
-		run->to = (struct copy_dir){.volume = dir.volume, .ino = st.ino, .fd = -1};
+		if (!error)
+			copy_place(copy, dir.volume, targets->dest->at, targets->dest->path, st.ino, &run->to);
 	} else {
 		int fd = openat(dir.fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		error = fd < 0 ? linkfs_from_errno(errno) : 0;
 		run->to = (struct copy_dir){.fd = fd};
-		copy_close_dir(&dir);
 	}
+	copy_close_dir(&dir);
 	free(name);
 	return cli_gone(error);
 }

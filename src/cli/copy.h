@@ -11,7 +11,8 @@
 
 struct copy_dir {
 	struct linkfs_volume *volume; /* NULL: the host */
-	uint64_t ino;
+	uint64_t ino;                 /* the place's node id, where the directory has several paths */
+	struct cli_place place;
 	int fd;
 };
 
@@ -62,6 +63,9 @@ struct copy {
 int copy_stat(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_stat *out);
 int copy_list(struct copy *copy, const struct copy_dir *dir, struct cli_list *out);
 int copy_open_dir(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_dir *out);
+/* Directory ino of a volume, to which path leads from at. */
+void copy_place(struct copy *copy, struct linkfs_volume *volume, uint64_t at, const char *path, uint64_t ino,
+		struct copy_dir *out);
 void copy_close_dir(struct copy_dir *dir);
 int copy_readlink(struct copy *copy, const struct copy_dir *dir, const char *name, const struct copy_stat *st,
 		  char **text_out);

@@ -103,6 +103,14 @@ int copy_list(struct copy *copy, const struct copy_dir *dir, struct cli_list *ou
 	return cli_list_read(copy->cli, dir->volume, dir->ino, false, false, out);
 }
 
+void copy_place(struct copy *copy, struct linkfs_volume *volume, uint64_t at, const char *path, uint64_t ino,
+		struct copy_dir *out)
+{
+	*out = (struct copy_dir){.volume = volume, .fd = -1};
+	cli_place_hold(copy->cli, volume, at, path, ino, &out->place);
+	out->ino = out->place.node;
+}
+
 int copy_open_dir(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_dir *out)
 {
 	struct copy_stat found = {0};
@@ -118,7 +126,7 @@ int copy_open_dir(struct copy *copy, const struct copy_dir *dir, const char *nam
 		error = LINKFS_ENOTDIR;
 	if (error)
 		return error;
-	*out = (struct copy_dir){.volume = dir->volume, .ino = found.st.ino, .fd = -1};
+	copy_place(copy, dir->volume, dir->ino, name, found.st.ino, out);
 	return 0;
 }
 
@@ -126,15 +134,15 @@ void copy_close_dir(struct copy_dir *dir)
 {
 	if (!dir->volume && dir->fd >= 0)
 		close(dir->fd);
+	cli_place_release(&dir->place);
 	dir->fd = -1;
 }
 
 int copy_readlink(struct copy *copy, const struct copy_dir *dir, const char *name, const struct copy_stat *st,
 		  char **text_out)
 {
-	(void)copy;
 	if (dir->volume)
-		return cli_readlink(dir->volume, st->st.ino, text_out, NULL);
+		return cli_readlink_found(copy->cli, dir->volume, dir->ino, name, &st->st, text_out, NULL);
 	char *text = cli_alloc(LINKFS_SYMLINK_MAX + 2);
 	ssize_t len = text ? readlinkat(dir->fd, name, text, LINKFS_SYMLINK_MAX + 1) : -1;
 	if (len < 0 || len > (ssize_t)LINKFS_SYMLINK_MAX) {
@@ -323,6 +331,17 @@ static int host_operand(struct copy *copy, const struct cli_path *path, struct c
 	return 0;
 }
 
+/* What of a path leads to the directory in which its last component is looked up; "" for none, slashes for the root. */
+static char *way_to_parent(const char *path)
+{
+	size_t end = strlen(path);
+	while (end > 0 && path[end - 1] == '/')
+		end--;
+	while (end > 0 && path[end - 1] != '/')
+		end--;
+	return end || *path != '/' ? strndup(path, end) : cli_strdup("/");
+}
+
 int copy_operand(struct copy *copy, const struct cli_path *path, struct copy_dir *dir_out, char **name_out)
 {
 	struct linkfs_volume *volume;
@@ -337,20 +356,25 @@ int copy_operand(struct copy *copy, const struct cli_path *path, struct copy_dir
 	error = linkfs_path_parent(volume, &copy->cli->cred, path->at, path->path, &dir, &name, &len, NULL);
 	if (error)
 		return cli_gone(error);
-	char *copy_of_name = strndup(name, len);
-	if (!copy_of_name)
-		return LINKFS_ENOMEM;
-	if (strcmp(copy_of_name, "..") == 0) {
+	bool up = len == 2 && memcmp(name, "..", 2) == 0;
+	char *way = up ? cli_strdup(path->path) : way_to_parent(path->path);
+	char *copy_of_name = up ? cli_strdup(".") : strndup(name, len);
+	if (!way || !copy_of_name)
+		error = LINKFS_ENOMEM;
+	if (!error && up) {
 		struct linkfs_stat st;
-		error = linkfs_node_lookup(volume, &copy->cli->cred, dir, "..", 2, 0, &st);
-		if (error) {
-			free(copy_of_name);
-			return cli_gone(error);
-		}
+		error = cli_gone(linkfs_path_stat(volume, &copy->cli->cred, path->at, way, 0, &st));
 		dir = st.ino;
-		memcpy(copy_of_name, ".", 2);
 	}
-	*dir_out = (struct copy_dir){.volume = volume, .ino = dir, .fd = -1};
+	if (!error && *way)
+		copy_place(copy, volume, path->at, way, dir, dir_out);
+	else if (!error)
+		*dir_out = (struct copy_dir){.volume = volume, .ino = dir, .fd = -1};
+	free(way);
+	if (error) {
+		free(copy_of_name);
+		return error;
+	}
 	*name_out = copy_of_name;
 	return 0;
 }

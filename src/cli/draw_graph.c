@@ -27,6 +27,17 @@ int draw_add_box(struct draw *draw, enum draw_box_kind kind, const struct linkfs
 	return 0;
 }
 
+/* The text by the path that the box shows. */
+static int read_text(struct draw *draw, const struct draw_box *box, struct draw_row *row)
+{
+	char *path = cli_join(box->path, row->name);
+	int error = path ? cli_readlink_found(draw->cli, draw->asked.volume, LINKFS_ROOT_INO, path, &row->st,
+					      &row->text, &row->text_len)
+			 : LINKFS_ENOMEM;
+	free(path);
+	return error;
+}
+
 int draw_add_row(struct draw *draw, size_t index, const char *name, size_t len, const struct linkfs_stat *st)
 {
 	struct draw_box *box = &draw->boxes[index];
@@ -36,7 +47,7 @@ int draw_add_row(struct draw *draw, size_t index, const char *name, size_t len, 
 		return draw_no_memory(draw);
 	}
 	memcpy(row.name, name, len);
-	int error = S_ISLNK(st->mode) ? cli_readlink(draw->asked.volume, st->ino, &row.text, &row.text_len) : 0;
+	int error = S_ISLNK(st->mode) ? read_text(draw, box, &row) : 0;
 	if (error == LINKFS_ENOMEM) {
 		free(row.name);
 		return draw_no_memory(draw);

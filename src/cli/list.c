@@ -161,6 +161,36 @@ int cli_readlink_at(struct cli *cli, struct linkfs_volume *volume, uint64_t at, 
 	return read_text(volume, &cli->cred, at, path, text_out, len_out);
 }
 
+int cli_readlink_found(struct cli *cli, struct linkfs_volume *volume, uint64_t at, const char *path,
+		       const struct linkfs_stat *st, char **text_out, size_t *len_out)
+{
+	if (st->flags & LINKFS_INO_TRACKED && cli_readlink_at(cli, volume, at, path, text_out, len_out) == 0)
+		return 0;
+	return cli_readlink(volume, st->ino, text_out, len_out);
+}
+
+void cli_place_hold(struct cli *cli, struct linkfs_volume *volume, uint64_t at, const char *path, uint64_t ino,
+		    struct cli_place *out)
+{
+	struct linkfs_stat st;
+	*out = (struct cli_place){.volume = volume, .node = ino};
+	if (linkfs_node_several_paths(volume, ino) != 1 ||
+	    linkfs_path_stat(volume, &cli->cred, at, path, LINKFS_HOLD, &st) != 0)
+		return;
+	struct cli_place found = {.volume = volume, .node = st.node, .held = true};
+	if (st.ino == ino)
+		*out = found;
+	else
+		cli_place_release(&found);
+}
+
+void cli_place_release(struct cli_place *place)
+{
+	if (place->held)
+		linkfs_node_release(place->volume, place->node, 1);
+	place->held = false;
+}
+
 char *cli_join(const char *dir, const char *name)
 {
 	size_t len = strlen(dir);

@@ -350,10 +350,73 @@ def in_places(volume):
     h.equal(gettext(top + "/d2/m"), f"../{moved}/f", "one path is left")
 
 
+def walked(base, volume):
+    """Commands that walk directories show a tracked link's text in the place they walk, however many paths the directory has; and let go of it."""
+    place = (lambda p: volume.mnt + p) if FACE == "mount" else volume
+    h.must("mkdir", "-p", place("/w/d/sub"), place("/w/p/q"), place("/w/b/c/x"))
+    h.must("touch", place("/w/f"))
+    h.must("ln", "-s", "--track", place("/w/f"), place("/w/d/l"))
+    h.must("ln", "-s", "--track", place("/w/f"), place("/w/d/sub/m"))
+    h.must("ln", "--directory", place("/w/d"), place("/w/p/q/d"))
+    h.must("bind", place("/w/d"), place("/w/b/c/x"))
+    want = {"d/l": "../f", "d/sub/m": "../../f"}
+    for at in ("p/q/d", "b/c/x"):
+        want |= {at + "/l": "../../../f", at + "/sub/m": "../../../../f"}
+
+    def below(top):
+        """The links that an export or a copy has made."""
+        return {os.path.relpath(os.path.join(d, n), top): os.readlink(os.path.join(d, n))
+                for d, _, names in os.walk(top) for n in names if os.path.islink(os.path.join(d, n))}
+
+    def listed(*words):
+        return {os.path.relpath(e["path"], place("/w")): (e["target"], e["size"]) for e in json.loads(h.must("ls", "--json", *words).out)
+                if e["type"] == "symlink"}
+
+    def cut(top):
+        return {path: (text, len(text)) for path, text in want.items() if path.startswith(top) and path.count("/") == top.count("/")}
+
+    whole = {path: (text, len(text)) for path, text in want.items()}
+    h.equal(listed("-R", place("/w")), whole, "ls -R --json: each place has its text and its size")
+    for top in ("d/", "p/q/d/", "b/c/x/", "d/sub/", "p/q/d/sub/", "b/c/x/sub/"):
+        h.equal(listed(place("/w/" + top)), cut(top), f"ls --json of {top}")
+        h.equal(listed(*[place("/w/" + path) for path in cut(top)]), cut(top), f"ls --json of the link in {top}")
+    lines, at, shown = h.must("ls", "-lR", place("/w")).out.splitlines(), None, {}
+    for line in lines:
+        if line.endswith(":"):
+            at = os.path.relpath(line[:-1], place("/w"))
+        elif " -> " in line:
+            name, text = line.split()[-3::2]
+            shown[f"{at}/{name}"] = text
+    h.equal(shown, want, "ls -lR")
+    h.must("export", place("/w"), base + "/walked")
+    h.equal(below(base + "/walked"), want, "export of the tree")
+    for i, top in enumerate(("p/q", "p/q/d", "b/c/x", "b/c/x/sub", "p/q/d/sub/..", "b/c/x/sub/.")):
+        out = f"{base}/walked{i}"
+        h.must("export", place("/w/" + top), out)
+        got = {os.path.basename(path): text for path, text in below(out).items()}
+        full = os.path.normpath(top) + "/"
+        h.equal(got, {os.path.basename(path): text for path, text in want.items() if path.startswith(full)}, f"export of {top}")
+    h.must("cp", "-P", place("/w/p/q/d/sub/m"), base + "/one-link")
+    h.equal(os.readlink(base + "/one-link"), "../../../../f", "cp of a link alone")
+    h.must("cp", "-a", place("/w"), place("/copy"))
+    h.must("export", place("/copy"), base + "/copied")
+    h.equal(below(base + "/copied"), want, "cp -a in the volume")
+    h.must("cp", "-r", place("/w/b"), base + "/copied-out")
+    h.equal(below(base + "/copied-out"), {path[2:]: text for path, text in want.items() if path.startswith("b/")}, "cp -r out of it")
+    for top in ("/w", "/w/p", "/w/b", "/w/p/q/d"):
+        drawn = json.loads(h.must("draw", "--json", place(top)).out)["boxes"]
+        rows = [(os.path.relpath(b["path"], "/w") + "/" + r["name"], r["target"]) for b in drawn for r in b.get("rows", []) if "target" in r]
+        h.equal(sorted(path.split("/")[-1] for path, _ in rows), ["l", "m"], f"draw of {top} has each link once")
+        h.equal(rows, [(path, want[path]) for path, _ in rows], "with its text by the path that is told")
+    h.must("unbind", place("/w/b/c/x"))
+    h.must("rm", "-r", place("/w"), place("/copy"))
+
+
 def main():
     base, volume = h.begin(FACE)
     commands(base, volume)
     fixing(volume)
+    walked(base, volume)
     if FACE == "live":
         programs(volume)
         in_places(volume)
