@@ -174,6 +174,12 @@ void lk_posix_command(struct posix *state, const struct op *op, struct text *out
 			args[n++] = "-f";
 		ok = spell_file(state, state->p, a, sizeof(a)) && spell_name(state, state->q, b, sizeof(b));
 		break;
+	case OP_LINKDIR:
+		args[n++] = "ln";
+		args[n++] = "--directory";
+		args[n++] = "-T";
+		ok = spell_file(state, state->p, a, sizeof(a)) && spell_name(state, state->q, b, sizeof(b));
+		break;
 	case OP_BIND:
 		args[n++] = "bind";
 		args[n++] = "-n";
