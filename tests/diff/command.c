@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,7 +130,7 @@ static bool spell_name(const struct posix *state, const char *path, char *out, s
 	while (name > path && name[-1] != '/')
 		name--;
 	int fd = lk_posix_open_parent(state->at, path);
-	bool ok = *path && *name && spell(state, fd, out, room);
+	bool ok = *path && *name && strlen(path) < PATH_MAX && spell(state, fd, out, room);
 	if (fd >= 0)
 		close(fd);
 	if (!ok || strlen(out) + strlen(name) + 2 > room)

@@ -345,10 +345,11 @@ static int is_above(const struct posix *state, const struct end *end, const stru
 	return leads_through(other->entry.dir, end->fd) ? 1 : 2;
 }
 
-/* A mount's kernel asks for permissions before it asks linkfs, who knows of the other ways. */
+/* A mount's kernel looks at permissions, and at what is replaced, before it asks linkfs, who knows of the other ways. */
 static void answer_loop(const struct posix *state, const struct op *op, int above, struct text *out)
 {
-	if (above == 2 && op->user && !state->side->against_lib)
+	bool replaces = !(op->n[0] & 3) && faccessat(state->at, state->q, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	if (above == 2 && (op->user || replaces) && !state->side->against_lib)
 		lk_text_add(out, "!");
 	lk_answer_error(out, above == 1 ? EINVAL : ELOOP);
 }
