@@ -84,9 +84,11 @@ static int check_shape(struct lk_op *op, struct side *from, struct side *to, uin
 		return 0;
 	if (is_dir(from))
 		rc = check_inside(op, from, to, LINKFS_EINVAL);
-	if (rc == 0 && is_dir(to))
-		rc = check_inside(op, to, from, exchange ? LINKFS_EINVAL : LINKFS_ENOTEMPTY);
-	return rc;
+	if (rc || !is_dir(to))
+		return rc;
+	rc = check_inside(op, to, from, exchange ? LINKFS_EINVAL : LINKFS_ENOTEMPTY);
+	/* What is replaced comes to lie nowhere; that it cannot be, for it is not empty, is found after the rights. */
+	return rc == LINKFS_ELOOP && !exchange ? 0 : rc;
 }
 
 /* What vfs_rename() asks of directories that change their parent: they are written to, for their ".." changes. */

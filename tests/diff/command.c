@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,7 +130,7 @@ static bool spell_name(const struct posix *state, const char *path, char *out, s
 	while (name > path && name[-1] != '/')
 		name--;
 	int fd = lk_posix_open_parent(state->at, path);
-	bool ok = *path && *name && spell(state, fd, out, room);
+	bool ok = *path && *name && strlen(path) < PATH_MAX && spell(state, fd, out, room);
 	if (fd >= 0)
 		close(fd);
 	if (!ok || strlen(out) + strlen(name) + 2 > room)
@@ -172,6 +173,12 @@ void lk_posix_command(struct posix *state, const struct op *op, struct text *out
 		args[n++] = "-T";
 		if (op->n[0])
 			args[n++] = "-f";
+		ok = spell_file(state, state->p, a, sizeof(a)) && spell_name(state, state->q, b, sizeof(b));
+		break;
+	case OP_LINKDIR:
+		args[n++] = "ln";
+		args[n++] = "--directory";
+		args[n++] = "-T";
 		ok = spell_file(state, state->p, a, sizeof(a)) && spell_name(state, state->q, b, sizeof(b));
 		break;
 	case OP_BIND:

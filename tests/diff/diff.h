@@ -89,6 +89,7 @@ enum op_kind {
 	OP_MERGE,
 	OP_BIND,
 	OP_UNBIND,
+	OP_LINKDIR,
 	OP_TRACK,
 	OP_FORGET,
 	OP_RESTART,
@@ -122,7 +123,7 @@ struct op_row {
 	int slot; /* index in n[] of the file slot it works on, or -1 */
 };
 /* Of a rename: when a directory moved, to the root after it, and no directory is open. It may have taken places of binds along, which the kernel does
- * not mount where it went (posix_binds.c). */
+ * not mount where it went (posix_binds.c). Of a rmdir: the same, for the reference may have mounted all anew (posix_dirs.c). */
 #define OP_RENAME_HOME 16
 const struct op_row *lk_op_row(enum op_kind kind);
 /* Whether it can run in a run of these. */
@@ -182,9 +183,10 @@ void lk_answer_bytes(struct text *out, const void *bytes, size_t len);
 
 /* Inodes of the reference whose holes depend on how it copies (see known differences); outlives the workers of a run. */
 #define LK_TAINTS 512
-#define LK_BINDS 16
+#define LK_BINDS 64
 #define LK_HANDLE_ROOM 144
 struct bind_row {
+	bool is_name; /* of a directory that has several; otherwise a bind */
 	uint64_t dir, source;
 	char name[256];
 	char dir_handle[LK_HANDLE_ROOM], source_handle[LK_HANDLE_ROOM]; /* of the reference: struct file_handle */
@@ -201,7 +203,7 @@ struct track_row {
 struct taints {
 	uint64_t inos[LK_TAINTS];
 	size_t count;
-	struct bind_row binds[LK_BINDS]; /* that the reference has */
+	struct bind_row binds[LK_BINDS]; /* that the reference has, and the names of directories but for one of each */
 	size_t bind_count;
 	struct track_row tracks[LK_TRACKS];
 	size_t track_count;

@@ -221,6 +221,8 @@ static enum want want_first(struct gen *gen, enum op_kind kind)
 	case OP_CLONE:
 	case OP_UNSHARE:
 		return lk_gen_chance(gen, 70) ? WANT_FILE : WANT_ANY;
+	case OP_LINKDIR:
+		return lk_gen_chance(gen, 90) ? WANT_DIR : WANT_ANY;
 	case OP_BIND:
 	case OP_UNBIND:
 		return lk_gen_chance(gen, 75) ? WANT_DIR : WANT_ANY;
@@ -258,7 +260,7 @@ void lk_gen_next(struct gen *gen, struct op *out)
 		int64_t special = lk_gen_below(gen, 2500);
 		if (special == 0)
 			queue_chain(gen);
-		else if (special <= 2 && !(gen->features & GEN_TRACK))
+		else if (special <= 2 && !(gen->features & (GEN_TRACK | GEN_DIRS)))
 			queue_deep(gen);
 		else if (special <= 2 + lk_gen_stories(gen))
 			lk_gen_story(gen);
@@ -282,6 +284,9 @@ void lk_gen_next(struct gen *gen, struct op *out)
 		lk_gen_path(gen, op.q, want_second(gen, op.kind));
 	if (op.kind == OP_BIND || op.kind == OP_UNBIND)
 		lk_gen_bind(gen, &op);
+	if (gen->features & GEN_DIRS)
+		lk_gen_dir_name(gen, &op);
+	row = lk_op_row(op.kind);
 	if ((row->on & OP_LINKS) && (gen->on & OP_ON_MOUNT))
 		op.user = 0; /* who runs commands */
 	lk_gen_numbers(gen, &op);
@@ -329,11 +334,15 @@ void lk_gen_learn(struct gen *gen, const struct op *op, const char *answer)
 		gen->open[op->n[0]] = false;
 	if (op->kind == OP_RESTART)
 		memset(gen->open, 0, sizeof(gen->open));
+	if (gen->features & GEN_DIRS)
+		lk_gen_dir_named(gen, op, answer);
 	if (!ok)
 		return;
 	if (op->kind == OP_BIND || op->kind == OP_UNBIND)
 		lk_gen_bound(gen, op);
-	if (op->kind == OP_MKDIR)
+	if (op->kind == OP_LINKDIR)
+		know(gen, WANT_DIR, op->q);
+	else if (op->kind == OP_MKDIR)
 		know(gen, WANT_DIR, op->p);
 	else if (op->kind == OP_LINKFD || (op->kind == OP_OPEN && (op->n[1] & O_CREAT) && !unnamed))
 		know(gen, WANT_FILE, op->p);

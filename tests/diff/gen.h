@@ -21,7 +21,9 @@ struct known {
 #define GEN_KEEP 2u   /* keep */
 #define GEN_BINDS 4u  /* bind, unbind */
 #define GEN_TRACK 8u  /* track; without binds, keep and merge, and with two names at most for a file */
+#define GEN_DIRS 16u  /* linkdir; without binds and keep */
 #define GEN_PLACES 4u /* how many binds, about */
+#define GEN_NAMES 8u  /* how many names of directories that have several, about */
 
 struct gen {
 	uint64_t state;
@@ -32,7 +34,7 @@ struct gen {
 	struct op queue[QUEUE];
 	size_t queued, taken;
 	uint64_t drawn;
-	char places[GEN_PLACES][OP_PATTERN]; /* where binds stand, about */
+	char places[GEN_NAMES][OP_PATTERN]; /* where binds stand, or the names of directories with several, about */
 	size_t place_count;
 	unsigned features; /* of what only linkfs does */
 };
@@ -61,5 +63,8 @@ void lk_gen_story(struct gen *gen);
 void lk_gen_bind(struct gen *gen, struct op *op);
 /* A bind was made or ended. */
 void lk_gen_bound(struct gen *gen, const struct op *op);
+/* The same of directories with several names. */
+void lk_gen_dir_name(struct gen *gen, struct op *op);
+void lk_gen_dir_named(struct gen *gen, const struct op *op, const char *answer);
 
 #endif

@@ -253,7 +253,10 @@ void lk_gen_numbers(struct gen *gen, struct op *op)
 		break;
 	case OP_RENAME:
 		n[0] = PICK(gen, ((const int64_t[]){0, 0, 0, 0, 1, 2, 2, 3, 8}));
-		n[0] += gen->features & GEN_BINDS ? OP_RENAME_HOME : 0;
+		n[0] += gen->features & (GEN_BINDS | GEN_DIRS) ? OP_RENAME_HOME : 0;
+		break;
+	case OP_RMDIR:
+		n[0] = gen->features & GEN_DIRS ? OP_RENAME_HOME : 0;
 		break;
 	case OP_STAT:
 	case OP_SAME:

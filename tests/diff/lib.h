@@ -41,7 +41,7 @@ int lk_lib_list(struct lib *state, const struct linkfs_cred *cred, uint64_t dir,
 bool lk_lib_file(struct lib *state, const struct op *op, struct text *out);
 bool lk_lib_meta(struct lib *state, const struct op *op, struct text *out);
 void lk_lib_name(struct lib *state, const struct op *op, struct text *out);
-/* After a rename with OP_RENAME_HOME. */
+/* After a rename or rmdir with OP_RENAME_HOME. */
 void lk_lib_moved(struct lib *state, const struct op *op);
 bool lk_lib_links(struct lib *state, const struct op *op, struct text *out);
 void lk_lib_tree(struct lib *state, struct text *out);

@@ -118,6 +118,10 @@ bool lk_lib_links(struct lib *state, const struct op *op, struct text *out)
 		else if (lk_lib_result(out, linkfs_path_bind(volume, cred, at, p, at, q)))
 			go_home(state);
 		return true;
+	case OP_LINKDIR:
+		if (lk_lib_result(out, linkfs_path_link_directory(volume, cred, at, p, at, q)))
+			go_home(state);
+		return true;
 	case OP_UNBIND:
 		if (lk_lib_result(out, linkfs_path_unbind(volume, cred, at, p)))
 			go_home(state);
@@ -130,6 +134,10 @@ bool lk_lib_links(struct lib *state, const struct op *op, struct text *out)
 void lk_lib_moved(struct lib *state, const struct op *op)
 {
 	struct linkfs_stat p = {0}, q = {0};
+	if (op->kind == OP_RMDIR) {
+		go_home(state);
+		return;
+	}
 	(void)linkfs_path_stat(state->volume, NULL, state->at, state->q, LINKFS_NOFOLLOW, &q);
 	if (op->n[0] & 2)
 		(void)linkfs_path_stat(state->volume, NULL, state->at, state->p, LINKFS_NOFOLLOW, &p);

@@ -317,7 +317,8 @@ void lk_lib_name(struct lib *state, const struct op *op, struct text *out)
 		break;
 	}
 	case OP_RMDIR:
-		lk_lib_result(out, linkfs_path_rmdir(volume, cred, at, p));
+		if (lk_lib_result(out, linkfs_path_rmdir(volume, cred, at, p)) && (op->n[0] & OP_RENAME_HOME))
+			lk_lib_moved(state, op);
 		break;
 	case OP_SYMLINK:
 		lk_lib_result(out, linkfs_path_symlink(volume, cred, p, at, q, NULL));

@@ -24,7 +24,7 @@
 #include <unistd.h>
 
 struct options {
-	uint64_t seed;
+	uint64_t seed, step;
 	size_t ops, length, least;
 	const char *backend, *dir, *reference, *save;
 	unsigned users;
@@ -280,7 +280,7 @@ static int random_runs(const struct options *options, struct run_config *config)
 	       options->users);
 	fflush(stdout);
 	config->reported = reported;
-	for (; done < options->ops && time(NULL) - start < options->seconds; seed++) {
+	for (; done < options->ops && time(NULL) - start < options->seconds; seed += options->step) {
 		lk_run_generated(config, seed, options->length, &ops, &result);
 		done += result.done;
 		if (result.differs) {
@@ -306,7 +306,8 @@ static int random_runs(const struct options *options, struct run_config *config)
 			break;
 	}
 	printf("# %zu operations, %zu differences, seeds %llu to %llu, %ld s\n", done, differences,
-	       (unsigned long long)options->seed, (unsigned long long)seed - 1, (long)(time(NULL) - start));
+	       (unsigned long long)options->seed, (unsigned long long)(seed - options->step),
+	       (long)(time(NULL) - start));
 	free(ops.ops);
 	/* Out of time is no failure of what ran, unless so many were asked for. */
 	bool few = done < options->least;
@@ -373,7 +374,7 @@ static const char usage[] =
 	"usage: diff [--backend lib|mount|ext4|tmpfs] [--dir DIR] [--reference DIR] [--seed N] [--ops N] [--length N]\n"
 	"            [--users N] [--seconds N] [--shrink-seconds N] [--keep-going] [--save DIR] [--verbose] [--corrupt "
 	"N] [--no-atime]\n"
-	"            [--least N] [--random]\n"
+	"            [--least N] [--random] [--step N]\n"
 	"            [--replay FILE-OR-DIR ...]\n";
 
 int main(int argc, char **argv)
@@ -385,10 +386,11 @@ int main(int argc, char **argv)
 		{"verbose", 0, NULL, 'v'},  {"keep-going", 0, NULL, 'k'}, {"save", 1, NULL, 'S'},
 		{"corrupt", 1, NULL, 'c'},  {"help", 0, NULL, 'h'},       {"shrink-seconds", 1, NULL, 'T'},
 		{"no-atime", 0, NULL, 'A'}, {"least", 1, NULL, 'L'},      {"random", 0, NULL, 'N'},
-		{NULL, 0, NULL, 0},
+		{"step", 1, NULL, 'p'},     {NULL, 0, NULL, 0},
 	};
 	const char *seed = getenv("LINKFS_SEED");
-	struct options options = {.seed = seed && *seed ? strtoull(seed, NULL, 0) : 1,
+	struct options options = {.step = 1,
+				  .seed = seed && *seed ? strtoull(seed, NULL, 0) : 1,
 				  .ops = 20000,
 				  .length = 1500,
 				  .backend = "lib",
@@ -439,6 +441,9 @@ int main(int argc, char **argv)
 			/* A seed of the clock's, unless one was given. */
 			if (!(seed && *seed))
 				options.seed = (uint64_t)time(NULL) * 1000;
+			break;
+		case 'p':
+			options.step = strtoull(optarg, NULL, 0);
 			break;
 		case 'A':
 			options.no_atime = true;

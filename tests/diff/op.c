@@ -31,7 +31,7 @@ static const struct op_row op_rows[OP_COUNT] = {
 	[OP_FSYNC] = {"fsync", BOTH, 2, 0, 0},         /* slot, data only */
 	[OP_SYNC] = {"sync", BOTH, 0, 0, -1},
 	[OP_MKDIR] = {"mkdir", BOTH, 1, 1, -1},         /* mode; p */
-	[OP_RMDIR] = {"rmdir", BOTH, 0, 1, -1},         /* p */
+	[OP_RMDIR] = {"rmdir", BOTH, 1, 1, -1},         /* OP_RENAME_HOME; p */
 	[OP_MKNOD] = {"mknod", BOTH, 3, 1, -1},         /* mode with type, major, minor; p */
 	[OP_SYMLINK] = {"symlink", BOTH, 0, 2, -1},     /* p text, q path */
 	[OP_READLINK] = {"readlink", BOTH, 1, 1, -1},   /* buffer size; p */
@@ -69,6 +69,7 @@ static const struct op_row op_rows[OP_COUNT] = {
 	[OP_MERGE] = {"merge", OP_ON_LIB | OP_ON_ROOT | OP_LINKS, 0, 2, -1}, /* p; q becomes a name of it */
 	[OP_BIND] = {"bind", LINKS | OP_ON_NAMESPACE, 0, 2, -1},             /* p shows at q */
 	[OP_UNBIND] = {"unbind", LINKS | OP_ON_NAMESPACE, 0, 1, -1},         /* p */
+	[OP_LINKDIR] = {"linkdir", LINKS | OP_ON_NAMESPACE, 0, 2, -1},       /* directory p gets the name q */
 	[OP_TRACK] = {"track", LINKS, 1, 2, -1},                             /* replace; p target, q link */
 	[OP_FORGET] = {"forget", OP_ON_MOUNT, 0, 0,
 		       -1},                         /* the kernel drops what it caches, where root may ask for that */

@@ -347,12 +347,26 @@ static bool settle_pipe(struct posix *state, const struct op *op)
 
 /* ---- dispatch ------------------------------------------------------------------------------------------------ */
 
+/* A directory to another of its names: a mount's kernel looks at permissions before linkfs says that there is nothing to do. */
+static bool moves_nothing(const struct posix *state, const struct op *op)
+{
+	struct stat p, q;
+	return op->kind == OP_RENAME && (op->n[0] & OP_RENAME_HOME) && !state->side->against_lib &&
+	       fstatat(state->at, state->p, &p, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(p.st_mode) &&
+	       fstatat(state->at, state->q, &q, AT_SYMLINK_NOFOLLOW) == 0 && p.st_ino == q.st_ino;
+}
+
+static int start_of(const struct posix *state, const struct op *op)
+{
+	return op->at >= 0 && state->dirs[op->at] ? dirfd(state->dirs[op->at]) : AT_FDCWD;
+}
+
 static void posix_run(void *arg, const struct op *op, struct text *out)
 {
 	struct posix *state = arg;
 	struct probe probe;
 	state->skip = false;
-	state->at = op->at >= 0 && state->dirs[op->at] ? dirfd(state->dirs[op->at]) : AT_FDCWD;
+	state->at = start_of(state, op);
 	(void)lk_pattern_expand(op->p, state->p, sizeof(state->p));
 	(void)lk_pattern_expand(op->q, state->q, sizeof(state->q));
 	int user = op->user;
@@ -364,9 +378,12 @@ static void posix_run(void *arg, const struct op *op, struct text *out)
 		user = state->slots[op->n[row->slot]].user;
 	bool links = lk_posix_is_links(state, op->kind);
 	struct before before;
+	lk_posix_prepare(state, op);
+	state->at = start_of(state, op);
 	if (op->probe)
 		probe_begin(state, op, &probe);
 	change_begin(state, op, &before);
+	bool nothing = moves_nothing(state, op);
 	int back = enter(state, op);
 	lk_posix_become(state, op->kind, links ? 0 : user);
 	if (state->side->against_lib &&
@@ -374,13 +391,16 @@ static void posix_run(void *arg, const struct op *op, struct text *out)
 	     (row->paths > 1 && climbs_from_nowhere(state, state->q)))) {
 		lk_text_add(out, "ENOENT");
 		state->skip = true;
+	} else if (nothing) {
+		lk_text_add(out, "untried");
 	} else if (links) {
 		lk_posix_links(state, op, out);
 	} else if (!lk_posix_file(state, op, out) && !lk_posix_meta(state, op, out))
 		lk_posix_name(state, op, out);
 	lk_posix_become_root(state, links ? 0 : user);
 	leave(back, op->kind == OP_CHDIR && strcmp(out->bytes, "ok") == 0);
-	if (op->kind == OP_RENAME && (op->n[0] & OP_RENAME_HOME) && strcmp(out->bytes, "ok") == 0)
+	if ((op->kind == OP_RENAME || op->kind == OP_RMDIR) && (op->n[0] & OP_RENAME_HOME) &&
+	    strcmp(out->bytes, "ok") == 0)
 		lk_posix_moved(state, op);
 	if (strncmp(out->bytes, "ok", 2) != 0)
 		change_failed(&before);

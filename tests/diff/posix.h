@@ -84,15 +84,31 @@ bool lk_posix_lies_below(const struct posix *state, ino_t dir, ino_t above);
 struct lk_bind_ends {
 	int source, dir;
 	const char *name;
+	bool is_name; /* see struct bind_row */
 };
 /* It is noted, and the reference mounts it. */
 void lk_posix_bound(struct posix *state, const struct lk_bind_ends *ends);
 void lk_posix_unbound(struct posix *state, int dir, const char *name);
 bool lk_posix_is_source(const struct posix *state, ino_t ino);
-/* After a rename with OP_RENAME_HOME. */
+/* All of them, for a while. */
+void lk_posix_unmount(const struct posix *state);
+void lk_posix_mount(const struct posix *state);
+/* Of a row, in the mount without binds. */
+int lk_posix_bare_dir(const struct posix *state, const struct bind_row *row);
+int lk_posix_bare_source(const struct posix *state, const struct bind_row *row);
+/* The row's name is another now. */
+void lk_posix_row_at(struct bind_row *row, int dir, const char *name);
+/* After a rename or rmdir with OP_RENAME_HOME. */
 void lk_posix_moved(struct posix *state, const struct op *op);
 /* After a bind or unbind: to the root, and no directory is open. */
 void lk_posix_go_home(struct posix *state);
+
+/* posix_dirs.c: directories with several names. */
+bool lk_posix_has_names(const struct posix *state);
+/* Before anything of an operation, as root: the reference's directories come to where it can be done. */
+void lk_posix_prepare(struct posix *state, const struct op *op);
+/* The links of a directory by its further names. */
+uint64_t lk_posix_more_names(const struct posix *state, ino_t ino);
 
 /* command.c: a process that runs linkfs with the arguments it is sent. */
 int lk_command_start(pid_t *pid_out);

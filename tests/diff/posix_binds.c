@@ -139,7 +139,7 @@ bool lk_posix_is_source(const struct posix *state, ino_t ino)
 {
 	const struct taints *known = state->side->taints;
 	for (size_t i = 0; i < known->bind_count; i++) {
-		if (known->binds[i].source == ino)
+		if (known->binds[i].source == ino && !known->binds[i].is_name)
 			return true;
 	}
 	return false;
@@ -171,6 +171,42 @@ static void mount_row(const struct posix *state, const struct bind_row *row)
 	close(dir);
 }
 
+void lk_posix_mount(const struct posix *state)
+{
+	const struct taints *known = state->side->taints;
+	for (size_t i = 0; i < known->bind_count; i++)
+		mount_row(state, &known->binds[i]);
+}
+
+static int open_bare(const struct posix *state, const char *stored)
+{
+	union handle handle;
+	memcpy(handle.room, stored, sizeof(handle.room));
+	return open_in(state->bare_fd, &handle);
+}
+
+int lk_posix_bare_dir(const struct posix *state, const struct bind_row *row)
+{
+	return open_bare(state, row->dir_handle);
+}
+
+int lk_posix_bare_source(const struct posix *state, const struct bind_row *row)
+{
+	return open_bare(state, row->source_handle);
+}
+
+void lk_posix_row_at(struct bind_row *row, int dir, const char *name)
+{
+	union handle handle;
+	struct stat st;
+	if (fstat(dir, &st))
+		lk_die("a directory went: %s", strerror(errno));
+	row->dir = st.st_ino;
+	(void)snprintf(row->name, sizeof(row->name), "%s", name);
+	handle_of(dir, &handle);
+	memcpy(row->dir_handle, handle.room, sizeof(handle.room));
+}
+
 void lk_posix_bound(struct posix *state, const struct lk_bind_ends *ends)
 {
 	struct taints *known = state->side->taints;
@@ -181,6 +217,7 @@ void lk_posix_bound(struct posix *state, const struct lk_bind_ends *ends)
 	struct bind_row *row = &known->binds[known->bind_count++];
 	row->dir = dir.st_ino;
 	row->source = source.st_ino;
+	row->is_name = ends->is_name;
 	(void)snprintf(row->name, sizeof(row->name), "%s", ends->name);
 	if (!state->emulates)
 		return;
@@ -192,7 +229,7 @@ void lk_posix_bound(struct posix *state, const struct lk_bind_ends *ends)
 }
 
 /* All are unmounted and the others made anew: with one that others stand in, the kernel would take those away everywhere. */
-static void unmount_all(const struct posix *state)
+void lk_posix_unmount(const struct posix *state)
 {
 	const struct taints *known = state->side->taints;
 	int back = open(".", O_PATH | O_CLOEXEC);
@@ -210,19 +247,17 @@ static void unmount_all(const struct posix *state)
 
 void lk_posix_moved(struct posix *state, const struct op *op)
 {
-	const struct taints *known = state->side->taints;
 	struct stat p = {0}, q = {0};
 	(void)fstatat(state->at, state->q, &q, AT_SYMLINK_NOFOLLOW);
 	if (op->n[0] & 2)
 		(void)fstatat(state->at, state->p, &p, AT_SYMLINK_NOFOLLOW);
-	if (!S_ISDIR(p.st_mode) && !S_ISDIR(q.st_mode))
+	if (op->kind == OP_RENAME && !S_ISDIR(p.st_mode) && !S_ISDIR(q.st_mode))
 		return;
 	lk_posix_go_home(state);
-	if (!state->emulates)
+	if (!state->emulates || op->kind == OP_RMDIR)
 		return;
-	unmount_all(state);
-	for (size_t i = 0; i < known->bind_count; i++)
-		mount_row(state, &known->binds[i]);
+	lk_posix_unmount(state);
+	lk_posix_mount(state);
 }
 
 void lk_posix_unbound(struct posix *state, int dir, const char *name)
@@ -237,10 +272,10 @@ void lk_posix_unbound(struct posix *state, int dir, const char *name)
 	if (i == known->bind_count)
 		lk_die("a bind that nobody made");
 	if (state->emulates)
-		unmount_all(state);
+		lk_posix_unmount(state);
 	known->binds[i] = known->binds[--known->bind_count];
-	for (i = 0; state->emulates && i < known->bind_count; i++)
-		mount_row(state, &known->binds[i]);
+	if (state->emulates)
+		lk_posix_mount(state);
 }
 
 /* Mount points are listed with spaces and the like in octal. */

@@ -235,6 +235,7 @@ static void file_status(const struct posix *state, int fd, struct text *out)
 	struct answer_stat answer;
 	if (lk_posix_result(out, fstat(fd, &st))) {
 		lk_posix_stat(&st, &answer);
+		answer.nlink += lk_posix_more_names(state, st.st_ino);
 		lk_answer_stat(out, &answer, state->side);
 	}
 }

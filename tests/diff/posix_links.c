@@ -270,8 +270,8 @@ static void make_one(struct posix *state, const struct op *op, struct text *out)
 
 void lk_posix_links(struct posix *state, const struct op *op, struct text *out)
 {
-	if (op->kind == OP_BIND || op->kind == OP_UNBIND) {
-		lk_posix_place(state, op, out);
+	if (op->kind == OP_BIND || op->kind == OP_UNBIND || op->kind == OP_LINKDIR) {
+		(op->kind == OP_LINKDIR ? lk_posix_linkdir : lk_posix_place)(state, op, out);
 		return;
 	}
 	if (!state->emulates) {

@@ -45,6 +45,10 @@ void lk_posix_remove(struct posix *state, const struct op *op, struct text *out)
 /* posix_track.c */
 void lk_posix_track(struct posix *state, const struct op *op, struct text *out);
 bool lk_posix_is_tracked(const struct posix *state, ino_t ino);
+/* posix_dirs.c. False: no directory has several names, and what others do is right. */
+bool lk_posix_dir_rename(struct posix *state, const struct op *op, struct text *out);
+bool lk_posix_dir_remove(struct posix *state, const struct op *op, struct text *out);
+void lk_posix_linkdir(struct posix *state, const struct op *op, struct text *out);
 /* posix_place.c */
 void lk_posix_place(struct posix *state, const struct op *op, struct text *out);
 

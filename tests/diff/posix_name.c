@@ -106,6 +106,7 @@ static void status(struct posix *state, const struct op *op, struct text *out)
 	if (!lk_posix_result(out, fstatat(state->at, state->p, &st, flags)))
 		return;
 	lk_posix_stat(&st, &answer);
+	answer.nlink += lk_posix_more_names(state, st.st_ino);
 	lk_answer_stat(out, &answer, state->side);
 	if (statx(state->at, state->p, flags, STATX_BTIME, &stx) == 0)
 		lk_text_add(out, " born %s",

@@ -125,7 +125,7 @@ void lk_posix_place(struct posix *state, const struct op *op, struct text *out)
 		judge_unbind(state, op, out);
 	if (strcmp(out->bytes, "ok") == 0) {
 		if (binds)
-			lk_posix_bound(state, &(struct lk_bind_ends){source.fd, entry.dir, entry.name});
+			lk_posix_bound(state, &(struct lk_bind_ends){source.fd, entry.dir, entry.name, false});
 		else
 			lk_posix_unbound(state, entry.dir, entry.name);
 		lk_posix_go_home(state);

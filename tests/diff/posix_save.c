@@ -110,6 +110,8 @@ void lk_posix_rename(struct posix *state, const struct op *op, struct text *out)
 	struct entry entry = {.dir = -1};
 	struct stat dir;
 	char number[24];
+	if (lk_posix_dir_rename(state, op, out))
+		return;
 	bool save = is_save(state, op, &fresh, &old);
 	names.count = 0;
 	if (save && lk_find_entry(state, state->q, &entry) == 0 && fstat(entry.dir, &dir) == 0) {
@@ -199,6 +201,8 @@ void lk_posix_link(struct posix *state, const struct op *op, struct text *out)
 
 void lk_posix_remove(struct posix *state, const struct op *op, struct text *out)
 {
+	if (lk_posix_dir_remove(state, op, out))
+		return;
 	lk_posix_become(state, op->kind, op->user);
 	bool place = lk_posix_is_place(state->at, state->p);
 	if (lk_posix_loses_source(state, state->at, state->p))

@@ -40,6 +40,7 @@ static int view_stat(void *arg, int64_t node, struct answer_stat *out)
 	if (fstatat((int)node, "", &st, AT_EMPTY_PATH))
 		return errno;
 	lk_posix_stat(&st, out);
+	out->nlink += lk_posix_more_names(state, st.st_ino);
 	if (state->emulates && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
 		out->keeps = state->side->against_lib && lk_posix_keeps(state, (int)node);
 	return 0;

@@ -91,6 +91,10 @@ static void no_directory_lies_in_itself(void **state)
 	make_dir("y");
 	OK(rename_to("y", "a/b/c/y"));
 	assert_int_equal(linkfs_path_rename(v, NULL, ROOT, "x", ROOT, "a/b/c/y", LINKFS_RENAME_EXCHANGE), LINKFS_ELOOP);
+	/* What is only replaced comes to lie in nothing: it is not empty, or not of the kind of what replaces it. */
+	put("a/b/c/f", "f");
+	assert_int_equal(rename_to("a/b/c/y", "x"), LINKFS_ENOTEMPTY);
+	assert_int_equal(rename_to("a/b/c/f", "x"), LINKFS_EISDIR);
 	/* Through a bind, and what it covers. */
 	make_dir("p");
 	make_dir("p/q");
