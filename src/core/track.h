@@ -1,6 +1,6 @@
 /*
  * track.h - tracked symlinks (D5): a symlink that knows its target's inode, and whose text is made when it is read.
- * Layer: core. track_text.c makes texts, track.c makes links and keeps them when their targets' names change.
+ * Layer: core. track_text.c makes texts from the ways that track_ways.c finds, track.c makes links and keeps them when their targets' names change.
  *
  * L1 Row target of a tracked link has the target's number (tracks), the entry by which the text names it (by_...; none for a
  *    directory, which has one name), and a text. While the target and the link have names in the tree the text is made
@@ -25,7 +25,7 @@ int lk_symlink_row(struct lk_op *op, const struct lk_inode *inode, struct lk_tar
 /* Stores another text in the row of a symlink, with the index of its components; inode's size is set. Neither is put yet. */
 int lk_symlink_rewrite(struct lk_op *op, struct lk_inode *inode, struct lk_target *row, const char *text, size_t len);
 
-/* ---- texts (track_text.c) ------------------------------------------------------------------------------------ */
+/* ---- texts (track_text.c, track_ways.c) --------------------------------------------------------------------- */
 
 /* The text from directory dir, a node id, to ino, through the entry by (or NULL: any), in the arena, NUL after it. Neither is a removed
  * one: LINKFS_ENOENT. LINKFS_ENAMETOOLONG. With an overlay: as the tree would be then. */

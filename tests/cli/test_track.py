@@ -350,9 +350,14 @@ def in_places(volume):
     h.equal(gettext(top + "/d2/m"), f"../{moved}/f", "one path is left")
 
 
+def used_inodes(volume):
+    return json.loads(h.must("info", "--json", volume("/")).out)[0]["inodes"]
+
+
 def walked(base, volume):
     """Commands that walk directories show a tracked link's text in the place they walk, however many paths the directory has; and let go of it."""
     place = (lambda p: volume.mnt + p) if FACE == "mount" else volume
+    before = used_inodes(volume)
     h.must("mkdir", "-p", place("/w/d/sub"), place("/w/p/q"), place("/w/b/c/x"))
     h.must("touch", place("/w/f"))
     h.must("ln", "-s", "--track", place("/w/f"), place("/w/d/l"))
@@ -410,6 +415,7 @@ def walked(base, volume):
         h.equal(rows, [(path, want[path]) for path, _ in rows], "with its text by the path that is told")
     h.must("unbind", place("/w/b/c/x"))
     h.must("rm", "-r", place("/w"), place("/copy"))
+    h.ok(h.wait_for(lambda: used_inodes(volume) == before), "nothing is held that is removed", used_inodes(volume), before)
 
 
 def main():
