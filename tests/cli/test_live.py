@@ -355,13 +355,13 @@ def nonsense(base):
     def text(b):
         return struct.pack("<I", len(b)) + b
 
-    def request(argv=(b"ls", b"x:/"), paths=None, version=1, tail=b""):
+    def request(argv=(b"ls", b"x:/"), paths=None, version=2, tail=b""):
         body = struct.pack("<5I", 0x4B464C31, version, 0, 80, 0o22)
         for word in (b"/", b"", b"", b"", b"C", b"C", b"C"):
             body += text(word)
         body += struct.pack("<I", len(argv)) + b"".join(text(a) for a in argv)
         if paths is None:
-            paths = [(1, 1, b"x:/", b"", os.fsencode(volume.path), b"/")]
+            paths = [(1, 1, b"x:/", b"", os.fsencode(volume.path), b"/", b"")]
         body += struct.pack("<I", len(paths))
         for kind, at, *words in paths:
             body += struct.pack("<IQ", kind, at) + b"".join(text(w) for w in words)
@@ -399,7 +399,7 @@ def nonsense(base):
     h.ok(talk(frame(request(paths=[]))), "paths too few are refused")
     h.equal(talk(frame(b"", length=0xFFFFFFFF)), b"", "a huge length is hung up on")
     h.equal(talk(frame(b"", kind=200)), b"", "an unknown frame is hung up on")
-    h.ok(talk(frame(request(paths=[(1, 2**63, b"x:/", b"", os.fsencode(volume.path), b"../" * 1000)]))), "a node that never was")
+    h.ok(talk(frame(request(paths=[(1, 2**63, b"x:/", b"", os.fsencode(volume.path), b"../" * 1000, b"")]))), "a node that never was")
     for at in range(0, len(good), 7):
         talk(frame(good[:at]))
     for _ in range(300):
