@@ -234,6 +234,38 @@ static uint32_t blocks_from(const struct pair *p, uint64_t first)
 	return (uint32_t)LK_MIN(lk_blocks_up(p->size) - first, (uint64_t)STEP_BLOCKS);
 }
 
+/* A row of the file from block at on: where it ends, and whether it reads as zeros. */
+static int row_at(struct lk_op *op, uint64_t ino, uint64_t at, uint64_t *end, bool *zeros)
+{
+	struct lk_ext e;
+	int r = lk_extent_find(op, ino, at, &e);
+	if (r)
+		return r;
+	*end = LK_MIN(lk_block_of(UINT64_MAX), e.at + e.count);
+	*zeros = e.codec != LK_CODEC_RAW;
+	return 0;
+}
+
+/* To the first block from *at on where one of the files has content: holes are of any length. */
+static int skip_zeros(struct pair *p, uint64_t *at)
+{
+	struct lk_op op;
+	int r = p->blocks ? lk_op_begin(p->fs, &op, 0) : 0;
+	if (r || !p->blocks)
+		return r;
+	for (unsigned row = 0; r == 0 && row < DIGEST_ROWS && *at < lk_blocks_up(p->size); row++) {
+		uint64_t ends[2] = {0, 0};
+		bool zeros[2] = {false, false};
+		r = row_at(&op, p->from, *at, &ends[0], &zeros[0]);
+		if (r == 0)
+			r = row_at(&op, p->to, *at, &ends[1], &zeros[1]);
+		if (r || !zeros[0] || !zeros[1])
+			break;
+		*at = LK_MIN(ends[0], ends[1]);
+	}
+	return lk_op_end(&op, r);
+}
+
 /* One step: *same says that nothing is left to share in it. */
 static int compare_step(struct pair *p, uint64_t first, bool *equal, bool *same)
 {
@@ -253,8 +285,15 @@ int lk_file_equal(struct lk_fs *fs, uint64_t from, uint64_t to, bool *equal_out)
 	int r = pair_new(fs, from, to, &p);
 	if (r == 0)
 		r = look(&p, &equal);
-	for (uint64_t at = 0; r == 0 && equal && at < lk_blocks_up(p.size); at += STEP_BLOCKS)
+	uint64_t at = 0;
+	if (r == 0 && equal)
+		r = skip_zeros(&p, &at);
+	while (r == 0 && equal && at < lk_blocks_up(p.size)) {
 		r = compare_step(&p, at, &equal, &same);
+		at += STEP_BLOCKS;
+		if (r == 0)
+			r = skip_zeros(&p, &at);
+	}
 	free(p.a);
 	*equal_out = r == 0 && equal;
 	return r;
@@ -341,18 +380,22 @@ static int share_step(struct pair *p, uint64_t first, bool share, struct linkfs_
 	return r;
 }
 
-static int dedupe_step(struct pair *p, uint64_t first, bool share, struct linkfs_dedupe *out, bool *more)
+/* From block *at on, which is left where the next step begins. */
+static int dedupe_step(struct pair *p, uint64_t *at, bool share, struct linkfs_dedupe *out, bool *more)
 {
 	bool equal = false, same = false;
 	int r = lk_node_lock2(p->fs, p->from, p->to);
 	if (r)
 		return r;
 	r = look(p, &equal);
-	*more = r == 0 && equal && first < lk_blocks_up(p->size);
+	if (r == 0 && equal)
+		r = skip_zeros(p, at);
+	*more = r == 0 && equal && *at < lk_blocks_up(p->size);
 	if (*more)
-		r = compare_step(p, first, &equal, &same);
+		r = compare_step(p, *at, &equal, &same);
 	if (r == 0 && *more && equal && !same && p->blocks)
-		r = share_step(p, first, share, out);
+		r = share_step(p, *at, share, out);
+	*at += STEP_BLOCKS;
 	out->equal = equal;
 	*more = *more && equal;
 	lk_node_unlock2(p->fs, p->from, p->to);
@@ -363,10 +406,11 @@ int lk_file_dedupe(struct lk_fs *fs, uint64_t from, uint64_t to, bool share, str
 {
 	struct pair p;
 	bool more = true;
+	uint64_t at = 0;
 	*out = (struct linkfs_dedupe){0};
 	int r = pair_new(fs, from, to, &p);
-	for (uint64_t at = 0; r == 0 && more; at += STEP_BLOCKS)
-		r = dedupe_step(&p, at, share, out, &more);
+	while (r == 0 && more)
+		r = dedupe_step(&p, &at, share, out, &more);
 	free(p.a);
 	return r;
 }

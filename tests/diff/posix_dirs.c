@@ -17,11 +17,7 @@
 bool lk_posix_has_names(const struct posix *state)
 {
 	const struct taints *known = state->side->taints;
-	for (size_t i = 0; i < known->bind_count; i++) {
-		if (known->binds[i].is_name)
-			return true;
-	}
-	return false;
+	return known->bind_count && known->binds[0].is_name; /* no sequence has binds as well */
 }
 
 uint64_t lk_posix_more_names(const struct posix *state, ino_t ino)
@@ -248,18 +244,15 @@ bool lk_posix_dir_remove(struct posix *state, const struct op *op, struct text *
 	struct entry entry;
 	if (!lk_posix_has_names(state))
 		return false;
-	int error = 0;
 	lk_posix_become(state, op->kind, op->user);
 	look_at_name(state, op->kind == OP_RMDIR ? state->p : "", &name);
-	if (name.row)
-		error = lk_find_entry(state, state->p, &entry);
-	else
+	if (!name.row)
 		lk_posix_name(state, op, out);
+	else if (lk_find_entry(state, state->p, &entry))
+		lk_die("a directory went: %s", strerror(errno));
 	lk_posix_become_root(state, op->user);
 	if (!name.row)
 		return true;
-	if (error)
-		lk_die("a directory went: %s", lk_errno_name(error));
 	lk_to_bare(state, &entry.dir);
 	note_standing(state, &standing);
 	lk_posix_unmount(state);

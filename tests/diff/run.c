@@ -21,7 +21,7 @@
  *   mount, which error a rename across binds gives.
  * - directories with several names: who gives one a name, removes one, or renames a directory in such a sequence goes to the root and closes his
  *   directories. Which error says that a directory that is not empty is not replaced, when what would replace it lies in it by another path. On a
- *   mount: a directory renamed to another of its names, and which error other than root hears of a loop, for the kernel looks at permissions first.
+ *   mount: a directory renamed to another of its names, and which error a loop is that somebody else than root asks for, or with something to replace.
  * - links to tracked symlinks, which have one name: any error. Tracked symlinks that would be read through a way of more than 4095 bytes are not drawn.
  * Not drawn at all: collapse and insert range on the mount (FUSE has none); xattr values that exceed ext4's one block; blocks behind
  *   the size at the end of the largest file.

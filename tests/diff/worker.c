@@ -73,6 +73,7 @@ static bool send_text(int fd, const struct text *text)
 static _Noreturn void work(const struct side *side, int fd)
 {
 	const struct back *back = side->library ? &lk_back_lib : &lk_back_posix;
+	(void)signal(SIGPIPE, SIG_IGN); /* a FIFO that nobody reads is EPIPE */
 	void *state = back->start(side);
 	struct text out = {0};
 	uint64_t done = 0;

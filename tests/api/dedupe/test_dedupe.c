@@ -383,6 +383,30 @@ static void a_writer_loses_nothing(void **state)
 	print_message("# %u writes, %u times something was shared\n", (unsigned)count, shared);
 }
 
+/* A hole of sixteen tebibytes is looked at as one, not step by step, which would take longer than this test may. */
+static void holes_of_any_length_cost_nothing(void **state)
+{
+	const uint64_t size = UINT64_C(17592186040319), far = UINT64_C(1) << 43;
+	struct linkfs_setattr set = {.valid = LINKFS_SET_SIZE, .size = size};
+	struct linkfs_dedupe done;
+	unsigned char bytes[BLOCK];
+	(void)state;
+	memset(bytes, 'x', sizeof(bytes));
+	write_at("a", far, bytes, sizeof(bytes));
+	write_at("b", far, bytes, sizeof(bytes));
+	write_at("c", far + BLOCK, bytes, sizeof(bytes));
+	OK(linkfs_path_setattr(v, NULL, ROOT, "a", 0, &set));
+	OK(linkfs_path_setattr(v, NULL, ROOT, "b", 0, &set));
+	OK(linkfs_path_setattr(v, NULL, ROOT, "c", 0, &set));
+	OK(linkfs_node_dedupe(v, NULL, ino("a"), ino("b"), 0, &done));
+	assert_true(done.equal);
+	assert_int_equal(done.shared, BLOCK);
+	OK(linkfs_node_dedupe(v, NULL, ino("a"), ino("c"), 0, &done));
+	assert_false(done.equal);
+	OK(linkfs_node_merge(v, NULL, ino("a"), ROOT, "b", 1));
+	assert_int_equal(ino("a"), ino("b"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -393,6 +417,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(rights_are_asked_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(merging_makes_one_file_of_two, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_has_it_open_keeps_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(holes_of_any_length_cost_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_writer_loses_nothing, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
