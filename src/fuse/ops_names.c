@@ -13,14 +13,17 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The reply of everything that makes or finds a name: an entry, and with CREATE an open file behind it. */
-static int reply_entry(struct lk_fuse_request *rq, const struct linkfs_stat *st, bool opened)
+/* The reply of everything that makes or finds a name: an entry, and for what opens it (NULL: nothing) an open file behind it. */
+static int reply_entry(struct lk_fuse_request *rq, const struct linkfs_stat *st, const struct fuse_create_in *opened)
 {
 	size_t size = sizeof(struct fuse_entry_out) + (opened ? sizeof(struct fuse_open_out) : 0);
 	struct fuse_entry_out *out = lk_fuse_reply(rq, size);
-	if (!out) {
+	int r = out ? 0 : LINKFS_EIO;
+	if (!r && opened)
+		r = lk_fuse_writer_opens(rq->mount, st->node, opened->flags);
+	if (r) {
 		linkfs_node_release(rq->mount->volume, st->node, 1);
-		return LINKFS_EIO;
+		return r;
 	}
 	rq->held = st->node;
 	lk_fuse_pack_entry(rq, out, st);
@@ -46,7 +49,8 @@ static int take_new_name(struct lk_fuse_request *rq, size_t *pos, const char **n
 	return r;
 }
 
-static int make(struct lk_fuse_request *rq, size_t pos, const struct linkfs_make *how, bool opened)
+static int make(struct lk_fuse_request *rq, size_t pos, const struct linkfs_make *how,
+		const struct fuse_create_in *opened)
 {
 	const char *name;
 	size_t len;
@@ -67,7 +71,7 @@ int lk_fuse_mknod(struct lk_fuse_request *rq)
 	rq->cred.umask = arg->umask & 0777u;
 	if ((how.mode & S_IFMT) == S_IFDIR)
 		return LINKFS_EPERM;
-	return make(rq, sizeof(*arg), &how, false);
+	return make(rq, sizeof(*arg), &how, NULL);
 }
 
 int lk_fuse_mkdir(struct lk_fuse_request *rq)
@@ -75,7 +79,7 @@ int lk_fuse_mkdir(struct lk_fuse_request *rq)
 	const struct fuse_mkdir_in *arg = rq->arg;
 	struct linkfs_make how = {.mode = S_IFDIR | (arg->mode & 07777u)};
 	rq->cred.umask = arg->umask & 0777u;
-	return make(rq, sizeof(*arg), &how, false);
+	return make(rq, sizeof(*arg), &how, NULL);
 }
 
 int lk_fuse_create(struct lk_fuse_request *rq)
@@ -83,9 +87,7 @@ int lk_fuse_create(struct lk_fuse_request *rq)
 	const struct fuse_create_in *arg = rq->arg;
 	struct linkfs_make how = {.mode = S_IFREG | (arg->mode & 07777u)};
 	rq->cred.umask = arg->umask & 0777u;
-	int r = make(rq, sizeof(*arg), &how, true);
-	if (!r)
-		r = lk_fuse_writer_opens(rq->mount, rq->held, arg->flags);
+	int r = make(rq, sizeof(*arg), &how, arg);
 	/* The kernel believed the name absent, and somebody beside the mount made it meanwhile. It checks no
 	 * permissions on what CREATE returns, so this must not open it: ESTALE makes the kernel walk again. */
 	if (r == LINKFS_EEXIST && !(arg->flags & O_EXCL))
@@ -99,9 +101,7 @@ int lk_fuse_tmpfile(struct lk_fuse_request *rq)
 	struct linkfs_stat st;
 	rq->cred.umask = arg->umask & 0777u;
 	int r = linkfs_node_tmpfile(rq->mount->volume, &rq->cred, rq->ino, S_IFREG | (arg->mode & 07777u), &st);
-	if (!r)
-		r = reply_entry(rq, &st, true);
-	return r ? r : lk_fuse_writer_opens(rq->mount, rq->held, arg->flags);
+	return r ? r : reply_entry(rq, &st, arg);
 }
 
 int lk_fuse_symlink(struct lk_fuse_request *rq)
@@ -119,7 +119,7 @@ int lk_fuse_symlink(struct lk_fuse_request *rq)
 	if (target_len > LINKFS_SYMLINK_MAX)
 		return LINKFS_ENAMETOOLONG;
 	r = linkfs_node_symlink(rq->mount->volume, &rq->cred, rq->ino, name, len, target, target_len, LINKFS_HOLD, &st);
-	return r ? r : reply_entry(rq, &st, false);
+	return r ? r : reply_entry(rq, &st, NULL);
 }
 
 int lk_fuse_readlink(struct lk_fuse_request *rq)
@@ -147,7 +147,7 @@ int lk_fuse_link(struct lk_fuse_request *rq)
 		r = lk_fuse_ino(arg->oldnodeid, &ino);
 	if (!r)
 		r = linkfs_node_link(rq->mount->volume, &rq->cred, ino, rq->ino, name, len, LINKFS_HOLD, &st);
-	return r ? r : reply_entry(rq, &st, false);
+	return r ? r : reply_entry(rq, &st, NULL);
 }
 
 int lk_fuse_unlink(struct lk_fuse_request *rq)

@@ -69,7 +69,7 @@ int lk_fuse_snapshots_lookup(struct lk_fuse_request *rq, const char *name, size_
 	if (rq->ino == LINKFS_ROOT_INO || (len == 1 && name[0] == '.'))
 		return lk_fuse_snapshots_stat(rq, out);
 	if (len == 2 && memcmp(name, "..", 2) == 0)
-		return linkfs_node_getattr(rq->mount->volume, LINKFS_ROOT_INO, out);
+		return linkfs_node_lookup(rq->mount->volume, &rq->cred, LINKFS_ROOT_INO, name, len, LINKFS_HOLD, out);
 	memcpy(text, name, len); /* a name of the protocol is no longer */
 	text[len] = 0;
 	int r = linkfs_snapshot_show(rq->mount->volume, text, take_id, &id);

@@ -492,15 +492,6 @@ static void questions_know_them(void **state)
 	check();
 }
 
-static unsigned told;
-
-static void observe(void *arg, const struct linkfs_event *events, size_t count)
-{
-	(void)arg;
-	for (size_t i = 0; i < count; i++)
-		told += events[i].kind == LINKFS_EVENT_TEXTS;
-}
-
 static void moves_are_told(void **state)
 {
 	(void)state;
@@ -508,19 +499,19 @@ static void moves_are_told(void **state)
 	put("d/f", "");
 	put("plain", "");
 	OK(track("d/f", "l", 0));
-	linkfs_volume_observe(v, observe, NULL);
-	told = 0;
+	linkfs_volume_observe(v, count_texts, NULL);
+	texts_told = 0;
 	OK(move("plain", "plain2", 0));
-	assert_int_equal(told, 0);
+	assert_int_equal(texts_told, 0);
 	OK(move("d/f", "d/g", 0));
-	assert_int_equal(told, 1);
+	assert_int_equal(texts_told, 1);
 	OK(move("d", "e", 0));
-	assert_int_equal(told, 2);
+	assert_int_equal(texts_told, 2);
 	OK(move("l", "e/l", 0));
-	assert_int_equal(told, 3);
+	assert_int_equal(texts_told, 3);
 	link_to("e/g", "h");
 	OK(unlink_it("e/g"));
-	assert_int_equal(told, 4);
+	assert_int_equal(texts_told, 4);
 	linkfs_volume_observe(v, NULL, NULL);
 }
 

@@ -58,3 +58,12 @@ void assert_link(const char *link, const char *text, const char *target)
 	assert_string_equal(text_of(link), text);
 	assert_int_equal(leads_to(link), target ? status(target).ino : 0);
 }
+
+unsigned texts_told;
+
+void count_texts(void *arg, const struct linkfs_event *events, size_t count)
+{
+	(void)arg;
+	for (size_t i = 0; i < count; i++)
+		texts_told += events[i].kind == LINKFS_EVENT_TEXTS;
+}

@@ -17,6 +17,9 @@ int move(const char *from, const char *to, uint32_t flags);
 const char *text_of(const char *link);
 /* Where the link leads; 0: nowhere. */
 uint64_t leads_to(const char *link);
+/* An observer (linkfs_volume_observe()) that counts what tells of texts. */
+extern unsigned texts_told;
+void count_texts(void *arg, const struct linkfs_event *events, size_t count);
 /* Text, and the file it leads to (NULL: nowhere). */
 void assert_link(const char *link, const char *text, const char *target);
 
