@@ -4,6 +4,7 @@
  */
 #include "snapshot.h"
 
+#include "tags.h"
 #include "told.h"
 
 #include <linkfs_snapshots.h>
@@ -30,21 +31,51 @@ static int change_begin(struct linkfs_volume *volume, const struct linkfs_cred *
 	return rc ? lk_op_end(op, rc) : 0;
 }
 
-int linkfs_snapshot_create(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
-			   const char *note, uint64_t *id_out)
+static struct lk_bytes text_of(const char *text, size_t max)
 {
-	size_t note_len = note ? strnlen(note, NOTE_MAX + 1) : 0;
-	struct lk_snapshot row = {0};
-	struct lk_op op;
-	int rc = note_len > NOTE_MAX ? LINKFS_ENAMETOOLONG : change_begin(volume, cred, &op);
+	return (struct lk_bytes){text ? text : "", text ? strnlen(text, max + 1) : 0};
+}
 
-	if (rc)
-		return rc;
-	rc = lk_op_end(
-		&op, lk_snapshot_add(&op, name, strnlen(name, LINKFS_NAME_MAX + 1), note ? note : "", note_len, &row));
+int linkfs_snapshot_tags_check(const char *tags)
+{
+	struct lk_buf text = {0};
+	int rc = lk_tags_make(text_of(tags, LK_TAGS_MAX), &text);
+
+	lk_buf_done(&text);
+	return rc;
+}
+
+int linkfs_snapshot_create(struct linkfs_volume *volume, const struct linkfs_cred *cred,
+			   const struct linkfs_snapshot_new *what, uint64_t *id_out)
+{
+	struct lk_snapshot row = {.name = text_of(what->name, LINKFS_NAME_MAX), .note = text_of(what->note, NOTE_MAX)};
+	struct lk_buf tags = {0};
+	struct lk_op op;
+	int rc = row.note.len > NOTE_MAX ? LINKFS_ENAMETOOLONG
+					 : lk_tags_make(text_of(what->tags, LK_TAGS_MAX), &tags);
+
+	if (rc == 0)
+		rc = change_begin(volume, cred, &op);
+	if (rc == 0) {
+		row.tags = (struct lk_bytes){tags.len ? (const void *)tags.p : "", tags.len};
+		rc = lk_op_end(&op, lk_snapshot_add(&op, &row));
+	}
+	lk_buf_done(&tags);
 	if (rc == 0 && id_out)
 		*id_out = (uint64_t)row.epoch;
 	return rc;
+}
+
+int linkfs_snapshot_tag(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name, const char *add,
+			const char *remove)
+{
+	struct lk_op op;
+	int rc = change_begin(volume, cred, &op);
+
+	if (rc)
+		return rc;
+	return lk_op_end(&op, lk_snapshot_tag(&op, name, strnlen(name, LINKFS_NAME_MAX + 1), text_of(add, LK_TAGS_MAX),
+					      text_of(remove, LK_TAGS_MAX)));
 }
 
 int linkfs_snapshot_rename(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
@@ -74,13 +105,19 @@ static int tell(void *arg, const void *record)
 	struct linkfs_snapshot *out;
 	char *bytes;
 
-	out = lk_told_add(&l->told, sizeof(*out), s->name.len + s->note.len + 2, &bytes);
+	out = lk_told_add(&l->told, sizeof(*out), s->name.len + s->note.len + s->tags.len + 3, &bytes);
 	if (!out)
 		return LINKFS_ENOMEM;
 	*out = (struct linkfs_snapshot){
-		.id = (uint64_t)s->epoch, .name_len = s->name.len, .note_len = s->note.len, .time_ns = s->time_ns};
+		.id = (uint64_t)s->epoch,
+		.name_len = s->name.len,
+		.note_len = s->note.len,
+		.tags_len = s->tags.len,
+		.time_ns = s->time_ns,
+	};
 	out->name = lk_told_string(&bytes, s->name.p, s->name.len);
 	out->note = lk_told_string(&bytes, s->note.p, s->note.len);
+	out->tags = lk_told_string(&bytes, s->tags.p, s->tags.len);
 	return 0;
 }
 

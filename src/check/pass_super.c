@@ -6,6 +6,7 @@
 
 #include "fs.h"
 #include "property.h"
+#include "tags.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -155,6 +156,7 @@ static bool name_used(const struct lk_buf *names, const struct lk_bytes *name)
 static int judge_snapshot(struct lk_check *c, struct lk_snapshot *s, struct lk_buf *names)
 {
 	char made[40];
+	struct lk_buf tags = {0};
 	bool change = false;
 	int r = 0;
 	struct lk_place place = {LK_NOWHERE, .have = s->epoch};
@@ -176,15 +178,24 @@ static int judge_snapshot(struct lk_check *c, struct lk_snapshot *s, struct lk_b
 			s->name = (struct lk_bytes){made, (size_t)len};
 		}
 	}
+	if (r >= 0 && !lk_tags_valid(s->tags)) {
+		r = lk_found(c, LK_P_SNAPSHOT_TAGS, &place);
+		if (r > 0) {
+			change = true;
+			r = lk_tags_mend(s->tags, &tags);
+			s->tags = (struct lk_bytes){tags.len ? (const void *)tags.p : "", tags.len};
+		}
+	}
 	if (r >= 0 && change)
 		r = lk_mend_put(c, LK_T_SNAPSHOT, s);
+	lk_buf_done(&tags);
 	if (r >= 0 && !s->deleting && s->name.len <= LINKFS_NAME_MAX) {
 		uint8_t len = (uint8_t)s->name.len;
 		r = lk_buf_append(names, &len, 1);
 		if (r == 0 && len)
 			r = lk_buf_append(names, s->name.p, len);
 	}
-	s->name = (struct lk_bytes){"", 0};
+	s->name = s->tags = (struct lk_bytes){"", 0};
 	return r < 0 ? r : 0;
 }
 

@@ -301,6 +301,8 @@ void cli_json_string(struct cli_json *json, const char *key, const char *value);
 void cli_json_bytes(struct cli_json *json, const char *key, const char *value, size_t len);
 void cli_json_number(struct cli_json *json, const char *key, uint64_t value);
 void cli_json_bool(struct cli_json *json, const char *key, bool value);
+/* "tags": an array of the words of a snapshot's tags. */
+void cli_json_tags(struct cli_json *json, const char *tags);
 void cli_json_null(struct cli_json *json, const char *key);
 void cli_json_time(struct cli_json *json, const char *key, int64_t ns);
 /* The members every file has in JSON: ino, type, mode, nlink, uid, gid, size, times ... */

@@ -4,6 +4,7 @@
  */
 #include "snapshot.h"
 
+#include "tags.h"
 #include "txn_impl.h"
 
 #include <linkfs_snapshots.h>
@@ -88,16 +89,13 @@ static int tell(struct lk_op *op)
 	return lk_op_event(op, LINKFS_EVENT_LISTING, LINKFS_SNAPSHOTS_NODE, NULL, 0);
 }
 
-int lk_snapshot_add(struct lk_op *op, const char *name, size_t len, const char *note, size_t note_len,
-		    struct lk_snapshot *out)
+int lk_snapshot_add(struct lk_op *op, struct lk_snapshot *s)
 {
-	struct lk_snapshot row = {.name = {name, len}, .note = {note, note_len}, .time_ns = op->now_ns};
-	int rc = is_free(op, name, len);
+	int rc = is_free(op, s->name.p, s->name.len);
 
+	s->time_ns = op->now_ns;
 	if (rc == 0)
-		rc = lk_txn_snapshot_add(op, &row);
-	if (rc == 0)
-		*out = row;
+		rc = lk_txn_snapshot_add(op, s);
 	return rc ? rc : tell(op);
 }
 
@@ -136,6 +134,22 @@ int lk_snapshot_rename(struct lk_op *op, const char *name, size_t len, const cha
 	row.name = (struct lk_bytes){to, to_len};
 	rc = lk_txn_put(op, LK_T_SNAPSHOT, &row);
 	return rc ? rc : tell(op);
+}
+
+int lk_snapshot_tag(struct lk_op *op, const char *name, size_t len, struct lk_bytes add, struct lk_bytes remove)
+{
+	struct lk_buf text = {0};
+	struct lk_snapshot row;
+	int rc = lk_snapshot_find(op, name, len, &row);
+
+	if (rc == 0)
+		rc = lk_tags_change(row.tags, add, remove, &text);
+	if (rc == 0) {
+		row.tags = (struct lk_bytes){text.len ? (const void *)text.p : "", text.len};
+		rc = lk_txn_put(op, LK_T_SNAPSHOT, &row);
+	}
+	lk_buf_done(&text);
+	return rc;
 }
 
 /* ---- deleting --------------------------------------------------------------------------------------------------- */
