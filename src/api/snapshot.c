@@ -2,12 +2,11 @@
  * snapshot.c - calls on snapshots (linkfs_snapshots.h).
  * Layer: api.
  */
-#include "snapshot.h"
+#include "snapshots.h"
 
 #include "tags.h"
 #include "told.h"
 
-#include <linkfs_snapshots.h>
 #include <string.h>
 
 #define NOTE_MAX 4095u
@@ -51,8 +50,7 @@ int linkfs_snapshot_create(struct linkfs_volume *volume, const struct linkfs_cre
 	struct lk_snapshot row = {.name = text_of(what->name, LINKFS_NAME_MAX), .note = text_of(what->note, NOTE_MAX)};
 	struct lk_buf tags = {0};
 	struct lk_op op;
-	int rc = row.note.len > NOTE_MAX ? LINKFS_ENAMETOOLONG
-					 : lk_tags_make(text_of(what->tags, LK_TAGS_MAX), &tags);
+	int rc = row.note.len > NOTE_MAX ? LINKFS_ENAMETOOLONG : lk_tags_make(text_of(what->tags, LK_TAGS_MAX), &tags);
 
 	if (rc == 0)
 		rc = change_begin(volume, cred, &op);
@@ -193,27 +191,45 @@ int linkfs_snapshot_root(struct linkfs_volume *volume, uint64_t id, uint32_t fla
 
 /* ---- deleted ---------------------------------------------------------------------------------------------------- */
 
+int lk_snapshots_may_change(struct linkfs_volume *volume, const struct linkfs_cred *cred)
+{
+	struct lk_op op;
+	int rc = change_begin(volume, cred, &op);
+
+	return rc ? rc : lk_op_end(&op, 0);
+}
+
+int lk_snapshot_give_back(struct lk_fs *fs, int64_t epoch, linkfs_snapshot_progress_fn *fn, void *arg,
+			  struct linkfs_snapshot_progress *done)
+{
+	const struct linkfs_snapshot_progress before = *done;
+	struct lk_snapshot_work work = {.epoch = epoch, .more = true};
+	int rc = 0;
+
+	while (rc == 0 && work.more) {
+		rc = lk_snapshot_step(fs, &work);
+		done->rows = before.rows + work.rows;
+		done->bytes = before.bytes + work.blocks * LK_BLOCK_SIZE;
+		if (rc == 0 && work.more && fn && fn(arg, done)) {
+			lk_snapshot_leave(fs);
+			rc = LINKFS_EINTR;
+		}
+	}
+	return rc;
+}
+
 int linkfs_snapshot_delete(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
 			   linkfs_snapshot_progress_fn *fn, void *arg, struct linkfs_snapshot_progress *done_out)
 {
 	struct lk_fs *fs = lk_volume_fs(volume);
 	struct linkfs_snapshot_progress done = {0};
-	struct lk_snapshot_work work = {.more = true};
-	struct lk_op op;
-	int rc = change_begin(volume, cred, &op);
+	int64_t epoch;
+	int rc = lk_snapshots_may_change(volume, cred);
 
 	if (rc == 0)
-		rc = lk_op_end(&op, 0);
+		rc = lk_snapshot_mark(fs, name, strnlen(name, LINKFS_NAME_MAX + 1), &epoch);
 	if (rc == 0)
-		rc = lk_snapshot_mark(fs, name, strnlen(name, LINKFS_NAME_MAX + 1), &work.epoch);
-	while (rc == 0 && work.more) {
-		rc = lk_snapshot_step(fs, &work);
-		done = (struct linkfs_snapshot_progress){.rows = work.rows, .bytes = work.blocks * LK_BLOCK_SIZE};
-		if (rc == 0 && work.more && fn && fn(arg, &done)) {
-			lk_snapshot_leave(fs);
-			rc = LINKFS_EINTR;
-		}
-	}
+		rc = lk_snapshot_give_back(fs, epoch, fn, arg, &done);
 	if (done_out)
 		*done_out = done;
 	return rc;

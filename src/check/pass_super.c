@@ -15,11 +15,6 @@
 
 /* ---- super ---------------------------------------------------------------------------------------------------- */
 
-static bool is_known(const uint8_t *line, size_t key)
-{
-	return key == strlen(LINKFS_KEEP_DELETED) && memcmp(line, LINKFS_KEEP_DELETED, key) == 0;
-}
-
 /* The lines "key=value" of a text of properties that are such. */
 static int good_properties(const struct lk_bytes *text, struct lk_buf *out)
 {
@@ -29,17 +24,9 @@ static int good_properties(const struct lk_bytes *text, struct lk_buf *out)
 		const uint8_t *stop = memchr(p, '\n', (size_t)(end - p));
 		const uint8_t *equals = stop ? memchr(p, '=', (size_t)(stop - p)) : NULL;
 		bool good = equals && equals > p && !memchr(p, 0, (size_t)(stop - p));
-		if (good && is_known(p, (size_t)(equals - p))) {
-			char value[LK_PROPERTY_VALUE_MAX];
-			int64_t ns;
-			size_t len = (size_t)(stop - equals) - 1;
-			good = len < sizeof(value);
-			if (good) {
-				memcpy(value, equals + 1, len);
-				value[len] = '\0';
-				good = lk_duration_parse(value, &ns) == 0;
-			}
-		}
+		if (good)
+			good = lk_property_line_good((struct lk_bytes){p, (size_t)(equals - p)},
+						     (struct lk_bytes){equals + 1, (size_t)(stop - equals) - 1});
 		if (!stop)
 			break;
 		if (good)

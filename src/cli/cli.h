@@ -282,6 +282,8 @@ int cli_parse_as(const char *text, struct linkfs_cred *cred, uint32_t **groups_o
 
 /* Times in the caller's zone. format as strftime's, with %N for nanoseconds. */
 size_t cli_time_format(struct cli *cli, char *buf, size_t size, const char *format, int64_t ns);
+/* A linkfs_zone_fn: the zone of arg, a struct cli. */
+int32_t cli_zone(void *arg, int64_t time_s);
 /* ISO 8601, with zone or without; RFC 3339 text in JSON is made by cli_time_iso. */
 void cli_time_iso(int64_t ns, char buf[96]);
 /* A date as touch -d takes it (linkfs-touch(1) lists the forms), and as -t does. */

@@ -326,7 +326,8 @@ static size_t texts(const struct cli_args *args)
 
 static const struct cli_option options[] = {
 	{OPT_NOTE, "note", "TEXT", "With create: a text to keep with the snapshot", 0},
-	{OPT_TAG, "tag", "TAG", "With create: a tag of the snapshot, or several with commas between; may be given again", 0},
+	{OPT_TAG, "tag", "TAG",
+	 "With create: a tag of the snapshot, or several with commas between; may be given again", 0},
 	{OPT_ADD, "add", "TAG", "With tag: it gets this tag; may be given again", 0},
 	{OPT_REMOVE, "remove", "TAG", "With tag: it loses this tag; may be given again", 0},
 	{OPT_QUIET, "quiet", NULL, "Do not tell the name of what was created, or what was given back", 0},
@@ -334,9 +335,12 @@ static const struct cli_option options[] = {
 	CLI_OPTIONS_END,
 };
 
-static const char *const usage[] = {"create [-m TEXT] [-t TAG]... VOLUME [NAME]", "list|show [--json] VOLUME [NAME]",
-				    "delete [--json] VOLUME NAME...", "rename VOLUME NAME NEWNAME",
-				    "tag [--add TAG]... [--remove TAG]... VOLUME NAME...", NULL};
+static const char *const usage[] = {"create [-m TEXT] [-t TAG]... VOLUME [NAME]",
+				    "list|show [--json] VOLUME [NAME]",
+				    "delete [--json] VOLUME NAME...",
+				    "rename VOLUME NAME NEWNAME",
+				    "tag [--add TAG]... [--remove TAG]... VOLUME NAME...",
+				    NULL};
 
 const struct cli_command cli_cmd_snapshot = {
 	.name = "snapshot",

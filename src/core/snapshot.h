@@ -26,6 +26,10 @@ int lk_snapshot_rename(struct lk_op *op, const char *name, size_t len, const cha
 
 /* It is not there any more: nobody reads it from now on, and its name is free. What it alone kept goes by steps. Begins and ends an op. */
 int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *epoch_out);
+/* The same of the one with the number. */
+int lk_snapshot_mark_epoch(struct lk_fs *fs, int64_t epoch);
+/* Whether anything has changed that the snapshot, which exists, shows. */
+int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out);
 /* One step of a deletion, in an op of its own of bounded length. more: there are others. rows and blocks grow by those that it looked
  * at, and gave back. */
 struct lk_snapshot_work {

@@ -89,7 +89,8 @@ static int join(struct words *w, struct lk_bytes without, struct lk_buf *out)
 	out->len = 0;
 	qsort(w->word, w->count, sizeof(w->word[0]), order_any);
 	for (size_t i = 0; r == 0 && i < w->count; i++) {
-		if ((i && order(&w->word[i - 1], &w->word[i]) == 0) || (without.len && lk_tags_have(without, w->word[i])))
+		if ((i && order(&w->word[i - 1], &w->word[i]) == 0) ||
+		    (without.len && lk_tags_have(without, w->word[i])))
 			continue;
 		if (out->len)
 			r = lk_buf_append(out, ",", 1);
