@@ -197,6 +197,19 @@ int lk_snapshot_mark_epoch(struct lk_fs *fs, int64_t epoch)
 	return rc ? lk_op_end(&op, rc) : mark(&op, epoch);
 }
 
+struct newer {
+	int64_t than;
+	bool found;
+};
+
+static int is_newer(void *arg, const void *record)
+{
+	struct newer *q = arg;
+
+	q->found = ((const struct lk_bind *)record)->born > q->than;
+	return q->found;
+}
+
 static int any_row(void *arg, const void *record)
 {
 	(void)record;
@@ -208,7 +221,10 @@ int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out)
 {
 	_Alignas(8) char from[LK_RECORD_MAX + 8];
 	/* The snapshot had all records written: what is newer than its row has changed since. And what was there then and is another now, or
-	 * gone, has a row in history that lasts until then or later; something new is in a directory, which has changed. */
+	 * gone, has a row in history that lasts until then or later. Something new is in a directory, which has changed; but for binds, which
+	 * change nothing else and are few. */
+	const struct lk_scan binds = {.table = &lk_tables[LK_T_BIND], .index = LK_BY_KEY};
+	struct newer bind = {.than = epoch};
 	bool differs = lk_inode_cache_dirty(op->fs) > 0;
 	int rc = 0;
 
@@ -224,7 +240,9 @@ int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out)
 		memcpy(from + table->record_size, &epoch, sizeof(epoch));
 		rc = lk_db_scan(op->fs->db, &scan, any_row, &differs);
 	}
-	*out = differs;
+	if (rc == 0 && !differs && atomic_load(&op->fs->linked))
+		rc = lk_db_scan(op->fs->db, &binds, is_newer, &bind);
+	*out = differs || bind.found;
 	return rc;
 }
 
