@@ -84,12 +84,12 @@ static bool is_looked_at(const struct plan *plan, const struct lk_snapshot *s)
 static int grow(struct plan *plan)
 {
 	size_t cap = plan->cap ? plan->cap * 2 : 64;
-	struct entry *entries = reallocarray(plan->entries, cap, sizeof(*entries));
+	struct entry *entries = realloc(plan->entries, cap * sizeof(*entries));
 	struct lk_retained *items;
 
 	if (entries)
 		plan->entries = entries;
-	items = reallocarray(plan->items, cap, sizeof(*items));
+	items = realloc(plan->items, cap * sizeof(*items));
 	if (items)
 		plan->items = items;
 	if (!entries || !items)

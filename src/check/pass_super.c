@@ -24,9 +24,12 @@ static int good_properties(const struct lk_bytes *text, struct lk_buf *out)
 		const uint8_t *stop = memchr(p, '\n', (size_t)(end - p));
 		const uint8_t *equals = stop ? memchr(p, '=', (size_t)(stop - p)) : NULL;
 		bool good = equals && equals > p && !memchr(p, 0, (size_t)(stop - p));
-		if (good)
-			good = lk_property_line_good((struct lk_bytes){p, (size_t)(equals - p)},
-						     (struct lk_bytes){equals + 1, (size_t)(stop - equals) - 1});
+		if (good) {
+			r = lk_property_line_check((struct lk_bytes){p, (size_t)(equals - p)},
+						   (struct lk_bytes){equals + 1, (size_t)(stop - equals) - 1});
+			good = r == 0;
+			r = r == LINKFS_EINVAL ? 0 : r;
+		}
 		if (!stop)
 			break;
 		if (good)

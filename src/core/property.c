@@ -132,17 +132,17 @@ static const struct known *find_known(const char *key, size_t len)
 	return NULL;
 }
 
-bool lk_property_line_good(struct lk_bytes key, struct lk_bytes value)
+int lk_property_line_check(struct lk_bytes key, struct lk_bytes value)
 {
 	const struct known *k = find_known(key.p, key.len);
 	char text[LK_PROPERTY_VALUE_MAX], form[LK_PROPERTY_VALUE_MAX];
 	if (!k)
-		return true;
+		return 0;
 	if (value.len >= sizeof(text))
-		return false;
+		return LINKFS_EINVAL;
 	memcpy(text, value.p, value.len);
 	text[value.len] = 0;
-	return k->usual(text, form, NULL) == 0;
+	return k->usual(text, form, NULL);
 }
 
 static int unknown_key(const char *key, struct linkfs_message *why)
@@ -222,13 +222,12 @@ int lk_property_put(struct lk_bytes text, const char *key, const char *value, st
 	char form[LK_PROPERTY_VALUE_MAX];
 	if (!k)
 		return unknown_key(key, why);
-	if (k->usual(value, form, &more))
-		return more.text[0]
-			       ? lk_fail(why, LINKFS_EINVAL, "%s: %.256s", key, more.text)
-			       : lk_fail(why, LINKFS_EINVAL, "%s: '%.64s' is not %s", key, value, k->property.form);
+	int r = k->usual(value, form, &more);
+	if (r == LINKFS_EINVAL)
+		return more.text[0] ? lk_fail(why, r, "%s: %.256s", key, more.text)
+				    : lk_fail(why, r, "%s: '%.64s' is not %s", key, value, k->property.form);
 	const char *p = text.p, *end = text.len ? p + text.len : p;
 	struct line line;
-	int r = 0;
 	out->len = 0;
 	while (r == 0 && text.len && next_line(&p, end, &line, &r)) {
 		if (!is_key(&line, key))
@@ -258,10 +257,10 @@ int lk_property_take(struct lk_fs *fs, struct lk_bytes text)
 		r = LINKFS_ECORRUPT;
 	if (r == 0)
 		r = lk_property_get(text, LINKFS_SNAPSHOT_KEEP, value);
-	if (r == 0 && usual_rules(value, value, NULL))
-		r = LINKFS_ECORRUPT;
+	if (r == 0)
+		r = usual_rules(value, value, NULL);
 	if (r)
-		return r;
+		return r == LINKFS_EINVAL ? LINKFS_ECORRUPT : r;
 	struct lk_buf copy = {0};
 	if (text.len)
 		r = lk_buf_append(&copy, text.p, text.len);

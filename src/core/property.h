@@ -20,8 +20,8 @@ int lk_property_put(struct lk_bytes text, const char *key, const char *value, st
 /* The value of a known key in a text, or its value when it was never set. value holds LK_PROPERTY_VALUE_MAX. LINKFS_EINVAL. */
 int lk_property_get(struct lk_bytes text, const char *key, char *value);
 
-/* Whether a line of the text can be: its key is unknown, or its value one that the key may have. */
-bool lk_property_line_good(struct lk_bytes key, struct lk_bytes value);
+/* Whether a line of the text can be: 0 when its key is unknown, or its value one that the key may have. LINKFS_EINVAL. */
+int lk_property_line_check(struct lk_bytes key, struct lk_bytes value);
 
 /* Takes over the super record's text into fs: LINKFS_ECORRUPT when it is none. */
 int lk_property_take(struct lk_fs *fs, struct lk_bytes text);
