@@ -458,15 +458,15 @@ int linkfs_snapshot_tick(struct linkfs_volume *volume, const struct linkfs_tick_
 			 struct linkfs_tick *out)
 {
 	(void)volume;
-	(void)options;
 	*out = (struct linkfs_tick){.next_ns = INT64_MAX};
-	return fake.result;
+	return fake.tick ? fake.tick(options, out) : fake.result;
 }
 
 int linkfs_volume_info(struct linkfs_volume *volume, struct linkfs_info *out)
 {
 	(void)volume;
 	memset(out, 0, sizeof(*out));
+	out->read_only = fake.read_only;
 	return fake.result;
 }
 
