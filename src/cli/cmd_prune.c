@@ -119,10 +119,12 @@ static void print_total(struct prune *p, const struct linkfs_prune_done *done)
 			cli_json_number(&p->json, "gone", done->gone);
 			cli_json_number(&p->json, "freed", done->bytes);
 		}
+	} else if (p->quiet) {
+		return;
 	} else if (p->dry_run) {
 		fprintf(p->cli->out, "%llu stay, %llu would go\n", (unsigned long long)done->kept,
 			(unsigned long long)done->goes);
-	} else if (!p->quiet) {
+	} else {
 		fprintf(p->cli->out, "%llu stay, %llu gone, %s given back\n", (unsigned long long)done->kept,
 			(unsigned long long)done->gone, size);
 	}

@@ -106,6 +106,8 @@ def dry_run(volume, operand):
     h.equal(told(h.must("prune", "-n", "-l1", "-t", "odd", operand).out), {"s1": [], "s3": [], "s5": [], "s7": ["last"]}, "--tag")
     h.equal(told(h.must("prune", "-n", "-l1", "-t", "", operand).out), {"s2": [], "s4": [], "s6": [], "s8": ["last"]}, "--tag ''")
     h.equal(set(map(tuple, told(h.must("prune", "-n", "--keep-within", "1h", operand).out).values())), {("within",)}, "--keep-within")
+    h.equal(h.must("prune", "-nq", "-l1", operand).out, "", "--quiet tells nothing")
+    h.equal(told(h.must("prune", "-n", "-l", "-1", operand).out), {f"s{i}": ["last"] for i in range(1, 9)}, "-1 is all")
     h.equal(snapshots(volume), before, "a dry run changes nothing")
 
 
@@ -160,6 +162,24 @@ def deletes(volume, operand):
     h.equal(names(volume), [], "--all-may-go")
     h.equal(h.must("prune", "-l1", operand).out, "0 stay, 0 gone, 0 given back\n", "of none")
     h.must("check", "--data", volume.path)
+
+
+def properties(base, volume, operand):
+    h.must("set", operand, "snapshot-every=90m", "snapshot-keep=daily=7,tag=a+b,last=03")
+    h.equal(h.must("get", operand).out, "keep-deleted=off\nsnapshot-every=90m\nsnapshot-keep=last=3,daily=7,tag=a+b\n", "get")
+    info = h.must("info", operand).out
+    h.ok("Properties: keep-deleted=off\n            snapshot-every=90m\n            snapshot-keep=last=3,daily=7,tag=a+b\n" in info, "info", info)
+    for word, words in (("snapshot-every=often", "snapshot-every: 'often' is not a duration as 7d, 12h, 30m or 90s, or off"),
+                        ("snapshot-keep=3", "snapshot-keep: '3' is not RULE=VALUE"),
+                        ("snapshot-keep=last=3,lost=1", "snapshot-keep: 'lost' is no rule; there are last, hourly"),
+                        ("snapshot-keep=last=3 ", "snapshot-keep: last: '3 ' is not a number or unlimited")):
+        result = h.linkfs("set", operand, word)
+        h.ok(result.rc == 1 and words in result.err and result.err.count("\n") == 1, f"refused: {word}", result)
+    h.equal(h.must("get", operand, "snapshot-keep").out, "last=3,daily=7,tag=a+b\n", "and nothing was changed")
+    h.must("set", operand, "snapshot-every=off", "snapshot-keep=off")
+    if FACE == "offline":
+        h.must("create", "-o", "snapshot-every=1h", "-o", "snapshot-keep=last=3", base + "/made")
+        h.equal(h.must("get", base + "/made").out, "keep-deleted=off\nsnapshot-every=1h\nsnapshot-keep=last=3\n", "create -o")
 
 
 def auto(volume):
@@ -269,6 +289,7 @@ def main():
     dry_run(volume, operand)
     refused(volume, operand)
     deletes(volume, operand)
+    properties(base, volume, operand)
     h.done()
 
 
