@@ -75,8 +75,11 @@ static void sleep_until(struct lk_fuse_timer *t, int64_t at_ns)
 		at = (struct itimerspec){0}; /* disarmed */
 	else if (at_ns <= 0)
 		at.it_value = (struct timespec){.tv_nsec = 1};
-	if (timerfd_settime(t->timer_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL) != 0)
+	if (timerfd_settime(t->timer_fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &at, NULL) != 0) {
+		if (errno == ECANCELED) /* the clock was set since the last time: what is due is another moment */
+			return;
 		fds[1].fd = -1;
+	}
 	while (poll(fds, 2, -1) < 0 && errno == EINTR) {
 	}
 	/* Neither blocks. That the clock was set is an error of the second (ECANCELED), and a reason to look again. */
