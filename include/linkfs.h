@@ -251,7 +251,7 @@ struct linkfs_info {
 LINKFS_API int linkfs_volume_info(struct linkfs_volume *volume, struct linkfs_info *out);
 
 /* Properties: settings that are kept in the volume. Keys and values are text. */
-#define LINKFS_KEEP_DELETED "keep-deleted" /* a duration; see "deleted files" below */
+#define LINKFS_KEEP_DELETED "keep-deleted" /* a duration; see "deleted files" below; others: linkfs_prune.h */
 struct linkfs_property {
 	const char *key;
 	const char *initial; /* its value when it was never set */
@@ -261,7 +261,7 @@ struct linkfs_property {
 /* The i-th property that this linkfs knows; static strings. LINKFS_ENOENT past the end. */
 LINKFS_API int linkfs_property_known(size_t i, struct linkfs_property *out);
 /* The value in its usual form ("7d" for "168h"), NUL-terminated. LINKFS_EINVAL for an unknown key, LINKFS_ERANGE when size is too
- * small (64 bytes always suffice). linkfs_volume_info() has the values as numbers. */
+ * small (512 bytes always suffice). linkfs_volume_info() has the values as numbers. */
 LINKFS_API int linkfs_volume_get_property(struct linkfs_volume *volume, const char *key, char *buf, size_t size);
 /* Changes it at once; durable as any change is. For root and the owner of the volume's root directory, else LINKFS_EPERM.
  * LINKFS_EINVAL with why naming the known keys, or what a value looks like. */
@@ -275,6 +275,7 @@ enum linkfs_event_kind {
 	LINKFS_EVENT_DATA,  /* content (or symlink text) of ino, and its attributes */
 	LINKFS_EVENT_ENTRY, /* name in directory ino came, went or changed */
 	LINKFS_EVENT_LISTING, /* times of directory ino, and what a listing of it shows; its names ask anew by themselves */
+	LINKFS_EVENT_PROPERTY, /* a property of the volume was set; ino is the root */
 	LINKFS_EVENT_TEXTS, /* texts and sizes of tracked symlinks may be others than before, because ino moved or lost a name */
 };
 /* The kernel's own call made it, and waits with a lock on the directories it named: who tells the kernel of an entry must not

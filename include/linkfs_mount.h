@@ -5,13 +5,16 @@
 #ifndef LINKFS_MOUNT_H
 #define LINKFS_MOUNT_H
 
-#include "linkfs.h"
+#include "linkfs_prune.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 struct linkfs_mount;
+
+/* What nobody waits for went wrong: a sentence without the reason, and the reason. From any thread. */
+typedef void linkfs_mount_log_fn(void *arg, int error, const char *text);
 
 /* Zero the struct, set what matters. */
 struct linkfs_mount_options {
@@ -23,7 +26,10 @@ struct linkfs_mount_options {
 	uint32_t poll_us;      /* how long a worker polls before it sleeps; UINT32_MAX: adaptive (default when 0) */
 	uint32_t no_poll;      /* always sleep */
 	uint32_t writeback;    /* the kernel's writeback cache (M5) */
-	uint32_t no_snapshots; /* OPEN may be answered with ENOSYS (M2) */
+	uint32_t no_snapshots; /* OPEN may be answered with ENOSYS (M2); none are taken by themselves */
+	linkfs_zone_fn *zone;  /* for snapshots that the mount takes by itself (linkfs_snapshot_tick()); NULL: UTC */
+	linkfs_mount_log_fn *log;
+	void *zone_arg, *log_arg;
 };
 
 /* Mounts at mount_point (a directory; must be absolute): mount(2) for root, fusermount3 otherwise. A stale mount there

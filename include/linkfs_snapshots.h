@@ -26,17 +26,28 @@ struct linkfs_snapshot {
 	size_t name_len;
 	const char *note;
 	size_t note_len;
+	const char *tags; /* sorted, none twice, a comma between two; "" for none */
+	size_t tags_len;
 	int64_t time_ns; /* when it was taken; since 1970-01-01 UTC */
 };
 /* Valid during the call. Nonzero ends the listing. Called with no lock held. */
 typedef int linkfs_snapshot_fn(void *arg, const struct linkfs_snapshot *snapshot);
 
-/* The whole volume as of now, with what open files have been written, under a name of 1 to 255 bytes without '/', not "." or "..". note: at
- * most 4,095 bytes, or NULL. It costs a few rows, however large the volume. As any change it is durable after linkfs_volume_sync(), or with the
- * next commit. LINKFS_EEXIST, LINKFS_EINVAL, LINKFS_ENAMETOOLONG, LINKFS_EROFS, LINKFS_ENOSPC, LINKFS_EPERM: cred is neither root's nor
- * that of the owner of the root directory. id_out may be NULL. */
-LINKFS_API int linkfs_snapshot_create(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
-				      const char *note, uint64_t *id_out);
+/* Tags are words of 1 to 64 bytes without control characters, spaces, ',' and '+'; all those of a snapshot, with a comma between two, have
+ * 1,024 bytes at most. Whether such a list, in any order, can be taken: 0, LINKFS_EINVAL or LINKFS_ENAMETOOLONG. */
+LINKFS_API int linkfs_snapshot_tags_check(const char *tags);
+
+/* Zero the struct, set what matters. */
+struct linkfs_snapshot_new {
+	const char *name; /* 1 to 255 bytes without '/', not "." or ".." */
+	const char *note; /* at most 4,095 bytes, or NULL */
+	const char *tags; /* in any order, a comma between two, or NULL */
+};
+/* The whole volume as of now, with what open files have been written. It costs a few rows, however large the volume. As any change it is
+ * durable after linkfs_volume_sync(), or with the next commit. LINKFS_EEXIST, LINKFS_EINVAL, LINKFS_ENAMETOOLONG, LINKFS_EROFS,
+ * LINKFS_ENOSPC, LINKFS_EPERM: cred is neither root's nor that of the owner of the root directory. id_out may be NULL. */
+LINKFS_API int linkfs_snapshot_create(struct linkfs_volume *volume, const struct linkfs_cred *cred,
+				      const struct linkfs_snapshot_new *what, uint64_t *id_out);
 /* All, in the order they were taken in. */
 LINKFS_API int linkfs_snapshot_list(struct linkfs_volume *volume, linkfs_snapshot_fn *fn, void *arg);
 /* fn is called once, with the snapshot of that name. LINKFS_ENOENT. */
@@ -49,6 +60,11 @@ LINKFS_API int linkfs_snapshot_root(struct linkfs_volume *volume, uint64_t id, u
 /* LINKFS_ENOENT, LINKFS_EEXIST, and the errors of create. */
 LINKFS_API int linkfs_snapshot_rename(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
 				      const char *new_name);
+
+/* Tags come and go: lists as above, NULL for none; what is in both goes. To add one that is there, and to remove one that is not, is no
+ * error. LINKFS_ENOENT, and the errors of create. */
+LINKFS_API int linkfs_snapshot_tag(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
+				   const char *add, const char *remove);
 
 /* What a deletion has done so far. */
 struct linkfs_snapshot_progress {

@@ -2,11 +2,11 @@
  * snapshot.c - calls on snapshots (linkfs_snapshots.h).
  * Layer: api.
  */
-#include "snapshot.h"
+#include "snapshots.h"
 
+#include "tags.h"
 #include "told.h"
 
-#include <linkfs_snapshots.h>
 #include <string.h>
 
 #define NOTE_MAX 4095u
@@ -30,21 +30,50 @@ static int change_begin(struct linkfs_volume *volume, const struct linkfs_cred *
 	return rc ? lk_op_end(op, rc) : 0;
 }
 
-int linkfs_snapshot_create(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
-			   const char *note, uint64_t *id_out)
+static struct lk_bytes text_of(const char *text, size_t max)
 {
-	size_t note_len = note ? strnlen(note, NOTE_MAX + 1) : 0;
-	struct lk_snapshot row = {0};
-	struct lk_op op;
-	int rc = note_len > NOTE_MAX ? LINKFS_ENAMETOOLONG : change_begin(volume, cred, &op);
+	return (struct lk_bytes){text ? text : "", text ? strnlen(text, max + 1) : 0};
+}
 
-	if (rc)
-		return rc;
-	rc = lk_op_end(
-		&op, lk_snapshot_add(&op, name, strnlen(name, LINKFS_NAME_MAX + 1), note ? note : "", note_len, &row));
+int linkfs_snapshot_tags_check(const char *tags)
+{
+	struct lk_buf text = {0};
+	int rc = lk_tags_make(text_of(tags, LK_TAGS_MAX), &text);
+
+	lk_buf_done(&text);
+	return rc;
+}
+
+int linkfs_snapshot_create(struct linkfs_volume *volume, const struct linkfs_cred *cred,
+			   const struct linkfs_snapshot_new *what, uint64_t *id_out)
+{
+	struct lk_snapshot row = {.name = text_of(what->name, LINKFS_NAME_MAX), .note = text_of(what->note, NOTE_MAX)};
+	struct lk_buf tags = {0};
+	struct lk_op op;
+	int rc = row.note.len > NOTE_MAX ? LINKFS_ENAMETOOLONG : lk_tags_make(text_of(what->tags, LK_TAGS_MAX), &tags);
+
+	if (rc == 0)
+		rc = change_begin(volume, cred, &op);
+	if (rc == 0) {
+		row.tags = (struct lk_bytes){tags.len ? (const void *)tags.p : "", tags.len};
+		rc = lk_op_end(&op, lk_snapshot_add(&op, &row));
+	}
+	lk_buf_done(&tags);
 	if (rc == 0 && id_out)
 		*id_out = (uint64_t)row.epoch;
 	return rc;
+}
+
+int linkfs_snapshot_tag(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name, const char *add,
+			const char *remove)
+{
+	struct lk_op op;
+	int rc = change_begin(volume, cred, &op);
+
+	if (rc)
+		return rc;
+	return lk_op_end(&op, lk_snapshot_tag(&op, name, strnlen(name, LINKFS_NAME_MAX + 1), text_of(add, LK_TAGS_MAX),
+					      text_of(remove, LK_TAGS_MAX)));
 }
 
 int linkfs_snapshot_rename(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
@@ -74,13 +103,19 @@ static int tell(void *arg, const void *record)
 	struct linkfs_snapshot *out;
 	char *bytes;
 
-	out = lk_told_add(&l->told, sizeof(*out), s->name.len + s->note.len + 2, &bytes);
+	out = lk_told_add(&l->told, sizeof(*out), s->name.len + s->note.len + s->tags.len + 3, &bytes);
 	if (!out)
 		return LINKFS_ENOMEM;
 	*out = (struct linkfs_snapshot){
-		.id = (uint64_t)s->epoch, .name_len = s->name.len, .note_len = s->note.len, .time_ns = s->time_ns};
+		.id = (uint64_t)s->epoch,
+		.name_len = s->name.len,
+		.note_len = s->note.len,
+		.tags_len = s->tags.len,
+		.time_ns = s->time_ns,
+	};
 	out->name = lk_told_string(&bytes, s->name.p, s->name.len);
 	out->note = lk_told_string(&bytes, s->note.p, s->note.len);
+	out->tags = lk_told_string(&bytes, s->tags.p, s->tags.len);
 	return 0;
 }
 
@@ -156,27 +191,45 @@ int linkfs_snapshot_root(struct linkfs_volume *volume, uint64_t id, uint32_t fla
 
 /* ---- deleted ---------------------------------------------------------------------------------------------------- */
 
+int lk_snapshots_may_change(struct linkfs_volume *volume, const struct linkfs_cred *cred)
+{
+	struct lk_op op;
+	int rc = change_begin(volume, cred, &op);
+
+	return rc ? rc : lk_op_end(&op, 0);
+}
+
+int lk_snapshot_give_back(struct lk_fs *fs, int64_t epoch, linkfs_snapshot_progress_fn *fn, void *arg,
+			  struct linkfs_snapshot_progress *done)
+{
+	const struct linkfs_snapshot_progress before = *done;
+	struct lk_snapshot_work work = {.epoch = epoch, .more = true};
+	int rc = 0;
+
+	while (rc == 0 && work.more) {
+		rc = lk_snapshot_step(fs, &work);
+		done->rows = before.rows + work.rows;
+		done->bytes = before.bytes + work.blocks * LK_BLOCK_SIZE;
+		if (rc == 0 && work.more && fn && fn(arg, done)) {
+			lk_snapshot_leave(fs);
+			rc = LINKFS_EINTR;
+		}
+	}
+	return rc;
+}
+
 int linkfs_snapshot_delete(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
 			   linkfs_snapshot_progress_fn *fn, void *arg, struct linkfs_snapshot_progress *done_out)
 {
 	struct lk_fs *fs = lk_volume_fs(volume);
 	struct linkfs_snapshot_progress done = {0};
-	struct lk_snapshot_work work = {.more = true};
-	struct lk_op op;
-	int rc = change_begin(volume, cred, &op);
+	int64_t epoch;
+	int rc = lk_snapshots_may_change(volume, cred);
 
 	if (rc == 0)
-		rc = lk_op_end(&op, 0);
+		rc = lk_snapshot_mark(fs, name, strnlen(name, LINKFS_NAME_MAX + 1), &epoch);
 	if (rc == 0)
-		rc = lk_snapshot_mark(fs, name, strnlen(name, LINKFS_NAME_MAX + 1), &work.epoch);
-	while (rc == 0 && work.more) {
-		rc = lk_snapshot_step(fs, &work);
-		done = (struct linkfs_snapshot_progress){.rows = work.rows, .bytes = work.blocks * LK_BLOCK_SIZE};
-		if (rc == 0 && work.more && fn && fn(arg, &done)) {
-			lk_snapshot_leave(fs);
-			rc = LINKFS_EINTR;
-		}
-	}
+		rc = lk_snapshot_give_back(fs, epoch, fn, arg, &done);
 	if (done_out)
 		*done_out = done;
 	return rc;

@@ -6,6 +6,7 @@
 
 #include "fs.h"
 #include "property.h"
+#include "tags.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,11 +14,6 @@
 #define NUMBER_MAX (INT64_C(1) << 60)
 
 /* ---- super ---------------------------------------------------------------------------------------------------- */
-
-static bool is_known(const uint8_t *line, size_t key)
-{
-	return key == strlen(LINKFS_KEEP_DELETED) && memcmp(line, LINKFS_KEEP_DELETED, key) == 0;
-}
 
 /* The lines "key=value" of a text of properties that are such. */
 static int good_properties(const struct lk_bytes *text, struct lk_buf *out)
@@ -28,16 +24,11 @@ static int good_properties(const struct lk_bytes *text, struct lk_buf *out)
 		const uint8_t *stop = memchr(p, '\n', (size_t)(end - p));
 		const uint8_t *equals = stop ? memchr(p, '=', (size_t)(stop - p)) : NULL;
 		bool good = equals && equals > p && !memchr(p, 0, (size_t)(stop - p));
-		if (good && is_known(p, (size_t)(equals - p))) {
-			char value[LK_PROPERTY_VALUE_MAX];
-			int64_t ns;
-			size_t len = (size_t)(stop - equals) - 1;
-			good = len < sizeof(value);
-			if (good) {
-				memcpy(value, equals + 1, len);
-				value[len] = '\0';
-				good = lk_duration_parse(value, &ns) == 0;
-			}
+		if (good) {
+			r = lk_property_line_check((struct lk_bytes){p, (size_t)(equals - p)},
+						   (struct lk_bytes){equals + 1, (size_t)(stop - equals) - 1});
+			good = r == 0;
+			r = r == LINKFS_EINVAL ? 0 : r;
 		}
 		if (!stop)
 			break;
@@ -155,6 +146,7 @@ static bool name_used(const struct lk_buf *names, const struct lk_bytes *name)
 static int judge_snapshot(struct lk_check *c, struct lk_snapshot *s, struct lk_buf *names)
 {
 	char made[40];
+	struct lk_buf tags = {0};
 	bool change = false;
 	int r = 0;
 	struct lk_place place = {LK_NOWHERE, .have = s->epoch};
@@ -176,15 +168,24 @@ static int judge_snapshot(struct lk_check *c, struct lk_snapshot *s, struct lk_b
 			s->name = (struct lk_bytes){made, (size_t)len};
 		}
 	}
+	if (r >= 0 && !lk_tags_valid(s->tags)) {
+		r = lk_found(c, LK_P_SNAPSHOT_TAGS, &place);
+		if (r > 0) {
+			change = true;
+			r = lk_tags_mend(s->tags, &tags);
+			s->tags = (struct lk_bytes){tags.len ? (const void *)tags.p : "", tags.len};
+		}
+	}
 	if (r >= 0 && change)
 		r = lk_mend_put(c, LK_T_SNAPSHOT, s);
+	lk_buf_done(&tags);
 	if (r >= 0 && !s->deleting && s->name.len <= LINKFS_NAME_MAX) {
 		uint8_t len = (uint8_t)s->name.len;
 		r = lk_buf_append(names, &len, 1);
 		if (r == 0 && len)
 			r = lk_buf_append(names, s->name.p, len);
 	}
-	s->name = (struct lk_bytes){"", 0};
+	s->name = s->tags = (struct lk_bytes){"", 0};
 	return r < 0 ? r : 0;
 }
 

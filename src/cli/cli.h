@@ -282,6 +282,8 @@ int cli_parse_as(const char *text, struct linkfs_cred *cred, uint32_t **groups_o
 
 /* Times in the caller's zone. format as strftime's, with %N for nanoseconds. */
 size_t cli_time_format(struct cli *cli, char *buf, size_t size, const char *format, int64_t ns);
+/* A linkfs_zone_fn: the zone of arg, a struct cli. */
+int32_t cli_zone(void *arg, int64_t time_s);
 /* ISO 8601, with zone or without; RFC 3339 text in JSON is made by cli_time_iso. */
 void cli_time_iso(int64_t ns, char buf[96]);
 /* A date as touch -d takes it (linkfs-touch(1) lists the forms), and as -t does. */
@@ -301,6 +303,8 @@ void cli_json_string(struct cli_json *json, const char *key, const char *value);
 void cli_json_bytes(struct cli_json *json, const char *key, const char *value, size_t len);
 void cli_json_number(struct cli_json *json, const char *key, uint64_t value);
 void cli_json_bool(struct cli_json *json, const char *key, bool value);
+/* "tags": an array of the words of a snapshot's tags. */
+void cli_json_tags(struct cli_json *json, const char *tags);
 void cli_json_null(struct cli_json *json, const char *key);
 void cli_json_time(struct cli_json *json, const char *key, int64_t ns);
 /* The members every file has in JSON: ino, type, mode, nlink, uid, gid, size, times ... */

@@ -13,7 +13,7 @@ struct facts {
 	struct linkfs_info info;
 	struct linkfs_owner owner;
 	char uuid[40];
-	char keep[64];     /* property keep-deleted */
+	char *properties;  /* lines KEY=VALUE, allocated */
 	bool served;       /* by another process than this command's own */
 	char *mount_point; /* NULL when not mounted */
 };
@@ -26,6 +26,20 @@ static void format_uuid(const uint8_t uuid[16], char out[40])
 				      uuid[i]);
 }
 
+static char *list_properties(struct linkfs_volume *volume)
+{
+	struct linkfs_property property;
+	char *list = cli_strdup(""), value[512];
+	for (size_t i = 0; list && linkfs_property_known(i, &property) == 0; i++) {
+		char *more = linkfs_volume_get_property(volume, property.key, value, sizeof(value)) == 0
+				     ? cli_format("%s%s=%s\n", list, property.key, value)
+				     : NULL;
+		free(list);
+		list = more;
+	}
+	return list;
+}
+
 static int gather(struct cli *cli, const struct cli_path *path, struct facts *facts)
 {
 	struct linkfs_volume *volume;
@@ -33,8 +47,10 @@ static int gather(struct cli *cli, const struct cli_path *path, struct facts *fa
 	if (error)
 		return error;
 	error = linkfs_volume_info(volume, &facts->info);
-	if (!error)
-		error = linkfs_volume_get_property(volume, LINKFS_KEEP_DELETED, facts->keep, sizeof(facts->keep));
+	free(facts->properties);
+	facts->properties = error ? NULL : list_properties(volume);
+	if (!error && !facts->properties)
+		error = LINKFS_ENOMEM;
 	if (error) {
 		cli_fail(cli, path->text, error);
 		return error;
@@ -69,7 +85,9 @@ static void show(struct cli *cli, const struct facts *facts)
 	show_size(cli, "Metadata:", info->meta_bytes);
 	if (info->limit_bytes)
 		show_size(cli, "Limit:", info->limit_bytes);
-	fprintf(out, "%-12s%s=%s\n", "Properties:", LINKFS_KEEP_DELETED, facts->keep);
+	for (const char *line = facts->properties; *line; line += strcspn(line, "\n") + 1)
+		fprintf(out, "%-12s%.*s\n", line == facts->properties ? "Properties:" : "", (int)strcspn(line, "\n"),
+			line);
 	if (info->kept_inodes) {
 		char human[32];
 		cli_human_size(info->kept_blocks * info->block_size, 1024, human);
@@ -109,7 +127,13 @@ static void show_json(struct cli_json *json, const struct facts *facts)
 	cli_json_number(json, "meta_bytes", info->meta_bytes);
 	cli_json_number(json, "limit_bytes", info->limit_bytes);
 	cli_json_open(json, "properties", '{');
-	cli_json_string(json, LINKFS_KEEP_DELETED, facts->keep);
+	for (char *line = facts->properties; *line; line += strlen(line) + 1) {
+		char *equals = strchr(line, '=');
+		line[strcspn(line, "\n")] = '\0';
+		*equals = '\0';
+		cli_json_string(json, line, equals + 1);
+		*equals = '=';
+	}
 	cli_json_close(json, '}');
 	cli_json_number(json, "kept_inodes", info->kept_inodes);
 	cli_json_number(json, "kept_blocks", info->kept_blocks);
@@ -199,6 +223,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 	if (as_json)
 		cli_json_close(&json, ']');
 	free(facts->mount_point);
+	free(facts->properties);
 	free(facts);
 	return cli->status;
 }

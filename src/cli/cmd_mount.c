@@ -20,6 +20,7 @@
 enum { OPT_FOREGROUND = 'f', OPT_OPTIONS = 'o', OPT_READONLY = 'r', OPT_SLOPPY = 's' };
 
 struct daemon {
+	struct cli *cli;
 	struct mount_settings settings;
 	char *volume_path, *mount_point;
 	struct linkfs_volume *volume;
@@ -71,6 +72,18 @@ static void block_signals(void)
 
 /* ---- start and end ---- */
 
+/* In the foreground the starter's errors are seen, in the background nobody's. */
+static void log_error(void *arg, int error, const char *text)
+{
+	struct daemon *daemon = arg;
+	if (daemon->ready_fd < 0) {
+		cli_note(daemon->cli, "%s: %s: %s", daemon->volume_path, text, linkfs_strerror(error));
+		return;
+	}
+	openlog("linkfs", LOG_PID, LOG_DAEMON);
+	syslog(LOG_ERR, "%s: %s: %s", daemon->volume_path, text, linkfs_strerror(error));
+}
+
 static int start(struct daemon *daemon, struct linkfs_message *why)
 {
 	struct mount_settings *s = &daemon->settings;
@@ -83,6 +96,10 @@ static int start(struct daemon *daemon, struct linkfs_message *why)
 		.no_poll = s->no_poll,
 		.writeback = s->writeback,
 		.no_snapshots = s->no_snapshots,
+		.zone = cli_zone,
+		.zone_arg = daemon->cli,
+		.log = log_error,
+		.log_arg = daemon,
 	};
 	struct linkfs_open_options open_options = {.flags = s->open_flags, .commit_interval_ms = s->commit_ms};
 	int error = linkfs_volume_open(daemon->volume_path, &open_options, &daemon->volume, why);
@@ -351,6 +368,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 		cli_fail(cli, NULL, LINKFS_ENOMEM);
 		return cli->status;
 	}
+	daemon->cli = cli;
 	daemon->ready_fd = -1;
 	mount_settings_init(&daemon->settings, cli->cred.uid == 0);
 	daemon->settings.sloppy = cli_args_option(args, OPT_SLOPPY) != NULL;

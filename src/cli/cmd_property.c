@@ -40,7 +40,7 @@ static int run_get(struct cli *cli, const struct cli_args *args)
 	if (as_json)
 		cli_json_open(&json, NULL, '{');
 	for (size_t i = 0; (key = key_at(args, i)) != NULL; i++) {
-		char value[64];
+		char value[512];
 		if (get_one(cli, volume, path->text, key, value, sizeof(value)) != 0)
 			continue;
 		if (as_json)

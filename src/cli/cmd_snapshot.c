@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_NOTE = 'm', OPT_QUIET = 'q', OPT_JSON = 256 };
+enum { OPT_NOTE = 'm', OPT_QUIET = 'q', OPT_TAG = 't', OPT_JSON = 256, OPT_ADD, OPT_REMOVE };
 
 struct snapshots {
 	struct cli *cli;
@@ -15,6 +15,7 @@ struct snapshots {
 	const struct cli_path *path;
 	struct cli_json json;
 	const char *note;
+	char *tags, *add, *remove; /* lists; NULL: the option was not given */
 	bool as_json, quiet;
 	int column; /* width of names in a listing */
 };
@@ -50,6 +51,7 @@ static int print_json(struct snapshots *s, const struct linkfs_snapshot *snapsho
 	cli_json_number(&s->json, "id", snapshot->id);
 	cli_json_time(&s->json, "time", snapshot->time_ns);
 	cli_json_bytes(&s->json, "note", snapshot->note, snapshot->note_len);
+	cli_json_tags(&s->json, snapshot->tags);
 	cli_json_close(&s->json, '}');
 	return 0;
 }
@@ -72,9 +74,14 @@ static int print(void *arg, const struct linkfs_snapshot *snapshot)
 	if (!name || !note) {
 		cli_fail(s->cli, NULL, LINKFS_ENOMEM);
 	} else {
-		int pad = s->column > (int)width ? s->column - (int)width : 0;
-		fprintf(s->cli->out, "%s  %s%*s%s%s\n", time, name, *snapshot->note ? pad : 0, "",
-			*snapshot->note ? "  " : "", *snapshot->note ? note : "");
+		bool more = *snapshot->note || *snapshot->tags;
+		int pad = more && s->column > (int)width ? s->column - (int)width : 0;
+		fprintf(s->cli->out, "%s  %s%*s", time, name, pad, "");
+		if (*snapshot->tags)
+			fprintf(s->cli->out, "  [%s]", snapshot->tags);
+		if (*snapshot->note)
+			fprintf(s->cli->out, "  %s", note);
+		fputc('\n', s->cli->out);
 	}
 	free(name);
 	free(note);
@@ -113,14 +120,20 @@ static void show(struct snapshots *s, const char *name)
 
 /* ---- changed ---------------------------------------------------------------------------------------------------- */
 
+static int create_named(const struct snapshots *s, const char *name)
+{
+	const struct linkfs_snapshot_new what = {.name = name, .note = s->note, .tags = s->tags};
+	return linkfs_snapshot_create(s->volume, &s->cli->cred, &what, NULL);
+}
+
 /* "2026-11-27T08:30:05", and with a number when there is one of this second. */
 static int create_dated(struct snapshots *s, char *name, size_t size)
 {
 	size_t len = cli_time_format(s->cli, name, size, "%Y-%m-%dT%H:%M:%S", cli_now_ns());
-	int error = linkfs_snapshot_create(s->volume, &s->cli->cred, name, s->note, NULL);
+	int error = create_named(s, name);
 	for (unsigned i = 2; error == LINKFS_EEXIST && i < 1000; i++) {
 		(void)snprintf(name + len, size - len, ".%u", i);
-		error = linkfs_snapshot_create(s->volume, &s->cli->cred, name, s->note, NULL);
+		error = create_named(s, name);
 	}
 	return error;
 }
@@ -131,8 +144,7 @@ static void create(struct snapshots *s, const char *name)
 	/* Without memory for it what the kernel still holds is missing, and the snapshot is one all the same. */
 	if (s->cli->mount && linkfs_mount_hand_over(s->cli->mount) != 0)
 		cli_note(s->cli, "what programs have written through mappings may be missing: out of memory");
-	int error = name ? linkfs_snapshot_create(s->volume, &s->cli->cred, name, s->note, NULL)
-			 : create_dated(s, dated, sizeof(dated));
+	int error = name ? create_named(s, name) : create_dated(s, dated, sizeof(dated));
 	if (error) {
 		tell_error(s, name ? name : dated, error);
 		return;
@@ -186,9 +198,36 @@ static void delete (struct snapshots *s, const struct cli_args *args)
 		cli_json_close(&s->json, ']');
 }
 
+static void tag(struct snapshots *s, const struct cli_args *args)
+{
+	for (size_t i = 2; i < args->noperands; i++) {
+		const char *name = args->operands[i].text;
+		int error = linkfs_snapshot_tag(s->volume, &s->cli->cred, name, s->add, s->remove);
+		if (error == LINKFS_ENAMETOOLONG)
+			cli_failf(s->cli, s->path->text, "'%s' would have more than 1024 bytes of tags", name);
+		else if (error)
+			tell_error(s, name, error);
+	}
+}
+
+/* Adds the tags of one option to those of others like it. */
+static bool take_tags(struct cli *cli, char **list, const char *more)
+{
+	char *joined = *list && **list ? cli_format("%s,%s", *list, more) : cli_strdup(more);
+	free(*list);
+	*list = joined;
+	if (!joined)
+		cli_fail(cli, NULL, LINKFS_ENOMEM);
+	else if (!*more || linkfs_snapshot_tags_check(joined))
+		cli_usage(cli, "'%s' is no tag: 1 to 64 bytes without spaces, ',' and '+'; 1024 in all", more);
+	else
+		return true;
+	return false;
+}
+
 /* ---- the command ------------------------------------------------------------------------------------------------- */
 
-enum verb { CREATE, LIST, SHOW, DELETE, RENAME, VERBS };
+enum verb { CREATE, LIST, SHOW, DELETE, RENAME, TAG, VERBS };
 static const struct {
 	const char *word;
 	size_t min, max; /* operands after the volume; max 0: any number */
@@ -200,6 +239,7 @@ static const struct {
 	[SHOW] = {"show", 1, 1, true, "VOLUME NAME"},
 	[DELETE] = {"delete", 1, SIZE_MAX, false, "VOLUME NAME..."},
 	[RENAME] = {"rename", 2, 2, false, "VOLUME NAME NEWNAME"},
+	[TAG] = {"tag", 1, SIZE_MAX, false, "VOLUME NAME..."},
 };
 
 static void act(struct snapshots *s, enum verb verb, const struct cli_args *args)
@@ -224,35 +264,59 @@ static void act(struct snapshots *s, enum verb verb, const struct cli_args *args
 		if (error)
 			tell_error(s, error == LINKFS_ENOENT ? name : args->operands[3].text, error);
 		break;
+	case TAG:
+		tag(s, args);
+		break;
 	case VERBS:
 		break;
 	}
 }
 
-static int run(struct cli *cli, const struct cli_args *args)
+static int run_verb(struct snapshots *s, const struct cli_args *args)
 {
-	struct snapshots s = {.cli = cli, .json = {.out = cli->out}, .path = &args->operands[1]};
+	struct cli *cli = s->cli;
 	const char *word = args->operands[0].text;
 	enum verb verb = CREATE;
-	for (size_t i = 0; i < args->noptions; i++) {
-		if (args->options[i].id == OPT_NOTE)
-			s.note = args->options[i].arg;
-		s.quiet |= args->options[i].id == OPT_QUIET;
-		s.as_json |= args->options[i].id == OPT_JSON;
-	}
 	while (verb < VERBS && strcmp(word, verbs[verb].word) != 0)
 		verb++;
 	if (verb == VERBS)
-		return cli_usage(cli, "'%s' is neither create, list, show, delete nor rename", word);
+		return cli_usage(cli, "'%s' is neither create, list, show, delete, rename nor tag", word);
 	size_t names = args->noperands - 2;
 	if (names < verbs[verb].min || names > verbs[verb].max)
 		return cli_usage(cli, "'%s' takes %s", word, verbs[verb].form);
-	if (s.note && verb != CREATE)
-		return cli_usage(cli, "a note is given when a snapshot is created");
+	if ((s->note || s->tags) && verb != CREATE)
+		return cli_usage(cli, s->note ? "a note is given when a snapshot is created"
+					      : "--tag is for 'create'; 'tag' takes --add and --remove");
+	if ((s->add || s->remove) != (verb == TAG))
+		return cli_usage(cli, "'tag', and nothing else, takes --add or --remove");
 	cli->writes = !verbs[verb].reads;
-	if (cli_path_volume(cli, s.path, &s.volume) == 0)
-		act(&s, verb, args);
+	if (cli_path_volume(cli, s->path, &s->volume) == 0)
+		act(s, verb, args);
 	return cli->status;
+}
+
+static int run(struct cli *cli, const struct cli_args *args)
+{
+	struct snapshots s = {.cli = cli, .json = {.out = cli->out}, .path = &args->operands[1]};
+	bool good = true;
+	for (size_t i = 0; i < args->noptions && good; i++) {
+		const struct cli_parsed *option = &args->options[i];
+		if (option->id == OPT_NOTE)
+			s.note = option->arg;
+		s.quiet |= option->id == OPT_QUIET;
+		s.as_json |= option->id == OPT_JSON;
+		if (option->id == OPT_TAG)
+			good = take_tags(cli, &s.tags, option->arg);
+		else if (option->id == OPT_ADD)
+			good = take_tags(cli, &s.add, option->arg);
+		else if (option->id == OPT_REMOVE)
+			good = take_tags(cli, &s.remove, option->arg);
+	}
+	int status = good ? run_verb(&s, args) : cli->status;
+	free(s.tags);
+	free(s.add);
+	free(s.remove);
+	return status;
 }
 
 static size_t texts(const struct cli_args *args)
@@ -262,13 +326,21 @@ static size_t texts(const struct cli_args *args)
 
 static const struct cli_option options[] = {
 	{OPT_NOTE, "note", "TEXT", "With create: a text to keep with the snapshot", 0},
+	{OPT_TAG, "tag", "TAG",
+	 "With create: a tag of the snapshot, or several with commas between; may be given again", 0},
+	{OPT_ADD, "add", "TAG", "With tag: it gets this tag; may be given again", 0},
+	{OPT_REMOVE, "remove", "TAG", "With tag: it loses this tag; may be given again", 0},
 	{OPT_QUIET, "quiet", NULL, "Do not tell the name of what was created, or what was given back", 0},
 	{OPT_JSON, "json", NULL, "With list, show and delete: write JSON", 0},
 	CLI_OPTIONS_END,
 };
 
-static const char *const usage[] = {"create [-m TEXT] VOLUME [NAME]", "list|show [--json] VOLUME [NAME]",
-				    "delete [--json] VOLUME NAME...", "rename VOLUME NAME NEWNAME", NULL};
+static const char *const usage[] = {"create [-m TEXT] [-t TAG]... VOLUME [NAME]",
+				    "list|show [--json] VOLUME [NAME]",
+				    "delete [--json] VOLUME NAME...",
+				    "rename VOLUME NAME NEWNAME",
+				    "tag [--add TAG]... [--remove TAG]... VOLUME NAME...",
+				    NULL};
 
 const struct cli_command cli_cmd_snapshot = {
 	.name = "snapshot",

@@ -106,6 +106,17 @@ void cli_json_string(struct cli_json *json, const char *key, const char *value)
 	cli_json_bytes(json, key, value, strlen(value));
 }
 
+void cli_json_tags(struct cli_json *json, const char *tags)
+{
+	cli_json_open(json, "tags", '[');
+	while (*tags) {
+		size_t len = strcspn(tags, ",");
+		cli_json_bytes(json, NULL, tags, len);
+		tags += len + (tags[len] == ',');
+	}
+	cli_json_close(json, ']');
+}
+
 void cli_json_number(struct cli_json *json, const char *key, uint64_t value)
 {
 	begin(json, key);

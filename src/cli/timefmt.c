@@ -88,6 +88,17 @@ size_t cli_time_format(struct cli *cli, char *buf, size_t size, const char *form
 }
 #pragma GCC diagnostic pop
 
+int32_t cli_zone(void *arg, int64_t time_s)
+{
+	const struct cli *cli = arg;
+	time_t sec = (time_t)time_s;
+	struct tm tm = {0};
+	zone_enter(cli);
+	localtime_r(&sec, &tm);
+	zone_leave();
+	return (int32_t)tm.tm_gmtoff;
+}
+
 void cli_time_iso(int64_t ns, char buf[96])
 {
 	unsigned rest;

@@ -47,10 +47,11 @@ struct lk_fs {
 	int64_t created_ns;
 	uint64_t features_compat, features_ro_compat, features_incompat;
 	uint64_t limit_blocks;
-	struct lk_buf properties; /* the super record's text */
-	int64_t keep_deleted_ns;  /* of them; 0: off (deleted.h) */
-	uint64_t deleted_due;     /* monotonic: when the keeper looks after kept files; 0: there are none */
-	uint32_t open_flags;      /* LINKFS_OPEN_...; constant */
+	struct lk_buf properties;  /* the super record's text */
+	int64_t keep_deleted_ns;   /* of them; 0: off (deleted.h) */
+	int64_t snapshot_every_ns; /* of them; 0: off (linkfs_prune.h) */
+	uint64_t deleted_due;      /* monotonic: when the keeper looks after kept files; 0: there are none */
+	uint32_t open_flags;       /* LINKFS_OPEN_...; constant */
 	uint32_t commit_interval_ms;
 	int64_t epoch;
 	int64_t newest_snapshot;                                           /* K2's N; 0 if none */

@@ -4,6 +4,8 @@
  */
 #include "property.h"
 
+#include "retain.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,35 +66,83 @@ void lk_duration_format(int64_t ns, char out[LK_PROPERTY_VALUE_MAX])
 
 /* ---- what is known ------------------------------------------------------------------------------------------------ */
 
-static const struct linkfs_property known[] = {
-	{.key = LINKFS_KEEP_DELETED,
-	 .initial = "off",
-	 .form = "a duration as 7d, 12h, 30m or 90s, or off",
-	 .text = "how long files whose last name was removed can be given back by undelete"},
+/* The usual form of a value. LINKFS_EINVAL with why, or without: then the property's form tells. */
+typedef int usual_fn(const char *value, char out[LK_PROPERTY_VALUE_MAX], struct linkfs_message *why);
+
+static int usual_duration(const char *value, char out[LK_PROPERTY_VALUE_MAX], struct linkfs_message *why)
+{
+	int64_t ns;
+	int r = lk_duration_parse(value, &ns);
+	(void)why;
+	if (r == 0)
+		lk_duration_format(ns, out);
+	return r;
+}
+
+static int usual_rules(const char *value, char out[LK_PROPERTY_VALUE_MAX], struct linkfs_message *why)
+{
+	struct lk_retain rules = {0};
+	struct lk_buf text = {0};
+	int r = lk_retain_parse(&rules, value, why);
+	if (r == 0)
+		r = lk_retain_format(&rules, &text);
+	if (r == 0 && text.len >= LK_PROPERTY_VALUE_MAX)
+		r = lk_fail(why, LINKFS_EINVAL, "rules may have %u bytes together", LK_PROPERTY_VALUE_MAX - 1);
+	if (r == 0) {
+		memcpy(out, text.p, text.len);
+		out[text.len] = 0;
+	}
+	lk_buf_done(&text);
+	lk_retain_done(&rules);
+	return r;
+}
+
+static const struct known {
+	struct linkfs_property property;
+	usual_fn *usual;
+} known[] = {
+	{{.key = LINKFS_KEEP_DELETED,
+	  .initial = "off",
+	  .form = "a duration as 7d, 12h, 30m or 90s, or off",
+	  .text = "how long files whose last name was removed can be given back by undelete"},
+	 usual_duration},
+	{{.key = LINKFS_SNAPSHOT_EVERY,
+	  .initial = "off",
+	  .form = "a duration as 7d, 12h, 30m or 90s, or off",
+	  .text = "how often a mount takes a snapshot by itself"},
+	 usual_duration},
+	{{.key = LINKFS_SNAPSHOT_KEEP,
+	  .initial = "off",
+	  .form = "rules of prune as last=3,hourly=24,daily=7, or off",
+	  .text = "which of these snapshots stay when another is taken; off: all"},
+	 usual_rules},
 };
 
 const struct linkfs_property *lk_property_known(size_t i)
 {
-	return i < LK_ARRAY_LEN(known) ? &known[i] : NULL;
+	return i < LK_ARRAY_LEN(known) ? &known[i].property : NULL;
 }
 
-static const struct linkfs_property *find_known(const char *key)
+static const struct known *find_known(const char *key, size_t len)
 {
 	for (size_t i = 0; i < LK_ARRAY_LEN(known); i++) {
-		if (strcmp(known[i].key, key) == 0)
+		if (strlen(known[i].property.key) == len && memcmp(known[i].property.key, key, len) == 0)
 			return &known[i];
 	}
 	return NULL;
 }
 
-/* The usual form of a known key's value. */
-static int usual(const char *value, char out[LK_PROPERTY_VALUE_MAX])
+int lk_property_line_check(struct lk_bytes key, struct lk_bytes value)
 {
-	int64_t ns;
-	int r = lk_duration_parse(value, &ns);
-	if (r == 0)
-		lk_duration_format(ns, out);
-	return r;
+	const struct known *k = find_known(key.p, key.len);
+	char text[LK_PROPERTY_VALUE_MAX], form[LK_PROPERTY_VALUE_MAX];
+	if (!k)
+		return 0;
+	if (value.len >= sizeof(text))
+		return LINKFS_EINVAL;
+	memcpy(text, value.p, value.len);
+	text[value.len] = 0;
+	return k->usual(text, form, NULL);
 }
 
 static int unknown_key(const char *key, struct linkfs_message *why)
@@ -100,7 +150,7 @@ static int unknown_key(const char *key, struct linkfs_message *why)
 	char list[256] = "";
 	size_t n = 0;
 	for (size_t i = 0; i < LK_ARRAY_LEN(known) && n < sizeof(list); i++)
-		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", i ? ", " : "", known[i].key);
+		n += (size_t)snprintf(list + n, sizeof(list) - n, "%s%s", i ? ", " : "", known[i].property.key);
 	return lk_fail(why, LINKFS_EINVAL, "'%.64s' is no property of a volume; there is: %s", key, list);
 }
 
@@ -134,11 +184,11 @@ static bool is_key(const struct line *line, const char *key)
 
 int lk_property_get(struct lk_bytes text, const char *key, char *value)
 {
-	const struct linkfs_property *property = find_known(key);
+	const struct known *k = find_known(key, strlen(key));
 	const char *p = text.p, *end = text.len ? p + text.len : p;
 	struct line line;
 	int error = 0;
-	if (!property)
+	if (!k)
 		return LINKFS_EINVAL;
 	while (text.len && next_line(&p, end, &line, &error)) {
 		if (!is_key(&line, key))
@@ -150,7 +200,7 @@ int lk_property_get(struct lk_bytes text, const char *key, char *value)
 		return 0;
 	}
 	if (error == 0)
-		(void)snprintf(value, LK_PROPERTY_VALUE_MAX, "%s", property->initial);
+		(void)snprintf(value, LK_PROPERTY_VALUE_MAX, "%s", k->property.initial);
 	return error;
 }
 
@@ -167,15 +217,17 @@ static int add_line(struct lk_buf *out, const char *key, size_t key_len, const c
 int lk_property_put(struct lk_bytes text, const char *key, const char *value, struct lk_buf *out,
 		    struct linkfs_message *why)
 {
-	const struct linkfs_property *property = find_known(key);
+	const struct known *k = find_known(key, strlen(key));
+	struct linkfs_message more = {""};
 	char form[LK_PROPERTY_VALUE_MAX];
-	if (!property)
+	if (!k)
 		return unknown_key(key, why);
-	if (usual(value, form))
-		return lk_fail(why, LINKFS_EINVAL, "%s: '%.64s' is not %s", key, value, property->form);
+	int r = k->usual(value, form, &more);
+	if (r == LINKFS_EINVAL)
+		return more.text[0] ? lk_fail(why, r, "%s: %.256s", key, more.text)
+				    : lk_fail(why, r, "%s: '%.64s' is not %s", key, value, k->property.form);
 	const char *p = text.p, *end = text.len ? p + text.len : p;
 	struct line line;
-	int r = 0;
 	out->len = 0;
 	while (r == 0 && text.len && next_line(&p, end, &line, &r)) {
 		if (!is_key(&line, key))
@@ -193,14 +245,22 @@ int lk_property_put(struct lk_bytes text, const char *key, const char *value, st
 int lk_property_take(struct lk_fs *fs, struct lk_bytes text)
 {
 	char value[LK_PROPERTY_VALUE_MAX];
-	int64_t keep_ns;
+	int64_t keep_ns, every_ns;
 	if (text.len > LK_PROPERTIES_MAX)
 		return LINKFS_ECORRUPT;
 	int r = lk_property_get(text, LINKFS_KEEP_DELETED, value);
 	if (r == 0 && lk_duration_parse(value, &keep_ns))
 		r = LINKFS_ECORRUPT;
+	if (r == 0)
+		r = lk_property_get(text, LINKFS_SNAPSHOT_EVERY, value);
+	if (r == 0 && lk_duration_parse(value, &every_ns))
+		r = LINKFS_ECORRUPT;
+	if (r == 0)
+		r = lk_property_get(text, LINKFS_SNAPSHOT_KEEP, value);
+	if (r == 0)
+		r = usual_rules(value, value, NULL);
 	if (r)
-		return r;
+		return r == LINKFS_EINVAL ? LINKFS_ECORRUPT : r;
 	struct lk_buf copy = {0};
 	if (text.len)
 		r = lk_buf_append(&copy, text.p, text.len);
@@ -209,6 +269,7 @@ int lk_property_take(struct lk_fs *fs, struct lk_bytes text)
 	lk_buf_done(&fs->properties);
 	fs->properties = copy;
 	fs->keep_deleted_ns = keep_ns;
+	fs->snapshot_every_ns = every_ns;
 	return 0;
 }
 
@@ -226,6 +287,8 @@ int lk_property_set(struct lk_op *op, const char *key, const char *value, struct
 		r = lk_txn_put(op, LK_T_SUPER, &super);
 	if (r == 0)
 		r = lk_property_take(op->fs, super.properties);
+	if (r == 0)
+		r = lk_op_event(op, LINKFS_EVENT_PROPERTY, LINKFS_ROOT_INO, NULL, 0);
 	lk_buf_done(&text);
 	return r;
 }

@@ -7,8 +7,8 @@
 
 #include "txn.h"
 
-#define LK_PROPERTY_VALUE_MAX 64u /* a known key's value in its usual form, with the NUL */
-#define LK_PROPERTIES_MAX 65536u  /* of the text */
+#define LK_PROPERTY_VALUE_MAX 512u /* a known key's value in its usual form, with the NUL */
+#define LK_PROPERTIES_MAX 65536u   /* of the text */
 
 /* The i-th known property; NULL past the end. */
 const struct linkfs_property *lk_property_known(size_t i);
@@ -19,6 +19,9 @@ int lk_property_put(struct lk_bytes text, const char *key, const char *value, st
 		    struct linkfs_message *why);
 /* The value of a known key in a text, or its value when it was never set. value holds LK_PROPERTY_VALUE_MAX. LINKFS_EINVAL. */
 int lk_property_get(struct lk_bytes text, const char *key, char *value);
+
+/* Whether a line of the text can be: 0 when its key is unknown, or its value one that the key may have. LINKFS_EINVAL. */
+int lk_property_line_check(struct lk_bytes key, struct lk_bytes value);
 
 /* Takes over the super record's text into fs: LINKFS_ECORRUPT when it is none. */
 int lk_property_take(struct lk_fs *fs, struct lk_bytes text);

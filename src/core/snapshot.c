@@ -4,6 +4,8 @@
  */
 #include "snapshot.h"
 
+#include "inode_cache.h"
+#include "tags.h"
 #include "txn_impl.h"
 
 #include <linkfs_snapshots.h>
@@ -88,16 +90,13 @@ static int tell(struct lk_op *op)
 	return lk_op_event(op, LINKFS_EVENT_LISTING, LINKFS_SNAPSHOTS_NODE, NULL, 0);
 }
 
-int lk_snapshot_add(struct lk_op *op, const char *name, size_t len, const char *note, size_t note_len,
-		    struct lk_snapshot *out)
+int lk_snapshot_add(struct lk_op *op, struct lk_snapshot *s)
 {
-	struct lk_snapshot row = {.name = {name, len}, .note = {note, note_len}, .time_ns = op->now_ns};
-	int rc = is_free(op, name, len);
+	int rc = is_free(op, s->name.p, s->name.len);
 
+	s->time_ns = op->now_ns;
 	if (rc == 0)
-		rc = lk_txn_snapshot_add(op, &row);
-	if (rc == 0)
-		*out = row;
+		rc = lk_txn_snapshot_add(op, s);
 	return rc ? rc : tell(op);
 }
 
@@ -138,7 +137,38 @@ int lk_snapshot_rename(struct lk_op *op, const char *name, size_t len, const cha
 	return rc ? rc : tell(op);
 }
 
+int lk_snapshot_tag(struct lk_op *op, const char *name, size_t len, struct lk_bytes add, struct lk_bytes remove)
+{
+	struct lk_buf text = {0};
+	struct lk_snapshot row;
+	int rc = lk_snapshot_find(op, name, len, &row);
+
+	if (rc == 0)
+		rc = lk_tags_change(row.tags, add, remove, &text);
+	if (rc == 0) {
+		row.tags = (struct lk_bytes){text.len ? (const void *)text.p : "", text.len};
+		rc = lk_txn_put(op, LK_T_SNAPSHOT, &row);
+	}
+	lk_buf_done(&text);
+	return rc;
+}
+
 /* ---- deleting --------------------------------------------------------------------------------------------------- */
+
+/* Ends the op. */
+static int mark(struct lk_op *op, int64_t epoch)
+{
+	struct lk_fs *fs = op->fs;
+	int rc = lk_txn_snapshot_mark(op, epoch);
+
+	if (rc == 0)
+		rc = tell(op);
+	/* Before the lock is given up: from the next write on the snapshot is not what it was. If the mark does not stand nodes that
+	 * were known are looked up anew, and that is all. */
+	if (rc == 0)
+		lk_view_gone(fs, epoch);
+	return lk_op_end(op, rc);
+}
 
 int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *epoch_out)
 {
@@ -149,16 +179,71 @@ int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *ep
 	if (rc)
 		return rc;
 	rc = lk_snapshot_find(&op, name, len, &row);
-	if (rc == 0)
-		rc = lk_txn_snapshot_mark(&op, row.epoch);
-	if (rc == 0)
-		rc = tell(&op);
-	/* Before the lock is given up: from the next write on the snapshot is not what it was. If the mark does not stand nodes that
-	 * were known are looked up anew, and that is all. */
-	if (rc == 0)
-		lk_view_gone(fs, row.epoch);
 	*epoch_out = row.epoch;
-	return lk_op_end(&op, rc);
+	return rc ? lk_op_end(&op, rc) : mark(&op, row.epoch);
+}
+
+int lk_snapshot_mark_epoch(struct lk_fs *fs, int64_t epoch)
+{
+	struct lk_snapshot row = {.epoch = epoch};
+	struct lk_op op;
+	int rc = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES);
+
+	if (rc)
+		return rc;
+	rc = lk_txn_get(&op, LK_T_SNAPSHOT, &row, &row);
+	if (rc == 0 && row.deleting)
+		rc = LINKFS_ENOENT;
+	return rc ? lk_op_end(&op, rc) : mark(&op, epoch);
+}
+
+struct newer {
+	int64_t than;
+	bool found;
+};
+
+static int is_newer(void *arg, const void *record)
+{
+	struct newer *q = arg;
+
+	q->found = ((const struct lk_bind *)record)->born > q->than;
+	return q->found;
+}
+
+static int any_row(void *arg, const void *record)
+{
+	(void)record;
+	*(bool *)arg = true;
+	return 1;
+}
+
+int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out)
+{
+	_Alignas(8) char from[LK_RECORD_MAX + 8];
+	/* The snapshot had all records written: what is newer than its row has changed since. And what was there then and is another now, or
+	 * gone, has a row in history that lasts until then or later. Something new is in a directory, which has changed; but for binds, which
+	 * change nothing else and are few. */
+	const struct lk_scan binds = {.table = &lk_tables[LK_T_BIND], .index = LK_BY_KEY};
+	struct newer bind = {.than = epoch};
+	bool differs = lk_inode_cache_dirty(op->fs) > 0;
+	int rc = 0;
+
+	for (int t = 0; rc == 0 && !differs && t < LK_T_LIVE_COUNT; t++) {
+		const struct lk_table *table = &lk_tables[t];
+		/* Index 0 of every history table is (last). */
+		struct lk_scan scan = {.index = 0, .ranged = 1, .from = from, .limit = 1};
+
+		if (!table->versioned)
+			continue;
+		scan.table = &lk_tables[table->old];
+		memset(from, 0, sizeof(from));
+		memcpy(from + table->record_size, &epoch, sizeof(epoch));
+		rc = lk_db_scan(op->fs->db, &scan, any_row, &differs);
+	}
+	if (rc == 0 && !differs && atomic_load(&op->fs->linked))
+		rc = lk_db_scan(op->fs->db, &binds, is_newer, &bind);
+	*out = differs || bind.found;
+	return rc;
 }
 
 int lk_snapshot_step(struct lk_fs *fs, struct lk_snapshot_work *work)

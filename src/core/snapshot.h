@@ -11,20 +11,25 @@
 
 /* Whether it may be a snapshot's name: 1 to 255 bytes without '/' and NUL, not "." or "..". LINKFS_EINVAL, LINKFS_ENAMETOOLONG. */
 int lk_snapshot_check(const char *name, size_t len);
-/* The state before this op, which has changed nothing yet. LINKFS_EEXIST. */
-int lk_snapshot_add(struct lk_op *op, const char *name, size_t len, const char *note, size_t note_len,
-		    struct lk_snapshot *out);
+/* The state before this op, which has changed nothing yet, with the name, note and tags of *s; the rest of it is set. LINKFS_EEXIST. */
+int lk_snapshot_add(struct lk_op *op, struct lk_snapshot *s);
 /* LINKFS_ENOENT: there is none, or it is being deleted. */
 int lk_snapshot_find(struct lk_op *op, const char *name, size_t len, struct lk_snapshot *out);
 /* The newest whose time is not after time_ns. LINKFS_ENOENT. */
 int lk_snapshot_at(struct lk_op *op, int64_t time_ns, struct lk_snapshot *out);
 /* In the order they were taken in, those being deleted left out; after epoch. fn: as lk_row_fn, of a struct lk_snapshot. */
 int lk_snapshot_scan(struct lk_op *op, int64_t after, lk_row_fn *fn, void *arg);
+/* Tags of two lists come and go. LINKFS_ENOENT, and the errors of lk_tags_change(). */
+int lk_snapshot_tag(struct lk_op *op, const char *name, size_t len, struct lk_bytes add, struct lk_bytes remove);
 /* LINKFS_EEXIST, LINKFS_ENOENT. */
 int lk_snapshot_rename(struct lk_op *op, const char *name, size_t len, const char *to, size_t to_len);
 
 /* It is not there any more: nobody reads it from now on, and its name is free. What it alone kept goes by steps. Begins and ends an op. */
 int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *epoch_out);
+/* The same of the one with the number. */
+int lk_snapshot_mark_epoch(struct lk_fs *fs, int64_t epoch);
+/* Whether anything has changed that the snapshot, which exists, shows. */
+int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out);
 /* One step of a deletion, in an op of its own of bounded length. more: there are others. rows and blocks grow by those that it looked
  * at, and gave back. */
 struct lk_snapshot_work {

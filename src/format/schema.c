@@ -81,7 +81,7 @@ static const struct lk_column shared_columns[] = {INT(lk_shared, disk_block), IN
 						  INT(lk_shared, refs)};
 static const struct lk_column snapshot_columns[] = {INT(lk_snapshot, epoch), BYTES(lk_snapshot, name),
 						    INT(lk_snapshot, time_ns), BYTES(lk_snapshot, note),
-						    INT(lk_snapshot, next_ino), INT(lk_snapshot, deleting)};
+						    BYTES(lk_snapshot, tags), INT(lk_snapshot, next_ino), INT(lk_snapshot, deleting)};
 
 static const struct lk_column moved_columns[] = {INT(lk_moved, time_ns), INT(lk_moved, ino),    INT(lk_moved, dir),
 						 INT(lk_moved, hash),    BYTES(lk_moved, name), INT(lk_moved, filled)};

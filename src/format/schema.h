@@ -269,6 +269,7 @@ struct lk_snapshot {
 	struct lk_bytes name;
 	int64_t time_ns;
 	struct lk_bytes note;
+	struct lk_bytes tags; /* sorted, a comma between two (core's tags.h) */
 	int64_t next_ino;
 	int64_t deleting;
 };

@@ -80,6 +80,8 @@ int linkfs_mount_open(struct linkfs_volume *volume, const char *mount_point, con
 		r = lk_fuse_notifier_start(mount);
 	if (!r)
 		r = lk_fuse_texts_start(mount);
+	if (!r)
+		r = lk_fuse_timer_new(mount, options ? options : &none);
 	if (r) {
 		if (why && !why->text[0])
 			lk_fuse_say(why, r, "the kernel and linkfs did not agree on a protocol for %s: %s", mount_point,
@@ -107,9 +109,12 @@ int linkfs_mount_serve(struct linkfs_mount *mount)
 	int r = lk_fuse_pool_start(mount);
 	if (r)
 		return r;
+	/* Without a thread for it the mount serves, and takes no snapshots by itself. */
+	(void)lk_fuse_timer_start(mount);
 	struct pollfd wait = {.fd = mount->stop_fd, .events = POLLIN};
 	while (!atomic_load(&mount->gone) && !atomic_load(&mount->stopping))
 		poll(&wait, 1, -1);
+	lk_fuse_timer_stop(mount);
 	/* Unmounting may need answers (dirty pages of mappings), so the workers go on until it is done. */
 	lk_fuse_detach(mount);
 	wait_gone(mount, FAREWELL_MS);
@@ -139,6 +144,7 @@ void linkfs_mount_close(struct linkfs_mount *mount)
 		lk_fuse_notifier_end(mount);
 	}
 	lk_fuse_texts_end(mount);
+	lk_fuse_timer_end(mount);
 	lk_fuse_detach(mount);
 	if (mount->fd >= 0)
 		close(mount->fd);

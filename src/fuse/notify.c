@@ -154,7 +154,8 @@ static void tell(struct linkfs_mount *mount, const struct linkfs_event *events, 
 			dir = event->ino;
 			expire_entry(mount, event->ino, event->name, event->name_len, loss);
 			break;
-		case LINKFS_EVENT_TEXTS: /* texts.c's */
+		case LINKFS_EVENT_TEXTS:    /* texts.c's */
+		case LINKFS_EVENT_PROPERTY: /* timer.c's */
 			break;
 		}
 	}
@@ -187,19 +188,25 @@ static void *notifier_main(void *arg)
 	return NULL;
 }
 
-static bool moves_texts(const struct linkfs_event *events, size_t count)
+static bool has_kind(const struct linkfs_event *events, size_t count, enum linkfs_event_kind kind)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (events[i].kind == LINKFS_EVENT_TEXTS)
+		if (events[i].kind == kind)
 			return true;
 	}
 	return false;
 }
 
+/* Of which the kernel is told here. */
+static bool is_kernels(const struct linkfs_event *event)
+{
+	return event->kind != LINKFS_EVENT_TEXTS && event->kind != LINKFS_EVENT_PROPERTY;
+}
+
 static bool is_news(struct linkfs_mount *mount, const struct linkfs_event *events, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (events[i].kind != LINKFS_EVENT_TEXTS && is_known(mount, events[i].ino))
+		if (is_kernels(&events[i]) && is_known(mount, events[i].ino))
 			return true;
 	}
 	return false;
@@ -277,7 +284,7 @@ static void tell_own(struct linkfs_mount *mount, const struct linkfs_event *even
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct linkfs_event *e = &events[i];
-		if (e->kind == LINKFS_EVENT_TEXTS)
+		if (!is_kernels(e))
 			continue;
 		if (e->kind != LINKFS_EVENT_ENTRY)
 			tell(mount, e, 1, false);
@@ -292,8 +299,10 @@ void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event
 {
 	struct lk_fuse_notifier *notifier = mount->notifier;
 	struct job job = {.events = events, .count = count};
-	if (moves_texts(events, count))
+	if (has_kind(events, count, LINKFS_EVENT_TEXTS))
 		lk_fuse_texts_moved(mount, events->flags & LINKFS_EVENT_OWN);
+	if (has_kind(events, count, LINKFS_EVENT_PROPERTY))
+		lk_fuse_timer_wake(mount);
 	if (!is_news(mount, events, count) || atomic_load(&mount->gone))
 		return;
 	if (events->flags & LINKFS_EVENT_OWN) {

@@ -47,6 +47,7 @@ struct lk_fuse_notifier;
 struct lk_fuse_ahead;
 struct lk_fuse_texts;
 struct lk_fuse_writers;
+struct lk_fuse_timer;
 
 struct linkfs_mount {
 	struct linkfs_volume *volume;
@@ -70,6 +71,7 @@ struct linkfs_mount {
 	struct lk_fuse_ahead *ahead;
 	struct lk_fuse_texts *texts; /* NULL: none are remembered */
 	struct lk_fuse_writers *writers;
+	struct lk_fuse_timer *timer; /* NULL: the mount takes no snapshots by itself */
 };
 
 /* ---- one request ------------------------------------------------------------------------------------------ */
@@ -254,6 +256,14 @@ int lk_fuse_texts_reading(struct linkfs_mount *mount, uint64_t id);
 void lk_fuse_texts_moved(struct linkfs_mount *mount, bool own);
 /* Takes a reply of a header alone when it must wait until texts are dropped, and sends it then. */
 bool lk_fuse_texts_defer(struct linkfs_mount *mount, const struct fuse_out_header *reply);
+
+/* timer.c: snapshots by themselves. new where there may be any; start when workers answer, stop while they still do. */
+int lk_fuse_timer_new(struct linkfs_mount *mount, const struct linkfs_mount_options *options);
+int lk_fuse_timer_start(struct linkfs_mount *mount);
+void lk_fuse_timer_stop(struct linkfs_mount *mount);
+void lk_fuse_timer_end(struct linkfs_mount *mount);
+/* A property was set. */
+void lk_fuse_timer_wake(struct linkfs_mount *mount);
 
 /* attach.c: making and removing the mount itself. */
 int lk_fuse_attach(struct linkfs_mount *mount, const char *point, const struct linkfs_mount_options *options,

@@ -159,6 +159,7 @@ static const struct damage damages[] = {
 	BESIDE("index-differs", "extent_old_by_last", "DELETE FROM extent_old WHERE file_block>=0"),
 	ROW("snapshot-field", "UPDATE snapshot SET deleting=7"),
 	ROW("snapshot-name", "UPDATE snapshot SET name=x'2f'"),
+	ROW("snapshot-tags", "UPDATE snapshot SET tags=x'2c'"),
 	/* inodes */
 	MADE("inode-nlink", wrong_links),
 	MADE("inode-type", no_type),

@@ -71,12 +71,13 @@ def listed(volume, *argv):
 def properties(base):
     path = base + "/props"
     h.must("create", "-o", "keep-deleted=48h", path)
-    h.equal(h.must("get", path).out, "keep-deleted=2d\n", "create -o, get")
+    h.equal(h.must("get", path).out, "keep-deleted=2d\nsnapshot-every=off\nsnapshot-keep=off\n", "create -o, get")
     h.equal(h.must("get", path, "keep-deleted").out, "2d\n", "get of one property is its value")
-    h.equal(json.loads(h.must("get", "--json", path).raw), {"keep-deleted": "2d"}, "get --json")
+    off = {"snapshot-every": "off", "snapshot-keep": "off"}
+    h.equal(json.loads(h.must("get", "--json", path).raw), {"keep-deleted": "2d", **off}, "get --json")
     h.must("set", path, "keep-deleted=90s")
     (info,) = json.loads(h.must("info", "--json", path).raw)
-    h.equal((info["properties"], info["kept_inodes"], info["kept_blocks"]), ({"keep-deleted": "90s"}, 0, 0), "info --json")
+    h.equal((info["properties"], info["kept_inodes"], info["kept_blocks"]), ({"keep-deleted": "90s", **off}, 0, 0), "info --json")
     h.ok("Properties: keep-deleted=90s\n" in h.must("info", path).out, "info")
     for argv, rc, words in ((("set", path, "colour=blue"), 1, "'colour' is no property of a volume; there is: keep-deleted"),
                             (("set", path, "keep-deleted=soon"), 1, "'soon' is not a duration as 7d, 12h"),

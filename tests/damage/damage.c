@@ -261,8 +261,10 @@ const struct damage damages[] = {
 	 .sql = "UPDATE counter SET value=9 WHERE id=6"},
 	{"snapshot-field", "snapshot 1: its mark of deletion is out of range", .sql = "UPDATE snapshot SET deleting=7 WHERE epoch=1"},
 	{"snapshot-field", "snapshot 1: its next inode number is out of range", .sql = "UPDATE snapshot SET next_ino=0 WHERE epoch=1"},
-	{"snapshot-field", "snapshot -4: its epoch is out of range", .sql = "INSERT OR REPLACE INTO snapshot SELECT -4,name,time_ns,note,next_ino,0 FROM snapshot WHERE epoch=1"},
+	{"snapshot-field", "snapshot -4: its epoch is out of range", .sql = "INSERT OR REPLACE INTO snapshot SELECT -4,name,time_ns,note,tags,next_ino,0 FROM snapshot WHERE epoch=1"},
 	{"snapshot-name", "snapshot 1: its name is used already or is no name", .sql = "UPDATE snapshot SET name=x'2f' WHERE epoch=1"},
+	{"snapshot-tags", "snapshot 1: its tags are not what tags look like", .sql = "UPDATE snapshot SET tags=CAST('one,two,one' AS BLOB) WHERE epoch=1"},
+	{"snapshot-tags", "snapshot 2: its tags are not what tags look like", .sql = "UPDATE snapshot SET tags=x'610a' WHERE epoch=2"},
 	{"snapshot-name", "snapshot 2: its name is used already or is no name",
 	 .sql = "UPDATE snapshot SET name=(SELECT name FROM snapshot WHERE epoch=1)"},
 	/* records of inodes */

@@ -453,6 +453,23 @@ int linkfs_snapshot_show(struct linkfs_volume *volume, const char *name, linkfs_
 	return fake.result;
 }
 
+/* None is ever taken by itself. */
+int linkfs_snapshot_tick(struct linkfs_volume *volume, const struct linkfs_tick_options *options,
+			 struct linkfs_tick *out)
+{
+	(void)volume;
+	*out = (struct linkfs_tick){.next_ns = INT64_MAX};
+	return fake.tick ? fake.tick(options, out) : fake.result;
+}
+
+int linkfs_volume_info(struct linkfs_volume *volume, struct linkfs_info *out)
+{
+	(void)volume;
+	memset(out, 0, sizeof(*out));
+	out->read_only = fake.read_only;
+	return fake.result;
+}
+
 int linkfs_snapshot_root(struct linkfs_volume *volume, uint64_t id, uint32_t flags, struct linkfs_stat *out)
 {
 	(void)volume;

@@ -34,6 +34,8 @@ struct fake {
 	unsigned batch; /* readdir returns after so many entries; 0: no bound */
 	unsigned readdirs;
 	uint64_t name_changes;
+	int (*tick)(const struct linkfs_tick_options *options, struct linkfs_tick *out); /* NULL: nothing is due */
+	uint32_t read_only;
 };
 
 /* The one volume of the tests. */

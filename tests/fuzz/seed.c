@@ -158,7 +158,7 @@ void seed_make(const char *dir, struct seed_file bases[SEED_BASES][SEED_FILES])
 		path_of(vol, dir, i ? "crashed" : "closed");
 		seed_plain(vol);
 		if (i == 0) {
-			must(!seed_sql(vol, "INSERT INTO snapshot VALUES(1, x'7331', 5, x'', (SELECT value FROM "
+			must(!seed_sql(vol, "INSERT INTO snapshot VALUES(1, x'7331', 5, x'', x'61', (SELECT value FROM "
 					    "counter WHERE id = 1), 0);"
 					    "UPDATE counter SET value = 2 WHERE id = 2"),
 			     "a snapshot");

@@ -84,7 +84,7 @@ static const struct damage damages[] = {
 	{"a negative next inode", "UPDATE counter SET value = -5 WHERE id = 1", OPEN, LINKFS_ECORRUPT, "counters"},
 	{"the last inode number is taken", "UPDATE counter SET value = 1 << 48 WHERE id = 1", MAKE, LINKFS_ENOSPC, "new"},
 	{"epoch 0", "UPDATE counter SET value = 0 WHERE id = 2", OPEN, LINKFS_ECORRUPT, "counters"},
-	{"an epoch that a snapshot is ahead of", "INSERT INTO snapshot VALUES(9, x'61', 1, x'', 15, 0)", OPEN, LINKFS_ECORRUPT, "counters"},
+	{"an epoch that a snapshot is ahead of", "INSERT INTO snapshot VALUES(9, x'61', 1, x'', x'', 15, 0)", OPEN, LINKFS_ECORRUPT, "counters"},
 	{"an epoch that rows are ahead of", "UPDATE inode SET born = 9 WHERE ino = 2", STAT, LINKFS_ECORRUPT, "file"},
 	{"an epoch that overflows", "UPDATE counter SET value = ~(1 << 63) WHERE id = 2", FINE, 0, NULL},
 	{"fewer inodes than none", "UPDATE counter SET value = -1 WHERE id = 3", OPEN, LINKFS_ECORRUPT, "counters"},

@@ -4,6 +4,7 @@
  */
 #include "scene.h"
 
+#include <linkfs_prune.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -126,6 +127,46 @@ static int snapshot_drop(struct scene *s)
 static int rename_old(struct scene *s)
 {
 	return linkfs_path_rename(s->volume, NULL, 1, "/d1/attrs", 1, "/d1/big", 0);
+}
+
+static int tag_one(struct scene *s)
+{
+	return linkfs_snapshot_tag(s->volume, NULL, "one", "kept", NULL);
+}
+
+static int set_every(struct scene *s)
+{
+	return linkfs_volume_set_property(s->volume, NULL, LINKFS_SNAPSHOT_EVERY, "1h", NULL);
+}
+
+static int set_keep(struct scene *s)
+{
+	return linkfs_volume_set_property(s->volume, NULL, LINKFS_SNAPSHOT_KEEP, "last=1,within=1h", NULL);
+}
+
+/* After an error that came when the snapshot was there nothing is due any more. */
+static int tick(struct scene *s)
+{
+	struct linkfs_tick done;
+	return linkfs_snapshot_tick(s->volume, NULL, &done);
+}
+
+/* All but the newest; those that an earlier call has deleted are gone. */
+static int prune(struct scene *s)
+{
+	struct linkfs_prune_options options = {0};
+	struct linkfs_prune_rules *rules;
+	int r = linkfs_prune_rules_new(&rules);
+	if (r)
+		return r;
+	options.rules = rules;
+	r = linkfs_prune_rules_add(rules, "last", "1", NULL);
+	if (r == 0)
+		r = linkfs_prune_rules_add(rules, "tag", "a+b", NULL);
+	if (r == 0)
+		r = linkfs_prune(s->volume, NULL, &options, NULL, NULL);
+	linkfs_prune_rules_free(rules);
+	return r;
 }
 
 static int unlink_old(struct scene *s)
@@ -269,6 +310,17 @@ const struct scenario scenarios_volume[] = {
 	 IMAGE_SNAPSHOTS,
 	 PHASE_STEPS,
 	 {STEP("drop", snapshot_drop), SYNC, STEP("unlink", unlink_old), SYNC},
+	 0},
+	{"prune snapshots",
+	 IMAGE_SNAPSHOTS,
+	 PHASE_STEPS,
+	 {STEP("tag", tag_one), STEP("rename", rename_old), STEP("prune", prune), STEP("unlink", unlink_old), SYNC},
+	 0},
+	{"snapshots by themselves",
+	 IMAGE_SNAPSHOTS,
+	 PHASE_STEPS,
+	 {STEP("every", set_every), STEP("keep", set_keep), STEP("tick", tick), STEP("rename", rename_old),
+	  STEP("again", tick), STEP("unlink", unlink_old), SYNC},
 	 0},
 	{0},
 };

@@ -140,7 +140,7 @@ static void take(void)
 		return;
 	char *was = describe(ROOT);
 	(void)snprintf(taken[taken_count].name, sizeof(taken[0].name), "at %lu", ++made);
-	OK(linkfs_snapshot_create(v, NULL, taken[taken_count].name, NULL, NULL));
+	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = taken[taken_count].name}, NULL));
 	taken[taken_count++].was = was;
 }
 

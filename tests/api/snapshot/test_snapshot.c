@@ -19,7 +19,7 @@ static int64_t now_ns(void)
 
 static int create(const char *name)
 {
-	return linkfs_snapshot_create(v, NULL, name, NULL, NULL);
+	return linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name}, NULL);
 }
 
 static int take_id(void *arg, const struct linkfs_snapshot *s)
@@ -108,6 +108,7 @@ static void names_and_notes(void **state)
 {
 	char name[300], note[5000];
 	struct linkfs_cred other = {.uid = 1000, .gid = 1000};
+	const struct linkfs_snapshot_new noted = {.name = "s", .note = note}, mine = {.name = "mine"};
 	uint64_t id = 0;
 	(void)state;
 	memset(name, 'n', sizeof(name));
@@ -123,9 +124,9 @@ static void names_and_notes(void **state)
 	OK(create("\xff odd\n"));
 	memset(note, 'x', sizeof(note));
 	note[4096] = 0;
-	assert_int_equal(linkfs_snapshot_create(v, NULL, "s", note, NULL), LINKFS_ENAMETOOLONG);
+	assert_int_equal(linkfs_snapshot_create(v, NULL, &noted, NULL), LINKFS_ENAMETOOLONG);
 	note[4095] = 0;
-	OK(linkfs_snapshot_create(v, NULL, "s", note, &id));
+	OK(linkfs_snapshot_create(v, NULL, &noted, &id));
 	assert_int_equal(id, id_of("s"));
 	assert_int_equal(linkfs_snapshot_rename(v, NULL, "s", "\xff odd\n"), LINKFS_EEXIST);
 	assert_int_equal(linkfs_snapshot_rename(v, NULL, "s", "a/b"), LINKFS_EINVAL);
@@ -133,7 +134,7 @@ static void names_and_notes(void **state)
 	OK(linkfs_snapshot_rename(v, NULL, "s", "s"));
 	OK(linkfs_snapshot_rename(v, NULL, "s", "t"));
 	assert_int_equal(id_of("t"), id);
-	assert_int_equal(linkfs_snapshot_create(v, &other, "mine", NULL, NULL), LINKFS_EPERM);
+	assert_int_equal(linkfs_snapshot_create(v, &other, &mine, NULL), LINKFS_EPERM);
 	assert_int_equal(linkfs_snapshot_rename(v, &other, "t", "mine"), LINKFS_EPERM);
 	assert_int_equal(linkfs_snapshot_delete(v, &other, "t", NULL, NULL, NULL), LINKFS_EPERM);
 	assert_int_equal(linkfs_snapshot_delete(v, NULL, "none", NULL, NULL, NULL), LINKFS_ENOENT);
@@ -143,6 +144,76 @@ static void names_and_notes(void **state)
 	assert_int_equal(linkfs_snapshot_show(v, "t", take_id, &id), LINKFS_ENOENT);
 	OK(create("t")); /* the name is free; the number is another */
 	assert_true(id_of("t") > id);
+	check();
+}
+
+static int take_tags(void *arg, const struct linkfs_snapshot *s)
+{
+	assert_int_equal(strlen(s->tags), s->tags_len);
+	strcpy(arg, s->tags);
+	return 0;
+}
+
+static const char *tags_of(const char *name)
+{
+	static char tags[1025];
+	OK(linkfs_snapshot_show(v, name, take_tags, tags));
+	return tags;
+}
+
+static int create_tagged(const char *name, const char *tags)
+{
+	return linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name, .tags = tags}, NULL);
+}
+
+static int tag(const char *add, const char *remove)
+{
+	return linkfs_snapshot_tag(v, NULL, "s", add, remove);
+}
+
+static void tags(void **state)
+{
+	struct linkfs_cred other = {.uid = 1000, .gid = 1000};
+	char many[1025], word[66];
+	(void)state;
+	OK(create("none"));
+	assert_string_equal(tags_of("none"), "");
+	OK(create_tagged("s", "b,a,b,B,a-long.one:of/them"));
+	assert_string_equal(tags_of("s"), "B,a,a-long.one:of/them,b");
+	reopen();
+	assert_string_equal(tags_of("s"), "B,a,a-long.one:of/them,b");
+	OK(tag("c", "a,none"));
+	assert_string_equal(tags_of("s"), "B,a-long.one:of/them,b,c");
+	OK(tag("b,x", "x,B"));
+	assert_string_equal(tags_of("s"), "a-long.one:of/them,b,c");
+	OK(tag(NULL, "a-long.one:of/them,b,c"));
+	assert_string_equal(tags_of("s"), "");
+	OK(tag(NULL, NULL));
+	for (const char **bad = (const char *[]){"a b", "a,", ",a", ",", "a\n", "a+b", "\x7f", NULL}; *bad; bad++) {
+		assert_int_equal(linkfs_snapshot_tags_check(*bad), LINKFS_EINVAL);
+		assert_int_equal(create_tagged("bad", *bad), LINKFS_EINVAL);
+		assert_int_equal(tag(*bad, NULL), LINKFS_EINVAL);
+		assert_int_equal(tag(NULL, *bad), LINKFS_EINVAL);
+	}
+	memset(word, 'w', sizeof(word));
+	word[65] = 0;
+	assert_int_equal(create_tagged("bad", word), LINKFS_ENAMETOOLONG);
+	word[64] = 0;
+	OK(tag(word, NULL));
+	assert_string_equal(tags_of("s"), word);
+	/* 1,024 bytes and no more. */
+	OK(tag(NULL, word));
+	for (unsigned i = 0; i < 205; i++)
+		(void)snprintf(many + 5 * i, sizeof(many) - 5 * i, "%04u,", i);
+	many[1024] = 0;
+	OK(tag(many, NULL));
+	assert_string_equal(tags_of("s"), many);
+	assert_int_equal(tag("x", NULL), LINKFS_ENAMETOOLONG);
+	OK(tag("x", "0000"));
+	assert_int_equal(tag("more", NULL), LINKFS_ENAMETOOLONG);
+	assert_int_equal(linkfs_snapshot_tag(v, NULL, "bad", "x", NULL), LINKFS_ENOENT);
+	assert_int_equal(linkfs_snapshot_tag(v, &other, "s", "y", NULL), LINKFS_EPERM);
+	assert_int_equal(strlen(tags_of("s")), 1021);
 	check();
 }
 
@@ -350,6 +421,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(nothing_can_be_changed, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(names_and_notes, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(tags, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(one_for_a_time, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(deleted_under_its_readers, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(a_deletion_cut_off, volume_setup, volume_teardown),
