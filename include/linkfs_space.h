@@ -91,12 +91,12 @@ struct linkfs_space_sum {
  * A snapshot is deleted as linkfs_snapshot_delete() does it, a path as `linkfs rm -r` does it: the name goes, and what is below it; a file with
  * another name outside of the set stays, and so does a directory with all its content; what a bind covers or shows stays, because it
  * cannot be removed (LINKFS_EBUSY). The root is its content. What rights the caller would need to delete is not asked. Files that somebody
- * has open, and those that property keep-deleted keeps, give their space back when they are really gone; that is what is told. Snapshots that
- * are being deleted already count as gone.
+ * has open, and those that property keep-deleted keeps, give their space back when they are really gone; that is what is told. Snapshots
+ * that are being deleted, and files without a name that are open or kept, already count as gone.
  *
  * A path inside a snapshot cannot be deleted by itself: it has sizes only, and of a set with one in it nothing more is known. Of whole
  * snapshots only exclusive is known, unless LINKFS_SPACE_FULL; its time is then in proportion to what changed between them and their
- * neighbours. Paths take time in proportion to the files and extents below them.
+ * neighbours, and to the files without a name. Paths take time in proportion to the files and extents below them.
  *
  * Memory: about 40 bytes for each directory and each file with several names below the paths, and 32 bytes for each stretch of disk blocks in
  * the set that is shared; with "with" also 8 bytes a file of the set, and 40 for each extent anywhere that has part in what stays.

@@ -6,7 +6,8 @@
  * Q1 A history row is dropped when no snapshot that remains lies in [born, last] (K2, whatever the order of deletions). Those rows have a
  *    deleted snapshot as their last: index (last) finds them without a look at the rest.
  * Q2 A live row is dropped when its file loses its last name and no snapshot that remains is as new as born.
- * Q3 Rows that only snapshots have that are being deleted already are nobody's: they count as references that go.
+ * Q3 Rows that only snapshots have that are being deleted already are nobody's: they count as references that go. So do those of files
+ *    without a name, which are open still, or kept for a while (deleted.h).
  */
 #ifndef LK_SPACE_H
 #define LK_SPACE_H

@@ -66,8 +66,8 @@ struct lk_space_run {
 	bool node_files;             /* an item is a file by its number */
 	struct lk_space_item *named; /* the items that are names, in order of (dir, hash, ord) */
 	size_t named_count;
-	struct lk_set counted; /* full: live files whose rows were looked at */
-	struct lk_set dropped; /* with: those of them that go */
+	struct lk_set counted; /* files without a name, and when full live ones, whose rows were looked at */
+	struct lk_set dropped; /* those that go; of the set when with */
 
 	/* with: bytes of inline content that stay. */
 	uint64_t *inline_stay; /* by snapshot that remains: differences */
@@ -94,7 +94,7 @@ static inline bool lk_space_stays(const struct lk_space_run *run, int64_t born, 
 }
 
 /* space_rows.c */
-/* History rows that go with the snapshots. */
+/* History rows that go with the snapshots, and rows of files that have no name any more. */
 int lk_space_history(struct lk_space_run *run);
 /* The content of a live file; dropped: it goes. */
 int lk_space_file(struct lk_space_run *run, const struct lk_inode *inode, bool dropped);

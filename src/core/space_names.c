@@ -178,7 +178,7 @@ static int needs(struct lk_space_run *run, const struct lk_inode *inode, uint32_
 	int rc = 0;
 
 	*out = lk_is_dir(inode) ? 1 : (uint32_t)inode->nlink;
-	if (lk_is_dir(inode) && lk_dir_links_any(&run->op)) {
+	if (lk_is_dir(inode) && inode->ino != LINKFS_ROOT_INO && lk_dir_links_any(&run->op)) {
 		*out = 0;
 		rc = lk_dirent_names(&run->op, (uint64_t)inode->ino, 0, count_row, out);
 	}

@@ -110,10 +110,83 @@ static int history_of(struct lk_space_run *run, enum lk_table_id table, int64_t 
 	return rc;
 }
 
+/* ---- files without a name ------------------------------------------------------------------------------------------------- */
+
+/* A row of one: it goes with the file, and a snapshot of the set that sees it is what would keep it. */
+static int nameless_row(struct lk_space_run *run, enum lk_table_id table, const void *row)
+{
+	const struct lk_inline *content = row;
+	const struct lk_extent *extent = row;
+	int64_t born = table == LK_T_INLINE ? content->born : extent->born;
+	bool seen = seen_by(run, born, INT64_MAX) != 0;
+
+	if (lk_space_stays(run, born, INT64_MAX)) {
+		if (!run->full || !seen)
+			return 0;
+		return table == LK_T_EXTENT ? extent_row(run, extent, LK_SPACE_STAYS)
+					    : inline_stays(run, 0, born, INT64_MAX, content->content.len);
+	}
+	if (table == LK_T_EXTENT)
+		return extent_row(run, extent, seen ? LK_SPACE_DROPPED : LK_SPACE_GOING);
+	if (seen)
+		inline_goes(run, content->content.len);
+	return 0;
+}
+
+static int nameless_rows(struct lk_space_run *run, enum lk_table_id table, int64_t ino)
+{
+	struct lk_space_scan scan = {.table = table, .index = LK_BY_KEY, .equal = 1};
+	int rc;
+
+	memcpy(scan.from, &ino, sizeof(ino)); /* the first column of both tables */
+	while ((rc = lk_space_next(run, &scan)) == 0 && scan.set.count)
+		for (uint32_t i = 0; rc == 0 && i < scan.set.count; i++)
+			rc = nameless_row(run, table, lk_row_set_at(&scan.set, i));
+	lk_row_set_done(&scan.set);
+	return rc;
+}
+
+static int nameless(struct lk_space_run *run, int64_t ino)
+{
+	struct lk_inode inode;
+	bool added;
+	int rc = lk_inode_get_any(&run->op, (uint64_t)ino, &inode);
+
+	/* A row of table orphan or deleted may have outlived it. */
+	if (rc || inode.nlink || !lk_is_reg(&inode))
+		return rc == LINKFS_ESTALE ? 0 : rc;
+	rc = lk_set_add(&run->counted, (uint64_t)ino, &added);
+	if (rc || !added)
+		return rc;
+	rc = lk_set_add(&run->dropped, (uint64_t)ino, &added);
+	if (rc == 0)
+		rc = nameless_rows(run, LK_T_EXTENT, ino);
+	return rc ? rc : nameless_rows(run, LK_T_INLINE, ino);
+}
+
+static int all_nameless(struct lk_space_run *run, enum lk_table_id table)
+{
+	struct lk_space_scan scan = {.table = table, .index = LK_BY_KEY};
+	int rc;
+
+	while ((rc = lk_space_next(run, &scan)) == 0 && scan.set.count) {
+		for (uint32_t i = 0; rc == 0 && i < scan.set.count; i++) {
+			const void *row = lk_row_set_at(&scan.set, i);
+
+			rc = nameless(run, table == LK_T_ORPHAN ? ((const struct lk_orphan *)row)->ino
+								: ((const struct lk_deleted *)row)->ino);
+		}
+	}
+	lk_row_set_done(&scan.set);
+	return rc;
+}
+
 int lk_space_history(struct lk_space_run *run)
 {
-	int rc = 0;
+	int rc = all_nameless(run, LK_T_ORPHAN);
 
+	if (rc == 0)
+		rc = all_nameless(run, LK_T_DELETED);
 	for (size_t i = 0; rc == 0 && i < run->gone_count + run->going_count; i++) {
 		int64_t epoch = i < run->gone_count ? run->gone[i] : run->going[i - run->gone_count];
 
