@@ -20,19 +20,18 @@
 /* The last entry of the path, a symlink before slashes followed. */
 static int walk(struct lk_walk *walk, struct lk_slot *slot, struct lk_place *place)
 {
+	int rc = lk_walk_parent(walk);
+
 	for (;;) {
-		int rc = lk_walk_parent(walk);
+		bool dir = walk->where.slash || walk->need_dir;
 
 		if (rc == 0)
 			rc = lk_walk_look(walk->op, &walk->where, slot, place);
-		if (rc == 0 && (walk->where.slash || walk->need_dir) && !lk_is_dir(&place->inode) &&
-		    !lk_is_lnk(&place->inode))
-			rc = LINKFS_ENOTDIR;
-		if (rc || !(walk->where.slash || walk->need_dir) || !lk_is_lnk(&place->inode))
+		if (rc || !dir || lk_is_dir(&place->inode))
 			return rc;
+		if (!lk_is_lnk(&place->inode))
+			return LINKFS_ENOTDIR;
 		rc = lk_walk_follow(walk, place);
-		if (rc)
-			return rc;
 	}
 }
 

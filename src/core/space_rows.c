@@ -100,10 +100,10 @@ static int history_of(struct lk_space_run *run, enum lk_table_id table, int64_t 
 {
 	/* Index 0 of every history table is (last). */
 	struct lk_space_scan scan = {.table = table, .index = 0, .equal = 1};
-	int rc;
+	int rc = 0;
 
 	memcpy(scan.from + lk_tables[table].record_size - sizeof(epoch), &epoch, sizeof(epoch));
-	while ((rc = lk_space_next(run, &scan)) == 0 && scan.set.count)
+	while (rc == 0 && (rc = lk_space_next(run, &scan)) == 0 && scan.set.count)
 		for (uint32_t i = 0; rc == 0 && i < scan.set.count; i++)
 			rc = history_row(run, table, lk_row_set_at(&scan.set, i), epoch);
 	lk_row_set_done(&scan.set);
@@ -136,10 +136,10 @@ static int nameless_row(struct lk_space_run *run, enum lk_table_id table, const 
 static int nameless_rows(struct lk_space_run *run, enum lk_table_id table, int64_t ino)
 {
 	struct lk_space_scan scan = {.table = table, .index = LK_BY_KEY, .equal = 1};
-	int rc;
+	int rc = 0;
 
 	memcpy(scan.from, &ino, sizeof(ino)); /* the first column of both tables */
-	while ((rc = lk_space_next(run, &scan)) == 0 && scan.set.count)
+	while (rc == 0 && (rc = lk_space_next(run, &scan)) == 0 && scan.set.count)
 		for (uint32_t i = 0; rc == 0 && i < scan.set.count; i++)
 			rc = nameless_row(run, table, lk_row_set_at(&scan.set, i));
 	lk_row_set_done(&scan.set);
@@ -167,9 +167,9 @@ static int nameless(struct lk_space_run *run, int64_t ino)
 static int all_nameless(struct lk_space_run *run, enum lk_table_id table)
 {
 	struct lk_space_scan scan = {.table = table, .index = LK_BY_KEY};
-	int rc;
+	int rc = 0;
 
-	while ((rc = lk_space_next(run, &scan)) == 0 && scan.set.count) {
+	while (rc == 0 && (rc = lk_space_next(run, &scan)) == 0 && scan.set.count) {
 		for (uint32_t i = 0; rc == 0 && i < scan.set.count; i++) {
 			const void *row = lk_row_set_at(&scan.set, i);
 
@@ -299,9 +299,9 @@ static int seen_inline(struct lk_space_run *run, const void *row, int64_t last)
 static int seen_table(struct lk_space_run *run, enum lk_table_id id, row_fn *fn)
 {
 	struct lk_space_scan scan = {.table = id, .index = LK_BY_KEY};
-	int rc;
+	int rc = 0;
 
-	while ((rc = lk_space_next(run, &scan)) == 0 && scan.set.count) {
+	while (rc == 0 && (rc = lk_space_next(run, &scan)) == 0 && scan.set.count) {
 		for (uint32_t i = 0; rc == 0 && i < scan.set.count; i++) {
 			const void *row = lk_row_set_at(&scan.set, i);
 			bool live = lk_tables[id].versioned;

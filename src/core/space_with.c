@@ -107,9 +107,9 @@ static int look_at(struct look *look, const struct lk_extent *row, int64_t last)
 static int look_at_table(struct look *look, enum lk_table_id id)
 {
 	struct lk_space_scan scan = {.table = id, .index = LK_BY_KEY};
-	int rc;
+	int rc = 0;
 
-	while ((rc = lk_space_next(look->run, &scan)) == 0 && scan.set.count) {
+	while (rc == 0 && (rc = lk_space_next(look->run, &scan)) == 0 && scan.set.count) {
 		for (uint32_t i = 0; rc == 0 && i < scan.set.count; i++) {
 			const void *row = lk_row_set_at(&scan.set, i);
 
