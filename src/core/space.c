@@ -184,23 +184,27 @@ bool lk_space_any(const int64_t *epochs, size_t count, int64_t born, int64_t las
 }
 
 struct sorting {
-	struct lk_space_run *run;
+	int64_t *wanted; /* epochs of the set's, ascending */
+	size_t wanted_count;
 	struct lk_buf gone, stay, going;
-	size_t missing;
 };
 
 static int sort_row(void *arg, const void *record)
 {
 	const struct lk_snapshot *s = record;
 	struct sorting *sorting = arg;
-	const struct lk_space_ask *ask = sorting->run->ask;
-	bool wanted = false;
+	bool wanted = lk_space_any(sorting->wanted, sorting->wanted_count, s->epoch, s->epoch);
 
 	if (s->deleting)
 		return lk_buf_append(&sorting->going, &s->epoch, sizeof(s->epoch));
-	for (size_t i = 0; i < ask->item_count && !wanted; i++)
-		wanted = ask->items[i].kind == LK_SPACE_SNAPSHOT && ask->items[i].epoch == s->epoch;
 	return lk_buf_append(wanted ? &sorting->gone : &sorting->stay, &s->epoch, sizeof(s->epoch));
+}
+
+static int by_epoch(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
 }
 
 static void take_list(struct lk_buf *from, int64_t **list, size_t *count)
@@ -212,11 +216,20 @@ static void take_list(struct lk_buf *from, int64_t **list, size_t *count)
 /* Rows come by epoch. */
 static int sort_snapshots(struct lk_space_run *run)
 {
-	struct sorting sorting = {.run = run};
-	struct lk_scan scan = {.table = &lk_tables[LK_T_SNAPSHOT], .index = LK_BY_KEY};
 	const struct lk_space_ask *ask = run->ask;
-	int rc = lk_txn_scan(&run->op, &scan, sort_row, &sorting);
+	struct sorting sorting = {.wanted = calloc(ask->item_count + 1, sizeof(int64_t))};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_SNAPSHOT], .index = LK_BY_KEY};
+	int rc;
 
+	if (!sorting.wanted)
+		return LINKFS_ENOMEM;
+	for (size_t i = 0; i < ask->item_count; i++)
+		if (ask->items[i].kind == LK_SPACE_SNAPSHOT)
+			sorting.wanted[sorting.wanted_count++] = ask->items[i].epoch;
+	if (sorting.wanted_count)
+		qsort(sorting.wanted, sorting.wanted_count, sizeof(int64_t), by_epoch);
+	rc = lk_txn_scan(&run->op, &scan, sort_row, &sorting);
+	free(sorting.wanted);
 	take_list(&sorting.gone, &run->gone, &run->gone_count);
 	take_list(&sorting.stay, &run->stay, &run->stay_count);
 	take_list(&sorting.going, &run->going, &run->going_count);
