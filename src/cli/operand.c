@@ -7,6 +7,7 @@
 #include "cli.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linkfs_snapshots.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -132,7 +133,9 @@ static int try_mount(struct resolve *resolve, struct cli_path *path)
 	int error = open_deepest(resolve, text, &start, &dir_mount, &dir_ino);
 	if (error)
 		return error;
-	if (mount && (mount != dir_mount || start != full || is_dots(text + start, end - start)))
+	/* The library knows no directory .snapshots: what is in it are roots. */
+	bool root = dir_mount && (dir_ino == LINKFS_SNAPSHOTS_NODE || (mount && ino == LINKFS_SNAPSHOTS_NODE));
+	if (mount && (mount != dir_mount || start != full || root || is_dots(text + start, end - start)))
 		error = name_in_mount(resolve, path, mount, ino, text[strlen(text) - 1] == '/' ? "./" : ".");
 	else if (dir_mount && (mount == dir_mount || fd < 0))
 		error = name_in_mount(resolve, path, dir_mount, dir_ino, text + start);
@@ -175,6 +178,18 @@ static int name_snapshot(struct resolve *resolve, struct cli_path *path, const c
 	return path->snapshot ? name_volume(resolve, path, dir, (size_t)(at - dir), rest) : LINKFS_ENOMEM;
 }
 
+/* "VOLUME@SNAPSHOT" alone: the whole of it. */
+static bool is_snapshot(const char *text)
+{
+	const char *at = strrchr(text, '@');
+	if (!at || at == text || !at[1] || strchr(at, '/') || access(text, F_OK) == 0)
+		return false;
+	char *volume = strndup(text, (size_t)(at - text));
+	bool found = volume && access(volume, F_OK) == 0 && is_volume(volume);
+	free(volume);
+	return found;
+}
+
 static int resolve_one(struct resolve *resolve, struct cli_path *path)
 {
 	const char *text = path->text;
@@ -192,6 +207,8 @@ static int resolve_one(struct resolve *resolve, struct cli_path *path)
 		return 0;
 	if (resolve->command->takes == CLI_TAKES_VOLUME && access(path->host, F_OK) == 0 && is_volume(path->host))
 		return name_volume(resolve, path, path->host, strlen(path->host), "");
+	if (resolve->command->takes == CLI_TAKES_VOLUME && path->host == text && is_snapshot(text))
+		return name_snapshot(resolve, path, text, len, "");
 	if (resolve->nmounts)
 		found = try_mount(resolve, path);
 	return found < 0 ? found : 0;

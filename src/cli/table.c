@@ -12,6 +12,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_cmd_umount,
 	&cli_cmd_sync,
 	&cli_cmd_df,
+	&cli_cmd_du,
 	&cli_cmd_check,
 	&cli_cmd_recover,
 	&cli_cmd_import,

@@ -1,6 +1,6 @@
 /*
  * extent_impl.h - rows copied out of a scan, and checked: what extent.c, extent_edit.c share.
- * Layer: core, private to extent*.c.
+ * Layer: core, private to extent*.c, and space*.c for the check.
  */
 #ifndef LK_EXTENT_IMPL_H
 #define LK_EXTENT_IMPL_H

@@ -8,6 +8,7 @@
 #include "extent.h"
 #include "inode.h"
 #include "inode_cache.h"
+#include "moment.h"
 #include "name_cache.h"
 #include "node.h"
 #include "orphan.h"
@@ -209,12 +210,14 @@ static void fs_free(struct lk_fs *fs)
 
 static int start(struct lk_fs *fs, struct linkfs_message *why)
 {
+	bool moment = fs->open_flags & LK_FS_MOMENT;
 	int r = read_super(fs, why);
-	if (r == 0)
+	if (r == 0 && !moment)
 		r = lk_data_open(fs->path, fs->open_flags & LINKFS_OPEN_READONLY, &fs->data, why);
 	if (r)
 		return r;
-	r = lk_alloc_open(fs->db, fs->data, fs->limit_blocks, &fs->alloc);
+	if (!moment)
+		r = lk_alloc_open(fs->db, fs->data, fs->limit_blocks, &fs->alloc);
 	if (r == 0)
 		r = lk_node_table_new(&fs->nodes);
 	if (r == 0)

@@ -155,3 +155,28 @@ int lk_share_any(struct lk_op *op, uint64_t block, uint64_t count, bool *any_out
 		*any_out = row.to > block;
 	return r;
 }
+
+int lk_share_at(struct lk_op *op, uint64_t block, struct lk_share_range *out)
+{
+	struct lk_shared from = {.disk_block = (int64_t)block};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_SHARED],
+			       .index = LK_BY_KEY,
+			       .ranged = 1,
+			       .exclusive = true,
+			       .from = &from,
+			       .limit = 1};
+	struct range row = {0};
+	*out = (struct lk_share_range){block, UINT64_MAX, 1};
+	int r = look_for_any(op);
+	if (r == 0 && op->fs->shares == LK_SHARES_SOME)
+		r = last_below(op, block + 1, &row);
+	if (r == 0 && row.to > block)
+		*out = (struct lk_share_range){row.from, row.to, (uint64_t)row.refs};
+	if (r || op->fs->shares != LK_SHARES_SOME || row.to > block)
+		return r;
+	row = (struct range){0};
+	r = lk_txn_scan(op, &scan, range_row, &row);
+	if (r == 0 && row.to > row.from)
+		out->to = row.from;
+	return r;
+}

@@ -15,4 +15,12 @@ int lk_share_sub(struct lk_op *op, uint64_t block, uint64_t count);
 /* Whether any of them is named twice or more. */
 int lk_share_any(struct lk_op *op, uint64_t block, uint64_t count, bool *any_out);
 
+/* A stretch of disk blocks that are all named as often: refs is 1 for those that table shared does not know (and free ones). */
+struct lk_share_range {
+	uint64_t from, to;
+	uint64_t refs;
+};
+/* The stretch that block lies in, from block on at least. */
+int lk_share_at(struct lk_op *op, uint64_t block, struct lk_share_range *out);
+
 #endif

@@ -7,6 +7,7 @@
 
 #include "deleted.h"
 #include "inode_cache.h"
+#include "moment.h"
 #include "name_cache.h"
 #include "snapshot.h"
 
@@ -464,6 +465,7 @@ int lk_txn_start(struct lk_fs *fs)
 		return r;
 	}
 	fs->batch = batch;
+	batch->open = fs->open_flags & LK_FS_MOMENT;
 	r = lk_counters_load(fs);
 	if (r) {
 		batch_free(fs);

@@ -3,6 +3,8 @@
  */
 #include "tour.h"
 
+#include <linkfs_snapshots.h>
+#include <linkfs_space.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,6 +210,43 @@ static void walk(struct linkfs_volume *volume, struct dirs *d)
 	}
 }
 
+struct set {
+	struct linkfs_space_item items[8];
+	size_t count;
+};
+
+static int add_snapshot(void *arg, const struct linkfs_snapshot *snapshot)
+{
+	struct set *set = arg;
+	set->items[set->count++] = (struct linkfs_space_item){.snapshot = snapshot->id};
+	return set->count == sizeof(set->items) / sizeof(set->items[0]);
+}
+
+static int with(void *arg, const struct linkfs_space_with *w)
+{
+	(void)arg;
+	if (w->name && w->name[w->name_len])
+		bad("a name without its end");
+	return 0;
+}
+
+/* What the tree and its snapshots cost. */
+static void space(struct linkfs_volume *volume, struct tour *tour)
+{
+	struct set set = {.items = {{.at = LINKFS_ROOT_INO, .path = "/"}}, .count = 1};
+	struct linkfs_space_question q = {.items = set.items, .with = with};
+	struct linkfs_space_sum sum;
+	struct linkfs_space *moment;
+	(void)note(tour, linkfs_snapshot_list(volume, add_snapshot, &set));
+	if (note(tour, linkfs_space_open(volume, &moment)))
+		return;
+	q.item_count = 1;
+	(void)note(tour, linkfs_space_ask(moment, NULL, &q, &sum));
+	q.item_count = set.count;
+	(void)note(tour, linkfs_space_ask(moment, NULL, &q, &sum));
+	linkfs_space_close(moment);
+}
+
 void tour_read(struct linkfs_volume *volume, struct tour *tour)
 {
 	static const char *const paths[] = {
@@ -224,6 +263,7 @@ void tour_read(struct linkfs_volume *volume, struct tour *tour)
 	(void)note(tour, linkfs_volume_info(volume, &info));
 	node(volume, tour, LINKFS_ROOT_INO);
 	walk(volume, d);
+	space(volume, tour);
 	for (uint64_t ino = 1; ino < TOUR_FILES; ino++)
 		node(volume, tour, ino);
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {

@@ -256,6 +256,11 @@ int change(void)
 	return r;
 }
 
+const char *world_path(void)
+{
+	return volume_path;
+}
+
 void reopen(void)
 {
 	OK(linkfs_volume_close(v));

@@ -24,6 +24,8 @@ extern bool multiplied; /* the last change gave directories more paths, maybe */
 int setup(void **state);
 int teardown(void **state);
 void reopen(void);
+/* The volume's directory. */
+const char *world_path(void);
 uint64_t below(uint64_t n);
 
 /* The tree by each of its paths, in an order that is the same on each volume. */
