@@ -126,7 +126,7 @@ static void take(const struct tree *t, unsigned number)
 {
 	char name[32];
 	(void)snprintf(name, sizeof(name), "s%u", number);
-	must(linkfs_snapshot_create(t->volume, NULL, name, NULL, NULL), name);
+	must(linkfs_snapshot_create(t->volume, NULL, &(struct linkfs_snapshot_new){.name = name}, NULL), name);
 }
 
 static void change(const struct tree *t, unsigned count, size_t size)

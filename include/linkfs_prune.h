@@ -72,12 +72,12 @@ struct linkfs_prune_options {
 struct linkfs_prune_done {
 	uint64_t kept, goes;  /* what the rules say */
 	uint64_t gone;        /* that were deleted */
-	uint64_t rows, bytes; /* history looked at, and disk given back by that */
+	uint64_t rows, bytes; /* history looked at, and disk given back by that; on a dry run the bytes that would be */
 };
 /* Tells of each snapshot that is looked at, the oldest first, then deletes those that no rule keeps, each as linkfs_snapshot_delete() does,
  * the oldest first: then each row of history is passed on once at most. What was deleted when it ends early stays so, and the rest
  * of what that gives back comes by itself. done_out may be NULL, and is filled after errors as well. LINKFS_EINVAL with why when there is no rule, or none
- * keeps anything; LINKFS_EINTR; the errors of linkfs_snapshot_delete(), of which a dry run has none. */
+ * keeps anything; LINKFS_EINTR; the errors of linkfs_snapshot_delete(), or of a dry run those of linkfs_space_open() and linkfs_space_ask(). */
 LINKFS_API int linkfs_prune(struct linkfs_volume *volume, const struct linkfs_cred *cred,
 			    const struct linkfs_prune_options *options, struct linkfs_prune_done *done_out,
 			    struct linkfs_message *why);

@@ -9,6 +9,7 @@
 #include "tags.h"
 #include "told.h"
 
+#include <linkfs_space.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,6 +203,31 @@ static int delete_others(struct lk_fs *fs, const struct plan *plan, int64_t spar
 	return rc;
 }
 
+/* What deleting those that go would give back; on a dry run. */
+static int weigh(struct linkfs_volume *volume, const struct plan *plan, int64_t spared, struct linkfs_prune_done *done)
+{
+	struct linkfs_space_item *items = calloc(plan->count, sizeof(*items));
+	struct linkfs_space_question question = {.items = items};
+	struct linkfs_space_sum sum = {0};
+	struct linkfs_space *space;
+	int rc = items ? linkfs_space_open(volume, &space) : LINKFS_ENOMEM;
+
+	if (rc) {
+		free(items);
+		return rc;
+	}
+	for (size_t i = 0; i < plan->count; i++) {
+		if (!plan->items[i].kept_by && plan->entries[i].snapshot.id != (uint64_t)spared)
+			items[question.item_count++].snapshot = plan->entries[i].snapshot.id;
+	}
+	rc = linkfs_space_ask(space, NULL, &question, &sum);
+	linkfs_space_close(space);
+	free(items);
+	/* Content that is kept among the metadata is no disk given back. */
+	done->bytes = sum.exclusive - sum.inline_bytes;
+	return rc;
+}
+
 int lk_prune(struct linkfs_volume *volume, const struct linkfs_prune_options *options, const struct lk_retain *rules,
 	     int64_t spared, struct linkfs_prune_done *done, struct linkfs_message *why)
 {
@@ -212,7 +238,9 @@ int lk_prune(struct linkfs_volume *volume, const struct linkfs_prune_options *op
 		rc = judge(&plan, rules, spared, done, why);
 	if (rc == 0)
 		rc = tell(&plan);
-	if (rc == 0 && !(options->flags & LINKFS_PRUNE_DRY_RUN))
+	if (rc == 0 && options->flags & LINKFS_PRUNE_DRY_RUN)
+		rc = done->goes ? weigh(volume, &plan, spared, done) : 0;
+	else if (rc == 0)
 		rc = delete_others(lk_volume_fs(volume), &plan, spared, done);
 	plan_done(&plan);
 	return rc;

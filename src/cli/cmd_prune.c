@@ -106,7 +106,6 @@ static int print(void *arg, const struct linkfs_pruned *pruned)
 	return cli_cancelled(p->cli);
 }
 
-/* What a dry run would free is not told: it is a question about blocks that only these snapshots share. */
 static void print_total(struct prune *p, const struct linkfs_prune_done *done)
 {
 	char size[32];
@@ -115,15 +114,14 @@ static void print_total(struct prune *p, const struct linkfs_prune_done *done)
 		cli_json_bool(&p->json, "dry_run", p->dry_run);
 		cli_json_number(&p->json, "stay", done->kept);
 		cli_json_number(&p->json, "go", done->goes);
-		if (!p->dry_run) {
+		if (!p->dry_run)
 			cli_json_number(&p->json, "gone", done->gone);
-			cli_json_number(&p->json, "freed", done->bytes);
-		}
+		cli_json_number(&p->json, p->dry_run ? "would_free" : "freed", done->bytes);
 	} else if (p->quiet) {
 		return;
 	} else if (p->dry_run) {
-		fprintf(p->cli->out, "%llu stay, %llu would go\n", (unsigned long long)done->kept,
-			(unsigned long long)done->goes);
+		fprintf(p->cli->out, "%llu stay, %llu would go and give %s back\n", (unsigned long long)done->kept,
+			(unsigned long long)done->goes, size);
 	} else {
 		fprintf(p->cli->out, "%llu stay, %llu gone, %s given back\n", (unsigned long long)done->kept,
 			(unsigned long long)done->gone, size);

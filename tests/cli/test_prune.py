@@ -98,11 +98,12 @@ def dry_run(volume, operand):
         want = expected(volume, offset, last=2, hourly=3, yearly=5)
         h.equal(told(result.out), want, f"what stays and why, in {zone}")
         kept = sum(1 for rules in want.values() if rules)
-        h.equal(result.out.splitlines()[-1], f"{kept} stay, {8 - kept} would go", "and how many")
+        frees = f"{(8 - kept) * 32}K" if kept < 8 else "0"  # each has eight blocks of its own
+        h.equal(result.out.splitlines()[-1], f"{kept} stay, {8 - kept} would go and give {frees} back", "and how many")
     out = json.loads(h.must("prune", "--json", "-n", "-l", "3", "--keep-tag", "odd", operand).raw)
     h.equal([(s["name"], s["stays"], [r["rule"] for r in s["by"]], s["tags"]) for s in out["snapshots"]],
             [(f"s{i}", i % 2 == 1 or i > 5, ["last"] * (i > 5) + ["tag"] * (i % 2), ["odd"] * (i % 2)) for i in range(1, 9)], "--json")
-    h.equal({k: v for k, v in out.items() if k != "snapshots"}, {"dry_run": True, "stay": 6, "go": 2}, "and how many")
+    h.equal({k: v for k, v in out.items() if k != "snapshots"}, {"dry_run": True, "stay": 6, "go": 2, "would_free": 2 * 32768}, "and how many")
     h.equal(told(h.must("prune", "-n", "-l1", "-t", "odd", operand).out), {"s1": [], "s3": [], "s5": [], "s7": ["last"]}, "--tag")
     h.equal(told(h.must("prune", "-n", "-l1", "-t", "", operand).out), {"s2": [], "s4": [], "s6": [], "s8": ["last"]}, "--tag ''")
     h.equal(set(map(tuple, told(h.must("prune", "-n", "--keep-within", "1h", operand).out).values())), {("within",)}, "--keep-within")

@@ -110,7 +110,7 @@ static void change_snapshots(void)
 	list_snapshots();
 	if (there_count < 6) {
 		(void)snprintf(name, sizeof(name), "s%lu", ++made);
-		OK(linkfs_snapshot_create(v, NULL, name, NULL, NULL));
+		OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name}, NULL));
 	} else {
 		int r = linkfs_snapshot_delete(v, NULL, there[below(there_count)].name, below(2) ? NULL : stop_at_once,
 					       NULL, NULL);

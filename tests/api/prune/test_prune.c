@@ -210,13 +210,19 @@ static void it_gives_back_what_it_says(void **state)
 	(void)state;
 	generations(10);
 	uint64_t before = used();
+	OK(prune("last=2", LINKFS_PRUNE_DRY_RUN));
+	uint64_t would = done.bytes;
 	OK(prune("last=2", 0));
 	assert_int_equal(done.gone, 8);
+	assert_int_equal(done.bytes, would);
 	assert_true(done.bytes >= 8 * 3 * 4096);
 	assert_int_equal((before - used()) * 4096, done.bytes);
 	check();
 	before = used();
+	OK(prune("tag=x", LINKFS_PRUNE_ALL | LINKFS_PRUNE_DRY_RUN));
+	would = done.bytes;
 	OK(prune("tag=x", LINKFS_PRUNE_ALL));
+	assert_int_equal(done.bytes, would);
 	assert_int_equal((before - used()) * 4096, done.bytes);
 	assert_int_equal(used(), 11); /* what "changes" has now */
 	check();

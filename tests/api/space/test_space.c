@@ -60,7 +60,7 @@ static int take_id(void *arg, const struct linkfs_snapshot *s)
 static uint64_t snapshot(const char *name)
 {
 	uint64_t id = 0;
-	OK(linkfs_snapshot_create(v, NULL, name, NULL, &id));
+	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name}, &id));
 	return id;
 }
 
