@@ -37,19 +37,18 @@ static int place_named(struct lk_op *op, uint64_t ino, struct lk_place *out)
 int lk_place_parent(struct lk_op *op, const struct lk_place *dir, struct lk_place *out)
 {
 	struct lk_place_entry entry;
-	uint64_t parent = 0;
-	int rc = 0;
+	uint64_t parent;
+	int rc;
 
-	if (lk_places_entry(op->fs, dir->id, &entry))
+	if (lk_places_entry(op->fs, dir->id, &entry)) {
 		rc = place_of(op, entry.parent, out);
-	else
+	} else {
 		rc = lk_dirent_parent(op, (uint64_t)dir->inode.ino, &parent);
-	if (rc)
-		return rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc;
-	if (parent)
-		rc = place_named(op, parent, out);
-	if (rc == 0 && !lk_is_dir(&out->inode))
-		rc = LINKFS_ECORRUPT;
+		if (rc == 0)
+			rc = place_of(op, op->bits | parent, out);
+	}
+	if (rc == LINKFS_ESTALE || (rc == 0 && !lk_is_dir(&out->inode)))
+		return LINKFS_ECORRUPT;
 	return rc;
 }
 
