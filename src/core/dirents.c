@@ -294,7 +294,7 @@ int lk_dirent_empty(struct lk_op *op, uint64_t dir, bool *out)
 
 struct first {
 	struct lk_op *op;
-	struct lk_dirent *out;
+	struct lk_dirent row;
 	bool found;
 };
 
@@ -307,17 +307,18 @@ static int first_row(void *arg, const void *record)
 	if (!name)
 		return LINKFS_ENOMEM;
 	memcpy(name, d->name.p, d->name.len);
-	*first->out = *d;
-	first->out->name.p = name;
+	first->row = *d;
+	first->row.name.p = name;
 	first->found = true;
 	return 1;
 }
 
 int lk_dirent_first(struct lk_op *op, uint64_t ino, struct lk_dirent *out)
 {
-	struct first first = {op, out, false};
+	struct first first = {.op = op};
 	int rc = lk_dirent_names(op, ino, 1, first_row, &first);
 
+	*out = first.row;
 	return rc == 0 && !first.found ? LINKFS_ENOENT : rc;
 }
 

@@ -92,8 +92,9 @@ static int share_op(struct lk_op *op, struct copy *c, uint32_t blocks)
 		r = lk_inode_get(op, c->to, &inode);
 	if (r == 0 && map.end < map.first + blocks)
 		r = LINKFS_ECORRUPT;
-	if (r == 0)
-		r = share_map(op, &map, segs, sums);
+	if (r)
+		return r;
+	r = share_map(op, &map, segs, sums);
 	if (r == 0 && (inode.flags & LK_INODE_INLINE))
 		r = lk_file_to_extents(op, &inode);
 	if (r == 0 && c->to_offset > (uint64_t)inode.size)
