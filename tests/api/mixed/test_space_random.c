@@ -480,7 +480,8 @@ static void compare_set(void)
 	if (!has_snapshots)
 		SAME("shared of paths", plain.shared, full.shared);
 	of_set.count = 0;
-	for (size_t i = 0; i < member_count; i++) {
+	/* What binds cover is not seen, and what they show is elsewhere. */
+	for (size_t i = 0; i < member_count && !binds; i++) {
 		if (members[i].path[0])
 			look();
 		else
@@ -494,7 +495,6 @@ static void compare_set(void)
 	SAME("blocks that come back", (plain.exclusive - plain.inline_bytes) / B, before.blocks - after.blocks);
 	SAME("inline bytes that come back", plain.inline_bytes, before.inline_bytes - after.inline_bytes);
 	SAME("blocks in parts", (plain.exclusive - plain.inline_bytes) % B, 0);
-	/* What binds cover is not seen, and what they show is elsewhere. */
 	if (!binds) {
 		uint64_t stay = of_set.count - (before.blocks - after.blocks);
 		if (full.shared < stay * B || full.shared - stay * B > after.inline_bytes)
