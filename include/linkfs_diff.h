@@ -68,7 +68,7 @@ typedef int linkfs_diff_progress_fn(void *arg, const struct linkfs_diff_progress
 struct linkfs_diff {
 	/* A directory of each tree: linkfs_snapshot_root() of a snapshot, or LINKFS_ROOT_INO for now; any of the two may be the older one. */
 	uint64_t from, to;
-	/* Only what lies at these paths, or below: NULL for all. They are walked from from and to; where both are there they must be one path,
+	/* Only what lies at these paths, or below: NULL for all, or, of one of the two, for the path that the other leads to. They are walked from from and to; where both are there they must be one path,
 	 * or one file. A change is told of when it has to do with one of them, so that what is moved out or in shows both its paths. */
 	const char *from_path, *to_path;
 	linkfs_diff_progress_fn *progress; /* may be NULL */

@@ -72,9 +72,10 @@ static int match_scopes(const struct linkfs_diff *ask, struct scope *from, struc
 	struct scope *missing = from->ino ? to : from;
 	const struct scope *there = from->ino ? from : to;
 
-	if (!ask->from_path || !ask->to_path || (from->ino && to->ino))
-		return from->ino && to->ino && from->ino != to->ino && strcmp(from->path, to->path) != 0 ? LINKFS_EINVAL
-													 : 0;
+	if (!ask->from_path && !ask->to_path)
+		return 0;
+	if (from->ino && to->ino)
+		return from->ino != to->ino && strcmp(from->path, to->path) != 0 ? LINKFS_EINVAL : 0;
 	if (!there->ino)
 		return LINKFS_ENOENT;
 	missing->path = strdup(there->path);
@@ -119,8 +120,6 @@ int linkfs_diff(struct linkfs_volume *volume, const struct linkfs_cred *cred, co
 	struct lk_diff *d = NULL;
 	int rc;
 
-	if (!ask->from_path != !ask->to_path)
-		return LINKFS_EINVAL;
 	cred = lk_cred(cred);
 	rc = find_scope(volume, cred, ask->from, ask->from_path, &from);
 	if (rc == 0)

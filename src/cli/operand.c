@@ -175,6 +175,16 @@ static int name_snapshot(struct resolve *resolve, struct cli_path *path, const c
 	return path->snapshot ? name_volume(resolve, path, dir, (size_t)(at - dir), rest) : LINKFS_ENOMEM;
 }
 
+/* Whether a word that is no path of the host is VOLUME@SNAPSHOT. */
+static bool is_snapshot(const char *text)
+{
+	const char *at = strrchr(text, '@');
+	char *volume = at && at > text && at[1] && !strchr(at, '/') ? strndup(text, (size_t)(at - text)) : NULL;
+	bool found = volume && access(text, F_OK) != 0 && is_volume(volume);
+	free(volume);
+	return found;
+}
+
 static int resolve_one(struct resolve *resolve, struct cli_path *path)
 {
 	const char *text = path->text;
@@ -192,6 +202,8 @@ static int resolve_one(struct resolve *resolve, struct cli_path *path)
 		return 0;
 	if (resolve->command->takes == CLI_TAKES_VOLUME && access(path->host, F_OK) == 0 && is_volume(path->host))
 		return name_volume(resolve, path, path->host, strlen(path->host), "");
+	if ((resolve->command->flags & CLI_SNAPSHOT_WORDS) && is_snapshot(path->host))
+		return name_snapshot(resolve, path, path->host, strlen(path->host), "");
 	if (resolve->nmounts)
 		found = try_mount(resolve, path);
 	return found < 0 ? found : 0;
