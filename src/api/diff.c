@@ -39,9 +39,12 @@ static int find_path(struct lk_op *op, const struct linkfs_cred *cred, uint64_t 
 			rc = lk_paths_name(&paths, where.dir.id, where.name, where.len, &where_is);
 	}
 	if (rc == 0) {
-		out->path = strndup(where_is.p, where_is.len);
+		out->path = calloc(1, where_is.len + 1);
 		out->ino = (uint64_t)found.inode.ino;
 		rc = out->path ? 0 : LINKFS_ENOMEM;
+	}
+	if (rc == 0) {
+		memcpy(out->path, where_is.p, where_is.len);
 	}
 	lk_paths_done(&paths);
 	return rc;

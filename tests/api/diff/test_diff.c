@@ -406,6 +406,45 @@ static void one_path_two_files(void **state)
 	assert_string_equal(diff(ROOT, one), "R0 /b /a\nA0 /b\nD0 /d\nR0 /e /d\nM209 /d/x\nD0 /log\nR0 /log.1 /log\n");
 }
 
+/* A link's own row says what it follows; nothing else of it changes with a save. */
+static void what_tracked_links_follow(void **state)
+{
+	(void)state;
+	put("f", "old");
+	put("g", "g");
+	OK(linkfs_node_set_flags(v, NULL, status("f").ino, LINKFS_INO_KEEP_LINKS, LINKFS_INO_KEEP_LINKS, NULL));
+	OK(linkfs_path_track(v, NULL, ROOT, "f", ROOT, "link", 0, NULL));
+	OK(linkfs_path_track(v, NULL, ROOT, "g", ROOT, "other", 0, NULL));
+	make_dir("d");
+	uint64_t one = snapshot("one");
+	/* Moved: its text is another one, it follows the same. */
+	move("g", "d/g");
+	assert_string_equal(diff(one, ROOT), "R0 /g /d/g\n");
+	put("new", "new");
+	move("new", "f");
+	uint64_t two = snapshot("two");
+	assert_string_equal(diff(one, two), "R0 /g /d/g\nM209 /f\nM80 /link\n");
+	assert_string_equal(diff(one, ROOT), "R0 /g /d/g\nM209 /f\nM80 /link\n");
+	assert_string_equal(diff(two, one), "M209 /f\nR0 /d/g /g\nM80 /link\n");
+}
+
+/* A file that takes another's place in a directory that is renamed. */
+static void replaced_in_a_renamed_directory(void **state)
+{
+	(void)state;
+	make_dir("d");
+	put("d/x", "x");
+	put("d/y", "y");
+	uint64_t one = snapshot("one");
+	move("d", "e");
+	OK(linkfs_path_unlink(v, NULL, ROOT, "e/x"));
+	put("e/x", "another");
+	OK(linkfs_path_unlink(v, NULL, ROOT, "e/y"));
+	make_dir("e/y");
+	assert_string_equal(diff(one, ROOT), "R0 /d /e\nM209 /e/x\nT200 /e/y\n");
+	assert_string_equal(diff(ROOT, one), "R0 /e /d\nM209 /d/x\nT200 /d/y\n");
+}
+
 /* With keep-deleted what was removed is there still, and nothing of it shows. */
 static void kept_files_are_gone(void **state)
 {
@@ -433,6 +472,8 @@ int main(void)
 		T(it_needs_no_writer),
 		T(wrong_questions),
 		T(one_path_two_files),
+		T(what_tracked_links_follow),
+		T(replaced_in_a_renamed_directory),
 		T(kept_files_are_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -218,7 +218,7 @@ static void unbind_all(void)
 static void run(void **state)
 {
 	const char *steps = getenv("LINKFS_STEPS");
-	unsigned long count = steps ? strtoul(steps, NULL, 10) : 1500, binds = 0;
+	unsigned long count = steps ? strtoul(steps, NULL, 10) : 500, binds = 0;
 	kind = (int)(intptr_t)*state;
 	made = compared = told = 0;
 	taken_count = 0;
@@ -265,7 +265,7 @@ static void run(void **state)
 	while (taken_count)
 		drop(taken_count - 1);
 	print_message("# %lu snapshots, %lu answers, %lu changes told\n", made, compared, told);
-	assert_true(compared > 100 && told > 1000);
+	assert_true(compared > count / 10 && told > count);
 }
 
 static int setup_kind(void **state)

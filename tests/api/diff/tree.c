@@ -422,6 +422,15 @@ static void check_order(const struct judge *j)
 		if (r == 0 && x->kind == LINKFS_DIFF_REMOVED && y->kind == LINKFS_DIFF_ADDED)
 			wrong(j, y->path, "is removed and added");
 	}
+	/* The same of a name whose path is another one, because its directory was renamed. */
+	for (size_t i = 0; i < j->a->count; i++) {
+		const struct linkfs_diff_change *c = &j->a->told[i].c;
+		const struct entry *came =
+			c->kind == LINKFS_DIFF_REMOVED ? find_key(j->tree[1], must_find(j, 0, c->path)) : NULL;
+		for (size_t k = 0; came && k < j->a->count; k++)
+			if (j->a->told[k].c.kind == LINKFS_DIFF_ADDED && strcmp(j->a->told[k].c.path, came->path) == 0)
+				wrong(j, c->path, "is removed, and its name added elsewhere");
+	}
 }
 
 void answer_check(const struct answer *a, const struct tree *from, const struct tree *to)
