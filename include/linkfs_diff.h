@@ -39,7 +39,8 @@ enum linkfs_diff_kind {
 
 /*
  * One difference. Strings are valid during the call and have a NUL after them. Each name is told of: of a file with several all its names are
- * modified. What lies below a directory that was renamed is not told of if nothing else became of it.
+ * modified. At a name where a bind stands it is what the bind shows that is compared; a bind that came or went is told, and nothing of what
+ * lies below it. What lies below a directory that was renamed is not told of if nothing else became of it.
  */
 struct linkfs_diff_change {
 	enum linkfs_diff_kind kind;

@@ -16,15 +16,18 @@
 
 int lk_list_room(void *p_ptr, size_t *cap, size_t count, size_t size)
 {
+	size_t more = *cap ? *cap * 2 : 16;
 	void *p;
 
 	if (count < *cap)
 		return 0;
+	if (more > SIZE_MAX / size)
+		return LINKFS_ENOMEM;
 	memcpy(&p, p_ptr, sizeof(p));
-	p = reallocarray(p, *cap ? *cap * 2 : 16, size);
+	p = realloc(p, more * size);
 	if (!p)
 		return LINKFS_ENOMEM;
-	*cap = *cap ? *cap * 2 : 16;
+	*cap = more;
 	memcpy(p_ptr, &p, sizeof(p));
 	return 0;
 }

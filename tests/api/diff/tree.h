@@ -5,7 +5,7 @@
 #ifndef DIFF_TREE_H
 #define DIFF_TREE_H
 
-#include "../mixed/world.h"
+#include "world.h"
 
 #include <linkfs_diff.h>
 
@@ -26,6 +26,8 @@ struct tree {
 /* By each path of what lies below root node at. */
 void tree_read(struct tree *t, uint64_t at);
 void tree_free(struct tree *t);
+/* They are the same name in the same directory. */
+bool same_key(const struct entry *a, const struct entry *b);
 const struct entry *tree_find(const struct tree *t, const char *path);
 
 /* What linkfs_diff() told. */
