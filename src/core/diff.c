@@ -121,33 +121,51 @@ void lk_diff_see(const struct lk_diff *d, struct lk_op *op, int side)
 	op->bits = d->side[side].bits;
 }
 
-/* The live records that are no rows yet come first: they may become rows between two steps, which the next phases do not miss. */
-static lk_diff_phase_fn *const phases[] = {
-	lk_diff_find_dirty, lk_diff_find_changed, lk_diff_find_retargeted, lk_diff_find_made,   lk_diff_find_unbound,
-	lk_diff_find_bound, lk_diff_sort_found,   lk_diff_compare,         lk_diff_find_ranges, lk_diff_compare_binds,
-	lk_diff_join_keys,  lk_diff_find_paths,   lk_diff_join_paths,
+/* The live records that are no rows yet come first: they may become rows between two steps, which the next phases do not miss. Sorting
+ * takes as long as there are many changes, and needs no lock. */
+static const struct {
+	lk_diff_phase_fn *run;
+	bool unlocked; /* op is NULL */
+} phases[] = {
+	{lk_diff_find_dirty, false}, {lk_diff_find_changed, false},  {lk_diff_find_retargeted, false},
+	{lk_diff_find_made, false},  {lk_diff_find_unbound, false},  {lk_diff_find_bound, false},
+	{lk_diff_sort_found, true},  {lk_diff_compare, false},       {lk_diff_find_ranges, false},
+	{lk_diff_decide, true},      {lk_diff_compare_binds, false}, {lk_diff_join_keys, true},
+	{lk_diff_find_paths, false}, {lk_diff_join_paths, true},
 };
+
+/* Some of the phase that is due. */
+static int advance(struct lk_diff *d, struct lk_op *op)
+{
+	bool done = false;
+	int rc = phases[d->phase].run(d, op, &done);
+
+	if (rc == 0 && done) {
+		d->phase++;
+		d->started = false;
+		d->next = 0;
+	}
+	return rc;
+}
 
 int lk_diff_step(struct lk_diff *d, bool *more_out)
 {
 	struct lk_op op;
-	int rc = lk_diff_begin(d, &op);
+	int rc = 0;
 
+	if (d->phase < LK_ARRAY_LEN(phases) && phases[d->phase].unlocked) {
+		rc = advance(d, NULL);
+		*more_out = d->phase < LK_ARRAY_LEN(phases);
+		return rc;
+	}
+	rc = lk_diff_begin(d, &op);
 	if (rc)
 		return rc;
-	d->budget = d->side[OLDER].epoch == d->side[NEWER].epoch ? 0 : STEP_ROWS;
-	if (d->budget == 0)
+	d->budget = STEP_ROWS;
+	if (d->side[OLDER].epoch == d->side[NEWER].epoch)
 		d->phase = LK_ARRAY_LEN(phases);
-	while (rc == 0 && d->budget && d->phase < LK_ARRAY_LEN(phases)) {
-		bool done = false;
-
-		rc = phases[d->phase](d, &op, &done);
-		if (rc == 0 && done) {
-			d->phase++;
-			d->started = false;
-			d->next = 0;
-		}
-	}
+	while (rc == 0 && d->budget && d->phase < LK_ARRAY_LEN(phases) && !phases[d->phase].unlocked)
+		rc = advance(d, &op);
 	rc = lk_op_end(&op, rc);
 	*more_out = d->phase < LK_ARRAY_LEN(phases);
 	return rc;

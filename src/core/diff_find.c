@@ -316,9 +316,13 @@ static bool any_undecided(const struct lk_diff *d)
 }
 
 /* A file none of whose blocks is another row's has the content that it had (D3). */
-static void decide(struct lk_diff *d)
+int lk_diff_decide(struct lk_diff *d, struct lk_op *op, bool *done_out)
 {
 	size_t r = 0;
+
+	(void)op;
+	if (d->ranges.count)
+		qsort(d->ranges.p, d->ranges.count, sizeof(*d->ranges.p), by_range);
 
 	for (size_t i = 0; i < d->changes.count; i++) {
 		struct lk_change *c = &d->changes.p[i];
@@ -333,21 +337,15 @@ static void decide(struct lk_diff *d)
 		c->gone = c->kind == LINKFS_DIFF_MODIFIED && c->what == 0;
 	}
 	lk_diff_sweep(d);
+	*done_out = true;
+	return 0;
 }
 
 int lk_diff_find_ranges(struct lk_diff *d, struct lk_op *op, bool *done_out)
 {
-	int rc = 0;
-
 	if (!d->started && !any_undecided(d)) {
 		*done_out = true;
 		return 0;
 	}
-	rc = find_history(d, op, LK_T_EXTENT, range_row, done_out);
-	if (rc == 0 && *done_out) {
-		if (d->ranges.count)
-			qsort(d->ranges.p, d->ranges.count, sizeof(*d->ranges.p), by_range);
-		decide(d);
-	}
-	return rc;
+	return find_history(d, op, LK_T_EXTENT, range_row, done_out);
 }

@@ -112,7 +112,7 @@ static inline enum linkfs_diff_kind lk_diff_alone(const struct lk_diff *d, int s
 /* Steps: *done_out says that the phase is over. */
 typedef int lk_diff_phase_fn(struct lk_diff *d, struct lk_op *op, bool *done_out);
 lk_diff_phase_fn lk_diff_find_dirty, lk_diff_find_changed, lk_diff_find_retargeted, lk_diff_find_made,
-	lk_diff_find_unbound, lk_diff_find_bound, lk_diff_sort_found, lk_diff_find_ranges;
+	lk_diff_find_unbound, lk_diff_find_bound, lk_diff_sort_found, lk_diff_find_ranges, lk_diff_decide;
 lk_diff_phase_fn lk_diff_compare, lk_diff_compare_binds;
 lk_diff_phase_fn lk_diff_join_keys, lk_diff_find_paths, lk_diff_join_paths;
 
