@@ -103,7 +103,9 @@ struct cli_capture {
 #define CLI_HIDDEN 2u    /* not in lists */
 #define CLI_READS 8u     /* changes nothing and asks for no free space: a volume that nobody owns is opened read-only */
 #define CLI_DASH_MODE 4u /* "-x" may be a mode, not options */
-#define CLI_TEXT_AFTER 16u /* of the operands that are not leading text only the first is a path */
+#define CLI_TEXT_THIRD 32u     /* the third operand is text */
+#define CLI_SNAPSHOT_WORDS 64u /* with CLI_TAKES_VOLUME: VOLUME@SNAPSHOT without a ':' is a tree */
+#define CLI_TEXT_AFTER 16u     /* of the operands that are not leading text only the first is a path */
 
 struct cli_command {
 	const char *name;

@@ -207,7 +207,8 @@ static int resolve_one(struct resolve *resolve, struct cli_path *path)
 		return 0;
 	if (resolve->command->takes == CLI_TAKES_VOLUME && access(path->host, F_OK) == 0 && is_volume(path->host))
 		return name_volume(resolve, path, path->host, strlen(path->host), "");
-	if (resolve->command->takes == CLI_TAKES_VOLUME && path->host == text && is_snapshot(text))
+	if (path->host == text && is_snapshot(text) &&
+	    (resolve->command->takes == CLI_TAKES_VOLUME || resolve->command->flags & CLI_SNAPSHOT_WORDS))
 		return name_snapshot(resolve, path, text, len, "");
 	if (resolve->nmounts)
 		found = try_mount(resolve, path);

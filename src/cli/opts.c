@@ -155,7 +155,8 @@ static int collect_paths(struct parse *parse)
 	}
 	size_t texts = command->texts ? command->texts(args) : 0;
 	for (size_t i = 0; i < args->noperands; i++) {
-		if (i < texts || command->takes == CLI_TAKES_TEXT || (i > texts && (command->flags & CLI_TEXT_AFTER))) {
+		if (i < texts || command->takes == CLI_TAKES_TEXT || (i > texts && (command->flags & CLI_TEXT_AFTER)) ||
+		    (i > 1 && (command->flags & CLI_TEXT_THIRD))) {
 			args->operands[i].kind = CLI_TEXT;
 			args->operands[i].host = NULL;
 		} else {

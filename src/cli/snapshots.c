@@ -5,6 +5,7 @@
 
 #include <linkfs_snapshots.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int take_id(void *arg, const struct linkfs_snapshot *snapshot)
 {
@@ -39,6 +40,29 @@ static int find(struct cli *cli, struct linkfs_volume *volume, const struct cli_
 	return error;
 }
 
+/* MOUNT/.snapshots/NAME: the directory of snapshots is the mount's, and no node of the library. */
+static int find_in_mount(struct cli *cli, struct cli_path *path)
+{
+	const char *name = path->path, *rest = strchr(name, '/');
+	size_t len = rest ? (size_t)(rest - name) : strlen(name);
+	struct linkfs_volume *volume;
+	struct linkfs_stat root;
+	uint64_t id = 0;
+	int error = cli_path_volume(cli, path, &volume);
+	char *copy = error ? NULL : strndup(name, len);
+	if (error || !copy)
+		return error ? error : LINKFS_ENOMEM;
+	/* What is not there is told when it is walked to. */
+	if (linkfs_snapshot_show(volume, copy, take_id, &id) == 0 && linkfs_snapshot_root(volume, id, 0, &root) == 0) {
+		path->at = root.node;
+		path->path = rest ? rest + strspn(rest, "/") : "";
+		if (!*path->path)
+			path->path = ".";
+	}
+	free(copy);
+	return 0;
+}
+
 int cli_snapshots_find(struct cli *cli, const struct cli_args *args)
 {
 	for (size_t i = 0; i < args->npaths; i++) {
@@ -46,6 +70,12 @@ int cli_snapshots_find(struct cli *cli, const struct cli_args *args)
 		struct linkfs_volume *volume;
 		struct linkfs_stat root;
 		uint64_t id = 0;
+		if (path->kind == CLI_VOLUME && path->in_mount && path->at == LINKFS_SNAPSHOTS_NODE) {
+			int failed = find_in_mount(cli, path);
+			if (failed)
+				return failed;
+			continue;
+		}
 		if (path->kind != CLI_VOLUME || !path->snapshot || !*path->snapshot)
 			continue;
 		int error = cli_path_volume(cli, path, &volume);

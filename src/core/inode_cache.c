@@ -291,6 +291,15 @@ uint32_t lk_inode_cache_dirty(const struct lk_fs *fs)
 	return fs->inodes->dirty_count;
 }
 
+int lk_inode_cache_each_dirty(const struct lk_fs *fs, int (*fn)(void *arg, const struct lk_inode *inode), void *arg)
+{
+	const struct lk_inode_cache *c = fs->inodes;
+	int r = 0;
+	for (uint32_t i = 0; r == 0 && i < c->dirty_count; i++)
+		r = fn(arg, &c->dirty[i].inode);
+	return r;
+}
+
 uint32_t lk_inode_cache_pages(const struct lk_fs *fs)
 {
 	const struct lk_inode_cache *c = fs->inodes;

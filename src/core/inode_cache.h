@@ -34,6 +34,8 @@ void lk_inode_cache_clear(struct lk_fs *fs);
 /* Writes the dirty records' rows. Outside any savepoint. After a failure they are all still dirty. */
 int lk_inode_cache_flush(struct lk_fs *fs);
 uint32_t lk_inode_cache_dirty(const struct lk_fs *fs);
+/* Each record that is newer than its row, in no order. fn must not use the cache; a result other than 0 ends it and is returned. */
+int lk_inode_cache_each_dirty(const struct lk_fs *fs, int (*fn)(void *arg, const struct lk_inode *inode), void *arg);
 /* Pages that a flush may dirty, for T4. */
 uint32_t lk_inode_cache_pages(const struct lk_fs *fs);
 

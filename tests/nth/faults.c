@@ -215,6 +215,7 @@ char *__real_realpath(const char *path, char *out);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
+void *__wrap_reallocarray(void *old, size_t number, size_t size);
 void __wrap_free(void *p);
 char *__wrap_strdup(const char *text);
 char *__wrap_realpath(const char *path, char *out);
@@ -250,6 +251,15 @@ void *__wrap_realloc(void *old, size_t size)
 	void *p = __real_realloc(old, size);
 	live_own += p && !old;
 	return p;
+}
+
+void *__wrap_reallocarray(void *old, size_t number, size_t size)
+{
+	if (size && number > SIZE_MAX / size) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return __wrap_realloc(old, number * size);
 }
 
 void __wrap_free(void *p)

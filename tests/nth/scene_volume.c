@@ -4,7 +4,9 @@
  */
 #include "scene.h"
 
+#include <linkfs_diff.h>
 #include <linkfs_prune.h>
+#include <linkfs_snapshots.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -122,6 +124,52 @@ static int snapshot_drop(struct scene *s)
 			r = lk_op_end(&op, lk_txn_snapshot_drop(&op, epoch, 7, &(uint32_t){0}, &more));
 	}
 	return r;
+}
+
+/* The ids of some snapshots. */
+struct ids {
+	uint64_t id[4];
+	unsigned count;
+};
+
+static int take_id(void *arg, const struct linkfs_snapshot *snapshot)
+{
+	struct ids *ids = arg;
+	ids->id[ids->count++] = snapshot->id;
+	return ids->count == LK_ARRAY_LEN(ids->id);
+}
+
+static int take_change(void *arg, const struct linkfs_diff_change *change)
+{
+	uint64_t *sum = arg;
+	*sum = (*sum ^ (uint64_t)change->kind << 32 ^ change->what) * 1099511628211u;
+	for (const char *p = change->path; *p; p++)
+		*sum = (*sum ^ (unsigned char)*p) * 1099511628211u;
+	return 0;
+}
+
+/* What changed since each snapshot, and back: an answer that comes is the right one. */
+static int diff_past(struct scene *s)
+{
+	static uint64_t right; /* of the first time, when nothing failed */
+	struct ids ids = {.count = 0};
+	uint64_t sum = 1469598103934665603u;
+	int r = linkfs_snapshot_list(s->volume, take_id, &ids);
+	for (unsigned i = 0; r == 0 && i < ids.count; i++) {
+		struct linkfs_stat root = {0};
+		r = linkfs_snapshot_root(s->volume, ids.id[i], 0, &root);
+		struct linkfs_diff ask = {.from = root.node, .to = LINKFS_ROOT_INO, .from_path = "/", .to_path = "/"};
+		if (r == 0)
+			r = linkfs_diff(s->volume, NULL, &ask, take_change, &sum, NULL);
+		ask = (struct linkfs_diff){.from = LINKFS_ROOT_INO, .to = root.node};
+		if (r == 0)
+			r = linkfs_diff(s->volume, NULL, &ask, take_change, &sum, NULL);
+	}
+	if (r)
+		return r;
+	if (!right)
+		right = sum;
+	return sum == right && ids.count ? 0 : SCENE_WRONG;
 }
 
 static int rename_old(struct scene *s)
@@ -305,6 +353,11 @@ const struct scenario scenarios_volume[] = {
 	 IMAGE_SNAPSHOTS,
 	 PHASE_STEPS,
 	 {STEP("unlink", unlink_old), STEP("symlink", symlink_old), STEP("rename", rename_old), SYNC},
+	 0},
+	{"diff",
+	 IMAGE_SNAPSHOTS,
+	 PHASE_STEPS,
+	 {STEP("rename", rename_old), STEP("diff", diff_past), SYNC, STEP("diff", diff_past)},
 	 0},
 	{"drop a snapshot",
 	 IMAGE_SNAPSHOTS,

@@ -416,6 +416,24 @@ static void from_it_into_the_volume(void **state)
 	check();
 }
 
+/* The text of a tracked link is stored anew when its target goes: a component that was the last one in a snapshot's text is
+ * none in the new one, and stays a candidate when the snapshot is deleted. */
+static void a_text_of_a_deleted_snapshot_leaves_no_problem(void **state)
+{
+	(void)state;
+	make_dir("x");
+	put("x/t", "target");
+	OK(linkfs_path_track(v, NULL, ROOT, "x/t", ROOT, "link", 0, NULL));
+	OK(create("one"));
+	OK(linkfs_path_rename(v, NULL, ROOT, "x/t", ROOT, "u", 0));
+	make_dir("x/t");
+	OK(linkfs_path_rename(v, NULL, ROOT, "u", ROOT, "x/t/u", 0));
+	OK(linkfs_path_unlink(v, NULL, ROOT, "x/t/u"));
+	check();
+	OK(linkfs_snapshot_delete(v, NULL, "one", NULL, NULL, NULL));
+	check();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -428,6 +446,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(many_names_and_entries, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(a_thousand, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(from_it_into_the_volume, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(a_text_of_a_deleted_snapshot_leaves_no_problem, volume_setup,
+						volume_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,388 @@
+/*
+ * diff_names.c - the names of one inode at two views, and what became of each: it stayed, came, went, or is another (diff.h).
+ * Layer: core. The two indexes by inode, live and history, say where names may be; each place is read at both views. An inode may have very
+ * many names, so they are looked at in steps.
+ */
+#include "diff_impl.h"
+
+#include "binds.h"
+#include "dirents.h"
+#include "txn_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PLACES 32u
+#define NAME_ROWS 4u /* that reading a place costs */
+
+struct place {
+	int64_t dir, hash, ord;
+};
+
+struct places {
+	struct place p[PLACES];
+	uint32_t count;
+};
+
+/* A record of history begins with the live one's struct. */
+static int add_place(void *arg, const void *record)
+{
+	const struct lk_dirent *d = record;
+	struct places *places = arg;
+
+	places->p[places->count++] = (struct place){d->dir, d->hash, d->ord};
+	return 0;
+}
+
+static int compare_places(const struct place *x, const struct place *y)
+{
+	if (x->dir != y->dir)
+		return x->dir < y->dir ? -1 : 1;
+	if (x->hash != y->hash)
+		return x->hash < y->hash ? -1 : 1;
+	return (x->ord > y->ord) - (x->ord < y->ord);
+}
+
+/* The next places of an index. */
+static int gather(struct lk_diff *d, struct lk_op *op, uint64_t ino, enum lk_table_id table, int index,
+		  struct places *out)
+{
+	_Alignas(8) char from[LK_RECORD_MAX + 8] = {0};
+	struct lk_dirent *key = (void *)from;
+	struct lk_scan scan = {.table = &lk_tables[table],
+			       .index = index,
+			       .equal = 1,
+			       .ranged = 3,
+			       .exclusive = true,
+			       .from = from,
+			       .limit = PLACES};
+
+	key->ino = (int64_t)ino;
+	key->dir = d->now.after.dir;
+	key->hash = d->now.after.hash;
+	key->ord = d->now.after.ord;
+	out->count = 0;
+	return lk_db_scan(op->fs->db, &scan, add_place, out);
+}
+
+int lk_diff_spell(struct lk_diff *d, const struct lk_dirent *entry, struct lk_spell *out)
+{
+	*out = (struct lk_spell){.dir = entry->dir,
+				 .hash = entry->hash,
+				 .ord = entry->ord,
+				 .name = d->names.len,
+				 .len = (uint32_t)entry->name.len};
+	return lk_buf_append(&d->names, entry->name.p, entry->name.len);
+}
+
+/* At an entry where a bind stands at a view its inode is not to be seen. */
+static int is_covered(struct lk_diff *d, struct lk_op *op, const struct place *at, bool *out)
+{
+	int rc = 0;
+
+	*out = false;
+	for (int side = 0; rc == 0 && d->any_binds && !*out && side < SIDES; side++) {
+		struct lk_slot slot = {.dir = (uint64_t)at->dir, .hash = at->hash, .ord = at->ord};
+
+		lk_diff_see(d, op, side);
+		rc = lk_bind_find(op, &slot);
+		*out = slot.bound != 0;
+	}
+	return rc;
+}
+
+static int add_change(struct lk_diff *d, uint64_t ino, enum linkfs_diff_kind kind, uint32_t what,
+		      const struct lk_spell *older, const struct lk_spell *newer)
+{
+	struct lk_change c = {.kind = kind, .what = what};
+
+	/* What else became of a file is told with the names that it keeps. */
+	if (kind == LINKFS_DIFF_MODIFIED || kind == LINKFS_DIFF_RENAMED)
+		c.undecided = d->now.undecided;
+	for (int side = 0; side < SIDES; side++)
+		c.ino[side] = d->now.there[side] ? ino : 0;
+	if (older)
+		c.at[OLDER] = *older;
+	if (newer)
+		c.at[NEWER] = *newer;
+	return LK_LIST_ADD(&d->changes, c);
+}
+
+static bool any_difference(const struct lk_diff *d)
+{
+	return d->now.what || d->now.undecided;
+}
+
+/* The place is the inode's name at one view, at both, or at none. */
+static int look_at(struct lk_diff *d, struct lk_op *op, uint64_t ino, const struct place *at)
+{
+	struct lk_dirent entry[SIDES];
+	struct lk_spell spell[SIDES] = {{0}, {0}};
+	bool covered = false;
+	int rc = 0;
+
+	for (int side = 0; side < SIDES; side++) {
+		entry[side].name.len = 0;
+		if (!d->now.there[side])
+			continue;
+		lk_diff_see(d, op, side);
+		rc = lk_dirent_at(op, (uint64_t)at->dir, at->hash, at->ord, ino, &entry[side]);
+		if (rc && rc != LINKFS_ENOENT)
+			return rc;
+	}
+	lk_diff_spend(d, NAME_ROWS);
+	if (entry[OLDER].name.len && entry[NEWER].name.len &&
+	    lk_bytes_compare(&entry[OLDER].name, &entry[NEWER].name) == 0) {
+		if (!any_difference(d))
+			return 0;
+		rc = is_covered(d, op, at, &covered);
+		if (rc || covered)
+			return rc;
+		for (int side = 0; rc == 0 && side < SIDES; side++)
+			rc = lk_diff_spell(d, &entry[side], &spell[side]);
+		return rc ? rc : add_change(d, ino, LINKFS_DIFF_MODIFIED, d->now.what, &spell[OLDER], &spell[NEWER]);
+	}
+	rc = 0;
+	for (int side = 0; rc == 0 && side < SIDES; side++) {
+		if (entry[side].name.len == 0)
+			continue;
+		rc = lk_diff_spell(d, &entry[side], &spell[side]);
+		if (rc == 0)
+			rc = LK_LIST_ADD(&d->now.names[side], spell[side]);
+	}
+	return rc;
+}
+
+/* ---- pairs ------------------------------------------------------------------------------------------------------ */
+
+static int by_dir(const void *a, const void *b)
+{
+	const struct lk_spell *x = a, *y = b;
+
+	if (x->dir != y->dir)
+		return x->dir < y->dir ? -1 : 1;
+	if (x->hash != y->hash)
+		return x->hash < y->hash ? -1 : 1;
+	return (x->ord > y->ord) - (x->ord < y->ord);
+}
+
+static int by_hash(const void *a, const void *b)
+{
+	const struct lk_spell *x = a, *y = b;
+
+	if (x->hash != y->hash)
+		return x->hash < y->hash ? -1 : 1;
+	return by_dir(a, b);
+}
+
+static int64_t dir_of(const struct lk_spell *s)
+{
+	return s->dir;
+}
+
+static int64_t hash_of(const struct lk_spell *s)
+{
+	return s->hash;
+}
+
+static int64_t nothing_of(const struct lk_spell *s)
+{
+	(void)s;
+	return 0;
+}
+
+static void drop_taken(struct lk_diff *d, int side)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < d->now.names[side].count; i++)
+		if (d->now.names[side].p[i].len)
+			d->now.names[side].p[kept++] = d->now.names[side].p[i];
+	d->now.names[side].count = kept;
+}
+
+/* Names that went and names that came and have key in common are taken for one that was renamed. Both are in the order of key. */
+static int pair(struct lk_diff *d, uint64_t ino, int64_t (*key)(const struct lk_spell *))
+{
+	size_t i = 0, j = 0;
+	int rc = 0;
+
+	while (rc == 0 && i < d->now.names[OLDER].count && j < d->now.names[NEWER].count) {
+		struct lk_spell *older = &d->now.names[OLDER].p[i], *newer = &d->now.names[NEWER].p[j];
+
+		if (key(older) < key(newer)) {
+			i++;
+		} else if (key(older) > key(newer)) {
+			j++;
+		} else {
+			rc = add_change(d, ino, LINKFS_DIFF_RENAMED, d->now.what, older, newer);
+			older->len = newer->len = 0;
+			i++;
+			j++;
+		}
+	}
+	drop_taken(d, OLDER);
+	drop_taken(d, NEWER);
+	return rc;
+}
+
+/* A rename in a directory is likelier than one that moves and keeps the name, and that likelier than any other. */
+static int pair_names(struct lk_diff *d, uint64_t ino)
+{
+	int (*const orders[])(const void *, const void *) = {by_dir, by_hash, by_dir};
+	int64_t (*const keys[])(const struct lk_spell *) = {dir_of, hash_of, nothing_of};
+	int rc = 0;
+
+	for (size_t k = 0; rc == 0 && k < LK_ARRAY_LEN(keys); k++) {
+		if (d->now.names[OLDER].count == 0 || d->now.names[NEWER].count == 0)
+			break;
+		for (int side = 0; side < SIDES; side++)
+			qsort(d->now.names[side].p, d->now.names[side].count, sizeof(struct lk_spell), orders[k]);
+		rc = pair(d, ino, keys[k]);
+	}
+	return rc;
+}
+
+/* What has no other of its kind came or went. */
+static int tell_rest(struct lk_diff *d, uint64_t ino)
+{
+	uint32_t what = d->now.there[OLDER] && d->now.there[NEWER] ? LINKFS_DIFF_LINKS : 0;
+	int rc = 0;
+
+	for (int side = 0; side < SIDES; side++) {
+		for (size_t i = 0; rc == 0 && i < d->now.names[side].count; i++) {
+			const struct lk_spell *s = &d->now.names[side].p[i];
+
+			rc = add_change(d, ino, lk_diff_alone(d, side), what, side == OLDER ? s : NULL,
+					side == NEWER ? s : NULL);
+		}
+		d->now.names[side].count = 0;
+	}
+	return rc;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------ */
+
+int lk_diff_names(struct lk_diff *d, struct lk_op *op, uint64_t ino, bool *done_out)
+{
+	struct places list[2];
+	const struct place *bound = NULL, *before = NULL;
+	uint32_t i[2] = {0, 0};
+	int rc;
+
+	if (ino == LINKFS_ROOT_INO) { /* which no bind shows */
+		*done_out = true;
+		return any_difference(d) ? add_change(d, ino, LINKFS_DIFF_MODIFIED, d->now.what, NULL, NULL) : 0;
+	}
+	rc = gather(d, op, ino, LK_T_DIRENT, LK_DIRENT_BY_INO, &list[0]);
+	if (rc == 0)
+		rc = gather(d, op, ino, LK_T_DIRENT_OLD, LK_DIRENT_OLD_BY_INO, &list[1]);
+	/* What comes after the last place of a list that is full is not known yet. */
+	for (int k = 0; k < 2; k++) {
+		const struct place *last = &list[k].p[PLACES - 1];
+
+		if (list[k].count == PLACES && (!bound || compare_places(last, bound) < 0))
+			bound = last;
+	}
+	while (rc == 0 && (i[0] < list[0].count || i[1] < list[1].count)) {
+		int k = i[0] == list[0].count   ? 1
+			: i[1] == list[1].count ? 0
+						: compare_places(&list[1].p[i[1]], &list[0].p[i[0]]) < 0;
+		const struct place *at = &list[k].p[i[k]++];
+
+		if (bound && compare_places(at, bound) > 0)
+			break;
+		if (!before || compare_places(at, before) != 0)
+			rc = look_at(d, op, ino, at);
+		before = at;
+	}
+	if (rc)
+		return rc;
+	if (bound) {
+		d->now.after = (struct lk_spell){.dir = bound->dir, .hash = bound->hash, .ord = bound->ord};
+		return 0;
+	}
+	*done_out = true;
+	if (d->now.there[OLDER] && d->now.there[NEWER])
+		rc = pair_names(d, ino);
+	if (rc == 0 && any_difference(d))
+		rc = lk_diff_tell_binds(d, op, ino);
+	return rc ? rc : tell_rest(d, ino);
+}
+
+/* ---- binds ------------------------------------------------------------------------------------------------------ */
+
+/* What is shown at an entry: a bind's source, or what it names. */
+static int shown_at(struct lk_diff *d, struct lk_op *op, int side, const struct lk_spell *at, struct lk_change *c,
+		    uint64_t *bound_out)
+{
+	struct lk_dirent entry = {.dir = at->dir, .hash = at->hash, .ord = at->ord};
+	struct lk_slot slot = {.dir = (uint64_t)at->dir, .hash = at->hash, .ord = at->ord};
+	int rc;
+
+	*bound_out = 0;
+	lk_diff_see(d, op, side);
+	rc = lk_txn_get(op, LK_T_DIRENT, &entry, &entry);
+	if (rc)
+		return rc == LINKFS_ENOENT ? 0 : rc;
+	rc = lk_dirent_at(op, (uint64_t)at->dir, at->hash, at->ord, (uint64_t)entry.ino, &entry);
+	if (rc == 0)
+		rc = lk_bind_find(op, &slot);
+	if (rc == 0)
+		rc = lk_diff_spell(d, &entry, &c->at[side]);
+	*bound_out = slot.bound;
+	c->ino[side] = slot.bound ? slot.bound : (uint64_t)entry.ino;
+	return rc;
+}
+
+int lk_diff_tell_binds(struct lk_diff *d, struct lk_op *op, uint64_t ino)
+{
+	size_t low = 0, high = d->shown.count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (d->shown.p[middle].source < ino)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low < d->shown.count && d->shown.p[low].source == ino; low++) {
+		struct lk_change c = {.kind = LINKFS_DIFF_MODIFIED,
+				      .undecided = d->now.undecided,
+				      .what = d->now.what,
+				      .shown = true};
+		uint64_t bound[SIDES];
+		int rc = 0;
+
+		for (int side = 0; rc == 0 && side < SIDES; side++)
+			rc = shown_at(d, op, side, &d->shown.p[low].at, &c, &bound[side]);
+		lk_diff_spend(d, NAME_ROWS + 2);
+		if (rc == 0 && bound[OLDER] == ino && bound[NEWER] == ino)
+			rc = LK_LIST_ADD(&d->changes, c);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+int lk_diff_compare_binds(struct lk_diff *d, struct lk_op *op, bool *done_out)
+{
+	struct lk_change c = {.kind = LINKFS_DIFF_MODIFIED, .what = LINKFS_DIFF_BIND, .binds = true};
+	uint64_t bound[SIDES];
+	int rc = 0;
+
+	if (d->next == d->binds.count) {
+		*done_out = true;
+		return 0;
+	}
+	for (int side = 0; rc == 0 && side < SIDES; side++)
+		rc = shown_at(d, op, side, &d->binds.p[d->next], &c, &bound[side]);
+	lk_diff_spend(d, NAME_ROWS + 2);
+	d->next++;
+	if (rc || bound[OLDER] == bound[NEWER])
+		return rc;
+	if (c.at[OLDER].len == 0 || c.at[NEWER].len == 0)
+		c.kind = lk_diff_alone(d, c.at[OLDER].len ? OLDER : NEWER);
+	return LK_LIST_ADD(&d->changes, c);
+}
