@@ -172,9 +172,10 @@ int linkfs_snapshot_delete(struct linkfs_volume *volume, const struct linkfs_cre
 	while (rc == 0 && work.more) {
 		rc = lk_snapshot_step(fs, &work);
 		done = (struct linkfs_snapshot_progress){.rows = work.rows, .bytes = work.blocks * LK_BLOCK_SIZE};
-		if (rc == 0 && work.more && fn && fn(arg, &done)) {
+		/* It is gone, and no name leads to it: whatever failed, the rest is the volume's. */
+		if (rc || (work.more && fn && fn(arg, &done))) {
 			lk_snapshot_leave(fs);
-			rc = LINKFS_EINTR;
+			rc = rc ? rc : LINKFS_EINTR;
 		}
 	}
 	if (done_out)

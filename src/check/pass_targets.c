@@ -239,7 +239,8 @@ static int compare(struct gather *g, struct lk_rows *rows)
 			r = odd_row(c, row);
 			lk_rows_next(rows);
 		} else {
-			if (row->is_last != all[i].is_last)
+			/* It may be a last one of a text that is gone. */
+			if (row->is_last != all[i].is_last && row->is_last != 1)
 				r = missing(c, &all[i], row);
 			i++;
 			lk_rows_next(rows);

@@ -265,8 +265,10 @@ static bool do_step(struct run *w)
 		if (is_poisoned(w))
 			return poison_holds(w) && false;
 		unsigned now = r == want ? w->at + 1 : w->at;
-		if (!shows(w, w->scene.volume, now, now, step->name))
+		if (!shows(w, w->scene.volume, now, step->goes_on ? w->at + 1 : now, step->name))
 			return false;
+		if (r != want && step->goes_on && w->point->kind->source == FROM_HOST)
+			return bad(w, "step %s on a full host says %s", step->name, linkfs_error_name(r));
 		if (r != want && w->point->kind->source == FROM_HOST && !leave_full_disk(w))
 			return false;
 		if (r != want)
@@ -310,6 +312,9 @@ static void reopen(struct run *w, bool unfinished)
 		(void)bad(w, "opening again: %s", linkfs_error_name(r));
 		return;
 	}
+	r = deletions_end(v);
+	if (r)
+		(void)bad(w, "deletions of snapshots do not go on after opening again: %s", linkfs_error_name(r));
 	/* Groups reach their rows with a commit: what opening gave back shows then. */
 	r = linkfs_volume_sync(v);
 	if (r)

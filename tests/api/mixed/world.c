@@ -10,16 +10,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PATHS_MANY 1000 /* above that nothing is added: a directory's second name may double them */
-
 static char *top;
-static char volume_path[4096];
+static char volume_at[4096];
 struct linkfs_volume *v;
 struct lk_test_random rnd;
 unsigned long step;
 unsigned long done[20];
 bool places;
 bool multiplied;
+size_t paths_many = 1000;
 
 uint64_t below(uint64_t n)
 {
@@ -164,7 +163,7 @@ int change(void)
 {
 	struct linkfs_make how = {.mode = S_IFREG | 0644};
 	char to[4096], text[4096];
-	uint64_t kind = seen_count > PATHS_MANY ? 17 + below(2) : below(19);
+	uint64_t kind = seen_count > paths_many ? 17 + below(2) : below(19);
 	const char *file = some_path(S_IFREG);
 	int r = 0;
 	if (!places && kind >= 7 && kind <= 9)
@@ -256,10 +255,15 @@ int change(void)
 	return r;
 }
 
+const char *volume_path(void)
+{
+	return volume_at;
+}
+
 void reopen(void)
 {
 	OK(linkfs_volume_close(v));
-	OK(linkfs_volume_open(volume_path, NULL, &v, NULL));
+	OK(linkfs_volume_open(volume_at, NULL, &v, NULL));
 }
 
 int setup(void **state)
@@ -267,9 +271,9 @@ int setup(void **state)
 	struct linkfs_create_options o = {.root_mode = 0777};
 	(void)state;
 	top = lk_test_mkdir();
-	(void)snprintf(volume_path, sizeof(volume_path), "%s/volume", top);
-	OK(linkfs_volume_create(volume_path, &o, NULL));
-	OK(linkfs_volume_open(volume_path, NULL, &v, NULL));
+	(void)snprintf(volume_at, sizeof(volume_at), "%s/volume", top);
+	OK(linkfs_volume_create(volume_at, &o, NULL));
+	OK(linkfs_volume_open(volume_at, NULL, &v, NULL));
 	return 0;
 }
 

@@ -19,11 +19,13 @@ extern unsigned long step;
 extern unsigned long done[20]; /* changes of each kind that were made */
 /* Whether directories get second names and binds: without them other ways are gone. */
 extern bool places;
-extern bool multiplied; /* the last change gave directories more paths, maybe */
+extern size_t paths_many; /* above that nothing is added: a directory's second name may double them */
+extern bool multiplied;   /* the last change gave directories more paths, maybe */
 
 int setup(void **state);
 int teardown(void **state);
 void reopen(void);
+const char *volume_path(void);
 uint64_t below(uint64_t n);
 
 /* The tree by each of its paths, in an order that is the same on each volume. */
