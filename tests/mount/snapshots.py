@@ -283,6 +283,7 @@ def deletions(volume, kept):
             compare(kept, snapshots, name, "whole after a kill")
         if set(some) & set(left):
             h.must("snapshot", "delete", "-q", volume.path, *(set(some) & set(left)))
+            h.must("sync", volume.mnt)  # else the next kill may bring them back
             for name in set(some) & set(left):
                 kept.pop(name)
     h.must("check", "--data", volume.path)
