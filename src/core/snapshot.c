@@ -177,11 +177,15 @@ int lk_snapshot_step(struct lk_fs *fs, struct lk_snapshot_work *work)
 	blocks = lk_alloc_log_freed(&op.alloc);
 	rc = lk_op_end(&op, rc);
 	work->more = rc == 0 && more;
-	if (rc == 0) {
-		work->rows += rows;
-		work->blocks += blocks;
-	}
-	return rc;
+	if (rc)
+		return rc;
+	work->rows += rows;
+	work->blocks += blocks;
+	work->uncommitted += rows;
+	if (!work->more || work->uncommitted < LK_SNAPSHOT_COMMIT)
+		return 0;
+	work->uncommitted = 0;
+	return lk_txn_commit(fs);
 }
 
 void lk_snapshot_leave(struct lk_fs *fs)
