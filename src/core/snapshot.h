@@ -8,8 +8,9 @@
 #include "views.h"
 
 #define LK_SNAPSHOT_STEP 256u /* history rows in one step of a deletion */
-#define LK_SNAPSHOT_COMMIT                                                                                             \
-	1024u /* and between two commits: what they gave back may be used then, and a commit holds up all others */
+/* Row writes in the open transaction after which a step commits, whoever made them: what was given back may be used then, and a commit, which
+ * holds up all others, stays short, however many deletions go on at once. */
+#define LK_SNAPSHOT_COMMIT 2048u
 
 /* Whether it may be a snapshot's name: 1 to 255 bytes without '/' and NUL, not "." or "..". LINKFS_EINVAL, LINKFS_ENAMETOOLONG. */
 int lk_snapshot_check(const char *name, size_t len);
@@ -27,13 +28,12 @@ int lk_snapshot_rename(struct lk_op *op, const char *name, size_t len, const cha
 
 /* It is not there any more: nobody reads it from now on, and its name is free. What it alone kept goes by steps. Begins and ends an op. */
 int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *epoch_out);
-/* One step of a deletion, in an op of its own of bounded length, and a commit after some. more: there are others. rows and blocks grow by those that it looked
+/* One step of a deletion, in an op of its own of bounded length, and a commit when many rows were written. more: there are others. rows and blocks grow by those that it looked
  * at, and gave back. */
 struct lk_snapshot_work {
 	int64_t epoch;
 	bool more;
 	uint64_t rows, blocks;
-	uint32_t uncommitted; /* rows */
 };
 int lk_snapshot_step(struct lk_fs *fs, struct lk_snapshot_work *work);
 /* What is left of deletions is the keeper's. No lock held. */
