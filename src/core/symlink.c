@@ -149,11 +149,10 @@ static int take_row(void *arg, const struct lk_component *c)
 static int need_row(void *arg, const struct lk_component *c)
 {
 	struct release *r = arg;
-	struct kept *row = &r->rows[c->position];
 
-	if ((uint64_t)c->position < r->count && row->hash == c->hash) {
-		row->needed = true;
-		row->needed_last |= c->is_last != 0;
+	if ((uint64_t)c->position < r->count && r->rows[c->position].hash == c->hash) {
+		r->rows[c->position].needed = true;
+		r->rows[c->position].needed_last |= c->is_last != 0;
 	}
 	return 0;
 }
@@ -193,7 +192,7 @@ static int release_rows(struct release *r)
 	}
 	if (rc == 0 && r->gone.tracks && !r->tracks_needed)
 		rc = lk_track_unmark(r->op, r->gone.tracks, r->gone.ino);
-	return rc == LINKFS_ENOENT || (rc == 0 && missing) ? LINKFS_ECORRUPT : rc;
+	return rc == 0 && missing ? LINKFS_ENOENT : rc;
 }
 
 int lk_symlink_release(struct lk_op *op, const struct lk_target *gone, const struct lk_target *live)
@@ -231,7 +230,7 @@ static int history_dropped(struct lk_op *op, const void *record)
 		return rc;
 	rc = lk_symlink_release(op, gone, rc ? NULL : &live);
 	/* What is missing is check's to tell; the snapshot goes all the same. */
-	return rc == LINKFS_ECORRUPT ? 0 : rc;
+	return rc == LINKFS_ENOENT ? 0 : rc;
 }
 
 void lk_symlink_start(struct lk_fs *fs)
@@ -269,7 +268,9 @@ int lk_symlink_drop(struct lk_op *op, struct lk_inode *inode)
 
 	if (rc == 0 && !stays(op, &target))
 		rc = lk_symlink_release(op, &target, NULL);
-	return rc ? rc : lk_txn_erase(op, LK_T_TARGET, &target);
+	if (rc)
+		return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+	return lk_txn_erase(op, LK_T_TARGET, &target);
 }
 
 int lk_symlink_rewrite(struct lk_op *op, struct lk_inode *inode, struct lk_target *row, const char *text, size_t len)
@@ -280,6 +281,8 @@ int lk_symlink_rewrite(struct lk_op *op, struct lk_inode *inode, struct lk_targe
 	row->text = (struct lk_bytes){text, len};
 	if (!stays(op, &old))
 		rc = lk_symlink_release(op, &old, row);
+	if (rc == LINKFS_ENOENT)
+		rc = LINKFS_ECORRUPT;
 	if (rc == 0)
 		rc = each_component(op->fs, (uint64_t)inode->ino, text, len, add_component, op);
 	inode->size = (int64_t)len;

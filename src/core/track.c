@@ -91,9 +91,8 @@ static int put_marker(struct lk_op *op, int64_t target, int64_t link)
 int lk_track_unmark(struct lk_op *op, int64_t target, int64_t link)
 {
 	struct lk_component row = {.hash = LK_TRACKS_HASH(target), .ino = link};
-	int rc = lk_txn_erase(op, LK_T_COMPONENT, &row);
 
-	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+	return lk_txn_erase(op, LK_T_COMPONENT, &row);
 }
 
 /* The first entry of ino; LINKFS_ENOENT. */
@@ -360,6 +359,8 @@ int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fre
 		/* Only of the mark: the text is the same. */
 		if (rc == 0 && was.born > op->fs->newest_snapshot)
 			rc = lk_symlink_release(op, &was, &row);
+		if (rc == LINKFS_ENOENT)
+			rc = LINKFS_ECORRUPT;
 		if (rc == 0)
 			rc = put_marker(op, fresh->ino, link.ino);
 	}

@@ -126,7 +126,7 @@ static int walk(struct linkfs_volume *volume, struct lk_buf *text, const char *p
 	for (unsigned i = 0; r == 0 && i < n->count; i++) {
 		struct linkfs_stat st;
 		(void)snprintf(below, sizeof(below), "%s/%s", path, n->at[i].name);
-		if (strcmp(below, "/full") == 0)
+		if (strcmp(strchr(below, '/'), "/full") == 0) /* of snapshots too, whose paths begin with their name */
 			continue;
 		r = linkfs_node_lookup(volume, NULL, dir, n->at[i].name, strlen(n->at[i].name), 0, &st);
 		if (r == 0 && (st.ino != n->at[i].ino || (st.mode & S_IFMT) != n->at[i].type))
