@@ -74,8 +74,9 @@ struct linkfs_snapshot_progress {
 /* Called with no lock held, between steps of some milliseconds each; nonzero leaves the rest to the volume. */
 typedef int linkfs_snapshot_progress_fn(void *arg, const struct linkfs_snapshot_progress *progress);
 /* The snapshot is gone at once, and its name free; then what it alone kept is given back, step by step, in time proportional to what
- * changed between it and its neighbours. Others go on meanwhile. Cut off, by fn or by the end of the process, it goes on by itself while the
- * volume is open for writing. fn and done_out may be NULL. LINKFS_ENOENT, LINKFS_EPERM, LINKFS_EROFS; LINKFS_EINTR when fn ended it. */
+ * changed between it and its neighbours. Others go on meanwhile. Cut off, by fn, by a failure or by the end of the process, it goes on by
+ * itself while the volume is open for writing; what fails then is met again at the next opening. fn and done_out may be NULL.
+ * LINKFS_ENOENT, LINKFS_EPERM, LINKFS_EROFS; LINKFS_EINTR when fn ended it. */
 LINKFS_API int linkfs_snapshot_delete(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
 				      linkfs_snapshot_progress_fn *fn, void *arg,
 				      struct linkfs_snapshot_progress *done_out);

@@ -210,9 +210,10 @@ int lk_snapshot_give_back(struct lk_fs *fs, int64_t epoch, linkfs_snapshot_progr
 		rc = lk_snapshot_step(fs, &work);
 		done->rows = before.rows + work.rows;
 		done->bytes = before.bytes + work.blocks * LK_BLOCK_SIZE;
-		if (rc == 0 && work.more && fn && fn(arg, done)) {
+		/* It is gone, and no name leads to it: whatever failed, the rest is the volume's. */
+		if (rc || (work.more && fn && fn(arg, done))) {
 			lk_snapshot_leave(fs);
-			rc = LINKFS_EINTR;
+			rc = rc ? rc : LINKFS_EINTR;
 		}
 	}
 	return rc;

@@ -14,6 +14,7 @@
 #include "orphan.h"
 #include "property.h"
 #include "snapshot.h"
+#include "track.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -230,8 +231,10 @@ static int start(struct lk_fs *fs, struct linkfs_message *why)
 		r = lk_views_new(&fs->views);
 	if (r == 0)
 		r = lk_txn_start(fs);
-	if (r == 0)
+	if (r == 0) {
 		lk_extent_start(fs);
+		lk_symlink_start(fs);
+	}
 	if (r == LINKFS_ECORRUPT)
 		return lk_fail(why, r, "the counters or block groups of %s are damaged; run `linkfs check %s`",
 			       fs->path, fs->path);

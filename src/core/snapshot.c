@@ -249,7 +249,7 @@ int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out)
 int lk_snapshot_step(struct lk_fs *fs, struct lk_snapshot_work *work)
 {
 	struct lk_op op;
-	bool more = false;
+	bool more = false, commit;
 	uint32_t rows = 0;
 	uint64_t blocks;
 	int rc = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT | LK_OP_PURGE);
@@ -260,13 +260,14 @@ int lk_snapshot_step(struct lk_fs *fs, struct lk_snapshot_work *work)
 	if (rc == LINKFS_ENOENT) /* the keeper was here */
 		rc = 0;
 	blocks = lk_alloc_log_freed(&op.alloc);
+	commit = fs->batch->rows + op.rows >= LK_SNAPSHOT_COMMIT;
 	rc = lk_op_end(&op, rc);
 	work->more = rc == 0 && more;
-	if (rc == 0) {
-		work->rows += rows;
-		work->blocks += blocks;
-	}
-	return rc;
+	if (rc)
+		return rc;
+	work->rows += rows;
+	work->blocks += blocks;
+	return commit ? lk_txn_commit(fs) : 0;
 }
 
 void lk_snapshot_leave(struct lk_fs *fs)

@@ -8,6 +8,9 @@
 #include "views.h"
 
 #define LK_SNAPSHOT_STEP 256u /* history rows in one step of a deletion */
+/* Row writes in the open transaction after which a step commits, whoever made them: what was given back may be used then, and a commit, which
+ * holds up all others, stays short, however many deletions go on at once. */
+#define LK_SNAPSHOT_COMMIT 2048u
 
 /* Whether it may be a snapshot's name: 1 to 255 bytes without '/' and NUL, not "." or "..". LINKFS_EINVAL, LINKFS_ENAMETOOLONG. */
 int lk_snapshot_check(const char *name, size_t len);
@@ -30,7 +33,7 @@ int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *ep
 int lk_snapshot_mark_epoch(struct lk_fs *fs, int64_t epoch);
 /* Whether anything has changed that the snapshot, which exists, shows. */
 int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out);
-/* One step of a deletion, in an op of its own of bounded length. more: there are others. rows and blocks grow by those that it looked
+/* One step of a deletion, in an op of its own of bounded length, and a commit when many rows were written. more: there are others. rows and blocks grow by those that it looked
  * at, and gave back. */
 struct lk_snapshot_work {
 	int64_t epoch;

@@ -2,12 +2,13 @@
  * symlink.c - symbolic links: the text, byte for byte (B1), and the index of its components.
  * Layer: core. Table component holds a row per component of a text, but "." and empty ones: the hash of its name, the
  * symlink, its position among those kept, and whether it is the last. A text of nothing else has one row for ".". "Who may point here" asks it by name and proves each
- * candidate by walking. Rows may outlive the live text while a snapshot keeps it (section 3 of DESIGN.md).
+ * candidate by walking. They stay as long as a live or a history row of the symlink needs them.
  */
 #include "link.h"
 #include "moved.h"
 #include "orphan.h"
 #include "track.h"
+#include "txn_impl.h"
 
 #include <string.h>
 
@@ -63,13 +64,6 @@ static int insert_component(void *arg, const struct lk_component *c)
 	return lk_txn_insert(arg, LK_T_COMPONENT, &row);
 }
 
-static int erase_component(void *arg, const struct lk_component *c)
-{
-	int rc = lk_txn_erase(arg, LK_T_COMPONENT, c);
-
-	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
-}
-
 /* The row's fields are what they must be (F5). */
 static bool valid(const struct lk_inode *inode, const struct lk_target *t)
 {
@@ -116,19 +110,132 @@ int lk_symlink_text_over(struct lk_op *op, const struct lk_inode *inode, uint64_
 	return 0;
 }
 
-/* Whether no snapshot has a text of the symlink, this one or an older: its rows are nobody else's then. */
-static int is_only_text(struct lk_op *op, const struct lk_inode *inode, const struct lk_target *row, bool *out)
+/* ---- rows of texts that went --------------------------------------------------------------------------------------- */
+
+#define TEXTS_MAX 256u /* of one symlink, in history; with more of them rows are left behind, which candidates may be */
+
+struct kept {
+	int64_t hash;
+	int32_t is_last;          /* as the text has it that went */
+	bool needed, needed_last; /* by another */
+};
+
+struct release {
+	struct lk_op *op;
+	struct lk_target gone;
+	struct kept *rows; /* by position */
+	size_t count, cap;
+	bool tracks_needed;
+	uint32_t texts;
+};
+
+static int count_row(void *arg, const struct lk_component *c)
 {
-	struct lk_snapshot newest = {.epoch = op->fs->newest_snapshot};
+	struct release *r = arg;
+
+	(void)c;
+	r->cap++;
+	return 0;
+}
+
+static int take_row(void *arg, const struct lk_component *c)
+{
+	struct release *r = arg;
+
+	r->rows[r->count++] = (struct kept){.hash = c->hash, .is_last = (int32_t)c->is_last};
+	return 0;
+}
+
+static int need_row(void *arg, const struct lk_component *c)
+{
+	struct release *r = arg;
+
+	if ((uint64_t)c->position < r->count && r->rows[c->position].hash == c->hash) {
+		r->rows[c->position].needed = true;
+		r->rows[c->position].needed_last |= c->is_last != 0;
+	}
+	return 0;
+}
+
+static int each_row(const struct release *r, const struct lk_bytes *text, component_fn *fn)
+{
+	return text->len == 0
+		       ? 0
+		       : each_component(r->op->fs, (uint64_t)r->gone.ino, text->p, text->len, fn, (void *)(uintptr_t)r);
+}
+
+/* Another row of the symlink. */
+static int need_text(void *arg, const void *record)
+{
+	const struct lk_target *other = record;
+	struct release *r = arg;
+
+	r->texts++;
+	r->tracks_needed |= other->tracks == r->gone.tracks;
+	return each_row(r, &other->text, need_row);
+}
+
+static int release_rows(struct release *r)
+{
+	bool missing = false;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < r->count; i++) {
+		struct lk_component row = {.hash = r->rows[i].hash, .ino = r->gone.ino, .position = (int64_t)i};
+
+		if (!r->rows[i].needed)
+			rc = lk_txn_erase(r->op, LK_T_COMPONENT, &row);
+		else if (r->rows[i].is_last && !r->rows[i].needed_last)
+			rc = lk_txn_put(r->op, LK_T_COMPONENT, &row);
+		missing |= rc == LINKFS_ENOENT;
+		rc = rc == LINKFS_ENOENT ? 0 : rc;
+	}
+	if (rc == 0 && r->gone.tracks && !r->tracks_needed)
+		rc = lk_track_unmark(r->op, r->gone.tracks, r->gone.ino);
+	return rc == 0 && missing ? LINKFS_ENOENT : rc;
+}
+
+int lk_symlink_release(struct lk_op *op, const struct lk_target *gone, const struct lk_target *live)
+{
+	_Alignas(8) char from[sizeof(struct lk_target) + 8] = {0};
+	struct release r = {.op = op, .gone = *gone};
+	struct lk_scan scan = {
+		.table = &lk_tables[LK_T_TARGET_OLD], .index = LK_BY_KEY, .equal = 1, .from = from, .limit = TEXTS_MAX};
+	int rc = each_row(&r, &gone->text, count_row);
+
+	memcpy(from, &gone->ino, sizeof(gone->ino));
+	r.rows = r.cap ? lk_op_alloc(op, r.cap * sizeof(*r.rows)) : NULL;
+	if (r.cap && !r.rows)
+		return LINKFS_ENOMEM;
+	if (rc == 0)
+		rc = each_row(&r, &gone->text, take_row);
+	if (rc == 0 && live)
+		rc = need_text(&r, live);
+	r.texts = 0;
+	/* Until the first snapshot there is no history. */
+	if (rc == 0 && op->fs->epoch > 1)
+		rc = lk_db_scan(op->fs->db, &scan, need_text, &r);
+	return rc || r.texts == TEXTS_MAX ? rc : release_rows(&r);
+}
+
+/* A row of history went with its snapshot. */
+static int history_dropped(struct lk_op *op, const void *record)
+{
+	const struct lk_target *gone = record;
+	struct lk_target live = {.ino = gone->ino};
 	int rc;
 
-	*out = op->fs->newest_snapshot == 0;
-	if (*out || row->born <= op->fs->newest_snapshot)
-		return 0;
-	/* The row may have been written again since; the symlink itself has to be younger. */
-	rc = lk_txn_get(op, LK_T_SNAPSHOT, &newest, &newest);
-	*out = rc == 0 && inode->ino >= newest.next_ino;
-	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+	rc = lk_live_get(op, &lk_tables[LK_T_TARGET], &live, &live);
+	if (rc && rc != LINKFS_ENOENT)
+		return rc;
+	rc = lk_symlink_release(op, gone, rc ? NULL : &live);
+	/* What is missing is check's to tell; the snapshot goes all the same. */
+	return rc == LINKFS_ENOENT ? 0 : rc;
+}
+
+void lk_symlink_start(struct lk_fs *fs)
+{
+	lk_txn_on_history(fs, LK_T_TARGET, NULL, history_dropped);
 }
 
 /* Beside the rows of an older text: where both have the same name at the same place it is a last one if it is one in either. */
@@ -147,34 +254,37 @@ static int add_component(void *arg, const struct lk_component *c)
 	return lk_txn_put(op, LK_T_COMPONENT, &row);
 }
 
+/* Whether the row goes to history when it is written over or erased. */
+static bool stays(const struct lk_op *op, const struct lk_target *row)
+{
+	return row->born <= op->fs->newest_snapshot;
+}
+
 /* Called for an inode that goes. The rows of its components stay while history keeps the text. */
 int lk_symlink_drop(struct lk_op *op, struct lk_inode *inode)
 {
 	struct lk_target target;
-	bool only;
 	int rc = lk_symlink_row(op, inode, &target);
 
-	if (rc == 0)
-		rc = is_only_text(op, inode, &target, &only);
+	if (rc == 0 && !stays(op, &target))
+		rc = lk_symlink_release(op, &target, NULL);
 	if (rc)
-		return rc;
-	if (only)
-		rc = each_component(op->fs, (uint64_t)inode->ino, target.text.p, target.text.len, erase_component, op);
-	if (rc == 0 && target.tracks && only)
-		rc = lk_track_drop(op, &target);
-	return rc ? rc : lk_txn_erase(op, LK_T_TARGET, &target);
+		return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+	return lk_txn_erase(op, LK_T_TARGET, &target);
 }
 
 int lk_symlink_rewrite(struct lk_op *op, struct lk_inode *inode, struct lk_target *row, const char *text, size_t len)
 {
-	bool only;
-	int rc = is_only_text(op, inode, row, &only);
+	struct lk_target old = *row;
+	int rc = 0;
 
-	if (rc == 0 && only)
-		rc = each_component(op->fs, (uint64_t)inode->ino, row->text.p, row->text.len, erase_component, op);
+	row->text = (struct lk_bytes){text, len};
+	if (!stays(op, &old))
+		rc = lk_symlink_release(op, &old, row);
+	if (rc == LINKFS_ENOENT)
+		rc = LINKFS_ECORRUPT;
 	if (rc == 0)
 		rc = each_component(op->fs, (uint64_t)inode->ino, text, len, add_component, op);
-	row->text = (struct lk_bytes){text, len};
 	inode->size = (int64_t)len;
 	return rc;
 }

@@ -88,13 +88,11 @@ static int put_marker(struct lk_op *op, int64_t target, int64_t link)
 	return lk_txn_put(op, LK_T_COMPONENT, &row);
 }
 
-/* Of a link that no snapshot has. */
-static int erase_marker(struct lk_op *op, int64_t target, int64_t link)
+int lk_track_unmark(struct lk_op *op, int64_t target, int64_t link)
 {
 	struct lk_component row = {.hash = LK_TRACKS_HASH(target), .ino = link};
-	int rc = lk_txn_erase(op, LK_T_COMPONENT, &row);
 
-	return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+	return lk_txn_erase(op, LK_T_COMPONENT, &row);
 }
 
 /* The first entry of ino; LINKFS_ENOENT. */
@@ -348,17 +346,21 @@ int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fre
 	rc = lk_op_need(op, l.count * PAGES_KEY * 2 + PAGES_REST);
 	for (uint32_t i = 0; rc == 0 && i < l.count; i++) {
 		struct lk_inode link;
-		struct lk_target row;
+		struct lk_target row, was;
 
 		rc = look_at(op, l.inos[i], l.target, &link, &row);
 		if (rc)
 			break;
 		if (slot && !is_by(&row, slot))
 			continue;
+		was = (struct lk_target){.ino = row.ino, .tracks = row.tracks, .born = row.born};
 		row.tracks = fresh->ino;
 		rc = lk_txn_put(op, LK_T_TARGET, &row);
-		if (rc == 0 && !op->fs->newest_snapshot)
-			rc = erase_marker(op, old->ino, link.ino);
+		/* Only of the mark: the text is the same. */
+		if (rc == 0 && was.born > op->fs->newest_snapshot)
+			rc = lk_symlink_release(op, &was, &row);
+		if (rc == LINKFS_ENOENT)
+			rc = LINKFS_ECORRUPT;
 		if (rc == 0)
 			rc = put_marker(op, fresh->ino, link.ino);
 	}
@@ -366,11 +368,6 @@ int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fre
 		old->flags &= ~(int64_t)LK_INODE_FOLLOWED;
 	fresh->flags |= LK_INODE_FOLLOWED;
 	return rc;
-}
-
-int lk_track_drop(struct lk_op *op, const struct lk_target *row)
-{
-	return erase_marker(op, row->tracks, row->ino);
 }
 
 int lk_track_tell(struct lk_op *op, const struct lk_inode *inode)

@@ -24,6 +24,12 @@
 int lk_symlink_row(struct lk_op *op, const struct lk_inode *inode, struct lk_target *out);
 /* Stores another text in the row of a symlink, with the index of its components; inode's size is set. Neither is put yet. */
 int lk_symlink_rewrite(struct lk_op *op, struct lk_inode *inode, struct lk_target *row, const char *text, size_t len);
+/* The rows in component that gone needed, and that neither live (NULL: there is none) nor the symlink's history does, go. gone is no row
+ * any more, or about to be none; what of it has no bytes or is 0 counts for nothing. LINKFS_ENOENT: one was not there; the others
+ * went. */
+int lk_symlink_release(struct lk_op *op, const struct lk_target *gone, const struct lk_target *live);
+/* Once, after lk_txn_start(): what history drops is released. */
+void lk_symlink_start(struct lk_fs *fs);
 
 /* ---- texts (track_text.c, track_ways.c) --------------------------------------------------------------------- */
 
@@ -65,8 +71,8 @@ int lk_track_renamed(struct lk_op *op, const struct lk_inode *inode);
 /* fresh takes over the name slot of old, or with NULL all of its names, and what tracks it by them (D7, E7). Flags of both change;
  * neither is put. */
 int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fresh, const struct lk_slot *slot);
-/* A tracked link goes for good, which no snapshot has; row is its own. */
-int lk_track_drop(struct lk_op *op, const struct lk_target *row);
+/* The row by which target's links are found goes. LINKFS_ENOENT: it was not there. */
+int lk_track_unmark(struct lk_op *op, int64_t target, int64_t link);
 /* Tells the observer that texts may have changed with what became of inode: nothing unless it is a directory, a tracked link, or
  * tracked. */
 int lk_track_tell(struct lk_op *op, const struct lk_inode *inode);

@@ -209,6 +209,7 @@ int __wrap_fstatvfs(int fd, struct statvfs *out)
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
+void *__real_reallocarray(void *old, size_t count, size_t size);
 void __real_free(void *p);
 char *__real_strdup(const char *text);
 char *__real_realpath(const char *path, char *out);
@@ -255,11 +256,11 @@ void *__wrap_realloc(void *old, size_t size)
 
 void *__wrap_reallocarray(void *old, size_t number, size_t size)
 {
-	if (size && number > SIZE_MAX / size) {
-		errno = ENOMEM;
+	if (no_memory())
 		return NULL;
-	}
-	return __wrap_realloc(old, number * size);
+	void *p = __real_reallocarray(old, number, size);
+	live_own += p && !old;
+	return p;
 }
 
 void __wrap_free(void *p)

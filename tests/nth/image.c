@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <file.h>
 #include <ftw.h>
+#include <linkfs_links.h>
 #include <node.h>
+#include <snapshot.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,6 +246,35 @@ static void fill_snapshots(struct linkfs_volume *v)
 	fill(v, st.ino, 0, 100);
 }
 
+/* As much history as takes several steps to delete, of each kind, for three snapshots. */
+static void fill_past(struct linkfs_volume *v)
+{
+	struct linkfs_stat st = {0};
+	struct linkfs_setattr cut = {.valid = LINKFS_SET_SIZE, .size = 100 * B}, none = {.valid = LINKFS_SET_SIZE};
+	uint64_t pieces = make(v, "/d1/pieces", S_IFREG | 0644), done;
+	for (unsigned i = 0; i < 200; i++)
+		fill(v, pieces, i * 2 * B, B);
+	MUST(linkfs_path_track(v, NULL, 1, "/d1/big", 1, "/tracked", 0, NULL));
+	fill_snapshots(v);
+	MUST(linkfs_node_setattr(v, NULL, pieces, &cut, NULL));
+	MUST(linkfs_path_rename(v, NULL, 1, "/d2/sub", 1, "/sub", 0));
+	MUST(linkfs_path_stat(v, NULL, 1, "/d1/shares", 0, &st));
+	MUST(linkfs_node_copy_range(v, NULL, pieces, 0, st.ino, 4 * B, 10 * B, &done));
+	snapshot(v, "three");
+	MUST(linkfs_node_setattr(v, NULL, pieces, &none, NULL));
+	MUST(linkfs_path_unlink(v, NULL, 1, "/d1/big"));
+	MUST(linkfs_path_unlink(v, NULL, 1, "/tracked"));
+	MUST(linkfs_path_symlink(v, NULL, "d1/shares", 1, "/tracked", NULL));
+}
+
+static void leave_half(struct linkfs_volume *v)
+{
+	struct lk_snapshot_work work = {.more = true};
+	MUST(lk_snapshot_mark(lk_volume_fs(v), "two", 3, &work.epoch));
+	MUST(lk_snapshot_step(lk_volume_fs(v), &work));
+	must(work.more ? 0 : LINKFS_EINVAL, "a deletion of one step only");
+}
+
 static void make_image(enum image image, const char *dir)
 {
 	char path[4200];
@@ -257,10 +288,14 @@ static void make_image(enum image image, const char *dir)
 		fill_tree(v);
 	if (image == IMAGE_SNAPSHOTS)
 		fill_snapshots(v);
+	if (image == IMAGE_PAST || image == IMAGE_LEAVING)
+		fill_past(v);
 	if (image != IMAGE_EMPTY)
 		fill_ballast(v);
 	if (image == IMAGE_CRASHED)
 		fill_crashed(v);
+	if (image == IMAGE_LEAVING)
+		leave_half(v);
 	if (image == IMAGE_CRASHED)
 		keep(image, path);
 	MUST(linkfs_volume_close(v));

@@ -96,18 +96,19 @@ static void run_random(void)
 
 static const struct scenario *group_of(const char *name)
 {
-	return strcmp(name, "names") == 0     ? scenarios_names
-	       : strcmp(name, "content") == 0 ? scenarios_content
-	       : strcmp(name, "places") == 0  ? scenarios_places
-	       : strcmp(name, "volume") == 0  ? scenarios_volume
-					      : NULL;
+	return strcmp(name, "names") == 0       ? scenarios_names
+	       : strcmp(name, "content") == 0   ? scenarios_content
+	       : strcmp(name, "places") == 0    ? scenarios_places
+	       : strcmp(name, "snapshots") == 0 ? scenarios_snapshots
+	       : strcmp(name, "volume") == 0    ? scenarios_volume
+						: NULL;
 }
 
 static const struct scenario *scenario_named(const char *name)
 {
 	static struct scenario drawn;
 	const struct scenario *const groups[] = {scenarios_names, scenarios_content, scenarios_places,
-						 scenarios_volume};
+						 scenarios_snapshots, scenarios_volume};
 	for (size_t g = 0; g < LK_ARRAY_LEN(groups); g++)
 		for (const struct scenario *s = groups[g]; s->name; s++)
 			if (strcmp(s->name, name) == 0)

@@ -48,9 +48,19 @@ struct step {
 	step_fn *run;
 	bool syncs;       /* what was done before is durable once it returned 0 */
 	uint8_t in_parts; /* PARTS_...: what a failure may leave done */
+	bool goes_on; /* what fails goes on by itself: the state after it may show, and a full host does not hinder it */
 };
 
-enum image { IMAGE_TREE, IMAGE_CRASHED, IMAGE_SNAPSHOTS, IMAGE_EMPTY, IMAGE_NONE, IMAGE_COUNT };
+enum image {
+	IMAGE_TREE,
+	IMAGE_CRASHED,
+	IMAGE_SNAPSHOTS,
+	IMAGE_PAST,    /* three snapshots with much history */
+	IMAGE_LEAVING, /* of those the second half deleted */
+	IMAGE_EMPTY,
+	IMAGE_NONE,
+	IMAGE_COUNT
+};
 
 /* From where on calls fail. */
 enum phase { PHASE_CREATE, PHASE_OPEN, PHASE_STEPS, PHASE_CLOSE };
@@ -63,7 +73,7 @@ struct scenario {
 	uint64_t seed;
 };
 
-extern const struct scenario scenarios_names[], scenarios_content[], scenarios_places[],
+extern const struct scenario scenarios_names[], scenarios_content[], scenarios_places[], scenarios_snapshots[],
 	scenarios_volume[]; /* name NULL ends */
 /* A batch of operations drawn from seed; the last ones sync. */
 void scenario_random(uint64_t seed, struct scenario *out);
@@ -141,9 +151,11 @@ void images_free(void);
 /* Copies one to path, which does not exist; with_host: the host knows what space it takes. */
 void image_copy(enum image image, const char *path, bool with_host);
 
-/* What can be seen through the API: every name, attribute, content and xattr but those below /full, as text that is freed
- * with free(). NULL with *error_out when a call failed. */
+/* What can be seen through the API, now and in each snapshot: every name, attribute, content and xattr but those below /full, as text that
+ * is freed with free(). NULL with *error_out when a call failed. */
 char *tree_text(struct linkfs_volume *volume, int *error_out);
+/* Deletions of snapshots that were cut off go on by themselves: until there is none. */
+int deletions_end(struct linkfs_volume *volume);
 /* The records agree with each other; nothing is left to do when settled. Else says what is wrong, into why. */
 bool records_agree(struct linkfs_volume *volume, bool settled, char *why, size_t why_size);
 

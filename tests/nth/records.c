@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <txn.h>
+#include <unistd.h>
 
 #define INODES_MAX 400
 #define BLOCKS LK_GROUP_BLOCKS /* the images stay within one group */
@@ -28,6 +29,9 @@ struct look {
 	int64_t used;
 	int64_t counters[LK_COUNTERS];
 	int64_t dir_names, binds; /* names of directories beyond their first; rows of bind */
+	int64_t epochs[8];        /* of snapshots */
+	unsigned epoch_count;
+	const struct lk_table *live; /* whose history is looked at */
 	bool settled;
 	char *why;
 	size_t why_size;
@@ -219,6 +223,32 @@ static int see_counter(void *arg, const void *record)
 	return 0;
 }
 
+static int see_snapshot(void *arg, const void *record)
+{
+	struct look *l = arg;
+	const struct lk_snapshot *s = record;
+	if (s->deleting)
+		return l->settled ? wrong(l, "snapshot %lld is still being deleted", (long long)s->epoch) : 0;
+	if (l->epoch_count == LK_ARRAY_LEN(l->epochs))
+		return wrong(l, "too many snapshots");
+	l->epochs[l->epoch_count++] = s->epoch;
+	return 0;
+}
+
+/* A row of history lasts until a snapshot that is there. */
+static int see_history(void *arg, const void *record)
+{
+	struct look *l = arg;
+	int64_t last;
+	memcpy(&last, (const char *)record + l->live->record_size, sizeof(last));
+	for (unsigned i = 0; i < l->epoch_count; i++)
+		if (l->epochs[i] == last)
+			return 0;
+	return l->settled ? wrong(l, "a row in the history of %s is kept for snapshot %lld, which is gone",
+				  l->live->name, (long long)last)
+			  : 0;
+}
+
 static int see_bind(void *arg, const void *record)
 {
 	struct look *l = arg;
@@ -229,8 +259,8 @@ static int see_bind(void *arg, const void *record)
 
 static void scan(struct look *l, enum lk_table_id table, int index, lk_row_fn *fn)
 {
-	static const struct lk_extent zero;
-	struct lk_scan q = {.table = &lk_tables[table], .index = index, .from = &zero};
+	static const char zero[LK_RECORD_MAX + 8] __attribute__((aligned(8)));
+	struct lk_scan q = {.table = &lk_tables[table], .index = index, .from = zero};
 	int r = lk_txn_scan(&l->op, &q, fn, l);
 	if (r)
 		(void)wrong(l, "scan of %s: %s", lk_tables[table].name, linkfs_error_name(r));
@@ -297,6 +327,12 @@ bool records_agree(struct linkfs_volume *volume, bool settled, char *why, size_t
 		scan(l, LK_T_ORPHAN, LK_BY_KEY, see_orphan);
 		scan(l, LK_T_INTENT, LK_BY_KEY, see_intent);
 		scan(l, LK_T_BIND, LK_BY_KEY, see_bind);
+		scan(l, LK_T_SNAPSHOT, LK_BY_KEY, see_snapshot);
+		for (int t = 0; t < LK_T_LIVE_COUNT; t++) {
+			l->live = &lk_tables[t];
+			if (l->live->versioned)
+				scan(l, (enum lk_table_id)l->live->old, LK_BY_KEY, see_history);
+		}
 		(void)lk_op_end(&l->op, 0);
 		for (size_t i = 0; i < l->count; i++)
 			judge(l, &l->recs[i]);
@@ -317,4 +353,27 @@ bool records_agree(struct linkfs_volume *volume, bool settled, char *why, size_t
 	bool good = !l->bad;
 	free(l);
 	return good;
+}
+
+static int see_deleting(void *arg, const void *record)
+{
+	*(bool *)arg |= ((const struct lk_snapshot *)record)->deleting != 0;
+	return 0;
+}
+
+int deletions_end(struct linkfs_volume *volume)
+{
+	static const struct lk_snapshot zero;
+	struct lk_scan q = {.table = &lk_tables[LK_T_SNAPSHOT], .index = LK_BY_KEY, .from = &zero};
+	for (unsigned waits = 0; waits < 20000; waits++) {
+		bool deleting = false;
+		struct lk_op op;
+		int r = lk_op_begin(lk_volume_fs(volume), &op, 0);
+		if (r == 0)
+			r = lk_op_end(&op, lk_txn_scan(&op, &q, see_deleting, &deleting));
+		if (r || !deleting)
+			return r;
+		(void)usleep(500);
+	}
+	return LINKFS_EAGAIN;
 }

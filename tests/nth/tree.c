@@ -3,6 +3,7 @@
  */
 #include "nth.h"
 
+#include <linkfs_snapshots.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -97,10 +98,10 @@ static int show(struct names *n, const char *path, const struct linkfs_stat *st)
 	int r = add(n->text,
 		    "%s %llu mode %o links %u owner %u:%u size %llu blocks %llu device %u:%u flags %x times %lld "
 		    "%lld %lld %lld",
-		    path, (unsigned long long)st->ino, st->mode, st->nlink, st->uid, st->gid,
-		    (unsigned long long)st->size, (unsigned long long)st->blocks, st->rdev_major, st->rdev_minor,
-		    st->flags, (long long)st->atime_ns, (long long)st->mtime_ns, (long long)st->ctime_ns,
-		    (long long)st->btime_ns);
+		    path, (unsigned long long)(st->ino & ((UINT64_C(1) << 48) - 1)), st->mode, st->nlink, st->uid,
+		    st->gid, (unsigned long long)st->size, (unsigned long long)st->blocks, st->rdev_major,
+		    st->rdev_minor, st->flags, (long long)st->atime_ns, (long long)st->mtime_ns,
+		    (long long)st->ctime_ns, (long long)st->btime_ns);
 	if (r == 0 && S_ISREG(st->mode))
 		r = content(n, st);
 	if (r == 0 && S_ISLNK(st->mode)) {
@@ -125,7 +126,7 @@ static int walk(struct linkfs_volume *volume, struct lk_buf *text, const char *p
 	for (unsigned i = 0; r == 0 && i < n->count; i++) {
 		struct linkfs_stat st;
 		(void)snprintf(below, sizeof(below), "%s/%s", path, n->at[i].name);
-		if (strcmp(below, "/full") == 0)
+		if (strcmp(strchr(below, '/'), "/full") == 0) /* of snapshots too, whose paths begin with their name */
 			continue;
 		r = linkfs_node_lookup(volume, NULL, dir, n->at[i].name, strlen(n->at[i].name), 0, &st);
 		if (r == 0 && (st.ino != n->at[i].ino || (st.mode & S_IFMT) != n->at[i].type))
@@ -139,16 +140,52 @@ static int walk(struct linkfs_volume *volume, struct lk_buf *text, const char *p
 	return r;
 }
 
+/* The tree of root; its paths begin with prefix. */
+static int walk_root(struct linkfs_volume *volume, struct lk_buf *text, const char *prefix, uint64_t node)
+{
+	char path[300];
+	struct linkfs_stat st;
+	struct names root = {.volume = volume, .text = text};
+	(void)snprintf(path, sizeof(path), "%s/", prefix);
+	int r = linkfs_node_getattr(volume, node, &st);
+	if (r == 0)
+		r = show(&root, path, &st);
+	return r ? r : walk(volume, text, prefix, node);
+}
+
+struct past {
+	struct {
+		char name[256];
+		uint64_t id;
+	} all[8];
+	unsigned count;
+};
+
+static int see_snapshot(void *arg, const struct linkfs_snapshot *s)
+{
+	struct past *p = arg;
+	if (p->count == LK_ARRAY_LEN(p->all))
+		return 1;
+	memcpy(p->all[p->count].name, s->name, s->name_len + 1);
+	p->all[p->count++].id = s->id;
+	return 0;
+}
+
 char *tree_text(struct linkfs_volume *volume, int *error_out)
 {
 	struct lk_buf text = {0};
-	struct linkfs_stat st;
-	struct names root = {.volume = volume, .text = &text};
-	int r = linkfs_node_getattr(volume, LINKFS_ROOT_INO, &st);
+	struct past past = {.count = 0};
+	int r = walk_root(volume, &text, "", LINKFS_ROOT_INO);
 	if (r == 0)
-		r = show(&root, "/", &st);
-	if (r == 0)
-		r = walk(volume, &text, "", LINKFS_ROOT_INO);
+		r = linkfs_snapshot_list(volume, see_snapshot, &past);
+	for (unsigned i = 0; r == 0 && i < past.count; i++) {
+		char prefix[260];
+		struct linkfs_stat root;
+		(void)snprintf(prefix, sizeof(prefix), "@%s", past.all[i].name);
+		r = linkfs_snapshot_root(volume, past.all[i].id, 0, &root);
+		if (r == 0)
+			r = walk_root(volume, &text, prefix, root.node);
+	}
 	if (r == 0)
 		r = lk_buf_append(&text, "", 1);
 	if (r) {

@@ -4,8 +4,12 @@
 #include "power.h"
 
 #include <linkfs_check.h>
+#include <linkfs_snapshots.h>
 #include <stdlib.h>
 #include <string.h>
+#include <txn.h>
+#include <unistd.h>
+#include <volume.h>
 #include <xxhash.h>
 
 void history_add(struct history *h, struct model *m)
@@ -169,6 +173,90 @@ static void check(struct linkfs_volume *volume, struct verdict *v)
 		say(v, "# check: %s: %s\n", linkfs_error_name(r), why.text);
 }
 
+static int see_deleting(void *arg, const void *record)
+{
+	*(bool *)arg |= ((const struct lk_snapshot *)record)->deleting != 0;
+	return 0;
+}
+
+/* Deletions that were cut off go on by themselves. */
+static int wait_for_deletions(struct linkfs_volume *volume)
+{
+	static const struct lk_snapshot zero;
+	struct lk_scan scan = {.table = &lk_tables[LK_T_SNAPSHOT], .index = LK_BY_KEY, .from = &zero};
+	for (unsigned waits = 0;; waits++) {
+		bool deleting = false;
+		struct lk_op op;
+		int r = lk_op_begin(lk_volume_fs(volume), &op, 0);
+		if (r == 0)
+			r = lk_op_end(&op, lk_txn_scan(&op, &scan, see_deleting, &deleting));
+		if (r || !deleting)
+			return r;
+		if (waits == 20000)
+			return LINKFS_EAGAIN;
+		(void)usleep(1000);
+	}
+}
+
+static int see_row(void *arg, const void *record)
+{
+	(void)record;
+	++*(uint64_t *)arg;
+	return 0;
+}
+
+static int take_name(void *arg, const struct linkfs_snapshot *s)
+{
+	memcpy(arg, s->name, s->name_len + 1);
+	return 1;
+}
+
+/* All snapshots go: the live tree stays as it is, no row of history does, and blocks are in use that it has (what check compares). */
+static void without_snapshots(struct linkfs_volume *volume, struct verdict *v)
+{
+	static const char zero[LK_RECORD_MAX + 8] __attribute__((aligned(8)));
+	struct lk_buf before = {0}, after = {0};
+	struct linkfs_message why = {""};
+	struct lk_op op;
+	uint64_t rows = 0;
+	char name[256];
+	int r = tree_of_volume(volume, &before, &why);
+	while (r == 0 && (r = linkfs_snapshot_list(volume, take_name, (name[0] = 0, name))) == 0 && name[0])
+		r = linkfs_snapshot_delete(volume, NULL, name, NULL, NULL, NULL);
+	if (r == 0)
+		r = wait_for_deletions(volume);
+	if (r == 0)
+		r = tree_of_volume(volume, &after, &why);
+	if (r == 0)
+		r = lk_op_begin(lk_volume_fs(volume), &op, 0);
+	if (r == 0) {
+		for (int t = 0; r == 0 && t < LK_T_LIVE_COUNT; t++) {
+			if (!lk_tables[t].versioned)
+				continue;
+			struct lk_scan scan = {.table = &lk_tables[lk_tables[t].old], .index = LK_BY_KEY, .from = zero};
+			r = lk_txn_scan(&op, &scan, see_row, &rows);
+		}
+		r = lk_op_end(&op, r);
+	}
+	if (r) {
+		say(v, "# without snapshots: %s %s\n", linkfs_error_name(r), why.text);
+	} else {
+		/* Lines of snapshots stand behind the others. */
+		char *past = strstr((char *)before.p, "\n@");
+		if (past)
+			past[1] = 0;
+		if (strcmp((char *)before.p, (char *)after.p) != 0)
+			say(v, "# the live tree is another one without its snapshots\n");
+		if (rows)
+			say(v, "# %llu rows of history are left without a snapshot\n", (unsigned long long)rows);
+		if (linkfs_volume_sync(volume))
+			say(v, "# a sync after the snapshots went fails\n");
+		check(volume, v);
+	}
+	lk_buf_done(&before);
+	lk_buf_done(&after);
+}
+
 void judge(const struct image *image, const char *dir, const struct history *h, size_t first, size_t last,
 	   unsigned flags, struct recording *recovery, struct verdict *v)
 {
@@ -196,6 +284,8 @@ void judge(const struct image *image, const char *dir, const struct history *h, 
 		check(volume, v);
 	if (v->good && flags & JUDGE_USE && !recovery)
 		use(dir, &volume, h, v);
+	if (v->good && flags & JUDGE_DROP && !recovery)
+		without_snapshots(volume, v);
 	r = linkfs_volume_close(volume);
 	if (r)
 		say(v, "# does not close: %s\n", linkfs_error_name(r));

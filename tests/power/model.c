@@ -71,6 +71,7 @@ void model_free(struct model *m)
 		}
 	}
 	free_tree(m->root);
+	model_snapshots_free(m);
 	free(m);
 }
 
@@ -485,10 +486,12 @@ static bool apply(struct model *m, const struct op *op, bool dry)
 				return false;
 		}
 		return true;
+	case OP_SNAPSHOT:
+	case OP_RENAME_SNAPSHOT:
+	case OP_DROP:
+		return model_snapshot(m, op, dry);
 	case OP_SYNC:
 	case OP_CHECKPOINT:
-	case OP_SNAPSHOT:
-	case OP_DROP:
 		return true;
 	case OP_KINDS:
 	default:
@@ -539,7 +542,7 @@ static void forget_numbers(struct node *dir)
 	}
 }
 
-void model_text(struct model *m, struct lk_buf *out)
+void model_tree_text(struct model *m, struct lk_buf *out)
 {
 	char path[PATH_MAX] = "/";
 	struct node *r = m->root;
@@ -550,5 +553,11 @@ void model_text(struct model *m, struct lk_buf *out)
 	m->numbers = 0;
 	tree_add(out, &line);
 	text_of(m, r, path, 0, out);
+}
+
+void model_text(struct model *m, struct lk_buf *out)
+{
+	model_tree_text(m, out);
+	model_snapshots_text(m, out);
 	(void)lk_buf_append(out, "", 1);
 }

@@ -36,7 +36,16 @@ struct entry {
 	struct node *bound; /* shown instead, or NULL */
 };
 
+#define SNAPSHOTS_MAX 6
+
+struct snapshot {
+	char name[32];
+	char *text; /* of the tree when it was taken */
+};
+
 struct model {
+	struct snapshot snapshots[SNAPSHOTS_MAX]; /* in the order they were taken in */
+	unsigned snapshot_count;
 	struct node *root;
 	struct node *slots[OP_SLOTS];
 	uint32_t numbers;
@@ -61,6 +70,13 @@ bool model_copy(struct model *m, const struct op *op, bool dry);
 bool model_resize(struct model *m, const struct op *op, bool dry);
 /* After an operation: the texts of tracked links whose target is there (model_track.c). */
 void model_retrack(struct model *m);
+
+/* model_snapshot.c */
+bool model_snapshot(struct model *m, const struct op *op, bool dry);
+void model_snapshots_text(const struct model *m, struct lk_buf *out);
+void model_snapshots_free(struct model *m);
+/* model.c: of the tree alone, without NUL. */
+void model_tree_text(struct model *m, struct lk_buf *out);
 
 /* model_share.c: keep-links, copies that share, equal files. */
 bool model_share(struct model *m, const struct op *op, bool dry);

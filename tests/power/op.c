@@ -3,6 +3,8 @@
  */
 #include "power.h"
 
+#include <linkfs_snapshots.h>
+#include <snapshot.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +12,11 @@
 #include <volume.h>
 
 static const char *const names[OP_KINDS] = {
-	"create",    "mkdir",  "fifo",       "symlink",  "relink",   "track",   "link",   "linkdir", "bind",
-	"unbind",    "unlink", "rmdir",      "rename",   "exchange", "write",   "wsync",  "append",  "truncate",
-	"allocate",  "copy",   "setxattr",   "rmxattr",  "chmod",    "chown",   "open",   "tmpfile", "hwrite",
-	"htruncate", "hlink",  "hclose",     "keep",     "clone",    "unshare", "dedupe", "merge",   "fsync",
-	"hsync",     "sync",   "checkpoint", "snapshot", "drop",     "reopen",
+	"create",    "mkdir",  "fifo",       "symlink",  "relink",          "track",   "link",   "linkdir", "bind",
+	"unbind",    "unlink", "rmdir",      "rename",   "exchange",        "write",   "wsync",  "append",  "truncate",
+	"allocate",  "copy",   "setxattr",   "rmxattr",  "chmod",           "chown",   "open",   "tmpfile", "hwrite",
+	"htruncate", "hlink",  "hclose",     "keep",     "clone",           "unshare", "dedupe", "merge",   "fsync",
+	"hsync",     "sync",   "checkpoint", "snapshot", "rename-snapshot", "drop",    "reopen",
 };
 
 bool op_acknowledges(const struct op *op)
@@ -187,39 +189,21 @@ static int open_op(struct subject *s, const struct op *op)
 				&s->slots[op->slot]);
 }
 
-/* Below the public API, which has no snapshots yet. */
-static int snapshot(struct subject *s)
-{
-	struct lk_op op;
-	char name[32];
-	struct lk_fs *fs = lk_volume_fs(s->volume);
-	/* A volume that goes on after a cut may have snapshots that this subject did not take. */
-	struct lk_snapshot row = {.name = {name, (size_t)snprintf(name, sizeof(name), "s%lld", (long long)fs->epoch)}};
-	int r = lk_op_begin(fs, &op, LK_OP_WRITE);
-	if (r == 0)
-		r = lk_op_end(&op, lk_txn_snapshot_add(&op, &row));
-	if (r == 0 && s->snapshot_count < LK_ARRAY_LEN(s->snapshots))
-		s->snapshots[s->snapshot_count++] = row.epoch;
-	return r;
-}
+#define STEP_ROWS 5 /* of history: so that what little a script leaves takes some steps */
 
-static int drop(struct subject *s)
+/* As linkfs_snapshot_delete(), in smaller steps, and without the keeper, which works when it likes. */
+static int drop(struct subject *s, const struct op *op)
 {
-	struct lk_op op;
+	struct lk_fs *fs = lk_volume_fs(s->volume);
+	struct lk_op step;
 	bool more = true;
-	if (!s->snapshot_count)
-		return 0;
-	int64_t epoch = s->snapshots[0];
-	int r = lk_op_begin(lk_volume_fs(s->volume), &op, LK_OP_WRITE);
-	if (r == 0)
-		r = lk_op_end(&op, lk_txn_snapshot_mark(&op, epoch));
-	while (r == 0 && more) {
-		r = lk_op_begin(lk_volume_fs(s->volume), &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK);
+	int64_t epoch = 0;
+	int r = lk_snapshot_mark(fs, op->a, strlen(op->a), &epoch);
+	for (uint64_t steps = 0; r == 0 && more && (op->x == 0 || steps < op->x); steps++) {
+		r = lk_op_begin(fs, &step, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT | LK_OP_PURGE);
 		if (r == 0)
-			r = lk_op_end(&op, lk_txn_snapshot_drop(&op, epoch, 5, &(uint32_t){0}, &more));
+			r = lk_op_end(&step, lk_txn_snapshot_drop(&step, epoch, STEP_ROWS, &(uint32_t){0}, &more));
 	}
-	memmove(s->snapshots, s->snapshots + 1, sizeof(s->snapshots) - sizeof(s->snapshots[0]));
-	s->snapshot_count--;
 	return r;
 }
 
@@ -312,9 +296,11 @@ int op_run(struct subject *s, const struct op *op)
 	case OP_CHECKPOINT:
 		return checkpoint(s);
 	case OP_SNAPSHOT:
-		return snapshot(s);
+		return linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = op->a}, NULL);
+	case OP_RENAME_SNAPSHOT:
+		return linkfs_snapshot_rename(v, NULL, op->a, op->b);
 	case OP_DROP:
-		return drop(s);
+		return drop(s, op);
 	case OP_REOPEN:
 		return reopen(s);
 	case OP_KINDS:

@@ -58,9 +58,10 @@ enum op_kind {
 	OP_FSYNC,   /* a; x: data only */
 	OP_HSYNC,
 	OP_SYNC,
-	OP_CHECKPOINT, /* the WAL moves into the database, beside us */
-	OP_SNAPSHOT,
-	OP_DROP, /* the oldest snapshot */
+	OP_CHECKPOINT,      /* the WAL moves into the database, beside us */
+	OP_SNAPSHOT,        /* named a */
+	OP_RENAME_SNAPSHOT, /* a, b */
+	OP_DROP, /* snapshot a; x: so many steps of it, and the rest when the volume is opened again; 0: all */
 	OP_REOPEN,
 	OP_KINDS
 };
@@ -90,8 +91,6 @@ struct subject {
 	const char *path;
 	struct linkfs_volume *volume;
 	struct linkfs_file *slots[OP_SLOTS];
-	int64_t snapshots[8];
-	unsigned snapshot_count;
 	uint32_t interval_ms;
 };
 int subject_open(struct subject *s, struct linkfs_message *why);
@@ -105,7 +104,7 @@ struct model *model_new(void);
 void model_free(struct model *m);
 /* False, and nothing changed, when the operation cannot be done; with dry nothing is changed anyway. */
 bool model_apply(struct model *m, const struct op *op, bool dry);
-/* The tree as text, as tree_of_volume() gives it; appended, NUL-terminated. */
+/* The tree and those of the snapshots as text, as tree_of_volume() gives it; appended, NUL-terminated. */
 void model_text(struct model *m, struct lk_buf *out);
 
 /* One line of that text. Names are compared as bytes; inodes are numbered as they are met. */
@@ -117,7 +116,7 @@ struct tree_line {
 };
 void tree_add(struct lk_buf *out, const struct tree_line *line);
 uint64_t tree_xattr_sum(const char *name, const void *value, size_t len);
-/* Walks and reads a volume. 0, or the error of the call named in why. */
+/* Walks and reads a volume, with its snapshots, whose lines begin with "@NAME". 0, or the error of the call named in why. */
 int tree_of_volume(struct linkfs_volume *volume, struct lk_buf *out, struct linkfs_message *why);
 
 /* ---- scripts: script.c, story.c -------------------------------------------------------------------------------------------- */
@@ -244,6 +243,7 @@ struct verdict {
 };
 #define JUDGE_RECORDS 1u /* check: the records against each other, the data against its checksums */
 #define JUDGE_USE 2u     /* write, sync, close, open and compare again */
+#define JUDGE_DROP 8u    /* delete all snapshots, those too whose deletion was cut off, and look what is left */
 #define JUDGE_READ 4u    /* read it first, without writing: that shows a state too, and the same one as later */
 /* Makes the image in dir, opens it, and compares it with the trees from first to last. recovery: records it, may be NULL. */
 void judge(const struct image *image, const char *dir, const struct history *h, size_t first, size_t last,

@@ -313,6 +313,7 @@ static void cut_here(struct cutting *c, struct disk *d, const struct recording *
 				 (lk_test_below(&random, 16) == 0 ? JUDGE_USE : 0) |
 				 (lk_test_below(&random, 16) == 0 ? JUDGE_READ : 0);
 		bool again = lk_test_below(&random, 100) == 0, second_life = lk_test_below(&random, 2);
+		flags |= lk_test_below(&random, 12) == 0 ? JUDGE_DROP : 0;
 		if (run->only)
 			again = run->only->recovery_event != NO_CUT;
 		/* Nothing below may end the test: a disk that lies breaks what it likes. */

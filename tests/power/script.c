@@ -187,7 +187,7 @@ static const struct op singles[] = {
 	{OP_UNSHARE, .a = "hard"},
 	{OP_DEDUPE, .a = "src", .b = "copy"},
 	{OP_MERGE, .a = "src", .b = "copy"},
-	{.kind = OP_SNAPSHOT},
+	{OP_SNAPSHOT, .a = "s0"},
 	{.kind = OP_CHECKPOINT},
 };
 #define SINGLES LK_ARRAY_LEN(singles)
@@ -273,16 +273,56 @@ static uint64_t draw_offset(struct lk_test_random *random, uint64_t limit)
 }
 
 static const uint8_t weights[OP_KINDS] = {
-	[OP_CREATE] = 6,  [OP_MKDIR] = 2,      [OP_FIFO] = 1,       [OP_SYMLINK] = 3,   [OP_RELINK] = 3,
-	[OP_LINK] = 5,    [OP_UNLINK] = 7,     [OP_RMDIR] = 2,      [OP_RENAME] = 7,    [OP_EXCHANGE] = 2,
-	[OP_WRITE] = 14,  [OP_WRITE_SYNC] = 2, [OP_APPEND] = 4,     [OP_TRUNCATE] = 5,  [OP_ALLOCATE] = 5,
-	[OP_COPY] = 4,    [OP_SETXATTR] = 3,   [OP_RMXATTR] = 1,    [OP_CHMOD] = 1,     [OP_CHOWN] = 1,
-	[OP_OPEN] = 3,    [OP_TMPFILE] = 2,    [OP_HWRITE] = 5,     [OP_HTRUNCATE] = 1, [OP_HLINK] = 3,
-	[OP_LINKDIR] = 3, [OP_BIND] = 3,       [OP_UNBIND] = 2,     [OP_KEEP] = 3,      [OP_CLONE] = 3,
-	[OP_UNSHARE] = 2, [OP_DEDUPE] = 2,     [OP_MERGE] = 3,      [OP_HCLOSE] = 2,    [OP_FSYNC] = 5,
-	[OP_HSYNC] = 2,   [OP_SYNC] = 3,       [OP_CHECKPOINT] = 3, [OP_SNAPSHOT] = 1,  [OP_DROP] = 1,
+	[OP_CREATE] = 6,
+	[OP_MKDIR] = 2,
+	[OP_FIFO] = 1,
+	[OP_SYMLINK] = 3,
+	[OP_RELINK] = 3,
+	[OP_LINK] = 5,
+	[OP_UNLINK] = 7,
+	[OP_RMDIR] = 2,
+	[OP_RENAME] = 7,
+	[OP_EXCHANGE] = 2,
+	[OP_WRITE] = 14,
+	[OP_WRITE_SYNC] = 2,
+	[OP_APPEND] = 4,
+	[OP_TRUNCATE] = 5,
+	[OP_ALLOCATE] = 5,
+	[OP_COPY] = 4,
+	[OP_SETXATTR] = 3,
+	[OP_RMXATTR] = 1,
+	[OP_CHMOD] = 1,
+	[OP_CHOWN] = 1,
+	[OP_OPEN] = 3,
+	[OP_TMPFILE] = 2,
+	[OP_HWRITE] = 5,
+	[OP_HTRUNCATE] = 1,
+	[OP_HLINK] = 3,
+	[OP_LINKDIR] = 3,
+	[OP_BIND] = 3,
+	[OP_UNBIND] = 2,
+	[OP_KEEP] = 3,
+	[OP_CLONE] = 3,
+	[OP_UNSHARE] = 2,
+	[OP_DEDUPE] = 2,
+	[OP_MERGE] = 3,
+	[OP_HCLOSE] = 2,
+	[OP_FSYNC] = 5,
+	[OP_HSYNC] = 2,
+	[OP_SYNC] = 3,
+	[OP_CHECKPOINT] = 3,
+	[OP_SNAPSHOT] = 2,
+	[OP_DROP] = 2,
+	[OP_RENAME_SNAPSHOT] = 1,
 	[OP_REOPEN] = 1,
 };
+
+static void draw_snapshot(struct lk_test_random *random, struct op *op, char a[OP_PATH], char b[OP_PATH])
+{
+	(void)snprintf(a, OP_PATH, "s%u", (unsigned)below(random, 6));
+	(void)snprintf(b, OP_PATH, "s%u", (unsigned)below(random, 6));
+	op->x = below(random, 3);
+}
 
 static struct op draw(struct lk_test_random *random, uint64_t limit, char a[OP_PATH], char b[OP_PATH])
 {
@@ -310,6 +350,8 @@ static struct op draw(struct lk_test_random *random, uint64_t limit, char a[OP_P
 	} else {
 		draw_path(random, b);
 	}
+	if (op.kind == OP_SNAPSHOT || op.kind == OP_RENAME_SNAPSHOT || op.kind == OP_DROP)
+		draw_snapshot(random, &op, a, b);
 	if (op.kind == OP_KEEP)
 		op.x = below(random, 4) != 0;
 	if (op.kind == OP_CHMOD)
@@ -355,6 +397,27 @@ void script_draw(struct script *s, uint64_t seed)
 	script_add(s, &(struct op){.kind = OP_SYNC});
 }
 
+/* Many snapshots of few files, which change much: what a deletion gives back, or to the one before, in steps. */
+static bool snapshots_make(struct script *s, uint64_t number, uint64_t seed)
+{
+	static const enum op_kind kinds[] = {OP_SNAPSHOT, OP_SNAPSHOT, OP_DROP, OP_RENAME_SNAPSHOT};
+	struct lk_test_random random = {seed * UINT64_C(7368787) + number};
+	struct model *m = model_of_base();
+	char a[OP_PATH], b[OP_PATH];
+	unsigned ops = 20 + (unsigned)(number % 4) * 10;
+	for (unsigned tries = 0; tries < 400 * ops && s->count < ops; tries++) {
+		struct op op = draw(&random, 60000, a, b);
+		if (tries % 3 == 0) {
+			op.kind = kinds[below(&random, LK_ARRAY_LEN(kinds))];
+			draw_snapshot(&random, &op, a, b);
+		}
+		(void)script_try(s, m, op);
+	}
+	(void)script_try(s, m, (struct op){.kind = OP_SYNC});
+	model_free(m);
+	return true;
+}
+
 static bool mix_make(struct script *s, uint64_t number, uint64_t seed)
 {
 	mix(s, number, seed, 200000, 8 + (unsigned)(number % 5) * 8);
@@ -381,7 +444,9 @@ static uint64_t endless(void)
 }
 
 const struct family families[] = {
-	{"one", 30, one_count, one_make}, {"two", 27, two_count, two_make},  {"story", 13, endless, story_make},
-	{"mix", 14, endless, mix_make},   {"tight", 9, endless, tight_make}, {"committer", 7, endless, committer_make},
+	{"one", 27, one_count, one_make},          {"two", 24, two_count, two_make},
+	{"story", 13, endless, story_make},        {"mix", 13, endless, mix_make},
+	{"tight", 8, endless, tight_make},         {"committer", 6, endless, committer_make},
+	{"snapshots", 9, endless, snapshots_make},
 };
 const size_t family_count = LK_ARRAY_LEN(families);

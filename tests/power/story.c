@@ -213,8 +213,9 @@ static void checkpoints_between(struct teller *t)
 
 static void snapshots(struct teller *t)
 {
+	static const char *const names[] = {"first", "second", "third", "fourth"};
 	for (unsigned i = 0; i < 4; i++) {
-		say(t, (struct op){.kind = OP_SNAPSHOT});
+		say(t, (struct op){OP_SNAPSHOT, .a = names[i]});
 		say(t, (struct op){OP_WRITE, .a = "src", .x = some(t, 7) * B, .n = 2 * B});
 		say(t, (struct op){OP_WRITE, .a = "inline", .n = 40});
 		if (i % 2)
@@ -223,10 +224,14 @@ static void snapshots(struct teller *t)
 		say(t, (struct op){OP_TRUNCATE, .a = "copy", .x = some(t, 8 * B)});
 		say(t, (struct op){OP_FSYNC, .a = ""});
 	}
-	for (unsigned i = 0; i < 4; i++) {
-		say(t, (struct op){.kind = OP_DROP});
-		say(t, (struct op){.kind = OP_SYNC});
+	say(t, (struct op){OP_RENAME_SNAPSHOT, .a = "second", .b = "other"});
+	for (unsigned i = 0, at = (unsigned)some(t, 4); i < 4; i++, at++) {
+		const char *name = names[at % 4];
+		say(t, (struct op){OP_DROP, .a = at % 4 == 1 ? "other" : name, .x = some(t, 3)});
+		if (some(t, 2))
+			say(t, (struct op){.kind = some(t, 2) ? OP_SYNC : OP_REOPEN});
 	}
+	say(t, (struct op){.kind = OP_SYNC});
 }
 
 /* One commit of many pages: it reaches the WAL in several writes. */
@@ -302,7 +307,7 @@ static void tracked_links(struct teller *t)
 	say(t, (struct op){OP_RENAME, .a = "t", .b = "d/t2"});
 	say(t, (struct op){OP_RENAME, .a = "l1", .b = "d/t2/deep/l1"});
 	if (some(t, 2))
-		say(t, (struct op){.kind = OP_SNAPSHOT});
+		say(t, (struct op){OP_SNAPSHOT, .a = "s"});
 	say(t, (struct op){OP_EXCHANGE, .a = "d/t2/other-name", .b = "d/l2"});
 	say(t, (struct op){.kind = some(t, 2) ? OP_SYNC : OP_CHECKPOINT});
 	say(t, (struct op){OP_CREATE, .a = "new"});

@@ -5,6 +5,7 @@
 #include "power.h"
 
 #include <limits.h>
+#include <linkfs_snapshots.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,17 +172,61 @@ static int walk(struct walk *w, uint64_t dir, size_t len)
 	return r;
 }
 
+/* The tree of root; its lines begin with prefix. */
+static int walk_tree(struct walk *w, uint64_t root, const char *prefix)
+{
+	struct linkfs_stat st;
+	w->ino_count = 0;
+	(void)snprintf(w->path, sizeof(w->path), "%s/", prefix);
+	int r = linkfs_node_getattr(w->volume, root, &st);
+	r = r ? failed(w, r, "getattr") : line(w, &st, 0);
+	w->path[strlen(prefix)] = 0;
+	return r ? r : walk(w, root, strlen(prefix));
+}
+
+struct past {
+	struct {
+		char name[256];
+		uint64_t id;
+	} all[64];
+	size_t count;
+};
+
+static int take_snapshot(void *arg, const struct linkfs_snapshot *s)
+{
+	struct past *p = arg;
+	if (p->count == LK_ARRAY_LEN(p->all))
+		abort();
+	memcpy(p->all[p->count].name, s->name, s->name_len + 1);
+	p->all[p->count++].id = s->id;
+	return 0;
+}
+
+static int walk_snapshots(struct walk *w)
+{
+	struct past p = {.count = 0};
+	char prefix[300];
+	(void)snprintf(w->path, sizeof(w->path), "the volume");
+	int r = linkfs_snapshot_list(w->volume, take_snapshot, &p);
+	if (r)
+		return failed(w, r, "list of snapshots");
+	for (size_t i = 0; i < p.count && r == 0; i++) {
+		struct linkfs_stat root;
+		(void)snprintf(prefix, sizeof(prefix), "@%s", p.all[i].name);
+		r = linkfs_snapshot_root(w->volume, p.all[i].id, 0, &root);
+		r = r ? failed(w, r, "root of a snapshot") : walk_tree(w, root.node, prefix);
+	}
+	return r;
+}
+
 int tree_of_volume(struct linkfs_volume *volume, struct lk_buf *out, struct linkfs_message *why)
 {
-	struct walk w = {.volume = volume, .out = out, .why = why, .path = "/", .content = malloc(OP_FILE_MAX)};
-	struct linkfs_stat root;
+	struct walk w = {.volume = volume, .out = out, .why = why, .content = malloc(OP_FILE_MAX)};
 	if (!w.content)
 		abort();
-	int r = linkfs_node_getattr(volume, LINKFS_ROOT_INO, &root);
-	r = r ? failed(&w, r, "getattr") : line(&w, &root, 0);
-	w.path[0] = 0;
+	int r = walk_tree(&w, LINKFS_ROOT_INO, "");
 	if (r == 0)
-		r = walk(&w, LINKFS_ROOT_INO, 0);
+		r = walk_snapshots(&w);
 	if (r == 0)
 		(void)lk_buf_append(out, "", 1);
 	free(w.content);

@@ -31,7 +31,7 @@ static uint64_t root_of(const char *name)
 
 static uint64_t snapshot(const char *name)
 {
-	OK(linkfs_snapshot_create(v, NULL, name, NULL, NULL));
+	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name}, NULL));
 	return root_of(name);
 }
 

@@ -169,7 +169,7 @@ static void take(void)
 	if (taken_count == SNAPSHOTS_MAX)
 		drop(below(taken_count));
 	(void)snprintf(taken[taken_count].name, sizeof(taken[0].name), "at %lu", ++made);
-	OK(linkfs_snapshot_create(v, NULL, taken[taken_count].name, NULL, NULL));
+	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = taken[taken_count].name}, NULL));
 	tree_read(&taken[taken_count].was, root_of(taken[taken_count].name));
 	taken_count++;
 }

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PATHS_MANY 1000 /* above that nothing is added: a directory's second name may double them */
-
 static char *top;
 static char volume_path[4096];
 struct linkfs_volume *v;
@@ -20,6 +18,7 @@ unsigned long step;
 unsigned long done[20];
 bool places;
 bool multiplied;
+size_t paths_many = 1000;
 
 uint64_t below(uint64_t n)
 {
@@ -164,7 +163,7 @@ int change(void)
 {
 	struct linkfs_make how = {.mode = S_IFREG | 0644};
 	char to[4096], text[4096];
-	uint64_t kind = seen_count > PATHS_MANY ? 17 + below(2) : below(19);
+	uint64_t kind = seen_count > paths_many ? 17 + below(2) : below(19);
 	const char *file = some_path(S_IFREG);
 	int r = 0;
 	if (!places && kind >= 7 && kind <= 9)

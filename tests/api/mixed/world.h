@@ -19,7 +19,8 @@ extern unsigned long step;
 extern unsigned long done[20]; /* changes of each kind that were made */
 /* Whether directories get second names and binds: without them other ways are gone. */
 extern bool places;
-extern bool multiplied; /* the last change gave directories more paths, maybe */
+extern size_t paths_many; /* above that nothing is added: a directory's second name may double them */
+extern bool multiplied;   /* the last change gave directories more paths, maybe */
 
 int setup(void **state);
 int teardown(void **state);

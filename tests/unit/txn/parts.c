@@ -5,6 +5,7 @@
 #include "extent.h"
 #include "file.h"
 #include "orphan.h"
+#include "track.h"
 
 __attribute__((weak)) int lk_file_drop(struct lk_op *op, struct lk_inode *inode, uint32_t max_rows, bool *more_out)
 {
@@ -45,6 +46,11 @@ __attribute__((weak)) int lk_file_trim_step(struct lk_op *op, uint64_t ino, bool
 }
 
 __attribute__((weak)) void lk_extent_start(struct lk_fs *fs)
+{
+	(void)fs;
+}
+
+__attribute__((weak)) void lk_symlink_start(struct lk_fs *fs)
 {
 	(void)fs;
 }
