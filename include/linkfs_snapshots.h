@@ -20,6 +20,19 @@ extern "C" {
  * tell that snapshots came, went, or were renamed. */
 #define LINKFS_SNAPSHOTS_NODE ((UINT64_C(0xfffe) << 48) | 1)
 
+/* Which tree a node is of: 0 the live one, the same number for all nodes of one snapshot, LINKFS_TREE_PLACE for a directory that several
+ * paths lead to: the ino of its stat tells. */
+#define LINKFS_TREE_PLACE 0xffffu
+static inline uint32_t linkfs_node_tree(uint64_t node)
+{
+	return (uint32_t)(node >> 48);
+}
+/* Whether a node (not a place, see above), or the ino of a stat, is of a snapshot, or LINKFS_SNAPSHOTS_NODE. */
+static inline int linkfs_node_past(uint64_t node)
+{
+	return linkfs_node_tree(node) != 0 && linkfs_node_tree(node) != LINKFS_TREE_PLACE;
+}
+
 struct linkfs_snapshot {
 	uint64_t id;      /* counts up from 1; never used again */
 	const char *name; /* NUL after it, as after note */

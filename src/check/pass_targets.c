@@ -239,8 +239,8 @@ static int compare(struct gather *g, struct lk_rows *rows)
 			r = odd_row(c, row);
 			lk_rows_next(rows);
 		} else {
-			if (row->is_last != all[i].is_last)
-				r = missing(c, &all[i], row);
+			/* "Last" may outlive the text that had it, as rows do. */
+			r = all[i].is_last && row->is_last != 1 ? missing(c, &all[i], row) : odd_row(c, row);
 			i++;
 			lk_rows_next(rows);
 		}

@@ -66,7 +66,7 @@ int cli_snapshots_find(struct cli *cli, const struct cli_args *args)
 /* The snapshot whose nodes have these bits. */
 struct search {
 	struct linkfs_volume *volume;
-	uint64_t bits;
+	uint32_t tree;
 	char *name;
 };
 
@@ -74,7 +74,7 @@ static int look_at(void *arg, const struct linkfs_snapshot *snapshot)
 {
 	struct search *search = arg;
 	struct linkfs_stat root;
-	if (linkfs_snapshot_root(search->volume, snapshot->id, 0, &root) || root.node >> 48 != search->bits)
+	if (linkfs_snapshot_root(search->volume, snapshot->id, 0, &root) || linkfs_node_tree(root.node) != search->tree)
 		return 0;
 	search->name = cli_strdup(snapshot->name);
 	return 1;
@@ -82,14 +82,14 @@ static int look_at(void *arg, const struct linkfs_snapshot *snapshot)
 
 char *cli_snapshot_join(struct cli *cli, const struct cli_path *path, const char *point)
 {
-	struct search search = {.bits = path->at >> 48};
+	struct search search = {.tree = linkfs_node_tree(path->at)};
 	struct linkfs_stat st;
-	if (!search.bits || cli_path_volume(cli, path, &search.volume) != 0)
+	if (!search.tree || cli_path_volume(cli, path, &search.volume) != 0)
 		return cli_strdup(point);
 	/* A place tells by its inode. */
 	if (linkfs_node_getattr(search.volume, path->at, &st) == 0)
-		search.bits = st.ino >> 48;
-	if (search.bits)
+		search.tree = linkfs_node_tree(st.ino);
+	if (search.tree)
 		(void)linkfs_snapshot_list(search.volume, look_at, &search);
 	if (!search.name)
 		return cli_strdup(point);

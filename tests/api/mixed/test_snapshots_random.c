@@ -1,6 +1,6 @@
 /*
  * test_snapshots_random.c - snapshots of a tree that is changed at random (E1, E2): each shows, as long as it is there, what was seen when it
- * was taken, by each path: types, modes, owners, times, contents, texts, attributes, which names are of one file, and where symlinks lead.
+ * was taken, by each path: types, modes, owners, times, contents, texts, attributes, which names are of one file, and where symlinks lead; names and referrers are what a full scan of it finds.
  * They go in any order; in the end the space is that of the live tree. LINKFS_STEPS=N makes N changes; LINKFS_SEED replays.
  */
 #include "world.h"
@@ -132,6 +132,13 @@ static void compare_one(size_t i)
 	}
 	free(now);
 	compared++;
+	/* Of it is seen what was last looked at. */
+	for (int n = 0; seen_count && n < 8; n++) {
+		const struct seen *s = &seen[below(seen_count)];
+		same_names(s);
+		if (!S_ISLNK(s->st.mode))
+			same_referrers(root_of(taken[i].name), s);
+	}
 }
 
 static void take(void)
