@@ -141,6 +141,22 @@ int lk_track_set(struct lk_op *op, uint64_t target, const struct lk_slot *named,
 	return lk_inode_put(op, &followed);
 }
 
+int lk_track_set_gone(struct lk_op *op, uint64_t target, struct lk_inode *link)
+{
+	struct lk_target row;
+	int rc = lk_symlink_row(op, link, &row);
+
+	if (rc)
+		return rc;
+	row.tracks = (int64_t)target;
+	row.by_dir = row.by_hash = row.by_ord = 0;
+	rc = lk_txn_put(op, LK_T_TARGET, &row);
+	link->flags |= LK_INODE_TRACKED;
+	if (rc == 0)
+		rc = lk_inode_put(op, link);
+	return rc ? rc : put_marker(op, row.tracks, link->ino);
+}
+
 int lk_track_make(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *target,
 		  const struct lk_slot *named, struct lk_where *where, bool replace, struct lk_inode *out)
 {
