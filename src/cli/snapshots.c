@@ -12,29 +12,27 @@ static int take_id(void *arg, const struct linkfs_snapshot *snapshot)
 	return 0;
 }
 
-/* By name; what is no name may be a time, of which the newest snapshot not after it is meant. */
-static int find(struct cli *cli, struct linkfs_volume *volume, const struct cli_path *path, uint64_t *id_out)
+int cli_snapshot_find(struct cli *cli, struct linkfs_volume *volume, const char *name, const char *at, uint64_t *id_out)
 {
 	int64_t time_ns;
-	int error = linkfs_snapshot_show(volume, path->snapshot, take_id, id_out);
+	int error = linkfs_snapshot_show(volume, name, take_id, id_out);
 	if (error != LINKFS_ENOENT) {
 		if (error)
-			cli_fail(cli, path->text, error);
+			cli_fail(cli, at, error);
 		return error;
 	}
-	if (cli_time_parse(cli, path->snapshot, cli_now_ns(), &time_ns) != 0) {
-		cli_failf(cli, path->text,
-			  "'%s' is neither a snapshot ('linkfs snapshot list' shows those there are) nor a time",
-			  path->snapshot);
+	if (cli_time_parse(cli, name, cli_now_ns(), &time_ns) != 0) {
+		cli_failf(cli, at,
+			  "'%s' is neither a snapshot ('linkfs snapshot list' shows those there are) nor a time", name);
 		return error;
 	}
 	error = linkfs_snapshot_before(volume, time_ns, take_id, id_out);
 	if (error == LINKFS_ENOENT) {
 		char when[96];
 		cli_time_format(cli, when, sizeof(when), "%Y-%m-%d %H:%M:%S", time_ns);
-		cli_failf(cli, path->text, "no snapshot is as old as '%s' (%s)", path->snapshot, when);
+		cli_failf(cli, at, "no snapshot is as old as '%s' (%s)", name, when);
 	} else if (error) {
-		cli_fail(cli, path->text, error);
+		cli_fail(cli, at, error);
 	}
 	return error;
 }
@@ -50,7 +48,7 @@ int cli_snapshots_find(struct cli *cli, const struct cli_args *args)
 			continue;
 		int error = cli_path_volume(cli, path, &volume);
 		if (!error)
-			error = find(cli, volume, path, &id);
+			error = cli_snapshot_find(cli, volume, path->snapshot, path->text, &id);
 		if (error)
 			return error;
 		error = linkfs_snapshot_root(volume, id, 0, &root);
