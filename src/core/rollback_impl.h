@@ -69,6 +69,39 @@ int lk_rollback_find(struct lk_rollback *r, struct lk_op *op, const struct lk_in
 /* A name of ino, inside, that it did not have then: *found_out. In the op's arena. */
 int lk_rollback_misplaced(struct lk_rollback *r, struct lk_op *op, uint64_t ino, uint64_t old, struct lk_dirent *out,
 			  bool *found_out);
+
+/* ---- telling (rollback.c) ------------------------------------------------------------------------------------------ */
+
+int lk_rollback_tell(struct lk_rollback *r, const struct linkfs_rollback *step);
+/* An entry of the directory whose path is above ("" for the root). */
+int lk_rollback_tell_entry(struct lk_rollback *r, enum linkfs_rollback_kind kind, const char *above, const char *name,
+			   size_t len, uint32_t type, int error, const char *from);
+/* The path of a directory of now, malloc'd; "" for the root, and NULL when it has none. */
+int lk_rollback_path_of(struct lk_op *op, uint64_t dir, char **out);
+/* What R7 leaves; anything else ends the work. */
+bool lk_rollback_is_left(int error);
+bool lk_rollback_is_aside(const char *name, size_t len);
+
+/* ---- phases: what else there is to do in the directory dirs[at] ----------------------------------------------------- */
+
+struct lk_rollback_phase {
+	struct lk_rollback *r;
+	size_t at;
+	bool dirs;
+};
+/* rollback_content.c. One file; all of them; directories, last of all. */
+int lk_rollback_content(struct lk_rollback *r, const char *above, const char *name, size_t len, uint32_t type,
+			uint64_t old);
+int lk_rollback_contents(struct lk_rollback *r);
+int lk_rollback_directories(struct lk_rollback *r);
+/* rollback_later.c. An entry goes, of a directory all below it; above NULL: it is told already. */
+int lk_rollback_remove(struct lk_rollback *r, uint64_t dir, const char *above, const struct lk_rollback_entry *e);
+int lk_rollback_later(struct lk_rollback *r);
+/* Second names that directories did not have: what is moved next could come to lie in itself by them. */
+int lk_rollback_second_names(struct lk_rollback *r);
+int lk_rollback_unbind(struct lk_rollback *r);
+int lk_rollback_bind(struct lk_rollback *r);
+
 static inline uint64_t lk_slot_mark(uint64_t dir, int64_t hash, int64_t ord)
 {
 	uint64_t h = dir * UINT64_C(0x9e3779b97f4a7c15) ^ ((uint64_t)hash << 8 | (uint64_t)ord);
