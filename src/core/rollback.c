@@ -357,7 +357,7 @@ static int each_dir(struct lk_rollback *r, bool dirs)
 
 static int tree(struct lk_rollback *r, uint64_t now)
 {
-	int rc = lk_rollback_unbind(r);
+	int rc = lk_rollback_unbind(r, false);
 
 	r->dirs[0].now = now;
 	if (rc == 0)
@@ -366,6 +366,8 @@ static int tree(struct lk_rollback *r, uint64_t now)
 		rc = each_dir(r, true);
 	if (rc == 0)
 		rc = each_dir(r, false);
+	if (rc == 0 && !r->ask->dry)
+		rc = lk_rollback_unbind(r, true);
 	if (rc == 0)
 		rc = lk_rollback_later(r);
 	/* After it: what a tracked link followed may have gone. */

@@ -16,6 +16,7 @@
  *    file was: a save by a new file keeps its number too, and a rollback that is run again finds nothing to do.
  * R4 Content is shared (K3): the rows of extents that differ are replaced by then's, whose blocks gain a reference. What is the same block
  *    already is not touched. Blocks that were allocated and never written come back as holes.
+ *    The volume's lock is held meanwhile: some seconds for each GiB that differs.
  * R5 Order: stale binds and stale second names of directories go; directories come to their places, parents first; files get their names;
  *    names that are only of now go; contents and attributes; binds come back; last the attributes of directories, mtime among them. Each step is
  *    one op. Where an entry has to make way for a file that is elsewhere still to be placed, it gets the name LK_ROLLBACK_ASIDE in the same

@@ -63,6 +63,8 @@ int lk_rollback_then_at(struct lk_rollback *r, struct lk_op *op, uint64_t old_di
 			uint64_t *out);
 /* The old directory that directory now is; 0: none. */
 uint64_t lk_rollback_old_dir(const struct lk_rollback *r, uint64_t now);
+/* The same before anything is placed, for one made since too: it will be the one that had its path (R3). */
+int lk_rollback_guess_dir(struct lk_rollback *r, struct lk_op *op, uint64_t now, uint64_t *out);
 /* What is now, or is to become, old (R1, R3); slot: of the name it is looked for at. *out 0: it has to be made. */
 int lk_rollback_find(struct lk_rollback *r, struct lk_op *op, const struct lk_inode *old, const struct lk_slot *slot,
 		     uint64_t *out);
@@ -99,7 +101,8 @@ int lk_rollback_remove(struct lk_rollback *r, uint64_t dir, const char *above, c
 int lk_rollback_later(struct lk_rollback *r);
 /* Second names that directories did not have: what is moved next could come to lie in itself by them. */
 int lk_rollback_second_names(struct lk_rollback *r);
-int lk_rollback_unbind(struct lk_rollback *r);
+/* Binds that were not there; placed: by what has become of all then, else as far as is known. */
+int lk_rollback_unbind(struct lk_rollback *r, bool placed);
 int lk_rollback_bind(struct lk_rollback *r);
 
 static inline uint64_t lk_slot_mark(uint64_t dir, int64_t hash, int64_t ord)

@@ -119,21 +119,36 @@ int lk_rollback_later(struct lk_rollback *r)
 static int second_name(void *arg, const struct lk_rollback_entry *e)
 {
 	struct lk_rollback *r = arg;
-	uint64_t old_dir = lk_rollback_old_dir(r, e->dir), there = 0;
+	uint64_t old_dir = 0, there = 0;
 	bool others = false;
+	char *above = NULL;
 	struct lk_op op;
 	int rc = S_ISDIR(e->type) ? has_others(r, e->ino, &others) : 0;
 
 	if (rc || !others)
 		return rc;
 	rc = lk_then_begin(r->fs, &op, r->then, 0);
+	if (rc)
+		return rc;
+	rc = lk_rollback_guess_dir(r, &op, e->dir, &old_dir);
 	if (rc == 0 && old_dir)
 		rc = lk_rollback_then_at(r, &op, old_dir, e->name, e->len, &there);
+	/* One made since may become what was there. */
+	if (rc == 0 && there && e->ino >= (uint64_t)r->then->next_ino)
+		there = e->ino;
+	if (rc == 0 && there != e->ino)
+		rc = lk_rollback_path_of(&op, e->dir, &above);
 	rc = lk_op_end(&op, rc);
-	if (rc || there == e->ino)
-		return rc;
-	rc = remove_name(r, e);
-	return lk_rollback_is_left(rc) ? 0 : rc; /* it is met again */
+	if (rc == 0 && there != e->ino) {
+		rc = remove_name(r, e);
+		if (rc == 0 && !lk_rollback_is_aside(e->name, e->len))
+			rc = lk_rollback_tell_entry(r, LINKFS_ROLLBACK_REMOVED, above ? above : "", e->name, e->len,
+						    e->type, 0, NULL);
+		if (lk_rollback_is_left(rc)) /* it is met again */
+			rc = 0;
+	}
+	free(above);
+	return rc;
 }
 
 int lk_rollback_second_names(struct lk_rollback *r)
@@ -190,22 +205,27 @@ static int binds_of(struct lk_rollback *r, bool then, uint64_t dir, struct bind_
 	return lk_op_end(&op, rc);
 }
 
-/* Whether what is number now was old then, as far as is known before anything is placed: the same, or made since (R3). */
-static bool may_be(const struct lk_rollback *r, uint64_t old, int64_t now)
+/* Whether what is number now was old then: the same, or, before anything is placed, one made since (R3). */
+static bool may_be(const struct lk_rollback *r, bool placed, uint64_t old, int64_t now)
 {
-	return (uint64_t)now == old || now >= r->then->next_ino;
+	uint64_t other = placed ? lk_pairs_get(&r->now_of, old) : 0;
+
+	return (uint64_t)now == (other ? other : old) || (!placed && now >= r->then->next_ino);
 }
 
 /* A bind of now that was not there then, or at another entry. */
-static int unbind_op(struct lk_rollback *r, struct lk_op *op, const struct lk_bind *b, struct lk_dirent *d, bool *goes)
+static int unbind_op(struct lk_rollback *r, struct lk_op *op, bool placed, const struct lk_bind *b, struct lk_dirent *d,
+		     bool *goes)
 {
-	uint64_t old_dir = lk_rollback_old_dir(r, (uint64_t)b->dir);
+	uint64_t old_dir = 0;
 	struct lk_slot slot = {0};
 	struct lk_where where;
 	int rc;
 
 	*d = (struct lk_dirent){.dir = b->dir, .hash = b->hash, .ord = b->ord};
 	rc = lk_txn_get(op, LK_T_DIRENT, d, d);
+	if (rc == 0)
+		rc = lk_rollback_guess_dir(r, op, (uint64_t)b->dir, &old_dir);
 	if (rc)
 		return rc;
 	if (old_dir) {
@@ -213,14 +233,15 @@ static int unbind_op(struct lk_rollback *r, struct lk_op *op, const struct lk_bi
 		rc = lk_dirent_find(op, old_dir, d->name.p, d->name.len, &slot);
 		lk_view_leave(op);
 	}
-	*goes = rc == 0 && !(slot.bound && may_be(r, slot.bound, b->source) && may_be(r, slot.ino, d->ino));
+	*goes = rc == 0 &&
+		!(slot.bound && may_be(r, placed, slot.bound, b->source) && may_be(r, placed, slot.ino, d->ino));
 	if (rc || !*goes || r->ask->dry)
 		return rc;
 	rc = lk_where_at(op, lk_cred(NULL), (uint64_t)b->dir, d->name.p, d->name.len, &where);
 	return rc ? rc : lk_bind_remove(op, lk_cred(NULL), &where);
 }
 
-static int unbind_one(struct lk_rollback *r, const struct lk_bind *b)
+static int unbind_one(struct lk_rollback *r, bool placed, const struct lk_bind *b)
 {
 	struct lk_dirent d;
 	char name[LINKFS_NAME_MAX + 1];
@@ -231,7 +252,7 @@ static int unbind_one(struct lk_rollback *r, const struct lk_bind *b)
 
 	if (rc)
 		return rc;
-	rc = unbind_op(r, &op, b, &d, &goes);
+	rc = unbind_op(r, &op, placed, b, &d, &goes);
 	if (rc == 0 && goes) {
 		memcpy(name, d.name.p, d.name.len);
 		rc = lk_rollback_path_of(&op, (uint64_t)b->dir, &above);
@@ -244,7 +265,7 @@ static int unbind_one(struct lk_rollback *r, const struct lk_bind *b)
 	return rc;
 }
 
-int lk_rollback_unbind(struct lk_rollback *r)
+int lk_rollback_unbind(struct lk_rollback *r, bool placed)
 {
 	struct bind_list l = {0};
 	int rc = 0;
@@ -254,7 +275,7 @@ int lk_rollback_unbind(struct lk_rollback *r)
 			continue;
 		rc = binds_of(r, false, r->inside.slots[i], &l);
 		for (size_t k = 0; rc == 0 && k < l.count; k++)
-			rc = unbind_one(r, &l.binds[k]);
+			rc = unbind_one(r, placed, &l.binds[k]);
 	}
 	free(l.binds);
 	return rc;

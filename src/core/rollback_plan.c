@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH 128u /* entries read in one op */
+#define BATCH 128u      /* entries read in one op */
+#define GUESS_DEPTH 64u /* directories */
 
 /* ---- pairs ------------------------------------------------------------------------------------------------------ */
 
@@ -268,6 +269,44 @@ static int was_name(struct lk_rollback *r, struct lk_op *op, const struct lk_dir
 		return 0;
 	rc = lk_rollback_then_at(r, op, dir, d->name.p, d->name.len, &there);
 	*out = rc == 0 && there == old;
+	return rc;
+}
+
+int lk_rollback_guess_dir(struct lk_rollback *r, struct lk_op *op, uint64_t now, uint64_t *out)
+{
+	struct {
+		const char *name;
+		size_t len;
+	} down[GUESS_DEPTH];
+	uint64_t old = 0;
+	unsigned depth = 0;
+	int rc = 0;
+
+	/* Up to one that is known, and down again by the same names. */
+	*out = 0;
+	while (rc == 0 && !(old = lk_rollback_old_dir(r, now))) {
+		struct names n = {.op = op};
+
+		if (depth == GUESS_DEPTH || now < (uint64_t)r->then->next_ino)
+			return 0;
+		rc = lk_dirent_names(op, now, 2, name_row, &n);
+		if (rc || n.count != 1)
+			return rc;
+		if (r->ask->dir && (uint64_t)n.first->d.dir == r->ask->dir) {
+			old = r->ask->old;
+			break;
+		}
+		down[depth].name = n.first->d.name.p;
+		down[depth++].len = n.first->d.name.len;
+		now = (uint64_t)n.first->d.dir;
+	}
+	while (rc == 0 && old && depth--) {
+		rc = lk_rollback_then_at(r, op, old, down[depth].name, down[depth].len, &old);
+		if (rc == LINKFS_ENOTDIR)
+			return 0;
+	}
+	if (rc == 0)
+		*out = old;
 	return rc;
 }
 
