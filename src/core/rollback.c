@@ -49,8 +49,14 @@ int lk_rollback_path_of(struct lk_op *op, uint64_t dir, char **out)
 
 	*out = NULL;
 	if (rc == 0) {
-		*out = strndup(path.p, path.len == 1 ? 0 : path.len);
+		size_t len = path.len == 1 ? 0 : path.len;
+
+		*out = malloc(len + 1);
 		rc = *out ? 0 : LINKFS_ENOMEM;
+		if (*out) {
+			memcpy(*out, path.p, len);
+			(*out)[len] = 0;
+		}
 	}
 	lk_paths_done(&paths);
 	return rc == LINKFS_ENOENT ? 0 : rc;

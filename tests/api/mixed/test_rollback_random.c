@@ -128,10 +128,11 @@ static int on_bind(void *arg, const struct linkfs_bind *bind)
 
 static bool has_binds(char *top)
 {
+	uint64_t hidden = 0;
 	bound_below = false;
 	look();
-	OK(linkfs_volume_binds(v, NULL, 0, on_bind, top, NULL));
-	return bound_below;
+	OK(linkfs_volume_binds(v, NULL, 0, on_bind, top, &hidden));
+	return bound_below || hidden;
 }
 
 static bool is_seen(const char *path)
@@ -150,7 +151,9 @@ static void back(uint64_t id, char *path, bool had_binds)
 	char *before = describe(ROOT, "", true);
 	int dry = linkfs_path_rollback(v, NULL, ROOT, whole ? "/" : path, id, LINKFS_ROLLBACK_DRY_RUN, on_step, NULL);
 	same("a dry run", path, before, describe(ROOT, "", true));
-	if (!whole)
+	/* What a bind covers is inside and is not seen there. */
+	bool covers = has_binds(path) || had_binds;
+	if (!whole && !covers)
 		note_outside(path);
 	unsigned long before_left = lefts;
 	if (getenv("LINKFS_TRACE"))
@@ -158,7 +161,7 @@ static void back(uint64_t id, char *path, bool had_binds)
 	int r = linkfs_path_rollback(v, NULL, ROOT, whole ? "/" : path, id, 0, on_step, NULL);
 	if (getenv("LINKFS_TRACE"))
 		print_message("# = %d\n", r);
-	if (!whole)
+	if (!whole && !covers)
 		same_outside(path);
 	if (r) {
 		/* Its directory is gone, or what is outside holds it fast. */
@@ -172,7 +175,7 @@ static void back(uint64_t id, char *path, bool had_binds)
 	OK(dry);
 	assert_int_equal(lefts, before_left);
 	/* A path that leads through a symlink now is another's. */
-	if (whole || (!had_binds && !has_binds(path) && is_seen(path)))
+	if (whole || (!covers && !has_binds(path) && is_seen(path)))
 		same("what was", path, describe(then, top, false), describe(ROOT, top, false));
 	steps_told = 0;
 	second = true;
