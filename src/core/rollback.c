@@ -98,6 +98,7 @@ static int free_name(struct lk_rollback *r, struct lk_op *op, uint64_t dir, cons
 	struct lk_where where, aside;
 	struct lk_slot slot;
 	struct lk_place there;
+	bool shown = false;
 	char text[64];
 	int rc = lk_where_at(op, lk_cred(NULL), dir, name, len, &where);
 
@@ -113,7 +114,11 @@ static int free_name(struct lk_rollback *r, struct lk_op *op, uint64_t dir, cons
 		rc = lk_walk_look(op, &where, &slot, &there);
 	if (rc)
 		return rc;
-	if (dir == r->ask->dir || (!lk_is_dir(&there.inode) && slot.ino >= (uint64_t)r->then->next_ino))
+	/* What a bind shows goes when that has gone. */
+	rc = lk_bind_shows(op, slot.ino, &shown);
+	if (rc)
+		return rc;
+	if (dir == r->ask->dir || (!shown && !lk_is_dir(&there.inode) && slot.ino >= (uint64_t)r->then->next_ino))
 		return lk_is_dir(&there.inode) ? lk_link_rmdir(op, lk_cred(NULL), &where)
 					       : lk_link_unlink(op, lk_cred(NULL), &where);
 	rc = find_aside(op, dir, slot.ino, text, &aside);
