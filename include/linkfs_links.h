@@ -15,6 +15,12 @@
  * symlinks, "." and "..". Texts that start with it lead into the volume, others out of it (LINKFS_EXDEV), and so does ".." above
  * the root unless the path comes back; the host's own symlinks are not known. NULL, or "/": absolute texts start at the volume's root,
  * and ".." of the root is the root.
+ *
+ * Snapshots (linkfs_snapshots.h). Asked of a node of a snapshot, names, referrers and dangling answer for the tree as it was, and nothing of
+ * the live tree: all paths are from the snapshot's root, which stands for the volume's, mounted_at included; numbers are those of the
+ * snapshot's nodes. That is how the links led then, and how they lead where the snapshot is restored. Programs that go through .snapshots of a
+ * mount meet it only with relative texts: an absolute one takes them to the live tree, and LINKFS_LINKS_MOUNT explains that.
+ * linkfs_node_fix_dangling() and impact are LINKFS_EROFS there.
  */
 #ifndef LINKFS_LINKS_H
 #define LINKFS_LINKS_H
@@ -239,6 +245,9 @@ struct linkfs_step {
 };
 typedef int linkfs_step_fn(void *arg, const struct linkfs_step *step);
 
+/* options: as the kernel walks in a mount, whose root has the directory .snapshots, unless an entry of that name is there: a snapshot's
+ * ".." leads to it, and absolute texts in a snapshot lead to the live tree. Paths told are those of the mount. */
+#define LINKFS_LINKS_MOUNT 4u
 /* Walks path as every call of linkfs does, step by step. flags: LINKFS_NOFOLLOW or 0. Returns 0 when the walk was made, whatever its end:
  * fn's last step is LINKFS_STEP_END with the result that stat(2) gives. */
 LINKFS_API int linkfs_path_explain(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,

@@ -20,6 +20,19 @@ extern "C" {
  * tell that snapshots came, went, or were renamed. */
 #define LINKFS_SNAPSHOTS_NODE ((UINT64_C(0xfffe) << 48) | 1)
 
+/* Which tree a node is of: 0 the live one, the same number for all nodes of one snapshot, LINKFS_TREE_PLACE for a directory that several
+ * paths lead to: the ino of its stat tells. */
+#define LINKFS_TREE_PLACE 0xffffu
+static inline uint32_t linkfs_node_tree(uint64_t node)
+{
+	return (uint32_t)(node >> 48);
+}
+/* Whether a node (not a place, see above), or the ino of a stat, is of a snapshot, or LINKFS_SNAPSHOTS_NODE. */
+static inline int linkfs_node_past(uint64_t node)
+{
+	return linkfs_node_tree(node) != 0 && linkfs_node_tree(node) != LINKFS_TREE_PLACE;
+}
+
 struct linkfs_snapshot {
 	uint64_t id;      /* counts up from 1; never used again */
 	const char *name; /* NUL after it, as after note */
@@ -80,6 +93,54 @@ typedef int linkfs_snapshot_progress_fn(void *arg, const struct linkfs_snapshot_
 LINKFS_API int linkfs_snapshot_delete(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
 				      linkfs_snapshot_progress_fn *fn, void *arg,
 				      struct linkfs_snapshot_progress *done_out);
+
+/* ---- rollback -------------------------------------------------------------------------------------------------- */
+
+enum linkfs_rollback_kind {
+	LINKFS_ROLLBACK_MADE,    /* it was gone: it is there again, with a number of its own */
+	LINKFS_ROLLBACK_CHANGED, /* what says: content, attributes */
+	LINKFS_ROLLBACK_MOVED,   /* from another path: the same file */
+	LINKFS_ROLLBACK_LINKED,  /* a name of a file that has others */
+	LINKFS_ROLLBACK_REMOVED, /* it came later, or had this name later; of a directory all below it too */
+	LINKFS_ROLLBACK_BOUND,   /* a bind that was there */
+	LINKFS_ROLLBACK_UNBOUND, /* one that was not */
+	LINKFS_ROLLBACK_LEFT, /* error says why it could not be done: LINKFS_EBUSY, what goes is shown by a bind elsewhere ... */
+};
+#define LINKFS_ROLLBACK_CONTENT 1u /* or the text of a symlink, or what a tracked one follows */
+#define LINKFS_ROLLBACK_OWNER 2u
+#define LINKFS_ROLLBACK_MODE 4u
+#define LINKFS_ROLLBACK_TIMES 8u   /* of the last change, and of birth */
+#define LINKFS_ROLLBACK_XATTRS 16u /* ACLs among them */
+#define LINKFS_ROLLBACK_FLAGS 32u  /* LINKFS_INO_KEEP_LINKS */
+struct linkfs_rollback {
+	enum linkfs_rollback_kind kind;
+	uint32_t what;    /* CHANGED: LINKFS_ROLLBACK_CONTENT ... */
+	int error;        /* LEFT */
+	uint32_t type;    /* S_IFMT bits */
+	const char *path; /* from the root; NUL after it */
+	const char *from; /* MOVED; else NULL */
+};
+/* Called with no lock held, after each step; valid during the call. Nonzero ends the work: LINKFS_EINTR. */
+typedef int linkfs_rollback_fn(void *arg, const struct linkfs_rollback *step);
+
+/* Tell what would be done, and do nothing. */
+#define LINKFS_ROLLBACK_DRY_RUN 1u
+/* What path (its last component is not followed) names in the live tree becomes what the same path named in snapshot id: the file, or the
+ * directory and all below it; "/": the whole tree. Content is shared with the snapshot, so that it takes no space.
+ *
+ * A file that is still there keeps its number, so that who has it open, and what leads to it, sees it as it was, by names elsewhere too.
+ * What is gone is made anew; names that were of one file are of one file again, as are tracked links, directory links and binds what they were.
+ * What came later below path goes. What was moved out of path since stays as it is, and path has a copy of what it was.
+ *
+ * Each file changes in one step, whole or not at all, however large; a tree in many, and not as one. Cut off (by fn, an error, a crash), the
+ * same call goes on. Nothing of the present state is kept: a snapshot taken before does that. As other changes it is durable after
+ * linkfs_volume_sync(). fn may be NULL.
+ *
+ * For root and the owner of the root directory: LINKFS_EPERM. LINKFS_ENOENT: there is no such snapshot, or path was not there, or the directory
+ * that holds it is not there now. LINKFS_EROFS: at is a snapshot's. LINKFS_EBUSY: all was done but for what fn was told of as LEFT, or a bind
+ * stands at path. LINKFS_ESTALE: the snapshot was deleted meanwhile. LINKFS_ENOSPC, LINKFS_EINVAL. */
+LINKFS_API int linkfs_path_rollback(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at,
+				    const char *path, uint64_t id, uint32_t flags, linkfs_rollback_fn *fn, void *arg);
 
 #ifdef __cplusplus
 }

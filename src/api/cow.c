@@ -166,6 +166,6 @@ int linkfs_path_clone(struct linkfs_volume *volume, const struct linkfs_cred *cr
 	}
 	if (rc == 0)
 		rc = linkfs_node_clone(volume, cred, old.ino, dir, name, len, 0, out);
-	lk_orphan_unhold(lk_volume_fs(volume), old.ino);
+	lk_call_unhold(lk_volume_fs(volume), old.node, 1);
 	return rc;
 }

@@ -8,6 +8,7 @@
 #include "paths.h"
 #include "refs.h"
 #include "track.h"
+#include "views.h"
 
 #include <stdlib.h>
 
@@ -256,7 +257,7 @@ static int tell_referrer(void *arg, struct lk_op *op, const struct lk_link_name 
 		return LINKFS_ENOMEM;
 	out->link = link;
 	lk_link_copy(&out->link, &bytes);
-	out->end = (struct linkfs_end){end->error, end->ino, end->expansions};
+	out->end = (struct linkfs_end){end->error, end->error ? 0 : op->bits | end->ino, end->expansions};
 	return 0;
 }
 
@@ -285,9 +286,7 @@ int linkfs_node_referrers(struct linkfs_volume *volume, const struct linkfs_cred
 		ask.kind = LK_REFS_THROUGH;
 	cred = lk_cred(cred);
 	rc = linkfs_node_getattr(volume, ino, &there);
-	ask.ino = there.ino;
-	if (rc == 0 && there.ino > (uint64_t)LK_INO_MAX) /* indexes tell of now */
-		rc = LINKFS_EOPNOTSUPP;
+	ask.ino = there.ino & LK_INO_MASK;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);
 	ask.host = host;
@@ -298,7 +297,9 @@ int linkfs_node_referrers(struct linkfs_volume *volume, const struct linkfs_cred
 		if (rc)
 			break;
 		r.paths = (struct lk_paths){.op = &op, .cred = cred};
-		rc = lk_refs_step(refs, &op, cred, tell_referrer, &r, &more);
+		rc = lk_view_see(&op, there.ino, &ask.ino);
+		if (rc == 0)
+			rc = lk_refs_step(refs, &op, cred, tell_referrer, &r, &more);
 		lk_paths_done(&r.paths);
 		rc = lk_told_slice(&op, rc, &r.told, give_referrer, &r);
 	}
@@ -318,7 +319,7 @@ int linkfs_path_referrers(struct linkfs_volume *volume, const struct linkfs_cred
 	if (rc)
 		return rc;
 	rc = linkfs_node_referrers(volume, cred, found.ino, options, fn, arg);
-	lk_orphan_unhold(lk_volume_fs(volume), found.ino);
+	lk_call_unhold(lk_volume_fs(volume), found.node, 1);
 	if (rc == 0 && out)
 		*out = found;
 	return rc;
@@ -392,9 +393,6 @@ int linkfs_node_dangling(struct linkfs_volume *volume, const struct linkfs_cred 
 
 	if (rc == 0 && !S_ISDIR(st.mode))
 		rc = LINKFS_ENOTDIR;
-	if (rc == 0 && st.ino > (uint64_t)LK_INO_MAX)
-		rc = LINKFS_EOPNOTSUPP;
-	d.ask.top = st.ino;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);
 	d.ask.host = host;
@@ -404,7 +402,9 @@ int linkfs_node_dangling(struct linkfs_volume *volume, const struct linkfs_cred 
 			break;
 		d.paths = (struct lk_paths){.op = &op, .cred = d.ask.cred};
 		d.ask.node = 0; /* it may have moved meanwhile */
-		rc = lk_links_step(&op, &after, look_at_link, &d, &more);
+		rc = lk_view_see(&op, st.ino, &d.ask.top);
+		if (rc == 0)
+			rc = lk_links_step(&op, &after, look_at_link, &d, &more);
 		lk_paths_done(&d.paths);
 		rc = lk_told_slice(&op, rc, &d.told, give_dangling, &d);
 	}

@@ -6,12 +6,16 @@
 
 #include "paths.h"
 #include "refs.h"
+#include "snapshot.h"
 #include "track.h"
 
+#include <linkfs_snapshots.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct explain {
 	struct lk_told told;
+	bool mount; /* LINKFS_LINKS_MOUNT */
 	struct lk_paths paths;
 	linkfs_step_fn *fn;
 	void *arg;
@@ -39,6 +43,105 @@ static enum linkfs_decider decider_of(enum lk_decider decider)
 	return deciders[decider];
 }
 
+/* ---- .snapshots, which a mount has and no volume ---------------------------------------------------------------- */
+
+#define SNAPSHOTS ".snapshots"
+
+static bool is_snapshots(const struct lk_place *place)
+{
+	return place->id == LINKFS_SNAPSHOTS_NODE;
+}
+
+/* The directory of snapshots, as who walks meets it: anyone may search it. */
+static void enter_snapshots(struct lk_op *op, struct lk_place *out)
+{
+	lk_view_leave(op);
+	*out = (struct lk_place){
+		.id = LINKFS_SNAPSHOTS_NODE,
+		.inode = {.ino = (int64_t)LK_INO_MASK, .mode = S_IFDIR | 0555, .nlink = 2},
+	};
+}
+
+static int enter(struct lk_op *op, uint64_t id, struct lk_place *out)
+{
+	out->id = id;
+	return lk_inode_get(op, id, &out->inode);
+}
+
+static int enter_snapshot(struct lk_op *op, const struct lk_where *where, struct lk_place *out)
+{
+	struct lk_snapshot row;
+	uint64_t bits = 0;
+	int rc = where->len > LINKFS_NAME_MAX ? LINKFS_ENAMETOOLONG
+					      : lk_snapshot_find(op, where->name, where->len, &row);
+
+	if (rc == 0)
+		rc = lk_view_bits(op->fs, row.epoch, &bits);
+	return rc ? rc : enter(op, bits | LINKFS_ROOT_INO, out);
+}
+
+/* Finds what only a mount has: .snapshots in the live root, unless that has such an entry, the snapshots in it, and the way up from them. */
+static bool look_mount(void *arg, const struct lk_walk *walk, struct lk_place *out, int *rc_out)
+{
+	const struct lk_where *w = &walk->where;
+	struct lk_slot slot;
+
+	(void)arg;
+	if (is_snapshots(&w->dir)) {
+		if (w->last == LK_LAST_NAME)
+			*rc_out = enter_snapshot(walk->op, w, out);
+		else if (w->last == LK_LAST_DOTDOT)
+			*rc_out = enter(walk->op, LINKFS_ROOT_INO, out);
+		return w->last == LK_LAST_NAME || w->last == LK_LAST_DOTDOT;
+	}
+	if (w->last == LK_LAST_DOTDOT && walk->op->bits && lk_id_is_root(w->dir.id)) {
+		enter_snapshots(walk->op, out);
+		*rc_out = 0;
+		return true;
+	}
+	if (w->last != LK_LAST_NAME || w->dir.id != LINKFS_ROOT_INO || w->len != strlen(SNAPSHOTS) ||
+	    memcmp(w->name, SNAPSHOTS, w->len) != 0)
+		return false;
+	*rc_out = lk_walk_look(walk->op, w, &slot, out);
+	if (*rc_out == LINKFS_ENOENT) {
+		enter_snapshots(walk->op, out);
+		*rc_out = 0;
+	}
+	return true;
+}
+
+/* A path in the view that the walk is in, as it is in the mount. */
+static int path_in_mount(const struct explain *e, struct lk_op *op, struct lk_bytes *path)
+{
+	struct lk_snapshot row = {.epoch = op->view};
+	size_t len = path->len == 1 ? 0 : path->len; /* "/" */
+	int rc = e->mount && op->bits ? lk_txn_get(op, LK_T_SNAPSHOT, &row, &row) : LINKFS_ENOENT;
+	char *p, *at;
+
+	if (rc)
+		return rc == LINKFS_ENOENT ? 0 : rc;
+	p = lk_op_alloc(op, strlen("/" SNAPSHOTS "/") + row.name.len + len);
+	if (!p)
+		return LINKFS_ENOMEM;
+	at = stpcpy(p, "/" SNAPSHOTS "/");
+	at = mempcpy(at, row.name.p, row.name.len);
+	at = mempcpy(at, path->p, len);
+	*path = (struct lk_bytes){p, (size_t)(at - p)};
+	return 0;
+}
+
+/* lk_stat() of what a step found. */
+static int stat_found(struct lk_op *op, const struct lk_place *found, struct linkfs_stat *out)
+{
+	if (!is_snapshots(found))
+		return lk_stat(op, &found->inode, found->id, out);
+	lk_inode_stat(&found->inode, out);
+	out->ino = out->node = LINKFS_SNAPSHOTS_NODE;
+	return 0;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------------------- */
+
 /* The path of the directory the step led to; p NULL when it led to none. */
 static int path_after(struct explain *e, const struct lk_walk *walk, const struct lk_step *step, struct lk_bytes *out)
 {
@@ -50,6 +153,8 @@ static int path_after(struct explain *e, const struct lk_walk *walk, const struc
 	} else if (step->error || step->kind == LK_STEP_SEARCH || step->kind == LK_STEP_DOT ||
 		   step->kind == LK_STEP_EXPAND || !lk_is_dir(&step->found->inode)) {
 		return 0;
+	} else if (is_snapshots(step->found)) {
+		*out = (struct lk_bytes){"/" SNAPSHOTS, strlen("/" SNAPSHOTS)};
 	} else if (step->found->inode.ino == LINKFS_ROOT_INO) {
 		*out = (struct lk_bytes){"/", 1};
 	} else if (step->kind == LK_STEP_ENTRY) {
@@ -57,6 +162,8 @@ static int path_after(struct explain *e, const struct lk_walk *walk, const struc
 	} else {
 		rc = lk_paths_dir(&e->paths, step->found->id, out);
 	}
+	if (rc == 0 && out->len && !is_snapshots(step->found))
+		rc = path_in_mount(e, walk->op, out);
 	return rc == LINKFS_EACCES || rc == LINKFS_ENOENT ? 0 : rc;
 }
 
@@ -90,7 +197,7 @@ static int tell_step(void *arg, const struct lk_walk *walk, const struct lk_step
 	out->above = walk->above;
 	out->covered = step->error ? 0 : step->covered;
 	if (step->error == 0 || step->kind == LK_STEP_SEARCH || step->kind == LK_STEP_EXPAND)
-		rc = lk_stat(walk->op, &step->found->inode, step->found->id, &out->stat);
+		rc = stat_found(walk->op, step->found, &out->stat);
 	if (rc)
 		return rc;
 	if (step->kind == LK_STEP_HOST || walk->above)
@@ -119,7 +226,7 @@ static int tell_end(struct explain *e, struct lk_op *op, int error, const struct
 		return LINKFS_ENOMEM;
 	out->kind = LINKFS_STEP_END;
 	out->error = error;
-	return error ? 0 : lk_stat(op, &found->inode, found->id, &out->stat);
+	return error ? 0 : stat_found(op, found, &out->stat);
 }
 
 static int give_step(void *arg, const void *answer)
@@ -139,8 +246,12 @@ int linkfs_path_explain(struct linkfs_volume *volume, const struct linkfs_cred *
 	struct lk_op op;
 	int rc;
 
-	if (flags & ~LINKFS_NOFOLLOW || (options && options->flags))
+	if (flags & ~LINKFS_NOFOLLOW || (options && options->flags & ~LINKFS_LINKS_MOUNT))
 		return LINKFS_EINVAL;
+	if (options && options->flags & LINKFS_LINKS_MOUNT) {
+		e.mount = how.leaves = true;
+		how.look = look_mount;
+	}
 	cred = lk_cred(cred);
 	rc = lk_host_parse(options, &host);
 	if (rc == 0)

@@ -135,6 +135,8 @@ int linkfs_node_fix_dangling(struct linkfs_volume *volume, const struct linkfs_c
 
 	if (rc == 0 && !S_ISDIR(st.mode))
 		rc = LINKFS_ENOTDIR;
+	if (rc == 0 && st.ino > (uint64_t)LK_INO_MAX)
+		rc = LINKFS_EROFS;
 	f.ask.top = st.ino;
 	if (rc == 0)
 		rc = lk_host_parse(options, &host);

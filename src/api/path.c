@@ -255,7 +255,7 @@ static int setattr_size(struct linkfs_volume *volume, const struct linkfs_cred *
 	if (rc)
 		return rc;
 	rc = linkfs_node_setattr(volume, cred, found.ino, change, NULL);
-	lk_orphan_unhold(lk_volume_fs(volume), found.ino);
+	lk_call_unhold(lk_volume_fs(volume), found.node, 1);
 	return rc;
 }
 

@@ -135,8 +135,8 @@ int lk_link_of(struct lk_op *op, struct lk_paths *paths, const struct lk_link_na
 		return rc;
 	out->path = path.p;
 	out->path_len = path.len;
-	out->dir = name->dir;
-	out->ino = name->ino;
+	out->dir = op->bits | name->dir;
+	out->ino = op->bits | name->ino;
 	*bytes_out = out->path_len + out->text_len + 2;
 	return 0;
 }

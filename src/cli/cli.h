@@ -169,6 +169,11 @@ int cli_volume_open(struct cli *cli, const char *path, struct linkfs_volume **ou
 int cli_path_volume(struct cli *cli, const struct cli_path *path, struct linkfs_volume **out);
 /* Finds the snapshots that paths name (VOLUME@NAME:/path) and has the paths start at their roots. Says what is wrong on failure. */
 int cli_snapshots_find(struct cli *cli, const struct cli_args *args);
+/* The snapshot of that name; what is no name may be a time, of which the newest snapshot not after it is meant. Says what is wrong, of at. */
+int cli_snapshot_find(struct cli *cli, struct linkfs_volume *volume, const char *name, const char *at,
+		      uint64_t *id_out);
+/* Why nothing is changed in one. */
+#define CLI_PAST_FIXED "a snapshot cannot be changed"
 /* Where in a mount at point the root is that a path inside it goes from: point, or a snapshot. Allocated. */
 char *cli_snapshot_join(struct cli *cli, const struct cli_path *path, const char *point);
 /* Puts a volume that belongs to somebody else in the list (the owner's own). */

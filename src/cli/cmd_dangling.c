@@ -4,6 +4,7 @@
  */
 #include "links.h"
 #include "table.h"
+#include <linkfs_snapshots.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -230,6 +231,8 @@ static int run(struct cli *cli, const struct cli_args *args)
 		int error = cli_gone(ask(&a, path));
 		if (error == LINKFS_EINVAL && mounted_at)
 			cli_failf(cli, mounted_at, "must be an absolute path without '.' and '..'");
+		else if (error == LINKFS_EROFS && linkfs_node_past(path->at))
+			cli_failf(cli, path->text, "%s", CLI_PAST_FIXED);
 		else if (error)
 			cli_fail(cli, path->text, error);
 		cli_asked_done(&a.asked);

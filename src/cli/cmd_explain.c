@@ -197,6 +197,9 @@ static void ask(struct asking *a, const struct cli_path *path)
 			at = LINKFS_ROOT_INO;
 		}
 	}
+	/* Through .snapshots as the kernel walks. */
+	if (path->in_mount)
+		a->asked.options.flags = LINKFS_LINKS_MOUNT;
 	if (a->json) {
 		cli_json_open(&a->out, NULL, '{');
 		cli_json_string(&a->out, "operand", path->text);

@@ -3,6 +3,7 @@
  */
 #include "links.h"
 #include "table.h"
+#include <linkfs_snapshots.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -105,6 +106,9 @@ static void tell_error(struct asking *a, const struct cli_path *from, const stru
 		cli_failf(a->cli, a->mounted_at, "must be an absolute path without '.' and '..'");
 	else if (error == LINKFS_EINVAL && to)
 		cli_failf(a->cli, from->text, "cannot be moved below itself, to '%s'", to->text);
+	else if (error == LINKFS_EROFS ||
+		 (error == LINKFS_EXDEV && (linkfs_node_past(from->at) || (to && linkfs_node_past(to->at)))))
+		cli_failf(a->cli, from->text, "%s", CLI_PAST_FIXED);
 	else if (error == LINKFS_EBUSY)
 		cli_failf(a->cli, from->text, "is no name that can be removed or moved");
 	else if (error && to)

@@ -2,6 +2,7 @@
  * cmd_mv.c - linkfs mv: renames, in one step each.
  */
 #include "table.h"
+#include <linkfs_snapshots.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,12 +43,6 @@ static int move(struct mv *mv, const struct cli_path *source, uint64_t at, const
 	return linkfs_path_rename(mv->volume, cred, source->at, source->path, at, path, mv->flags);
 }
 
-/* Whether a node is of a snapshot. */
-static bool is_past(uint64_t node)
-{
-	return node >> 48 && node >> 48 != 0xffff;
-}
-
 static void tell_error(struct mv *mv, const struct cli_path *source, uint64_t at, const char *path, const char *display,
 		       int error)
 {
@@ -70,8 +65,8 @@ static void tell_error(struct mv *mv, const struct cli_path *source, uint64_t at
 			return;
 		}
 	}
-	if (error == LINKFS_EXDEV && (is_past(source->at) || is_past(at)))
-		cli_failf(cli, source->text, "cannot move to '%s': a snapshot cannot be changed", display);
+	if (error == LINKFS_EXDEV && (linkfs_node_past(source->at) || linkfs_node_past(at)))
+		cli_failf(cli, source->text, "cannot move to '%s': %s", display, CLI_PAST_FIXED);
 	else if (error == LINKFS_EXDEV)
 		cli_failf(cli, source->text,
 			  "cannot move to '%s': a bind lies between them; copy it with 'linkfs cp -a', then remove it",

@@ -60,7 +60,7 @@ static const struct cli_mount *mount_of(const struct resolve *resolve, int fd, u
  * stays open until the command is done. */
 static void keep_or_close(int fd, uint64_t node)
 {
-	if (node >> 48 == 0)
+	if (linkfs_node_tree(node) == 0)
 		close(fd);
 }
 

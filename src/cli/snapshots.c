@@ -13,29 +13,27 @@ static int take_id(void *arg, const struct linkfs_snapshot *snapshot)
 	return 0;
 }
 
-/* By name; what is no name may be a time, of which the newest snapshot not after it is meant. */
-static int find(struct cli *cli, struct linkfs_volume *volume, const struct cli_path *path, uint64_t *id_out)
+int cli_snapshot_find(struct cli *cli, struct linkfs_volume *volume, const char *name, const char *at, uint64_t *id_out)
 {
 	int64_t time_ns;
-	int error = linkfs_snapshot_show(volume, path->snapshot, take_id, id_out);
+	int error = linkfs_snapshot_show(volume, name, take_id, id_out);
 	if (error != LINKFS_ENOENT) {
 		if (error)
-			cli_fail(cli, path->text, error);
+			cli_fail(cli, at, error);
 		return error;
 	}
-	if (cli_time_parse(cli, path->snapshot, cli_now_ns(), &time_ns) != 0) {
-		cli_failf(cli, path->text,
-			  "'%s' is neither a snapshot ('linkfs snapshot list' shows those there are) nor a time",
-			  path->snapshot);
+	if (cli_time_parse(cli, name, cli_now_ns(), &time_ns) != 0) {
+		cli_failf(cli, at,
+			  "'%s' is neither a snapshot ('linkfs snapshot list' shows those there are) nor a time", name);
 		return error;
 	}
 	error = linkfs_snapshot_before(volume, time_ns, take_id, id_out);
 	if (error == LINKFS_ENOENT) {
 		char when[96];
 		cli_time_format(cli, when, sizeof(when), "%Y-%m-%d %H:%M:%S", time_ns);
-		cli_failf(cli, path->text, "no snapshot is as old as '%s' (%s)", path->snapshot, when);
+		cli_failf(cli, at, "no snapshot is as old as '%s' (%s)", name, when);
 	} else if (error) {
-		cli_fail(cli, path->text, error);
+		cli_fail(cli, at, error);
 	}
 	return error;
 }
@@ -80,7 +78,7 @@ int cli_snapshots_find(struct cli *cli, const struct cli_args *args)
 			continue;
 		int error = cli_path_volume(cli, path, &volume);
 		if (!error)
-			error = find(cli, volume, path, &id);
+			error = cli_snapshot_find(cli, volume, path->snapshot, path->text, &id);
 		if (error)
 			return error;
 		error = linkfs_snapshot_root(volume, id, 0, &root);
@@ -96,7 +94,7 @@ int cli_snapshots_find(struct cli *cli, const struct cli_args *args)
 /* The snapshot whose nodes have these bits. */
 struct search {
 	struct linkfs_volume *volume;
-	uint64_t bits;
+	uint32_t tree;
 	char *name;
 };
 
@@ -104,7 +102,7 @@ static int look_at(void *arg, const struct linkfs_snapshot *snapshot)
 {
 	struct search *search = arg;
 	struct linkfs_stat root;
-	if (linkfs_snapshot_root(search->volume, snapshot->id, 0, &root) || root.node >> 48 != search->bits)
+	if (linkfs_snapshot_root(search->volume, snapshot->id, 0, &root) || linkfs_node_tree(root.node) != search->tree)
 		return 0;
 	search->name = cli_strdup(snapshot->name);
 	return 1;
@@ -112,14 +110,14 @@ static int look_at(void *arg, const struct linkfs_snapshot *snapshot)
 
 char *cli_snapshot_join(struct cli *cli, const struct cli_path *path, const char *point)
 {
-	struct search search = {.bits = path->at >> 48};
+	struct search search = {.tree = linkfs_node_tree(path->at)};
 	struct linkfs_stat st;
-	if (!search.bits || cli_path_volume(cli, path, &search.volume) != 0)
+	if (!search.tree || cli_path_volume(cli, path, &search.volume) != 0)
 		return cli_strdup(point);
 	/* A place tells by its inode. */
 	if (linkfs_node_getattr(search.volume, path->at, &st) == 0)
-		search.bits = st.ino >> 48;
-	if (search.bits)
+		search.tree = linkfs_node_tree(st.ino);
+	if (search.tree)
 		(void)linkfs_snapshot_list(search.volume, look_at, &search);
 	if (!search.name)
 		return cli_strdup(point);

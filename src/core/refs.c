@@ -27,9 +27,15 @@
  *    passes through no other symlink and ends at the target: the links that track X are candidates for END. What else a
  *    walk through one does depends on directories above it and its target: where X is a directory, all tracked links are
  *    candidates. Where one text only changes with the tree, its end does not, unless its target goes. A text that is stored,
- *    because the target is gone, has its components in the index.
+ *    because the target is gone, has its components in the index. Where directories have several paths neither holds: a text may have to
+ *    lead through a name that a bind covers, and end at what the bind shows, and in another place than its first a stored one is made over.
+ *    There all tracked links are candidates.
  * Where a file or directory has several paths (places.h) a walk begins at each of a link's, and ".." leads back the way it came. A
  * bind's entry is a name of what it shows (R1, R2), and what it shows lies below its directory (R3).
+ *
+ * R6 (snapshots) In a snapshot's view all of this holds of the tree as it was: rows of table component stay as long as a text that has them
+ *    does, the live one or one in history, so that candidates are a superset in every view; each is proved by a walk in that view, and a
+ *    link that was not there, or had another text, is no answer. LK_INODE_FOLLOWED is the inode's of then.
  *
  * What the caller may not walk he is not told: walks are made with his credential, so all of a proof is in what he may see.
  */
@@ -160,9 +166,9 @@ void lk_refs_free(struct lk_refs *refs)
 /* ---- where candidates come from -------------------------------------------------------------------------------- */
 
 /* R5: what tracks ino, which loses its name, or its place to another. */
-static int add_trackers(struct lk_refs *refs, const struct lk_inode *inode)
+static int add_trackers(struct lk_refs *refs, struct lk_op *op, const struct lk_inode *inode)
 {
-	if (lk_is_dir(inode)) {
+	if (lk_is_dir(inode) || lk_places_any(op)) {
 		refs->tracked = true;
 		refs->after = (struct lk_component){.hash = INT64_MIN};
 		return 0;
@@ -182,14 +188,14 @@ static int add_replaced(struct lk_refs *refs, struct lk_op *op)
 	if (rc == 0)
 		rc = slot.ino ? lk_inode_get(op, slot.ino, &inode) : LINKFS_ENOENT;
 	if (rc == 0)
-		rc = add_trackers(refs, &inode);
+		rc = add_trackers(refs, op, &inode);
 	return rc == LINKFS_ENOENT || rc == LINKFS_ENAMETOOLONG ? 0 : rc;
 }
 
 static int start_change(struct lk_refs *refs, struct lk_op *op, const struct lk_inode *inode)
 {
 	const struct lk_overlay *o = &refs->ask.overlay;
-	int rc = add_trackers(refs, inode);
+	int rc = add_trackers(refs, op, inode);
 
 	if (rc == 0)
 		rc = add_replaced(refs, op);
@@ -214,9 +220,10 @@ static int start(struct lk_refs *refs, struct lk_op *op)
 		return start_change(refs, op, &inode);
 	refs->own = true;
 	/* At a directory a walk through a tracked link ends only when it tracks that. */
-	rc = through                           ? add_trackers(refs, &inode)
-	     : inode.flags & LK_INODE_FOLLOWED ? add_hash(refs, LK_TRACKS_HASH(inode.ino))
-					       : 0;
+	if (through || lk_places_any(op))
+		rc = add_trackers(refs, op, &inode);
+	else if (inode.flags & LK_INODE_FOLLOWED)
+		rc = add_hash(refs, LK_TRACKS_HASH(inode.ino));
 	if (rc || !lk_is_dir(&inode))
 		return rc;
 	if (through && inode.ino == LINKFS_ROOT_INO) {
@@ -460,7 +467,9 @@ static int link_row(void *arg, const void *record)
 	memcpy(name, d->name.p, d->name.len);
 	name[d->name.len] = 0;
 	g->names[g->count++] = (struct lk_link_name){
-		(uint64_t)d->ino, (uint64_t)d->dir, lk_dirent_cookie(d), name, d->name.len, (uint64_t)d->dir,
+		(uint64_t)d->ino,    (uint64_t)d->dir,
+		lk_dirent_cookie(d), name,
+		d->name.len,         g->op->bits | (uint64_t)d->dir,
 	};
 	return 0;
 }
@@ -504,7 +513,7 @@ int lk_link_paths(struct lk_op *op, const struct lk_link_name *name, lk_link_fn 
 	int rc;
 
 	if (!lk_places_any(op))
-		return one_path(&p, name->dir);
+		return one_path(&p, op->bits | name->dir);
 	rc = lk_bind_find(op, &slot);
 	return rc || slot.bound ? rc : lk_places_routes(op, name->dir, one_path, &p);
 }

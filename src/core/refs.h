@@ -7,17 +7,18 @@
 
 #include "resolve.h"
 
-/* One name of a symlink at one of its paths: what it leads to depends on the directory, and where that was come by. */
+/* One name of a symlink at one of its paths: what it leads to depends on the directory, and where that was come by. All numbers are bare, of
+ * the op's view (views.h), but for node. */
 struct lk_link_name {
 	uint64_t ino, dir, cookie;
 	const char *name; /* NUL after it */
 	size_t len;
-	uint64_t node; /* dir's, for the path */
+	uint64_t node; /* dir's node id, for the path */
 };
 /* Where a walk through it ends: error 0 and an inode, or a verdict (lk_walk_verdict()). */
 struct lk_link_end {
 	int error;
-	uint64_t ino;
+	uint64_t ino;        /* bare */
 	uint32_t expansions; /* of symlinks, its own among them */
 };
 /* The step a walk failed at: name (len 0: none) in directory dir (0: a directory of the host); expanding: a symlink there could not be
@@ -58,7 +59,7 @@ typedef int lk_refs_fn(void *arg, struct lk_op *op, const struct lk_link_name *l
 
 struct lk_refs;
 int lk_refs_new(const struct lk_refs_ask *ask, struct lk_refs **out);
-/* Goes on for a bounded time in op, an op of its own each time, so that the volume's lock is not held for long: what others
+/* Goes on for a bounded time in op, an op of its own each time, which reads the same view each time (lk_view_see(); CHANGE: the live one), so that the volume's lock is not held for long: what others
  * change between the steps may or may not be seen. *more_out: there is more to do. */
 int lk_refs_step(struct lk_refs *refs, struct lk_op *op, const struct linkfs_cred *cred, lk_refs_fn *fn, void *arg,
 		 bool *more_out);
@@ -67,7 +68,7 @@ void lk_refs_free(struct lk_refs *refs);
 /* fn for each path that name may be found by: none while a bind covers it. */
 typedef int lk_link_fn(void *arg, struct lk_op *op, const struct lk_link_name *link);
 int lk_link_paths(struct lk_op *op, const struct lk_link_name *name, lk_link_fn *fn, void *arg);
-/* Every symlink of the volume by each of its paths, in steps: names after *after in order (ino, dir, cookie); *after grows. */
+/* Every symlink of the op's view by each of its paths, in steps: names after *after in order (ino, dir, cookie); *after grows. */
 int lk_links_step(struct lk_op *op, struct lk_link_name *after, lk_link_fn *fn, void *arg, bool *more_out);
 
 #endif

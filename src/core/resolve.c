@@ -176,6 +176,8 @@ static int expand(struct lk_walk *walk, const struct lk_place *link)
 	if (rc == 0 || rc == LINKFS_ENAMETOOLONG)
 		rc = tell_expand(walk, link, text, len, rc);
 	if (rc == 0 && text[0] == '/') {
+		if (walk->how && walk->how->leaves)
+			lk_view_leave(walk->op);
 		rc = place_named(walk->op, LINKFS_ROOT_INO, &walk->where.dir);
 		walk->above = walk->how && walk->how->host ? walk->how->host->depth : 0;
 		if (rc == 0)
@@ -332,7 +334,8 @@ static int look(struct lk_walk *walk, struct lk_place *out)
 
 	if (!how)
 		return lk_walk_look(walk->op, &walk->where, &slot, out);
-	if (!above && how->host && kind == LK_STEP_UP && walk->where.dir.inode.ino == LINKFS_ROOT_INO) {
+	if (!above && how->host && kind == LK_STEP_UP && walk->where.dir.inode.ino == LINKFS_ROOT_INO &&
+	    !(how->leaves && walk->op->bits)) {
 		walk->above = 1;
 		above = true;
 	} else if (above) {

@@ -83,6 +83,7 @@ struct lk_walk_how {
 	lk_step_fn *step;                 /* or NULL */
 	void *arg;
 	bool text;        /* the path is a symlink's text: when absolute it starts where those do, with host */
+	bool leaves;      /* absolute texts lead out of a snapshot, to the live root; its ".." is look's */
 	lk_look_fn *look; /* or NULL */
 	void *look_arg;
 };

@@ -106,6 +106,22 @@ static int first_slot(struct lk_op *op, int64_t ino, struct lk_slot *out)
 	return rc;
 }
 
+/* The row of a link that follows target from now on, and the mark by which that is found. */
+static int put_tracks(struct lk_op *op, struct lk_target *row, int64_t target)
+{
+	/* Only of the mark: the text is the same. */
+	struct lk_target was = {.ino = row->ino, .tracks = row->tracks, .born = row->born};
+	int rc;
+
+	row->tracks = target;
+	rc = lk_txn_put(op, LK_T_TARGET, row);
+	if (rc == 0 && was.tracks && was.tracks != target && was.born > op->fs->newest_snapshot)
+		rc = lk_symlink_release(op, &was, row);
+	if (rc)
+		return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
+	return put_marker(op, target, row->ino);
+}
+
 int lk_track_set(struct lk_op *op, uint64_t target, const struct lk_slot *named, struct lk_inode *link)
 {
 	struct lk_slot any;
@@ -121,22 +137,32 @@ int lk_track_set(struct lk_op *op, uint64_t target, const struct lk_slot *named,
 	}
 	if (rc)
 		return rc;
-	row.tracks = (int64_t)target;
 	if (named && !lk_is_dir(&followed)) {
 		row.by_dir = (int64_t)named->dir;
 		row.by_hash = named->hash;
 		row.by_ord = named->ord;
 	}
-	rc = lk_txn_put(op, LK_T_TARGET, &row);
+	rc = put_tracks(op, &row, (int64_t)target);
 	link->flags |= LK_INODE_TRACKED;
 	if (rc == 0)
 		rc = lk_inode_put(op, link);
-	if (rc == 0)
-		rc = put_marker(op, row.tracks, link->ino);
 	if (rc || (followed.flags & LK_INODE_FOLLOWED))
 		return rc;
 	followed.flags |= LK_INODE_FOLLOWED;
 	return lk_inode_put(op, &followed);
+}
+
+int lk_track_set_gone(struct lk_op *op, uint64_t target, struct lk_inode *link)
+{
+	struct lk_target row;
+	int rc = lk_symlink_row(op, link, &row);
+
+	if (rc)
+		return rc;
+	row.by_dir = row.by_hash = row.by_ord = 0;
+	rc = put_tracks(op, &row, (int64_t)target);
+	link->flags |= LK_INODE_TRACKED;
+	return rc ? rc : lk_inode_put(op, link);
 }
 
 int lk_track_make(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *target,
@@ -346,23 +372,14 @@ int lk_track_follow(struct lk_op *op, struct lk_inode *old, struct lk_inode *fre
 	rc = lk_op_need(op, l.count * PAGES_KEY * 2 + PAGES_REST);
 	for (uint32_t i = 0; rc == 0 && i < l.count; i++) {
 		struct lk_inode link;
-		struct lk_target row, was;
+		struct lk_target row;
 
 		rc = look_at(op, l.inos[i], l.target, &link, &row);
 		if (rc)
 			break;
 		if (slot && !is_by(&row, slot))
 			continue;
-		was = (struct lk_target){.ino = row.ino, .tracks = row.tracks, .born = row.born};
-		row.tracks = fresh->ino;
-		rc = lk_txn_put(op, LK_T_TARGET, &row);
-		/* Only of the mark: the text is the same. */
-		if (rc == 0 && was.born > op->fs->newest_snapshot)
-			rc = lk_symlink_release(op, &was, &row);
-		if (rc == LINKFS_ENOENT)
-			rc = LINKFS_ECORRUPT;
-		if (rc == 0)
-			rc = put_marker(op, fresh->ino, link.ino);
+		rc = put_tracks(op, &row, fresh->ino);
 	}
 	if (!slot)
 		old->flags &= ~(int64_t)LK_INODE_FOLLOWED;

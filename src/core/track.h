@@ -59,6 +59,9 @@ int lk_track_make(struct lk_op *op, const struct linkfs_cred *cred, const struct
 /* A symlink with one name that is there already tracks target (no symlink) from now on. */
 int lk_track_set(struct lk_op *op, uint64_t target, const struct lk_slot *named, struct lk_inode *link);
 
+/* The same for a target that is gone: it dangles with its text. */
+int lk_track_set_gone(struct lk_op *op, uint64_t target, struct lk_inode *link);
+
 /* What the calls that change names tell, all of it no more than a look at a flag for what nothing tracks.
  * before: after the checks and before the first write: moved gets another name, a name of leaving goes, or leaving, when stays is set,
  * gets another name too (each may be NULL). Proves room, stores last texts; both records are kept up to date. */

@@ -212,6 +212,40 @@ int lk_xattr_drop(struct lk_op *op, struct lk_inode *inode)
 	return 0;
 }
 
+/* Both were gathered in the order of their names. */
+static bool is_same(const struct gather *a, const struct gather *b)
+{
+	const struct name *x = a->names, *y = b->names;
+
+	for (; x && y; x = x->next, y = y->next)
+		if (x->len != y->len || x->value_len != y->value_len || memcmp(x->text, y->text, x->len) != 0 ||
+		    memcmp(x->value, y->value, x->value_len) != 0)
+			return false;
+	return !x && !y;
+}
+
+int lk_xattr_replace(struct lk_op *op, int64_t view, const struct lk_inode *source, struct lk_inode *inode, bool dry,
+		     bool *changed_out)
+{
+	struct gather then = {.op = op, .values = true}, now = {.op = op, .values = true};
+	int rc;
+
+	op->view = view;
+	rc = gather(&then, source);
+	op->view = LK_VIEW_LIVE;
+	if (rc == 0)
+		rc = gather(&now, inode);
+	if (rc)
+		return rc;
+	*changed_out = !is_same(&then, &now);
+	if (!*changed_out || dry)
+		return 0;
+	rc = lk_xattr_drop(op, inode);
+	for (struct name *n = then.names; rc == 0 && n; n = n->next)
+		rc = lk_xattr_store(op, inode, n->text, n->value, n->value_len);
+	return rc;
+}
+
 /* ---- rules ------------------------------------------------------------------------------------------------- */
 
 enum space { SPACE_NONE, SPACE_USER, SPACE_TRUSTED, SPACE_SECURITY, SPACE_SYSTEM, SPACE_ACL };

@@ -17,6 +17,10 @@ int lk_xattr_erase(struct lk_op *op, struct lk_inode *inode, const char *name);
 /* Gives copy, which has none, source's attributes; without all, none of security.* and trusted.*. Before the op's first write. */
 int lk_xattr_copy(struct lk_op *op, const struct lk_inode *source, struct lk_inode *copy, bool all);
 
+/* inode gets the attributes that source has in a view, and no others; the op is in the live view. *changed_out: it had not the same. */
+int lk_xattr_replace(struct lk_op *op, int64_t view, const struct lk_inode *source, struct lk_inode *inode, bool dry,
+		     bool *changed_out);
+
 /* linkfs_node_*xattr(), with checks, ctime and put. */
 int lk_xattr_get(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *inode, const char *name,
 		 void *buf, size_t size, size_t *len_out);

@@ -14,6 +14,7 @@
 #include "protocol.h"
 #include <linkfs.h>
 #include <linkfs_mount.h>
+#include <linkfs_snapshots.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -127,22 +128,20 @@ const struct lk_fuse_op *lk_fuse_op_find(const void *in);
 /* What the library calls the node of a node id: the same number. LINKFS_ESTALE for one that can be none. The 48 bits below are an inode's
  * number or a place's (K5); the 16 above are 0 for the live tree, all ones for a place, and a snapshot's slot in between (M4). */
 int lk_fuse_ino(uint64_t nodeid, uint64_t *ino_out);
-#define LK_FUSE_INO_BITS 48u
-#define LK_FUSE_PLACES 0xffffu
 static inline bool lk_fuse_is_place(uint64_t nodeid)
 {
-	return nodeid >> LK_FUSE_INO_BITS == LK_FUSE_PLACES;
+	return linkfs_node_tree(nodeid) == LINKFS_TREE_PLACE;
 }
 
 /* Of a snapshot; what has places of its own there is not told. */
 static inline bool lk_fuse_is_past(uint64_t nodeid)
 {
-	return nodeid >> LK_FUSE_INO_BITS && !lk_fuse_is_place(nodeid);
+	return linkfs_node_past(nodeid);
 }
 /* A symlink whose text changes with what it tracks: in a snapshot nothing does. */
 static inline bool lk_fuse_is_tracked(const struct linkfs_stat *st)
 {
-	return (st->flags & LINKFS_INO_TRACKED) && st->ino >> LK_FUSE_INO_BITS == 0;
+	return (st->flags & LINKFS_INO_TRACKED) && !linkfs_node_past(st->ino);
 }
 
 /* ---- .snapshots (snapshots.c) ------------------------------------------------------------------------------ */

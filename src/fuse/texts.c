@@ -52,7 +52,7 @@ static uint64_t slot_for(uint64_t id)
 static uint64_t id_in(uint64_t slot)
 {
 	uint64_t id = slot >> 1;
-	return id >> LK_FUSE_INO_BITS ? id | UINT64_C(1) << 63 : id;
+	return linkfs_node_tree(id) ? id | UINT64_C(1) << 63 : id;
 }
 
 static size_t home(const struct lk_fuse_texts *t, uint64_t id)

@@ -94,6 +94,30 @@ def refused(volume):
     h.equal(h.must("cat", then(volume, "one")("/t/a")).out, "one\n", "and nothing has changed")
 
 
+def links(volume):
+    """names, referrers, dangling and explain of what was (D1 to D4)."""
+    one = then(volume, "one")
+    h.equal(h.must("referrers", one("/t/a")).out, f"{one('/t/d/absolute')} -> /t/a\n{one('/t/d/l')} -> ../a\n" if FACE == "offline"
+            else f"{one('/t/d/l')} -> ../a\n", "referrers of a snapshot's file: its links of then")
+    h.equal(h.must("referrers", one("/t/d/f")).out, f"{one('/t/tracked')} -> d/f\n", "a tracked link's, with its text of then")
+    h.equal(h.must("referrers", "--through", one("/t/d")).out, f"{one('/t/tracked')} -> d/f\n", "referrers --through")
+    h.equal(h.must("referrers", volume("/t/moved")).out, f"{volume('/t/tracked')} -> moved\n", "and now")
+    h.must("ln", "-s", "nowhere", volume("/t/broken"))
+    h.must("snapshot", "create", "-q", volume.path, "broken")
+    h.must("rm", volume("/t/broken"))
+    broken = then(volume, "broken")
+    h.ok(f"{broken('/t/broken')} -> nowhere: there is no nowhere in /t\n" in h.must("dangling", broken("/t")).out, "dangling in a snapshot", None)
+    h.equal(h.must("dangling", volume("/t")).out, "", "and none now")
+    for argv in (("dangling", "--fix", broken("/t")), ("impact", "rm", broken("/t/a")), ("impact", "mv", broken("/t/a"), broken("/t/b"))):
+        result = h.linkfs(*argv)
+        h.ok(result.rc == 1 and "a snapshot cannot be changed" in result.err, " ".join(argv[:2]) + " in a snapshot is refused", result)
+    steps = json.loads(h.must("explain", "--json", broken("/t/broken")).raw)[0]["steps"]
+    h.equal((steps[-1]["step"], steps[-1]["error"]), ("end", "ENOENT"), "explain in a snapshot")
+    steps = json.loads(h.must("explain", "--json", one("/t/d/l")).raw)[0]["steps"]
+    h.equal(steps[-1]["ino"], json.loads(h.must("stat", "--json", one("/t/a")).raw)[0]["ino"], "and to its end")
+    h.must("snapshot", "delete", "-q", volume.path, "broken")
+
+
 def listed(volume):
     h.must("snapshot", "create", "-q", volume.path, "two words")
     dated = h.must("snapshot", "create", volume.path).out.strip()
@@ -204,6 +228,33 @@ def browse(base, volume):
             h.equal({k: v[:4] + v[5:6] for k, v in walk(command[-1]).items() if not stat.S_ISDIR(v[0])}.keys(),
                     {k: v for k, v in was.items() if not stat.S_ISDIR(v[0])}.keys(), f"{name} of it")
     h.equal(os.stat(base + "/copied/a").st_nlink, sum(v[6] == "a" for v in was.values()), "with its hard links")
+    # Questions about links, as commands and as attributes.
+    for name in ("kind", "names", "referrers", "tracks"):
+        h.equal(errno_of(lambda n=name: os.getxattr(snapshots, "linkfs." + n)), "ENODATA", f"the directory of snapshots has no linkfs.{name}")
+    h.equal(sorted(os.getxattr(then_top + "/a", "linkfs.names").split()), [b"/browse/a", b"/browse/bound/b", b"/browse/d/b"], "linkfs.names of then")
+    h.equal(sorted(os.getxattr(then_top + "/a", "linkfs.referrers").split()), [b"/browse/bound/l", b"/browse/d/l"], "linkfs.referrers of then")
+    h.equal((os.getxattr(top + "/a", "linkfs.names"), os.getxattr(top + "/a", "linkfs.referrers")), (b"/browse/a\n", b""), "and of now")
+    h.equal(os.getxattr(then_top + "/d", "linkfs.kind"), b"directory", "linkfs.kind")
+    h.equal(os.getxattr(then_top + "/tracked", "linkfs.tracks", follow_symlinks=False), b"/browse/d/f\n", "linkfs.tracks")
+    h.equal(h.must("referrers", then_top + "/a").out, "".join(f"{then_top}/{d}/l -> ../a\n" for d in ("bound", "d")), "referrers by a path in it")
+    os.symlink(top + "/a", top + "/absolute")
+    os.symlink("../../../browse/a", top + "/above")
+    os.symlink("../../seen/browse/a", top + "/beside")
+    h.must("snapshot", "create", "-q", volume.path, "other")
+    for path in ("/seen/browse/d/l", "/seen/browse/a", "/other/browse/absolute", "/other/browse/above", "/other/browse/beside", "/seen/..", "/seen/../../browse/a",
+                 "/other/../seen/browse/d/e/../f", "/nothing", "/seen/browse/nothing", "/seen/browse/tracked", ""):
+        try:
+            want = os.stat(snapshots + path).st_ino
+        except OSError as e:
+            want = errno.errorcode[e.errno]
+        end = json.loads(h.must("explain", "--json", snapshots + path).raw)[0]["steps"][-1]
+        h.equal(end.get("error") or end["ino"], want, f"explain of .snapshots{path} ends where the kernel ends")
+    h.equal(h.must("referrers", snapshots + "/other/browse/a").out.splitlines(), [f"{snapshots}/other/browse/absolute -> {top}/a"],
+            "the snapshot's root stands for the mount point in referrers")
+    h.must("snapshot", "delete", "-q", volume.path, "other")
+    os.unlink(top + "/absolute")
+    os.unlink(top + "/above")
+    os.unlink(top + "/beside")
     os.chdir(then_top + "/d/e")
     h.equal((os.getcwd(), sorted(os.listdir(".."))), (then_top + "/d/e", ["b", "e", "f", "l"]), "a working directory in it")
     h.must("snapshot", "rename", volume.path, "seen", "by another name")
@@ -247,6 +298,7 @@ def main():
     base, volume = h.begin(FACE)
     basics(base, volume)
     refused(volume)
+    links(volume)
     listed(volume)
     deleted(volume)
     if FACE == "live":

@@ -3,6 +3,7 @@
  */
 #include "scene.h"
 
+#include <linkfs_snapshots.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -149,6 +150,36 @@ static int copy_over(struct scene *s)
 static int copy_over_old(struct scene *s)
 {
 	return copy(s, "/d1/big", B, "/d1/shares", 2 * B, 10 * (uint64_t)B);
+}
+
+/* ---- back to a snapshot ----------------------------------------------------------------------------------------------------- */
+
+static int take_id(void *arg, const struct linkfs_snapshot *snapshot)
+{
+	*(uint64_t *)arg = snapshot->id;
+	return 0;
+}
+static int back(struct scene *s, const char *path)
+{
+	uint64_t id = 0;
+	int r = linkfs_snapshot_show(s->volume, "one", take_id, &id);
+	return r ? r : linkfs_path_rollback(s->volume, NULL, LINKFS_ROOT_INO, path, id, 0, NULL, NULL);
+}
+static int back_big(struct scene *s)
+{
+	return back(s, "/d1/big");
+}
+static int back_cut(struct scene *s)
+{
+	return back(s, "/d1/sparse");
+}
+static int back_attrs(struct scene *s)
+{
+	return back(s, "/d1/attrs");
+}
+static int back_gone(struct scene *s)
+{
+	return back(s, "/d1/pipe");
 }
 
 /* ---- equal content ---------------------------------------------------------------------------------------------------------- */
@@ -300,6 +331,10 @@ const struct scenario scenarios_content[] = {
 	OLD("cut a snapshot's", cut_big),
 	OLD("punch a snapshot's", punch),
 	OLD("copy over a snapshot's", copy_over_old),
+	OLD("back to a snapshot's content", back_big),
+	OLD("back to a snapshot's size", back_cut),
+	OLD("back to a snapshot's attributes", back_attrs),
+	OLD("back from a snapshot", back_gone),
 	{"reading content",
 	 IMAGE_TREE,
 	 PHASE_STEPS,

@@ -1,11 +1,14 @@
 /*
  * test_random.c - names, referrers, dangling, impact and explain after each of many random changes, compared with a full scan by the
  * model's own walker (D1-D4): every kind of link text, chains, loops, links and symlinks with several names, moved
- * directories, absolute texts of a volume mounted somewhere, an ordinary user. LINKFS_TRACE=1 prints the changes.
+ * directories, absolute texts of a volume mounted somewhere, an ordinary user. The same in snapshots, with a scan of when they were taken. LINKFS_TRACE=1
+ * prints the changes.
  */
 #include "model.h"
 
 #include "volume.h"
+
+#include <linkfs_snapshots.h>
 
 #define MOUNTED_AT "/mnt/vol"
 #define MOUNTED_DEEP "/a/mnt/vol"
@@ -13,6 +16,7 @@
 struct world {
 	struct fixture *f;
 	struct model m;
+	uint64_t tree; /* the bits of the nodes of the snapshot that m is of; 0: m is of now */
 	struct lk_test_random random;
 	unsigned step;
 	unsigned long answers[5]; /* told by names, referrers, dangling, impact, explain */
@@ -210,6 +214,13 @@ static void change(struct world *w)
 
 /* ---- questions ---- */
 
+/* The number without its tree, which is the one asked about. */
+static uint64_t bare(const struct world *w, uint64_t ino)
+{
+	assert_true(ino == 0 || linkfs_node_tree(ino) == linkfs_node_tree(w->tree));
+	return ino - (ino ? w->tree : 0);
+}
+
 struct asked {
 	struct world *w;
 	struct lines got;
@@ -222,7 +233,7 @@ static int got_name(void *arg, const struct linkfs_name *n)
 	struct asked *a = arg;
 	assert_int_equal(strlen(n->path), n->path_len);
 	assert_memory_equal(n->path + n->path_len - n->name_len, n->name, n->name_len);
-	add_line(&a->got, "%s in %llu", n->path, (unsigned long long)n->dir);
+	add_line(&a->got, "%s in %llu", n->path, (unsigned long long)bare(a->w, n->dir));
 	return 0;
 }
 
@@ -232,7 +243,7 @@ static void ask_names(struct world *w, const struct walker *who, const struct li
 	struct lines want = {0};
 	char path[8192];
 	uint64_t hidden = 77, want_hidden = 0;
-	assert_int_equal(linkfs_node_names(w->f->v, cred, ino, got_name, &a, &hidden), 0);
+	assert_int_equal(linkfs_node_names(w->f->v, cred, w->tree | ino, got_name, &a, &hidden), 0);
 	if (ino == LINKFS_ROOT_INO)
 		add_line(&want, "/ in 0");
 	for (size_t i = 0; i < w->m.count; i++) {
@@ -253,8 +264,8 @@ static int got_referrer(void *arg, const struct linkfs_referrer *r)
 {
 	struct asked *a = arg;
 	assert_int_equal(strlen(r->link.text), r->link.text_len);
-	add_line(&a->got, "%s (%llu %s) %d %llu %u", r->link.path, (unsigned long long)r->link.ino, r->link.text,
-		 r->end.error, (unsigned long long)r->end.ino, r->end.expansions);
+	add_line(&a->got, "%s (%llu %s) %d %llu %u", r->link.path, (unsigned long long)bare(a->w, r->link.ino),
+		 r->link.text, r->end.error, (unsigned long long)bare(a->w, r->end.ino), r->end.expansions);
 	return 0;
 }
 
@@ -277,7 +288,7 @@ static void ask_referrers(struct world *w, const struct walker *who, const struc
 	struct lines want = {0};
 	struct walk_end end;
 	char path[8192];
-	assert_int_equal(linkfs_node_referrers(w->f->v, cred, ino, &options, got_referrer, &a), 0);
+	assert_int_equal(linkfs_node_referrers(w->f->v, cred, w->tree | ino, &options, got_referrer, &a), 0);
 	for (size_t i = 0; i < w->m.count; i++) {
 		if (!model_is_link(&w->m, i))
 			continue;
@@ -306,7 +317,7 @@ static void ask_dangling(struct world *w, const struct walker *who, const struct
 	struct lines want = {0};
 	struct walk_end end;
 	char path[8192];
-	assert_int_equal(linkfs_node_dangling(w->f->v, cred, dir, &options, got_dangling, &a), 0);
+	assert_int_equal(linkfs_node_dangling(w->f->v, cred, w->tree | dir, &options, got_dangling, &a), 0);
 	for (size_t i = 0; i < w->m.count; i++) {
 		if (!model_is_link(&w->m, i) || !model_below(&w->m, i, dir))
 			continue;
@@ -399,7 +410,7 @@ static int got_step(void *arg, const struct linkfs_step *step)
 	a->end = 1;
 	if (step->kind == LINKFS_STEP_END) {
 		a->end = step->error;
-		a->end_ino = step->stat.ino;
+		a->end_ino = bare(a->w, step->stat.ino);
 	}
 	return 0;
 }
@@ -416,8 +427,9 @@ static void ask_explain(struct world *w, const struct walker *who, const struct 
 		some_text(w, path);
 	else
 		good_text(w, at, path);
-	assert_int_equal(
-		linkfs_path_explain(w->f->v, cred, at, path, follow ? 0 : LINKFS_NOFOLLOW, &options, got_step, &a), 0);
+	assert_int_equal(linkfs_path_explain(w->f->v, cred, w->tree | at, path, follow ? 0 : LINKFS_NOFOLLOW, &options,
+					     got_step, &a),
+			 0);
 	model_walk(&w->m, who, at, path, follow, &end);
 	if (a.end != end.error || a.end_ino != end.ino)
 		fail_msg("seed %llu, step %u: explain %s from %llu: %d %llu, not %d %llu",
@@ -440,6 +452,8 @@ static void ask(struct world *w)
 	ask_referrers(w, &who, &cred, ino, true);
 	ask_dangling(w, &who, &cred, below(w, 4) ? LINKFS_ROOT_INO : some_dir(w));
 	ask_explain(w, &who, &cred);
+	if (w->tree)
+		return;
 	ask_removal(w, &who, &cred, entry);
 	ask_rename(w, &who, &cred, entry); /* may change the volume: last */
 }
@@ -463,8 +477,82 @@ static void answers_equal_a_full_scan(void **state)
 		assert_true(w.answers[i] > steps / 20);
 }
 
+/* ---- snapshots ---- */
+
+#define SNAPSHOTS 6u
+
+struct past {
+	char name[32];
+	struct model m;
+	uint64_t tree;
+	bool taken;
+};
+
+static int take_root(void *arg, const struct linkfs_snapshot *s)
+{
+	*(uint64_t *)arg = s->id;
+	return 0;
+}
+
+/* Another snapshot in the place of that one, with what the tree is now. */
+static void take(struct world *w, struct past *past)
+{
+	struct linkfs_stat root;
+	uint64_t id;
+	if (past->taken) {
+		assert_int_equal(linkfs_snapshot_delete(w->f->v, NULL, past->name, NULL, NULL, NULL), 0);
+		model_done(&past->m);
+	}
+	snprintf(past->name, sizeof(past->name), "at %u", w->step);
+	assert_int_equal(linkfs_snapshot_create(w->f->v, NULL, &(struct linkfs_snapshot_new){.name = past->name}, NULL),
+			 0);
+	assert_int_equal(linkfs_snapshot_show(w->f->v, past->name, take_root, &id), 0);
+	assert_int_equal(linkfs_snapshot_root(w->f->v, id, 0, &root), 0);
+	past->tree = root.ino - LINKFS_ROOT_INO;
+	model_load(&past->m, w->f->v);
+	past->taken = true;
+}
+
+static void ask_past(struct world *w, const struct past *past)
+{
+	struct model now = w->m;
+	if (!past->taken)
+		return;
+	w->m = past->m;
+	w->tree = past->tree;
+	ask(w);
+	w->m = now;
+	w->tree = 0;
+}
+
+static void answers_of_a_snapshot_are_those_of_then(void **state)
+{
+	struct world w = {.f = *state, .random = {lk_test_seed()}};
+	struct past pasts[SNAPSHOTS] = {{{0}, {0}, 0, false}};
+	unsigned steps = lk_test_long() ? 20000 : 1500;
+	for (w.step = 0; w.step < steps; w.step++) {
+		model_load(&w.m, w.f->v);
+		change(&w);
+		model_done(&w.m);
+		model_load(&w.m, w.f->v);
+		if (below(&w, 15) == 0)
+			take(&w, &pasts[below(&w, SNAPSHOTS)]);
+		if (below(&w, 10) == 0)
+			ask(&w);
+		ask_past(&w, &pasts[below(&w, SNAPSHOTS)]);
+		model_done(&w.m);
+	}
+	for (size_t i = 0; i < SNAPSHOTS; i++)
+		model_done(&pasts[i].m);
+	printf("# %u changes; names told %lu, referrers %lu, dangling %lu, walks explained %lu\n", steps, w.answers[0],
+	       w.answers[1], w.answers[2], w.answers[4]);
+	for (size_t i = 0; i < 5; i++)
+		assert_true(i == 3 || w.answers[i] > steps / 20);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {TEST(answers_equal_a_full_scan)};
+	const struct CMUnitTest tests[] = {TEST(answers_equal_a_full_scan),
+					   TEST(answers_of_a_snapshot_are_those_of_then)};
 	return cmocka_run_group_tests_name("links-random", tests, NULL, NULL);
 }

@@ -167,7 +167,7 @@ static void say_xattrs(const struct linkfs_stat *st)
 }
 
 /* Without atimes: looking changes them. */
-static const char *describe(uint64_t at, const struct seen *s, bool first)
+static const char *describe_seen(uint64_t at, const struct seen *s, bool first)
 {
 	const struct linkfs_stat *st = &s->st;
 	line_len = 0;
@@ -237,12 +237,12 @@ void kept_take(uint64_t at, struct kept *out)
 	*out = (struct kept){calloc(seen_count + 1, sizeof(*out->lines)), seen_count + 1};
 	assert_non_null(out->lines);
 	OK(linkfs_node_getattr(v, at, &root.st));
-	out->lines[0] = describe(at, &root, true);
+	out->lines[0] = describe_seen(at, &root, true);
 	for (size_t i = 0; i < seen_count; i++) {
 		size_t k = by_file[i];
 		bool first = i == 0 || seen[by_file[i - 1]].st.ino != seen[k].st.ino;
 		/* A tracked link reads another text by each of its paths. */
-		out->lines[k + 1] = describe(at, &seen[k], first || S_ISLNK(seen[k].st.mode));
+		out->lines[k + 1] = describe_seen(at, &seen[k], first || S_ISLNK(seen[k].st.mode));
 	}
 	ask_names();
 }

@@ -1,6 +1,6 @@
 /*
  * test_snapshots_random.c - snapshots of a tree that is changed at random (E1, E2): each shows, as long as it is there, what was seen when it
- * was taken, by each path: types, modes, owners, times, contents, texts, attributes, which names are of one file, and where symlinks lead.
+ * was taken, by each path: types, modes, owners, times, contents, texts, attributes, which names are of one file, and where symlinks lead; names and referrers are what a full scan of it finds.
  * They go in any order; in the end the space is that of the live tree. LINKFS_STEPS=N makes N changes; LINKFS_SEED replays.
  */
 #include "world.h"
@@ -13,84 +13,6 @@
 #include <unistd.h>
 
 #define SNAPSHOTS_MAX 1000u
-
-struct text {
-	char *p;
-	size_t len, cap;
-};
-
-static void say(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void say(struct text *t, const char *format, ...)
-{
-	va_list args;
-	va_start(args, format);
-	if (t->cap - t->len < 10000) {
-		t->cap = t->cap ? t->cap * 2 : 65536;
-		t->p = realloc(t->p, t->cap);
-		assert_non_null(t->p);
-	}
-	int n = vsnprintf(t->p + t->len, t->cap - t->len, format, args);
-	va_end(args);
-	assert_true(n >= 0 && (size_t)n < t->cap - t->len);
-	t->len += (size_t)n;
-}
-
-/* The first path of the same file. */
-static const char *first_of(uint64_t ino)
-{
-	for (size_t i = 0; i < seen_count; i++)
-		if (seen[i].st.ino == ino)
-			return seen[i].path;
-	return "/";
-}
-
-static void say_content(struct text *t, uint64_t at, const char *path, uint64_t size)
-{
-	struct linkfs_file *file;
-	uint64_t sum = 1469598103934665603u, offset = 0;
-	unsigned char buf[8192];
-	size_t n = 1;
-	OK(linkfs_file_open(v, NULL, at, path, LINKFS_O_READ | LINKFS_O_NOFOLLOW, 0, &file));
-	for (; n; offset += n) {
-		OK(linkfs_file_read(file, offset, buf, sizeof(buf), &n));
-		for (size_t i = 0; i < n; i++)
-			sum = (sum ^ buf[i]) * 1099511628211u;
-	}
-	assert_int_equal(offset, size);
-	linkfs_file_close(file);
-	say(t, " content %llx", (unsigned long long)sum);
-}
-
-static void say_link(struct text *t, uint64_t at, const char *path, uint64_t size)
-{
-	char target[LINKFS_PATH_MAX];
-	struct linkfs_stat end;
-	size_t len;
-	OK(linkfs_path_readlink(v, NULL, at, path, target, sizeof(target), &len));
-	assert_int_equal(len, size);
-	int r = linkfs_path_stat(v, NULL, at, path, 0, &end);
-	say(t, " -> %.*s = %s", (int)len, target, r ? linkfs_error_name(r) : first_of(end.ino));
-}
-
-/* What is seen below root node at. */
-static char *describe(uint64_t at)
-{
-	struct text t = {0};
-	look_at(at);
-	for (size_t i = 0; i < seen_count; i++) {
-		const struct linkfs_stat *st = &seen[i].st;
-		say(&t, "%s %o %u %u nlink %u size %llu m %lld c %lld b %lld is %s", seen[i].path, st->mode, st->uid,
-		    st->gid, st->nlink, (unsigned long long)st->size, (long long)st->mtime_ns, (long long)st->ctime_ns,
-		    (long long)st->btime_ns, first_of(st->ino));
-		if (S_ISREG(st->mode))
-			say_content(&t, at, seen[i].path, st->size);
-		if (S_ISLNK(st->mode))
-			say_link(&t, at, seen[i].path, st->size);
-		say(&t, "\n");
-	}
-	say(&t, "end\n");
-	return t.p;
-}
 
 static struct {
 	char name[32];
@@ -116,7 +38,7 @@ static uint64_t root_of(const char *name)
 
 static void compare_one(size_t i)
 {
-	char *now = describe(root_of(taken[i].name));
+	char *now = describe(root_of(taken[i].name), "", true);
 	if (strcmp(now, taken[i].was) != 0) {
 		const char *a = taken[i].was, *b = now;
 		while (*a && *a == *b) {
@@ -132,13 +54,20 @@ static void compare_one(size_t i)
 	}
 	free(now);
 	compared++;
+	/* Of it is seen what was last looked at. */
+	for (int n = 0; seen_count && n < 8; n++) {
+		const struct seen *s = &seen[below(seen_count)];
+		same_names(s);
+		if (!S_ISLNK(s->st.mode))
+			same_referrers(root_of(taken[i].name), s);
+	}
 }
 
 static void take(void)
 {
 	if (taken_count == SNAPSHOTS_MAX)
 		return;
-	char *was = describe(ROOT);
+	char *was = describe(ROOT, "", true);
 	(void)snprintf(taken[taken_count].name, sizeof(taken[0].name), "at %lu", ++made);
 	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = taken[taken_count].name}, NULL));
 	taken[taken_count++].was = was;

@@ -3,6 +3,7 @@
  */
 #include "one_volume.h"
 
+#include <linkfs_links.h>
 #include <linkfs_snapshots.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -416,22 +417,82 @@ static void from_it_into_the_volume(void **state)
 	check();
 }
 
-/* The text of a tracked link is stored anew when its target goes: a component that was the last one in a snapshot's text is
- * none in the new one, and stays a candidate when the snapshot is deleted. */
-static void a_text_of_a_deleted_snapshot_leaves_no_problem(void **state)
+/* A row of the index of components may outlive the text that had it, with its mark of a last one. */
+static void components_outlive_texts(void **state)
 {
 	(void)state;
+	put("x", "");
+	OK(linkfs_path_track(v, NULL, ROOT, "x", ROOT, "l", 0, NULL));
+	OK(create("s")); /* its text is "x" */
+	OK(linkfs_path_rename(v, NULL, ROOT, "x", ROOT, "y", 0));
 	make_dir("x");
-	put("x/t", "target");
-	OK(linkfs_path_track(v, NULL, ROOT, "x/t", ROOT, "link", 0, NULL));
-	OK(create("one"));
-	OK(linkfs_path_rename(v, NULL, ROOT, "x/t", ROOT, "u", 0));
-	make_dir("x/t");
-	OK(linkfs_path_rename(v, NULL, ROOT, "u", ROOT, "x/t/u", 0));
-	OK(linkfs_path_unlink(v, NULL, ROOT, "x/t/u"));
+	OK(linkfs_path_rename(v, NULL, ROOT, "y", ROOT, "x/y", 0));
+	OK(linkfs_path_unlink(v, NULL, ROOT, "x/y")); /* now it is "x/y", for good */
 	check();
-	OK(linkfs_snapshot_delete(v, NULL, "one", NULL, NULL, NULL));
+	OK(linkfs_snapshot_delete(v, NULL, "s", NULL, NULL, NULL));
 	check();
+	OK(linkfs_path_unlink(v, NULL, ROOT, "l"));
+	check();
+}
+
+static int count_referrer(void *arg, const struct linkfs_referrer *r)
+{
+	assert_int_equal(linkfs_node_tree(r->link.ino), linkfs_node_tree(r->end.ino));
+	++*(int *)arg;
+	return 0;
+}
+
+static int count_dangling(void *arg, const struct linkfs_dangling *d)
+{
+	(void)d;
+	++*(int *)arg;
+	return 0;
+}
+
+static int no_fix(void *arg, const struct linkfs_fix *fix)
+{
+	(void)arg;
+	fail_msg("%s is fixed", fix->link.path);
+	return 0;
+}
+
+static int no_impact(void *arg, const struct linkfs_impact *impact)
+{
+	(void)arg;
+	fail_msg("%s is told", impact->link.path);
+	return 0;
+}
+
+static void questions_about_links(void **state)
+{
+	struct linkfs_links_options mounted = {.mounted_at = "/mnt/v"};
+	struct linkfs_stat st;
+	int count = 0;
+	(void)state;
+	put("f", "");
+	OK(linkfs_path_symlink(v, NULL, "f", ROOT, "l", NULL));
+	OK(linkfs_path_symlink(v, NULL, "/mnt/v/f", ROOT, "a", NULL));
+	OK(create("s"));
+	uint64_t s = root_of("s");
+	OK(linkfs_path_unlink(v, NULL, ROOT, "f"));
+	OK(linkfs_path_unlink(v, NULL, ROOT, "l"));
+	OK(linkfs_path_symlink(v, NULL, "nowhere", ROOT, "l", NULL));
+	/* Both led there, the absolute one by the mount point, which the snapshot's root stands for. */
+	OK(linkfs_path_referrers(v, NULL, s, "f", 0, &mounted, &st, count_referrer, &count));
+	assert_int_equal(count, 2);
+	assert_int_equal(st.ino, node_in(s, "f"));
+	OK(linkfs_path_dangling(v, NULL, s, "/", &mounted, count_dangling, &count));
+	assert_int_equal(count, 2);
+	OK(linkfs_path_dangling(v, NULL, s, "/", NULL, count_dangling, &count));
+	assert_int_equal(count, 3); /* /mnt/v is not in the volume */
+	assert_int_equal(linkfs_path_dangling(v, NULL, s, "f", NULL, count_dangling, &count), LINKFS_ENOTDIR);
+	assert_int_equal(linkfs_path_fix_dangling(v, NULL, s, "/", NULL, no_fix, NULL), LINKFS_EROFS);
+	assert_int_equal(linkfs_path_impact_remove(v, NULL, s, "f", NULL, no_impact, NULL), LINKFS_EROFS);
+	assert_int_equal(linkfs_path_impact_rename(v, NULL, s, "f", s, "g", NULL, no_impact, NULL), LINKFS_EROFS);
+	/* Deleted, it answers nothing. */
+	OK(linkfs_snapshot_delete(v, NULL, "s", NULL, NULL, NULL));
+	assert_int_equal(linkfs_node_referrers(v, NULL, st.ino, NULL, count_referrer, &count), LINKFS_ESTALE);
+	assert_int_equal(linkfs_node_dangling(v, NULL, s, NULL, count_dangling, &count), LINKFS_ESTALE);
 }
 
 int main(void)
@@ -446,8 +507,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(many_names_and_entries, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(a_thousand, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(from_it_into_the_volume, volume_setup, volume_teardown),
-		cmocka_unit_test_setup_teardown(a_text_of_a_deleted_snapshot_leaves_no_problem, volume_setup,
-						volume_teardown),
+		cmocka_unit_test_setup_teardown(components_outlive_texts, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(questions_about_links, volume_setup, volume_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
