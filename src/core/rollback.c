@@ -418,9 +418,11 @@ static int run(struct lk_rollback *r)
 
 	if (rc)
 		return rc;
-	dir = strndup(ask->path, above);
+	dir = malloc(above + 1);
 	if (!dir)
 		return LINKFS_ENOMEM;
+	memcpy(dir, ask->path, above);
+	dir[above] = 0;
 	r->whole = lk_is_dir(&old);
 	if (r->whole)
 		rc = lk_rollback_add_dir(r, ask->old, dir, ask->name ? ask->name : "", ask->len);

@@ -60,7 +60,7 @@ static int take(struct lk_views *views, int64_t epoch, uint32_t *out)
 		return LINKFS_EMFILE;
 	if (found == views->cap) {
 		uint32_t cap = views->cap ? views->cap * 2 : 16;
-		struct slot *more = reallocarray(views->slots, cap, sizeof(*more));
+		struct slot *more = realloc(views->slots, cap * sizeof(*more));
 
 		if (!more)
 			return LINKFS_ENOMEM;

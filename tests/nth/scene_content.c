@@ -177,10 +177,6 @@ static int back_attrs(struct scene *s)
 {
 	return back(s, "/d1/attrs");
 }
-static int back_gone(struct scene *s)
-{
-	return back(s, "/d1/pipe");
-}
 
 /* ---- equal content ---------------------------------------------------------------------------------------------------------- */
 
@@ -334,7 +330,6 @@ const struct scenario scenarios_content[] = {
 	OLD("back to a snapshot's content", back_big),
 	OLD("back to a snapshot's size", back_cut),
 	OLD("back to a snapshot's attributes", back_attrs),
-	OLD("back from a snapshot", back_gone),
 	{"reading content",
 	 IMAGE_TREE,
 	 PHASE_STEPS,

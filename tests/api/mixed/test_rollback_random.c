@@ -143,6 +143,17 @@ static bool is_seen(const char *path)
 	return found;
 }
 
+/* Whether its directory is one now, and not a symlink to another. */
+static bool is_physical(const char *path)
+{
+	size_t len = *path ? (size_t)(strrchr(path, '/') - path) : 0;
+	bool found = len == 0;
+	for (size_t i = 0; i < seen_count; i++)
+		found |= S_ISDIR(seen[i].st.mode) && strlen(seen[i].path) == len &&
+			 strncmp(seen[i].path, path, len) == 0;
+	return found;
+}
+
 static void back(uint64_t id, char *path, bool had_binds)
 {
 	uint64_t then = root_of(id);
@@ -152,7 +163,7 @@ static void back(uint64_t id, char *path, bool had_binds)
 	int dry = linkfs_path_rollback(v, NULL, ROOT, whole ? "/" : path, id, LINKFS_ROLLBACK_DRY_RUN, on_step, NULL);
 	same("a dry run", path, before, describe(ROOT, "", true));
 	/* What a bind covers is inside and is not seen there. */
-	bool covers = has_binds(path) || had_binds;
+	bool covers = has_binds(path) || had_binds || !is_physical(path);
 	if (!whole && !covers)
 		note_outside(path);
 	unsigned long before_left = lefts;
