@@ -435,14 +435,15 @@ static int copy_some(struct lk_op *op, const struct lk_then *then, uint64_t old_
 	bool changed;
 	int rc = both(op, then, old_ino, ino, &old, &copy);
 
-	if (rc == 0 && (old.flags & LK_INODE_INLINE)) {
+	if (rc)
+		return rc;
+	if (old.flags & LK_INODE_INLINE) {
 		rc = take_inline(op, then, &old, &copy, false, &changed);
 		*done_out = true;
 		return rc ? rc : lk_inode_put(op, &copy);
 	}
 	copy.flags &= ~(int64_t)LK_INODE_INLINE;
-	if (rc == 0)
-		rc = walk_begin(&w, op, then, &old, &copy);
+	rc = walk_begin(&w, op, then, &old, &copy);
 	if (rc)
 		return rc;
 	w.at = LK_MIN(w.now_end, w.end);
