@@ -65,12 +65,19 @@ static void tell(struct lk_fuse_timer *t, int error, const struct linkfs_tick *t
 		t->failing = error != 0;
 }
 
+/* An eventfd or timerfd that does not block counts from zero again. */
+static void drain(int fd)
+{
+	uint64_t count;
+	while (read(fd, &count, sizeof(count)) < 0 && errno == EINTR) {
+	}
+}
+
 /* Sleeps until the moment of the wall clock, or until it is set or somebody wakes the thread. */
 static void sleep_until(struct lk_fuse_timer *t, int64_t at_ns)
 {
 	struct itimerspec at = {.it_value = {.tv_sec = at_ns / NS, .tv_nsec = at_ns % NS}};
 	struct pollfd fds[2] = {{.fd = t->wake_fd, .events = POLLIN}, {.fd = t->timer_fd, .events = POLLIN}};
-	uint64_t count;
 	if (at_ns == INT64_MAX)
 		at = (struct itimerspec){0}; /* disarmed */
 	else if (at_ns <= 0)
@@ -83,9 +90,8 @@ static void sleep_until(struct lk_fuse_timer *t, int64_t at_ns)
 	while (poll(fds, 2, -1) < 0 && errno == EINTR) {
 	}
 	/* Neither blocks. That the clock was set is an error of the second (ECANCELED), and a reason to look again. */
-	ssize_t n = read(t->wake_fd, &count, sizeof(count));
-	n = read(t->timer_fd, &count, sizeof(count));
-	(void)n;
+	drain(t->wake_fd);
+	drain(t->timer_fd);
 }
 
 static void *timer_main(void *arg)
