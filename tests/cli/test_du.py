@@ -143,12 +143,12 @@ def refused(base, volume, at):
     h.equal((result.rc, [r["kind"] for r in json.loads(result.raw)]), (1, ["path"]), "one that is not there: the rest is told, and no total")
 
 
-def rights(volume, at):
+def rights(base, volume, at):
     if h.ROOT:
         return
     h.must("mkdir", volume("/closed"))
-    h.must("cp", volume("/t/own"), volume("/closed/copy"))
-    h.must("cp", volume("/t/own"), volume("/beside"))
+    for name in ("/closed/copy", "/beside"):
+        h.must("import", "-T", f"{base}/src{FACE}/own", volume(name))
     h.must("chmod", "000", volume("/closed"))
     result = h.linkfs("du", "--json", at("/"))
     row = json.loads(result.raw)[0]
@@ -183,7 +183,7 @@ def main():
     whole(volume)
     text(volume, at)
     refused(base, volume, at)
-    rights(volume, at)
+    rights(base, volume, at)
     deleted(volume, at)
     if FACE != "offline":
         volume.umount()
