@@ -178,7 +178,7 @@ static void hand_over(const struct diff *d, struct linkfs_volume *volume, const 
 	uint64_t at[] = {ask->from, ask->to};
 	bool live = false;
 	for (size_t i = 0; i < CLI_ARRAY_LEN(at); i++)
-		live |= linkfs_node_getattr(volume, at[i], &st) == 0 && st.ino >> 48 == 0;
+		live |= linkfs_node_getattr(volume, at[i], &st) == 0 && !linkfs_node_past(st.ino);
 	if (d->cli->mount && live && linkfs_mount_hand_over(d->cli->mount) != 0)
 		cli_note(d->cli, "what programs have written through mappings may be missing: out of memory");
 }

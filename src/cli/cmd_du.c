@@ -179,7 +179,7 @@ static int ask_snapshots(struct du *du)
 static int ask_below(struct du *du, const struct cli_visit *visit)
 {
 	struct linkfs_space_item item = {.at = visit->dir, .path = visit->name};
-	enum du_kind kind = visit->dir >> 48 ? DU_PAST : DU_PATH;
+	enum du_kind kind = linkfs_node_past(visit->st->ino) ? DU_PAST : DU_PATH;
 	int error = visit->depth ? ask(du, &item, 1, kind, visit->display) : 0;
 	/* Not there yet at the moment that is asked of, or not any more. */
 	return error == LINKFS_ENOENT || error == LINKFS_ENOTDIR ? 0 : error;
@@ -239,7 +239,7 @@ static int ask_path(struct du *du)
 	int error = linkfs_path_stat(du->volume, &du->cli->cred, path->at, path->path, LINKFS_NOFOLLOW, &st);
 	if (error)
 		return error;
-	if (st.ino >> 48)
+	if (linkfs_node_past(st.ino))
 		kind = (st.ino & ((UINT64_C(1) << 48) - 1)) == LINKFS_ROOT_INO ? DU_SNAPSHOT : DU_PAST;
 	if (kind == DU_PAST)
 		cli_note(du->cli, "%s: a part of a snapshot cannot be deleted; it has sizes only", path->text);
