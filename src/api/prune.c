@@ -207,7 +207,7 @@ static int delete_others(struct lk_fs *fs, const struct plan *plan, int64_t spar
 static int weigh(struct linkfs_volume *volume, const struct plan *plan, int64_t spared, struct linkfs_prune_done *done)
 {
 	struct linkfs_space_item *items = calloc(plan->count, sizeof(*items));
-	struct linkfs_space_question question = {.items = items};
+	struct linkfs_space_question question = {.items = items, .flags = LINKFS_SPACE_NOW};
 	struct linkfs_space_sum sum = {0};
 	struct linkfs_space *space;
 	int rc = items ? linkfs_space_open(volume, &space) : LINKFS_ENOMEM;

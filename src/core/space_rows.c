@@ -183,9 +183,10 @@ static int all_nameless(struct lk_space_run *run, enum lk_table_id table)
 
 int lk_space_history(struct lk_space_run *run)
 {
-	int rc = all_nameless(run, LK_T_ORPHAN);
+	bool stay = run->q->flags & LINKFS_SPACE_NOW; /* then they are what nobody asks of */
+	int rc = stay ? 0 : all_nameless(run, LK_T_ORPHAN);
 
-	if (rc == 0)
+	if (rc == 0 && !stay)
 		rc = all_nameless(run, LK_T_DELETED);
 	for (size_t i = 0; rc == 0 && i < run->gone_count + run->going_count; i++) {
 		int64_t epoch = i < run->gone_count ? run->gone[i] : run->going[i - run->gone_count];

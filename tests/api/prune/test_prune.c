@@ -228,6 +228,37 @@ static void it_gives_back_what_it_says(void **state)
 	check();
 }
 
+/* What a file without a name has is not given back before it goes, whoever else had it. */
+static void open_and_kept_files_are_not_given_back(void **state)
+{
+	struct linkfs_file *open, *file;
+	(void)state;
+	OK(take("s1", "old"));
+	big("open", 'o', 7);
+	big("kept", 'k', 5);
+	big("goes", 'g', 3);
+	put("small", "among the metadata");
+	OK(linkfs_path_clone(v, NULL, ROOT, "kept", ROOT, "clone", 0, NULL));
+	OK(linkfs_file_open(v, NULL, ROOT, "open", LINKFS_O_READ | LINKFS_O_WRITE, 0, &open));
+	OK(linkfs_file_open(v, NULL, ROOT, "small", LINKFS_O_READ, 0, &file));
+	OK(take("s2", NULL));
+	/* What it overwrites is the snapshot's alone. */
+	OK(linkfs_file_write(open, 0, "new", 3, NULL));
+	const char *const names[] = {"goes", "open", "small", "clone"};
+	for (unsigned i = 0; i < 4; i++)
+		OK(linkfs_path_unlink(v, NULL, ROOT, names[i]));
+	OK(linkfs_volume_set_property(v, NULL, "keep-deleted", "1d", NULL));
+	OK(linkfs_path_unlink(v, NULL, ROOT, "kept"));
+	OK(prune("tag=old", LINKFS_PRUNE_DRY_RUN));
+	assert_int_equal(done.bytes, (1 + 3) * 4096);
+	OK(prune("tag=old", 0));
+	assert_int_equal(done.gone, 1);
+	assert_int_equal(done.bytes, (1 + 3) * 4096);
+	linkfs_file_close(open);
+	linkfs_file_close(file);
+	check();
+}
+
 /* In this order no row of history is passed on twice: in the other one "stays" alone would be at each. */
 static void the_oldest_go_first(void **state)
 {
@@ -354,6 +385,7 @@ int main(void)
 		CASE(only_those_with_tags),
 		CASE(nothing_without_a_rule),
 		CASE(it_gives_back_what_it_says),
+		CASE(open_and_kept_files_are_not_given_back),
 		CASE(the_oldest_go_first),
 		CASE(it_can_be_ended),
 		CASE(for_whom),
