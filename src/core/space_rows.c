@@ -265,10 +265,9 @@ typedef int row_fn(struct lk_space_run *run, const void *row, int64_t last);
 static int seen_inode(struct lk_space_run *run, const void *row, int64_t last)
 {
 	const struct lk_inode *inode = row;
-	uint64_t times = inode->nlink > 0 ? seen_by(run, inode->born, last) : 0;
 
-	for (uint64_t i = 0; i < times; i++)
-		lk_space_sizes(run, inode);
+	if (inode->nlink > 0)
+		lk_space_sizes(run, inode, seen_by(run, inode->born, last));
 	return 0;
 }
 
