@@ -35,6 +35,7 @@ struct linkfs_space_item {
 
 #define LINKFS_SPACE_FULL                                                                                              \
 	1u /* of whole snapshots also sizes and what they share: in proportion to the volume, not to the change */
+#define LINKFS_SPACE_NOW 2u /* exclusive: only what is free at once. Files without a name that are open or kept stay */
 
 /* Something outside of a set that keeps some of its blocks. */
 struct linkfs_space_with {
@@ -92,7 +93,8 @@ struct linkfs_space_sum {
  * another name outside of the set stays, and so does a directory with all its content; what a bind covers or shows stays, because it
  * cannot be removed (LINKFS_EBUSY). The root is its content. What rights the caller would need to delete is not asked. Files that somebody
  * has open, and those that property keep-deleted keeps, give their space back when they are really gone; that is what is told. Snapshots
- * that are being deleted, and files without a name that are open or kept, already count as gone.
+ * that are being deleted, and files without a name that are open or kept, already count as gone; with LINKFS_SPACE_NOW such files count as
+ * what stays, so that exclusive is what deleting snapshots gives back before they go.
  *
  * A path inside a snapshot cannot be deleted by itself: it has sizes only, and of a set with one in it nothing more is known. Of whole
  * snapshots only exclusive is known, unless LINKFS_SPACE_FULL; its time is then in proportion to what changed between them and their

@@ -203,11 +203,35 @@ static int delete_others(struct lk_fs *fs, const struct plan *plan, int64_t spar
 	return rc;
 }
 
+/* Of snapshots that go some may have been deleted by others since they were found: those are left out. */
+static int ask(struct linkfs_space *space, struct linkfs_space_question *question, struct linkfs_space_item *items,
+	       struct linkfs_space_sum *out)
+{
+	int rc = linkfs_space_ask(space, NULL, question, out);
+	size_t kept = 0;
+
+	if (rc != LINKFS_ENOENT)
+		return rc;
+	for (size_t i = 0; i < question->item_count; i++) {
+		struct linkfs_space_question one = *question;
+
+		one.items = &items[i];
+		one.item_count = 1;
+		rc = linkfs_space_ask(space, NULL, &one, out);
+		if (rc == 0)
+			items[kept++] = items[i];
+		else if (rc != LINKFS_ENOENT)
+			return rc;
+	}
+	question->item_count = kept;
+	return linkfs_space_ask(space, NULL, question, out);
+}
+
 /* What deleting those that go would give back; on a dry run. */
 static int weigh(struct linkfs_volume *volume, const struct plan *plan, int64_t spared, struct linkfs_prune_done *done)
 {
 	struct linkfs_space_item *items = calloc(plan->count, sizeof(*items));
-	struct linkfs_space_question question = {.items = items};
+	struct linkfs_space_question question = {.items = items, .flags = LINKFS_SPACE_NOW};
 	struct linkfs_space_sum sum = {0};
 	struct linkfs_space *space;
 	int rc = items ? linkfs_space_open(volume, &space) : LINKFS_ENOMEM;
@@ -220,7 +244,7 @@ static int weigh(struct linkfs_volume *volume, const struct plan *plan, int64_t 
 		if (!plan->items[i].kept_by && plan->entries[i].snapshot.id != (uint64_t)spared)
 			items[question.item_count++].snapshot = plan->entries[i].snapshot.id;
 	}
-	rc = linkfs_space_ask(space, NULL, &question, &sum);
+	rc = ask(space, &question, items, &sum);
 	linkfs_space_close(space);
 	free(items);
 	/* Content that is kept among the metadata is no disk given back. */

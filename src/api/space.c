@@ -79,7 +79,7 @@ int linkfs_space_ask(struct linkfs_space *space, const struct linkfs_cred *cred,
 	struct lk_space_item *items;
 	int rc = 0;
 
-	if (question->flags & ~LINKFS_SPACE_FULL)
+	if (question->flags & ~(LINKFS_SPACE_FULL | LINKFS_SPACE_NOW))
 		return LINKFS_EINVAL;
 	items = calloc(question->item_count + 1, sizeof(*items));
 	if (!items)

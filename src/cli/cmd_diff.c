@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <linkfs_diff.h>
+#include <linkfs_snapshots.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -171,14 +172,31 @@ static void tell_error(const struct diff *d, const char *operand, int error)
 	}
 }
 
+static bool is_live(struct linkfs_volume *volume, uint64_t at)
+{
+	struct linkfs_stat st;
+	return linkfs_node_getattr(volume, at, &st) == 0 && linkfs_node_tree(st.ino) == 0;
+}
+
+/* A name below MOUNT/.snapshots that is no snapshot's, or no name. */
+static bool is_no_tree(const struct diff *d, const struct cli_path *path)
+{
+	if (path->at != LINKFS_SNAPSHOTS_NODE)
+		return false;
+	size_t len = strcspn(path->path, "/");
+	if (len == 0 || (len == 1 && path->path[0] == '.'))
+		cli_failf(d->cli, path->text, "holds the snapshots; name one of them");
+	else
+		cli_failf(d->cli, path->text,
+			  "no snapshot is called '%.*s'; 'linkfs snapshot list' shows those there are", (int)len,
+			  path->path);
+	return true;
+}
+
 /* What programs wrote through shared mappings belongs to what is there now. */
 static void hand_over(const struct diff *d, struct linkfs_volume *volume, const struct linkfs_diff *ask)
 {
-	struct linkfs_stat st;
-	uint64_t at[] = {ask->from, ask->to};
-	bool live = false;
-	for (size_t i = 0; i < CLI_ARRAY_LEN(at); i++)
-		live |= linkfs_node_getattr(volume, at[i], &st) == 0 && !linkfs_node_past(st.ino);
+	bool live = is_live(volume, ask->from) || is_live(volume, ask->to);
 	if (d->cli->mount && live && linkfs_mount_hand_over(d->cli->mount) != 0)
 		cli_note(d->cli, "what programs have written through mappings may be missing: out of memory");
 }
@@ -248,6 +266,10 @@ static int run(struct cli *cli, const struct cli_args *args)
 		cli_failf(cli, d.to->text, "is of another volume than %s", d.from->text);
 		return cli->status;
 	}
+	if (is_no_tree(&d, d.from) || (d.to != d.from && is_no_tree(&d, d.to)))
+		return cli->status;
+	if (d.to == d.from && is_live(volume, d.from->at))
+		return cli_usage(cli, "'%s' is what is there now; name a snapshot to compare it with", d.from->text);
 	if (operand && !(is_whole(volume, d.from) && is_whole(volume, d.to)))
 		return cli_usage(cli, "'%s': the trees have a path already", operand);
 	show(&d, volume, operand);

@@ -283,14 +283,51 @@ static void ask_total(struct du *du)
 		cli_fail(du->cli, "total", error);
 }
 
+/* What is written while a moment of the volume is open is held back: the volume's log grows until the moment is closed, and a reader like a pager may
+ * take its time. */
+struct held {
+	FILE **stream, *real; /* real NULL: nothing is held back, for want of memory */
+	char *text;
+	size_t len;
+};
+
+static void hold(struct held *h, FILE **stream)
+{
+	FILE *memory;
+	*h = (struct held){.stream = stream};
+	memory = open_memstream(&h->text, &h->len);
+	if (!memory)
+		return;
+	h->real = *stream;
+	*stream = memory;
+}
+
+static void let_go(struct du *du, struct held *h)
+{
+	if (!h->real)
+		return;
+	bool whole = fclose(*h->stream) == 0;
+	*h->stream = h->real;
+	if (h->text)
+		(void)fwrite(h->text, 1, h->len, h->real);
+	fflush(h->real);
+	free(h->text);
+	if (!whole)
+		cli_fail(du->cli, NULL, LINKFS_ENOMEM);
+}
+
 /* The operands that lie in the same volume as the first of them: one moment, one total. */
 static void ask_volume(struct du *du, const struct cli_args *args, bool *done, size_t first)
 {
+	struct held out, err;
 	int error = linkfs_space_open(du->volume, &du->space);
 	if (error) {
 		cli_fail(du->cli, args->operands[first].text, error);
 		return;
 	}
+	hold(&out, &du->cli->out);
+	hold(&err, &du->cli->err);
+	du->print.json.out = du->cli->out;
 	for (size_t i = first; i < args->noperands && !cli_cancelled(du->cli); i++) {
 		const struct cli_path *path = &args->operands[i];
 		if (done[i] || path->kind != CLI_VOLUME || strcmp(path->volume, args->operands[first].volume) != 0)
@@ -303,6 +340,9 @@ static void ask_volume(struct du *du, const struct cli_args *args, bool *done, s
 		ask_total(du);
 	linkfs_space_close(du->space);
 	du->space = NULL;
+	let_go(du, &err);
+	let_go(du, &out);
+	du->print.json.out = du->cli->out;
 	du->item_count = du->operands = 0;
 	du->failed = false;
 }

@@ -282,6 +282,11 @@ static int place_change(struct lk_diff *d, struct dir_paths p[SIDES], struct lk_
 		c->what = 0;
 		c->undecided = LK_DECIDED;
 	}
+	/* Its directory has taken the place of the one where it was: so it has the path that it had. */
+	if (c->kind == LINKFS_DIFF_RENAMED && strcmp(c->path[OLDER], c->path[NEWER]) == 0) {
+		c->kind = LINKFS_DIFF_MODIFIED;
+		c->gone |= c->what == 0 && !c->undecided;
+	}
 	return 0;
 }
 

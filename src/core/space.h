@@ -7,7 +7,7 @@
  *    deleted snapshot as their last: index (last) finds them without a look at the rest.
  * Q2 A live row is dropped when its file loses its last name and no snapshot that remains is as new as born.
  * Q3 Rows that only snapshots have that are being deleted already are nobody's: they count as references that go. So do those of files
- *    without a name, which are open still, or kept for a while (deleted.h).
+ *    without a name, which are open still, or kept for a while (deleted.h), unless they are to stay (LINKFS_SPACE_NOW).
  */
 #ifndef LK_SPACE_H
 #define LK_SPACE_H

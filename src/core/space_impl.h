@@ -100,14 +100,17 @@ int lk_space_history(struct lk_space_run *run);
 int lk_space_file(struct lk_space_run *run, const struct lk_inode *inode, bool dropped);
 /* full: what else the snapshots of the set see. */
 int lk_space_seen(struct lk_space_run *run);
-static inline void lk_space_sizes(struct lk_space_run *run, const struct lk_inode *inode)
+/* times: in so many trees. */
+static inline void lk_space_sizes(struct lk_space_run *run, const struct lk_inode *inode, uint64_t times)
 {
-	run->sum->files++;
-	if (lk_is_reg(inode) || lk_is_lnk(inode))
-		run->sum->apparent += (uint64_t)inode->size;
-	run->sum->allocated += (uint64_t)inode->blocks * LK_BLOCK_SIZE;
+	uint64_t allocated = (uint64_t)inode->blocks * LK_BLOCK_SIZE;
+
 	if (lk_is_reg(inode) && (inode->flags & LK_INODE_INLINE))
-		run->sum->allocated += (uint64_t)inode->size;
+		allocated += (uint64_t)inode->size;
+	run->sum->files += times;
+	run->sum->allocated += times * allocated;
+	if (lk_is_reg(inode) || lk_is_lnk(inode))
+		run->sum->apparent += times * (uint64_t)inode->size;
 }
 /* A scan of rows as they are, live or history, in parts. table, index, equal and those columns of from are set by the caller. */
 struct lk_space_scan {

@@ -205,7 +205,7 @@ static int meet_node(struct lk_space_run *run, const struct lk_inode *inode, con
 		node->dir = lk_is_dir(inode);
 		node->listed = !listable;
 		if (rc == 0 && node->dir)
-			lk_space_sizes(run, inode);
+			lk_space_sizes(run, inode, 1);
 	}
 	if (rc || !goes)
 		return rc;
@@ -234,7 +234,7 @@ static int meet(struct lk_space_run *run, const struct entry *e, bool goes)
 		return rc;
 	if (lk_is_dir(&inode) || inode.nlink > 1 || run->node_files)
 		return meet_node(run, &inode, e, goes);
-	lk_space_sizes(run, &inode);
+	lk_space_sizes(run, &inode, 1);
 	if (goes)
 		rc = lk_bind_shows(&run->op, e->ino, &shown);
 	return rc ? rc : lk_space_file(run, &inode, goes && !shown);
@@ -332,7 +332,7 @@ static int count_files(struct lk_space_run *run)
 		rc = lk_inode_get(&run->op, node->ino, &inode);
 		if (rc)
 			break;
-		lk_space_sizes(run, &inode);
+		lk_space_sizes(run, &inode, 1);
 		rc = lk_space_file(run, &inode, node->seen >= node->names);
 		if (rc == 0)
 			rc = lk_space_rest(run);
@@ -361,7 +361,7 @@ static int meet_past(struct lk_space_run *run, const struct entry *e, void *arg)
 		rc = lk_set_add(&past->seen, past->bits | e->ino, &fresh);
 	if (rc || !fresh)
 		return rc;
-	lk_space_sizes(run, &inode);
+	lk_space_sizes(run, &inode, 1);
 	if (!lk_is_dir(&inode))
 		return 0;
 	rc = may_list(run, &inode, e, &listable);

@@ -183,9 +183,10 @@ static int all_nameless(struct lk_space_run *run, enum lk_table_id table)
 
 int lk_space_history(struct lk_space_run *run)
 {
-	int rc = all_nameless(run, LK_T_ORPHAN);
+	bool stay = run->q->flags & LINKFS_SPACE_NOW; /* then they are what nobody asks of */
+	int rc = stay ? 0 : all_nameless(run, LK_T_ORPHAN);
 
-	if (rc == 0)
+	if (rc == 0 && !stay)
 		rc = all_nameless(run, LK_T_DELETED);
 	for (size_t i = 0; rc == 0 && i < run->gone_count + run->going_count; i++) {
 		int64_t epoch = i < run->gone_count ? run->gone[i] : run->going[i - run->gone_count];
@@ -264,10 +265,9 @@ typedef int row_fn(struct lk_space_run *run, const void *row, int64_t last);
 static int seen_inode(struct lk_space_run *run, const void *row, int64_t last)
 {
 	const struct lk_inode *inode = row;
-	uint64_t times = inode->nlink > 0 ? seen_by(run, inode->born, last) : 0;
 
-	for (uint64_t i = 0; i < times; i++)
-		lk_space_sizes(run, inode);
+	if (inode->nlink > 0)
+		lk_space_sizes(run, inode, seen_by(run, inode->born, last));
 	return 0;
 }
 

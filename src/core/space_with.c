@@ -7,6 +7,8 @@
 
 #include "extent_impl.h"
 #include "paths.h"
+#include "places.h"
+#include "views.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -237,42 +239,120 @@ static int by_bytes(const void *a, const void *b)
 	return (x->ino > y->ino) - (x->ino < y->ino);
 }
 
+/* Of a file with more, and of a directory with more paths, those that are found first are tried. */
+#define NAMES_MAX 64u
+#define ROUTES_MAX 64u
+
 struct pick {
 	struct lk_space_run *run;
-	uint64_t dir;
-	size_t len;
-	char name[LINKFS_NAME_MAX + 1];
+	uint32_t count, route_count;
+	struct {
+		uint64_t dir;
+		bool goes;
+		uint8_t len;
+		char bytes[LINKFS_NAME_MAX];
+	} name[NAMES_MAX + 1]; /* after those that stay one that goes */
+	uint64_t routes[ROUTES_MAX];
 };
 
-/* A name that stays, if there is one. */
+/* Names that stay; one that goes as long as there is none. */
 static int pick_name(void *arg, const void *record)
 {
 	const struct lk_dirent *d = record;
 	struct pick *p = arg;
 	bool goes = lk_space_name_goes(p->run, (uint64_t)d->dir, d->hash, d->ord);
+	uint32_t at = p->count && p->name[p->count - 1].goes ? p->count - 1 : p->count;
 
-	if ((goes && p->dir) || d->name.len > LINKFS_NAME_MAX)
+	if ((goes && p->count) || d->name.len > LINKFS_NAME_MAX)
 		return 0;
-	p->dir = (uint64_t)d->dir;
-	p->len = d->name.len;
-	memcpy(p->name, d->name.p, d->name.len);
-	return !goes;
+	p->name[at].dir = (uint64_t)d->dir;
+	p->name[at].goes = goes;
+	p->name[at].len = (uint8_t)d->name.len;
+	memcpy(p->name[at].bytes, d->name.p, d->name.len);
+	p->count = at + 1;
+	return p->count == NAMES_MAX;
 }
 
-static int name_file(struct lk_space_run *run, const struct lk_space_file *file)
+static int add_route(void *arg, uint64_t id)
 {
+	struct pick *p = arg;
+
+	p->routes[p->route_count++] = id;
+	return p->route_count == ROUTES_MAX;
+}
+
+static int first_entry(void *arg, const void *record)
+{
+	const struct lk_dirent *d = record;
+
+	*(struct lk_place_entry *)arg = (struct lk_place_entry){(uint64_t)d->dir, d->dir, d->hash, d->ord};
+	return 1;
+}
+
+/* A directory that stays may have paths that go: by another name of it, or of one above. */
+static int route_goes(struct lk_space_run *run, uint64_t id, bool *out)
+{
+	int rc = 0;
+
+	*out = false;
+	while (rc == 0 && !*out && !lk_id_is_root(id)) {
+		struct lk_place_entry e = {0};
+
+		if (!lk_places_entry(run->fs, id, &e))
+			rc = lk_dirent_names(&run->op, id, 1, first_entry, &e);
+		if (rc == 0 && e.dir == 0)
+			return LINKFS_ENOENT;
+		*out = lk_space_name_goes(run, (uint64_t)e.dir, e.hash, e.ord);
+		id = e.parent;
+	}
+	return rc;
+}
+
+/* A path that cred may know, one that stays before others; none: empty. */
+static int pick_path(struct pick *p, struct lk_paths *paths, struct lk_bytes *out)
+{
+	struct lk_space_run *run = p->run;
+
+	for (uint32_t i = 0; i < p->count; i++) {
+		int rc;
+
+		p->route_count = 0;
+		rc = lk_places_routes(&run->op, p->name[i].dir, add_route, p);
+		if (rc < 0 && rc != LINKFS_E2BIG)
+			return rc;
+		for (uint32_t k = 0; k < p->route_count; k++) {
+			struct lk_bytes path;
+			bool goes = true;
+
+			rc = lk_paths_name(paths, p->routes[k], p->name[i].bytes, p->name[i].len, &path);
+			if (rc == 0)
+				rc = route_goes(run, p->routes[k], &goes);
+			if (rc == LINKFS_EACCES || rc == LINKFS_ENOENT)
+				continue;
+			if (rc)
+				return rc;
+			goes |= p->name[i].goes;
+			if (out->len == 0 || !goes)
+				*out = path;
+			if (!goes)
+				return 0;
+		}
+	}
+	return 0;
+}
+
+static int name_file(struct pick *pick, const struct lk_space_file *file)
+{
+	struct lk_space_run *run = pick->run;
 	struct linkfs_space_with with = {.ino = file->ino, .bytes = file->bytes};
 	struct lk_paths paths = {.op = &run->op, .cred = lk_cred(run->ask->cred)};
 	struct lk_bytes path = {NULL, 0};
-	struct pick pick = {.run = run};
-	int rc = lk_dirent_names(&run->op, file->ino, 0, pick_name, &pick);
+	int rc;
 
-	if (rc == 0 && pick.dir)
-		rc = lk_paths_name(&paths, pick.dir, pick.name, pick.len, &path);
-	if (rc == LINKFS_EACCES || rc == LINKFS_ENOENT) {
-		path.len = 0;
-		rc = 0;
-	}
+	pick->count = 0;
+	rc = lk_dirent_names(&run->op, file->ino, 0, pick_name, pick);
+	if (rc == 0)
+		rc = pick_path(pick, &paths, &path);
 	with.name = path.len ? "" : NULL;
 	with.name_len = path.len;
 	if (rc == 0)
@@ -288,14 +368,18 @@ static int answer_all(struct look *look)
 	struct naming naming = {.look = look};
 	const struct lk_space_file *files = (const struct lk_space_file *)(const void *)run->files.p;
 	size_t count = run->files.len / sizeof(*files), max = run->q->with_files;
-	int rc = lk_txn_scan(&run->op, &scan, name_snapshot, &naming);
+	struct pick *pick = calloc(1, sizeof(*pick));
+	int rc = pick ? lk_txn_scan(&run->op, &scan, name_snapshot, &naming) : LINKFS_ENOMEM;
 
 	run->sum->with_files = count;
+	if (pick)
+		pick->run = run;
 	for (size_t i = 0; rc == 0 && i < count && (max == 0 || i < max); i++) {
-		rc = name_file(run, &files[i]);
+		rc = name_file(pick, &files[i]);
 		if (rc == 0)
 			rc = lk_space_rest(run);
 	}
+	free(pick);
 	return rc;
 }
 

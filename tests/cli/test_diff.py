@@ -200,7 +200,12 @@ def refused(base, volume, trees):
         result = h.linkfs("diff", *argv)
         h.ok(result.rc == 2 and error in result.err and result.err.count("\n") == 1 and not result.out, f"refused: {error}", result)
     result = h.linkfs("diff", trees.at("no such"), trees.at())
-    h.ok(result.rc == 2 and result.err.count("\n") == 1, "refused: no such snapshot", result)
+    h.ok(result.rc == 2 and result.err.count("\n") == 1 and "'no such'" in result.err, "refused: no such snapshot", result)
+    result = h.linkfs("diff", trees.at())
+    h.ok(result.rc == 2 and "name a snapshot to compare it with" in result.err and not result.out, "refused: now, and nothing to compare it with", result)
+    if FACE != "offline":
+        result = h.linkfs("diff", volume.mnt + "/.snapshots", volume.mnt)
+        h.ok(result.rc == 2 and "name one of them" in result.err and result.err.count("\n") == 1, "refused: all snapshots", result)
     for argv in ((), (one, trees.at(), "/a", "/b"), ("--json", "-z", one), ("--json", "--name-only", one), (trees.at("one", "/t/a"), trees.at(), "/t")):
         h.equal(h.linkfs("diff", *argv).rc, 2, "wrong usage: " + " ".join(argv))
 

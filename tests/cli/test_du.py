@@ -160,6 +160,29 @@ def rights(base, volume, at):
     h.must("rm", "-r", volume("/closed"), volume("/beside"))
 
 
+def read_slowly(volume, at):
+    """Somebody reads the answer in a pager: the volume's log does not grow for that, however much is changed meanwhile."""
+    many = [f"{volume.mnt}/many/{'long' * 40}{i}" for i in range(2000)]
+    os.mkdir(volume.mnt + "/many")
+    for path in many:
+        os.mkdir(path)
+    h.must("sync", volume("/"))
+    log = volume.path + "/meta.db-wal"
+    with h.subprocess.Popen([h.BIN, "du", "-d", "1", at("/many")], stdout=h.subprocess.PIPE, env=h.environment()) as du:
+        begun = du.stdout.read(1)
+        sizes = []
+        # Each time about thirty pages, of which 8 MiB are what the log may have before it begins anew.
+        for i in range(120):
+            for path in many[::40]:
+                os.chmod(path, 0o700 + i % 8)
+            h.must("sync", volume("/"))
+            sizes.append(os.path.getsize(log))
+        rest = du.stdout.read()
+    h.equal((begun + rest).count(b"\n"), len(many) + 2, "each directory has a line, and a first line is above")
+    h.ok(max(sizes) < 10 << 20, "the log does not grow while nobody reads them", sizes)
+    h.must("rm", "-r", volume("/many"))
+
+
 def deleted(volume, at):
     """Each set is deleted, and the disk has as much less in use."""
     for name, operands, delete in (
@@ -184,6 +207,8 @@ def main():
     text(volume, at)
     refused(base, volume, at)
     rights(base, volume, at)
+    if FACE != "offline":
+        read_slowly(volume, at)
     deleted(volume, at)
     if FACE != "offline":
         volume.umount()

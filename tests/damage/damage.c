@@ -329,6 +329,13 @@ const struct damage damages[] = {
 	/* tracked links: 19 tracks 17 */
 	{"component-missing", "symlink 19: component 1 of its text is not in the index", "/open/track", .sql = "DELETE FROM component WHERE hash<0"},
 	{"component-field", "a component of symlink 19 is out of range", "/open/track", .sql = "INSERT OR REPLACE INTO component VALUES(-5,19,1,1)"},
+	{"component-field", "a component of symlink 19 is out of range", "/open/track", .sql = "INSERT OR REPLACE INTO component VALUES(-5,19,0,0)"},
+	{"component-field", "a component of symlink 19 is out of range", "/open/track", .sql = "INSERT OR REPLACE INTO component VALUES(-281474976710656,19,0,1)"},
+	{"component-field", "a component of symlink 13 is out of range", "/sub/link", .sql = "INSERT OR REPLACE INTO component VALUES(99,13,4095,0)"},
+	{"component-field", "a component of symlink 13 is out of range", "/sub/link", .sql = "INSERT OR REPLACE INTO component VALUES(99,13,-1,0)"},
+	{"component-field", "a component of symlink 13 is out of range", "/sub/link", .sql = "INSERT OR REPLACE INTO component VALUES(99,13,7,2)"},
+	{"component-field", "a component of symlink 13 is out of range", "/sub/link", .sql = "INSERT OR REPLACE INTO component VALUES(99,13,7,-1)"},
+	{"component-field", "a component of symlink 281474976710656 is out of range", .sql = "INSERT OR REPLACE INTO component VALUES(99,281474976710656,0,0)"},
 	{"target-tracks", "symlink 19: its row tracks inode 0, its record has flags 4", "/open/track",
 	 .sql = "UPDATE target SET tracks=0,by_dir=0,by_hash=0,by_ord=0 WHERE ino=19"},
 	{"target-tracks", "symlink 19: its row tracks inode 19, its record has flags 4", "/open/track",

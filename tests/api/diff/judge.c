@@ -173,6 +173,31 @@ static void check_alone(struct judge *j, const struct linkfs_diff_change *c, int
 	check_stat(j, c, side ? &c->before : &c->after, other);
 }
 
+/* Its key is not that file's in the other tree. */
+static bool is_alone(const struct judge *j, int side, const struct entry *e)
+{
+	const struct entry *other = find_key(j->tree[!side], e);
+	return e->first && (!other || other->ino != e->ino);
+}
+
+/* The file has its path still, by a name in another directory, which took the place of the one where it was: so it was not renamed. Where
+ * it is in the second tree; NULL if that is not so, or other names of the file were taken for the one that became the other. */
+static const struct entry *same_place(const struct judge *j, const struct entry *from)
+{
+	const struct entry *to = tree_find(j->tree[1], from->path);
+	if (!to || to->ino != from->ino || !is_alone(j, 0, from) || !is_alone(j, 1, to))
+		return NULL;
+	for (size_t i = 0; i < j->a->count; i++) {
+		const struct linkfs_diff_change *c = &j->a->told[i].c;
+		bool renamed = c->kind == LINKFS_DIFF_RENAMED && c->before.ino == from->ino;
+		if (renamed && strcmp(c->old_path, c->path) == 0)
+			wrong(j, c->path, "is renamed to the path that it had");
+		if (renamed && (strcmp(c->old_path, from->path) == 0 || strcmp(c->path, from->path) == 0))
+			return NULL;
+	}
+	return to;
+}
+
 /* One name, two files. */
 static void check_other(struct judge *j, const struct linkfs_diff_change *c)
 {
@@ -194,6 +219,10 @@ static void check_same(struct judge *j, const struct linkfs_diff_change *c)
 {
 	const struct entry *to = must_find(j, 1, c->path),
 			   *from = strcmp(c->path, "/") == 0 ? &j->tree[0]->e[0] : find_key(j->tree[0], to);
+	if (!from || from->ino != to->ino) {
+		from = must_find(j, 0, c->path);
+		from = same_place(j, from) ? from : NULL;
+	}
 	if (!from || from->ino != to->ino || !to->first)
 		wrong(j, c->path, "is modified, and no name of one file");
 	if (c->what == 0 || !fits(c->what, compare(from, to)))
@@ -242,6 +271,8 @@ static void check_pairs(const struct judge *j, const struct linkfs_diff_change *
 		pairs++;
 		within += must_find(j, 0, o->old_path)->dir == must_find(j, 1, o->path)->dir;
 	}
+	for (size_t i = 1; i < j->tree[0]->count; i++)
+		pairs += j->tree[0]->e[i].ino == ino && same_place(j, &j->tree[0]->e[i]);
 	if (pairs != (gone < came ? gone : came))
 		wrong(j, c->path, "is of a file with other renames than could be");
 	if (gone == 1 && came == 1)
@@ -262,6 +293,30 @@ static void check_pairs(const struct judge *j, const struct linkfs_diff_change *
 		wrong(j, c->path, "is of a file with other renames within a directory than could be");
 }
 
+static bool is_modified(const struct judge *j, const struct entry *e)
+{
+	for (size_t k = 0; k < j->a->count; k++) {
+		const struct linkfs_diff_change *c = &j->a->told[k].c;
+		if (c->kind == LINKFS_DIFF_MODIFIED && strcmp(c->path, e->path) == 0 && !(c->what & LINKFS_DIFF_FILE))
+			return true;
+	}
+	return false;
+}
+
+/* Names that are others and lead to their files by the same paths are no change. */
+static void check_places(struct judge *j)
+{
+	for (size_t i = 1; i < j->tree[0]->count; i++) {
+		const struct entry *from = &j->tree[0]->e[i], *to = same_place(j, from);
+		if (!to)
+			continue;
+		j->claimed[0][i]++;
+		j->claimed[1][to - j->tree[1]->e]++;
+		if ((compare(from, to) & ~EITHER) && !is_modified(j, to))
+			wrong(j, to->path, "is modified where it was, and not told");
+	}
+}
+
 /* Every key of the tree that is not the same file's in the other is told, every one that is modified as well. */
 static void check_whole(const struct judge *j, int side)
 {
@@ -276,11 +331,7 @@ static void check_whole(const struct judge *j, int side)
 		if (!same || side == 0)
 			continue;
 		uint32_t want = compare(other, e) & ~EITHER;
-		bool told = false;
-		for (size_t k = 0; k < j->a->count && !told; k++)
-			told = j->a->told[k].c.kind == LINKFS_DIFF_MODIFIED &&
-			       strcmp(j->a->told[k].c.path, e->path) == 0 && !(j->a->told[k].c.what & LINKFS_DIFF_FILE);
-		if (want && !told)
+		if (want && !is_modified(j, e))
 			wrong(j, e->path, "is modified, and not told");
 	}
 }
@@ -333,6 +384,7 @@ void answer_check(const struct answer *a, const struct tree *from, const struct 
 			break;
 		}
 	}
+	check_places(&j);
 	check_order(&j);
 	check_whole(&j, 0);
 	check_whole(&j, 1);

@@ -445,6 +445,31 @@ static void replaced_in_a_renamed_directory(void **state)
 	assert_string_equal(diff(ROOT, one), "R0 /e /d\nM209 /d/x\nT200 /d/y\n");
 }
 
+/* A directory is made anew with the files that it had, as programs do that unpack a tree beside another and exchange them. */
+static void the_same_files_in_another_directory(void **state)
+{
+	(void)state;
+	make_dir("d");
+	make_dir("d/sub");
+	put("d/x", "x");
+	put("d/y", "y");
+	put("d/sub/z", "z");
+	uint64_t one = snapshot("one");
+	make_dir("new");
+	move("d/x", "new/x");
+	move("d/y", "new/y");
+	move("d/sub", "new/sub");
+	OK(linkfs_path_rmdir(v, NULL, ROOT, "d"));
+	move("new", "d");
+	assert_string_equal(diff(one, ROOT), "M200 /d\n");
+	assert_string_equal(diff(ROOT, one), "M200 /d\n");
+	set_mode("d/x", 0600);
+	put("d/sub/z", "another");
+	assert_string_equal(diff(one, ROOT), "M200 /d\nM9 /d/sub/z\nM2 /d/x\n");
+	move("d/y", "d/why");
+	assert_string_equal(diff(one, ROOT), "M200 /d\nM9 /d/sub/z\nR0 /d/y /d/why\nM2 /d/x\n");
+}
+
 /* With keep-deleted what was removed is there still, and nothing of it shows. */
 static void kept_files_are_gone(void **state)
 {
@@ -474,6 +499,7 @@ int main(void)
 		T(one_path_two_files),
 		T(what_tracked_links_follow),
 		T(replaced_in_a_renamed_directory),
+		T(the_same_files_in_another_directory),
 		T(kept_files_are_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

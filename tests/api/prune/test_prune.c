@@ -6,6 +6,7 @@
 struct told {
 	char text[2000];
 	unsigned stop_at, count;
+	const char *deleted; /* that somebody else deletes when it is told of */
 };
 
 static int tell(void *arg, const struct linkfs_pruned *p)
@@ -20,6 +21,8 @@ static int tell(void *arg, const struct linkfs_pruned *p)
 					      p->as_oldest >> i & 1 ? "oldest-" : "", rule.name);
 	}
 	assert_false(p->as_oldest & ~p->kept_by);
+	if (t->deleted && strcmp(p->snapshot->name, t->deleted) == 0)
+		OK(linkfs_snapshot_delete(v, NULL, t->deleted, NULL, NULL, NULL));
 	return ++t->count == t->stop_at;
 }
 
@@ -228,6 +231,63 @@ static void it_gives_back_what_it_says(void **state)
 	check();
 }
 
+/* What a file without a name has is not given back before it goes, whoever else had it. */
+static void open_and_kept_files_are_not_given_back(void **state)
+{
+	struct linkfs_file *open, *file;
+	(void)state;
+	OK(take("s1", "old"));
+	big("open", 'o', 7);
+	big("kept", 'k', 5);
+	big("goes", 'g', 3);
+	put("small", "among the metadata");
+	OK(linkfs_path_clone(v, NULL, ROOT, "kept", ROOT, "clone", 0, NULL));
+	OK(linkfs_file_open(v, NULL, ROOT, "open", LINKFS_O_READ | LINKFS_O_WRITE, 0, &open));
+	OK(linkfs_file_open(v, NULL, ROOT, "small", LINKFS_O_READ, 0, &file));
+	OK(take("s2", NULL));
+	/* What it overwrites is the snapshot's alone. */
+	OK(linkfs_file_write(open, 0, "new", 3, NULL));
+	const char *const names[] = {"goes", "open", "small", "clone"};
+	for (unsigned i = 0; i < 4; i++)
+		OK(linkfs_path_unlink(v, NULL, ROOT, names[i]));
+	OK(linkfs_volume_set_property(v, NULL, "keep-deleted", "1d", NULL));
+	OK(linkfs_path_unlink(v, NULL, ROOT, "kept"));
+	OK(prune("tag=old", LINKFS_PRUNE_DRY_RUN));
+	assert_int_equal(done.bytes, (1 + 3) * 4096);
+	OK(prune("tag=old", 0));
+	assert_int_equal(done.gone, 1);
+	assert_int_equal(done.bytes, (1 + 3) * 4096);
+	linkfs_file_close(open);
+	linkfs_file_close(file);
+	check();
+}
+
+static void others_may_be_faster(void **state)
+{
+	(void)state;
+	generations(4);
+	told.deleted = "s2";
+	OK(prune("last=1", LINKFS_PRUNE_DRY_RUN));
+	assert_int_equal(done.goes, 3);
+	told.deleted = NULL;
+	uint64_t would = done.bytes;
+	OK(prune("last=1", LINKFS_PRUNE_DRY_RUN));
+	assert_int_equal(done.bytes, would);
+	told.deleted = "s3";
+	OK(prune("last=1", 0));
+	told.deleted = NULL;
+	assert_int_equal(done.goes, 2);
+	assert_int_equal(done.gone, 1);
+	assert_string_equal(all(), "s4");
+	/* Nothing is left to be asked about. */
+	OK(take("s5", NULL));
+	told.deleted = "s4";
+	OK(prune("last=1", LINKFS_PRUNE_DRY_RUN));
+	told.deleted = NULL;
+	assert_int_equal(done.bytes, 0);
+	check();
+}
+
 /* In this order no row of history is passed on twice: in the other one "stays" alone would be at each. */
 static void the_oldest_go_first(void **state)
 {
@@ -354,6 +414,8 @@ int main(void)
 		CASE(only_those_with_tags),
 		CASE(nothing_without_a_rule),
 		CASE(it_gives_back_what_it_says),
+		CASE(open_and_kept_files_are_not_given_back),
+		CASE(others_may_be_faster),
 		CASE(the_oldest_go_first),
 		CASE(it_can_be_ended),
 		CASE(for_whom),

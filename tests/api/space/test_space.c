@@ -205,6 +205,54 @@ static void rights(void **state)
 	linkfs_space_close(space);
 }
 
+/* Of the names and paths of a file that has part in what stays one is told that stays, and that the caller may know. */
+static void by_a_path_that_stays(void **state)
+{
+	static const struct linkfs_cred user = {.uid = 1000, .gid = 1000};
+	struct linkfs_setattr shut = {.valid = LINKFS_SET_MODE, .mode = 0700};
+	struct linkfs_space_item item = {.at = ROOT};
+	struct linkfs_space_question q = {.items = &item, .item_count = 1, .with = on_with, .skipped = on_skipped};
+	struct linkfs_space_sum sum;
+	(void)state;
+	make_dir("a");
+	make_dir("b");
+	make_dir("a/d");
+	make_dir("a/d/in");
+	fill("a/d/in/f", 3 * B, 1000);
+	OK(linkfs_path_link_directory(v, NULL, ROOT, "a/d", ROOT, "b/e"));
+	/* By either name the directory goes, its content stays by the other one. */
+	const char *const rows[][2] = {{"/a", "/b/e/in/f 3;"}, {"/b", "/a/d/in/f 3;"}, {"/a/d", "/b/e/in/f 3;"}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		item.path = rows[i][0];
+		names[0] = '\0';
+		OK(linkfs_space_open(v, &space));
+		OK(linkfs_space_ask(space, NULL, &q, &sum));
+		linkfs_space_close(space);
+		assert_string_equal(names, rows[i][1]);
+		assert_int_equal(sum.exclusive, 0);
+	}
+	/* A name in each of many directories, and all but one are shut. */
+	fill("many", B, 1000);
+	OK(linkfs_path_clone(v, NULL, ROOT, "many", ROOT, "clone", 0, NULL));
+	for (unsigned i = 0; i < 9; i++) {
+		char name[32];
+		(void)snprintf(name, sizeof(name), "shut%u", i);
+		make_dir(name);
+		(void)snprintf(name, sizeof(name), "shut%u/many", i);
+		OK(linkfs_path_link(v, NULL, ROOT, "many", ROOT, name, 0));
+		(void)snprintf(name, sizeof(name), "shut%u", i);
+		if (i != 5)
+			OK(linkfs_path_setattr(v, NULL, ROOT, name, 0, &shut));
+	}
+	OK(linkfs_path_unlink(v, NULL, ROOT, "many"));
+	item.path = "/clone";
+	names[0] = '\0';
+	OK(linkfs_space_open(v, &space));
+	OK(linkfs_space_ask(space, &user, &q, &sum));
+	linkfs_space_close(space);
+	assert_string_equal(names, "/shut5/many 1;");
+}
+
 /* ---- ended by the caller ------------------------------------------------------------------------------------------------------------ */
 
 static int stop(void *arg)
@@ -405,12 +453,14 @@ static void memory_fails(void **state)
 
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(errors, setup, volume_teardown),
-					   cmocka_unit_test_setup_teardown(rights, setup, volume_teardown),
-					   cmocka_unit_test_setup_teardown(interrupted, setup, volume_teardown),
-					   cmocka_unit_test_setup_teardown(one_moment, setup, volume_teardown),
-					   cmocka_unit_test_setup_teardown(beside_a_writer, setup, volume_teardown),
-					   cmocka_unit_test_setup_teardown(memory_fails, setup, volume_teardown)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(errors, setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(rights, setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(by_a_path_that_stays, setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(interrupted, setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(one_moment, setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(beside_a_writer, setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(memory_fails, setup, volume_teardown)};
 	exclusive = argc > 1 && strcmp(argv[1], "exclusive") == 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
