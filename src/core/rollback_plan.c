@@ -361,7 +361,8 @@ static int may_become(struct lk_rollback *r, struct lk_op *op, const struct lk_i
 	int rc;
 
 	*out = false;
-	if (slot->ino < (uint64_t)r->then->next_ino || lk_pairs_get(&r->old_of, slot->ino))
+	if (slot->ino < (uint64_t)r->then->next_ino || lk_pairs_get(&r->old_of, slot->ino) ||
+	    lk_rollback_is_fresh(r, slot->ino))
 		return 0;
 	rc = lk_inode_get(op, slot->ino, &inode);
 	if (rc || ((inode.mode ^ old->mode) & S_IFMT) || inode.rdev != old->rdev ||
