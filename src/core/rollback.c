@@ -537,5 +537,6 @@ int lk_rollback(struct lk_fs *fs, const struct lk_rollback_ask *ask)
 	lk_set_done(&r.settled);
 	lk_set_done(&r.moved);
 	lk_set_done(&r.aside);
+	lk_set_done(&r.placed);
 	return rc == 0 && r.left ? LINKFS_EBUSY : rc;
 }

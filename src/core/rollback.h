@@ -13,7 +13,7 @@
  *    the change by its names outside too, and the directory that holds PATH gets another mtime when PATH's entry changes. A file that
  *    was moved out stays where it is, with what it has now; inside there is a copy, which shares its blocks of then.
  * R3 A file of then that has no name inside now is made anew, with a new number; names that were of one file are of one file again. When the name
- *    is that of a file of the same type that is younger than the snapshot and has no other names than those, then that one becomes what the
+ *    is that of a file of the same type and, with content, of the same owner, that is younger than the snapshot and has no other names than those, then that one becomes what the
  *    file was: a save by a new file keeps its number too, and a rollback that is run again finds nothing to do.
  * R4 Content is shared (K3): the rows of extents that differ are replaced by then's, whose blocks gain a reference. What is the same block
  *    already is not touched. Blocks that were allocated and never written come back as holes.

@@ -37,6 +37,7 @@ struct lk_rollback {
 	struct lk_set made;             /* what is new is as it is to be */
 	struct lk_set settled;          /* old numbers of files that were looked at */
 	struct lk_set moved;            /* in a dry run: entries that would have gone elsewhere (lk_slot_mark()) */
+	struct lk_set placed;           /* files none of whose names inside is wrong (any more) */
 	struct lk_set aside;            /* what was put aside: it is told of elsewhere */
 	uint64_t fresh; /* numbers from it on were given since the rollback began: ours, or not to be touched (R6) */
 	uint64_t steps, left; /* told */

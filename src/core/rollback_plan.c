@@ -314,9 +314,14 @@ int lk_rollback_misplaced(struct lk_rollback *r, struct lk_op *op, uint64_t ino,
 			  bool *found_out)
 {
 	struct names n = {.op = op};
-	int rc = lk_dirent_names(op, ino, 0, name_row, &n);
+	bool added;
+	int rc;
 
 	*found_out = false;
+	/* Of thousands of names each would be looked at for each that is given. */
+	if (lk_set_has(&r->placed, ino))
+		return 0;
+	rc = lk_dirent_names(op, ino, 0, name_row, &n);
 	for (const struct lk_rollback_name *i = n.first; rc == 0 && i && !*found_out; i = i->next) {
 		bool right;
 
@@ -329,7 +334,7 @@ int lk_rollback_misplaced(struct lk_rollback *r, struct lk_op *op, uint64_t ino,
 			*found_out = true;
 		}
 	}
-	return rc;
+	return rc || *found_out ? rc : lk_set_add(&r->placed, ino, &added);
 }
 
 /* Whether the same inode has a name inside. */
@@ -368,6 +373,9 @@ static int may_become(struct lk_rollback *r, struct lk_op *op, const struct lk_i
 	if (rc || ((inode.mode ^ old->mode) & S_IFMT) || inode.rdev != old->rdev ||
 	    (!(old->flags & LK_INODE_TRACKED) && (inode.flags & LK_INODE_TRACKED)))
 		return rc;
+	/* Whose it is may have it open still, and would read and write what is somebody else's. */
+	if (lk_is_reg(&inode) && inode.uid != old->uid)
+		return 0;
 	rc = lk_dirent_names(op, slot->ino, 0, name_row, &n);
 	*out = n.count == 1;
 	if (rc || n.count == 1 || lk_is_dir(&inode))

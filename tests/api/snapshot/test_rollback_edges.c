@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static uint64_t take(const char *name)
 {
@@ -257,6 +258,59 @@ static void others_make_meanwhile(void **state)
 	assert_true(n > 5);
 }
 
+/* Who has it open would read what it does not own. */
+static void a_file_of_another_owner_does_not_become_it(void **state)
+{
+	struct linkfs_setattr theirs = {.valid = LINKFS_SET_UID, .uid = 7};
+	struct linkfs_file *file;
+	char buf[16];
+	size_t n;
+	(void)state;
+	put("secret", "root's");
+	uint64_t id = take("s");
+	OK(linkfs_path_unlink(v, NULL, ROOT, "secret"));
+	put("secret", "another's");
+	OK(linkfs_path_setattr(v, NULL, ROOT, "secret", 0, &theirs));
+	OK(linkfs_file_open(v, NULL, ROOT, "secret", LINKFS_O_READ, 0, &file));
+	(void)back("secret", id);
+	same_text("secret", "root's");
+	OK(linkfs_file_read(file, 0, buf, sizeof(buf), &n));
+	assert_int_equal(n, strlen("another's"));
+	assert_memory_equal(buf, "another's", n);
+	linkfs_file_close(file);
+	assert_int_equal(back("secret", id).steps, 0);
+	check();
+}
+
+/* The time goes with the names, and not with their square. */
+static void thousands_of_names_of_one_file(void **state)
+{
+	enum { NAMES = 2000 };
+	char name[32];
+	clock_t from, removed, came;
+	(void)state;
+	make_dir("d");
+	put("d/0", "");
+	for (unsigned i = 1; i < NAMES; i++) {
+		(void)snprintf(name, sizeof(name), "d/%u", i);
+		OK(linkfs_path_link(v, NULL, ROOT, "d/0", ROOT, name, 0));
+	}
+	uint64_t id = take("s");
+	from = clock();
+	for (unsigned i = 0; i < NAMES; i++) {
+		(void)snprintf(name, sizeof(name), "d/%u", i);
+		OK(linkfs_path_unlink(v, NULL, ROOT, name));
+	}
+	removed = clock() - from;
+	from = clock();
+	assert_int_equal(back("d", id).counts[LINKFS_ROLLBACK_LINKED], NAMES - 1);
+	came = clock() - from;
+	assert_int_equal(status("d/0").nlink, NAMES);
+	print_message("# removed in %.3f s, back in %.3f s\n", (double)removed / CLOCKS_PER_SEC,
+		      (double)came / CLOCKS_PER_SEC);
+	assert_true(came < 30 * removed);
+}
+
 /* Else a snapshot of what was before would not be kept by who goes by the steps. */
 static void the_time_of_a_directory_alone_is_a_step(void **state)
 {
@@ -281,6 +335,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_name_like_those_put_aside, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(others_remove_meanwhile, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(others_make_meanwhile, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(a_file_of_another_owner_does_not_become_it, volume_setup,
+						volume_teardown),
+		cmocka_unit_test_setup_teardown(thousands_of_names_of_one_file, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(the_time_of_a_directory_alone_is_a_step, volume_setup, volume_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
