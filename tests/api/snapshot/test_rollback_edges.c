@@ -176,18 +176,19 @@ static void make_some(void)
 		put("d/later/below/fresh", "made meanwhile");
 }
 
+static unsigned rounds;
+
 /* Changes d after step n of its rollback by fn; d is another directory afterwards. */
 static struct meddler meddled(unsigned n, void (*fn)(void), int *rc_out, uint64_t *id_out)
 {
 	struct meddler m = {.at = n, .fn = fn};
-	static unsigned round;
 	char name[32];
 	make_dir("d");
 	make_dir("d/sub");
 	put("d/f", "then");
 	put("d/sub/f", "then");
 	put("d/gone", "gone");
-	(void)snprintf(name, sizeof(name), "s%u", round++);
+	(void)snprintf(name, sizeof(name), "s%u", rounds++);
 	*id_out = take(name);
 	put("d/f", "now");
 	put("d/sub/f", "now");
@@ -256,6 +257,120 @@ static void others_make_meanwhile(void **state)
 		mv("d", old);
 	} while (n++ < steps);
 	assert_true(n > 5);
+}
+
+static char doomed[32];
+
+static void delete_snapshot(void)
+{
+	OK(linkfs_snapshot_delete(v, NULL, doomed, NULL, NULL, NULL));
+}
+
+/* What there is is whole; nothing is taken from what is another snapshot's since. */
+static void the_snapshot_goes_meanwhile(void **state)
+{
+	unsigned n = 1, steps;
+	(void)state;
+	do {
+		uint64_t id;
+		int rc;
+		char old[32];
+		(void)snprintf(doomed, sizeof(doomed), "s%u", rounds);
+		struct meddler m = meddled(n, delete_snapshot, &rc, &id);
+		steps = m.steps;
+		if (rc)
+			assert_int_equal(rc, LINKFS_ESTALE);
+		assert_int_equal(m.told.counts[LINKFS_ROLLBACK_LEFT], 0);
+		if (steps >= n)
+			assert_int_equal(linkfs_path_rollback(v, NULL, ROOT, "d", id, 0, NULL, NULL), LINKFS_ENOENT);
+		(void)snprintf(old, sizeof(old), "old%u", n);
+		mv("d", old);
+	} while (steps >= n++);
+	assert_true(n > 5);
+}
+
+/* What is shared takes no space (R4). */
+static void a_full_volume(void **state)
+{
+	enum { FILES = 400 };
+	struct linkfs_file *file;
+	static char buf[1 << 16];
+	char name[300];
+	uint64_t at = 0;
+	struct told told;
+	(void)state;
+	make_dir("d");
+	for (unsigned i = 0; i < FILES; i++) {
+		(void)snprintf(name, sizeof(name), "d/%0200u", i);
+		put(name, "then");
+	}
+	OK(linkfs_file_open(v, NULL, ROOT, "d/big", LINKFS_O_WRITE | LINKFS_O_CREATE, 0644, &file));
+	for (at = 0; at < (6 << 20); at += sizeof(buf))
+		OK(linkfs_file_write(file, at, buf, sizeof(buf), NULL));
+	linkfs_file_close(file);
+	uint64_t id = take("s");
+	for (unsigned i = 0; i < FILES; i++) {
+		(void)snprintf(name, sizeof(name), "d/%0200u", i);
+		OK(linkfs_path_unlink(v, NULL, ROOT, name));
+	}
+	OK(linkfs_path_unlink(v, NULL, ROOT, "d/big"));
+	put("d/only now", "now");
+	at = 0;
+	OK(linkfs_file_open(v, NULL, ROOT, "ballast", LINKFS_O_WRITE | LINKFS_O_CREATE, 0644, &file));
+	memset(buf, 'x', sizeof(buf));
+	for (size_t size = sizeof(buf); size; size /= 2)
+		while (linkfs_file_write(file, at, buf, size, NULL) == 0)
+			at += size;
+	linkfs_file_close(file);
+	told = back("d", id);
+	assert_int_equal(told.counts[LINKFS_ROLLBACK_MADE], FILES + 1);
+	(void)snprintf(name, sizeof(name), "d/%0200u", FILES - 1);
+	same_text(name, "then");
+	assert_int_equal(back("d", id).steps, 0);
+	check();
+}
+
+static int count_deleted(void *arg, const struct linkfs_deleted *d)
+{
+	(void)d;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static void with_kept_files(void **state)
+{
+	unsigned kept = 0;
+	int64_t cursor = 0;
+	(void)state;
+	OK(linkfs_volume_set_property(v, NULL, LINKFS_KEEP_DELETED, "1d", NULL));
+	make_dir("d");
+	put("d/f", "then");
+	OK(linkfs_path_track(v, NULL, ROOT, "d/f", ROOT, "d/t", 0, NULL));
+	uint64_t id = take("s");
+	OK(linkfs_path_unlink(v, NULL, ROOT, "d/f"));
+	put("d/later", "now");
+	(void)back("d", id);
+	same_text("d/f", "then");
+	same_text("d/t", "then");
+	OK(linkfs_deleted_list(v, NULL, &(struct linkfs_deleted_query){.dir = 0}, &cursor, count_deleted, &kept));
+	assert_int_equal(kept, 2); /* both can be had */
+	assert_int_equal(back("d", id).steps, 0);
+	check();
+}
+
+static void a_slash_after_the_name(void **state)
+{
+	(void)state;
+	put("f", "then");
+	make_dir("d");
+	put("d/x", "then");
+	uint64_t id = take("s");
+	put("f", "now");
+	put("d/x", "now");
+	assert_int_equal(linkfs_path_rollback(v, NULL, ROOT, "f/", id, 0, NULL, NULL), LINKFS_ENOTDIR);
+	same_text("f", "now");
+	(void)back("d/", id);
+	same_text("d/x", "then");
 }
 
 /* Who has it open would read what it does not own. */
@@ -335,6 +450,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_name_like_those_put_aside, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(others_remove_meanwhile, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(others_make_meanwhile, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(the_snapshot_goes_meanwhile, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(a_full_volume, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(with_kept_files, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(a_slash_after_the_name, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(a_file_of_another_owner_does_not_become_it, volume_setup,
 						volume_teardown),
 		cmocka_unit_test_setup_teardown(thousands_of_names_of_one_file, volume_setup, volume_teardown),
