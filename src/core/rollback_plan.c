@@ -357,6 +357,21 @@ static int is_inside(struct lk_rollback *r, struct lk_op *op, uint64_t ino, cons
 	return rc;
 }
 
+/* The same of a directory, while others are still to be placed. */
+static int will_be_name(struct lk_rollback *r, struct lk_op *op, const struct lk_dirent *d, uint64_t old, bool *out)
+{
+	uint64_t dir = 0, there = 0;
+	int rc = was_name(r, op, d, old, out);
+
+	if (rc || *out || (r->ask->dir && (uint64_t)d->dir == r->ask->dir))
+		return rc;
+	rc = lk_rollback_guess_dir(r, op, (uint64_t)d->dir, &dir);
+	if (rc == 0 && dir)
+		rc = lk_rollback_then_at(r, op, dir, d->name.p, d->name.len, &there);
+	*out = rc == 0 && there == old;
+	return rc;
+}
+
 /* R3: the younger file that has the name, and no others than the old one had. */
 static int may_become(struct lk_rollback *r, struct lk_op *op, const struct lk_inode *old, const struct lk_slot *slot,
 		      bool *out)
@@ -378,11 +393,11 @@ static int may_become(struct lk_rollback *r, struct lk_op *op, const struct lk_i
 		return 0;
 	rc = lk_dirent_names(op, slot->ino, 0, name_row, &n);
 	*out = n.count == 1;
-	if (rc || n.count == 1 || lk_is_dir(&inode))
+	if (rc || n.count == 1)
 		return rc;
 	*out = true;
 	for (const struct lk_rollback_name *i = n.first; rc == 0 && i && *out; i = i->next)
-		rc = was_name(r, op, &i->d, (uint64_t)old->ino, out);
+		rc = (lk_is_dir(&inode) ? will_be_name : was_name)(r, op, &i->d, (uint64_t)old->ino, out);
 	return rc;
 }
 

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 
 static bool second; /* run, which is to do nothing */
-static unsigned long steps_told, lefts, whole_done, part_done, refused;
+static unsigned long steps_told, lefts, whole_done, part_done, refused, wrapped;
 
 static int on_step(void *arg, const struct linkfs_rollback *told)
 {
@@ -188,6 +188,18 @@ static void back(uint64_t id, char *path, bool had_binds)
 	part_done += !whole;
 }
 
+/* A new directory takes path's name, and path lies in it. */
+static void wrap(const char *path)
+{
+	if (linkfs_path_make(v, NULL, ROOT, "/around", &(struct linkfs_make){.mode = S_IFDIR | 0755}, NULL))
+		return;
+	if (linkfs_path_rename(v, NULL, ROOT, path, ROOT, "/around/inner", 0) == 0 &&
+	    linkfs_path_rename(v, NULL, ROOT, "/around", ROOT, path, 0) == 0)
+		wrapped++;
+	else
+		(void)linkfs_path_rmdir(v, NULL, ROOT, "/around");
+}
+
 static void some_changes(uint64_t count)
 {
 	for (uint64_t i = 0; i < count; i++) {
@@ -202,7 +214,7 @@ static void run(bool with_places)
 	const char *steps = getenv("LINKFS_STEPS");
 	unsigned long count = steps ? strtoul(steps, NULL, 10) : 70;
 	places = with_places;
-	steps_told = lefts = whole_done = part_done = refused = 0;
+	steps_told = lefts = whole_done = part_done = refused = wrapped = 0;
 	rnd.state = lk_test_seed();
 	print_message("# seed %llu, %lu rollbacks\n", (unsigned long long)lk_test_seed(), count);
 	some_changes(100);
@@ -216,6 +228,9 @@ static void run(bool with_places)
 		char *path = strdup(below(3) == 0 ? "" : some_path(0));
 		bool binds = has_binds(path);
 		some_changes(5 + below(60));
+		if (*path && below(4) == 0)
+			wrap(path);
+		some_changes(below(10));
 		back(id, path, binds);
 		free(path);
 		if (step % 10 == 0)
@@ -227,7 +242,8 @@ static void run(bool with_places)
 			OK(linkfs_snapshot_delete(v, NULL, name, NULL, NULL, NULL));
 	}
 	check();
-	print_message("# %lu times all, %lu times a part, %lu refused\n", whole_done, part_done, refused);
+	print_message("# %lu times all, %lu times a part, %lu refused, %lu wrapped\n", whole_done, part_done, refused,
+		      wrapped);
 	assert_true(whole_done > count / 8 && part_done > count / 8);
 }
 

@@ -373,6 +373,31 @@ static void a_slash_after_the_name(void **state)
 	same_text("d/x", "then");
 }
 
+/* Made anew it is known again by both (R3). */
+static void a_directory_of_two_names(void **state)
+{
+	(void)state;
+	make_dir("d");
+	make_dir("d/sub");
+	make_dir("d/sub/a");
+	make_dir("d/other");
+	put("d/sub/a/f", "then");
+	OK(linkfs_path_link_directory(v, NULL, ROOT, "d/sub/a", ROOT, "d/other/b"));
+	uint64_t id = take("s");
+	OK(linkfs_path_unlink(v, NULL, ROOT, "d/sub/a/f"));
+	OK(linkfs_path_rmdir(v, NULL, ROOT, "d/other/b"));
+	OK(linkfs_path_rmdir(v, NULL, ROOT, "d/sub/a"));
+	OK(linkfs_path_rmdir(v, NULL, ROOT, "d/sub"));
+	OK(linkfs_path_rmdir(v, NULL, ROOT, "d/other"));
+	assert_int_equal(back("d", id).counts[LINKFS_ROLLBACK_LINKED], 1);
+	uint64_t ino = status("d/other/b").ino;
+	assert_int_equal(status("d/sub/a").ino, ino);
+	same_text("d/other/b/f", "then");
+	assert_int_equal(back("d", id).steps, 0);
+	assert_int_equal(status("d/sub/a").ino, ino);
+	check();
+}
+
 /* Who has it open would read what it does not own. */
 static void a_file_of_another_owner_does_not_become_it(void **state)
 {
@@ -454,6 +479,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_full_volume, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(with_kept_files, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(a_slash_after_the_name, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(a_directory_of_two_names, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(a_file_of_another_owner_does_not_become_it, volume_setup,
 						volume_teardown),
 		cmocka_unit_test_setup_teardown(thousands_of_names_of_one_file, volume_setup, volume_teardown),
