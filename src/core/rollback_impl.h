@@ -75,7 +75,7 @@ int lk_rollback_find(struct lk_rollback *r, struct lk_op *op, const struct lk_in
 int lk_rollback_misplaced(struct lk_rollback *r, struct lk_op *op, uint64_t ino, uint64_t old, struct lk_dirent *out,
 			  bool *found_out);
 
-/* ---- telling (rollback.c) ------------------------------------------------------------------------------------------ */
+/* ---- telling (rollback_tell.c) ------------------------------------------------------------------------------------------ */
 
 int lk_rollback_tell(struct lk_rollback *r, const struct linkfs_rollback *step);
 /* An entry of the directory whose path is above ("" for the root). */
@@ -83,6 +83,8 @@ int lk_rollback_tell_entry(struct lk_rollback *r, enum linkfs_rollback_kind kind
 			   size_t len, uint32_t type, int error, const char *from);
 /* The path of a directory of now, malloc'd; "" for the root, and NULL when it has none. */
 int lk_rollback_path_of(struct lk_op *op, uint64_t dir, char **out);
+/* The same of a name in a directory. */
+int lk_rollback_path_of_name(struct lk_op *op, const struct lk_dirent *d, char **out);
 /* What R7 leaves, and what fails because others removed it meanwhile (R6); anything else ends the work. In no op. */
 bool lk_rollback_is_left(struct lk_rollback *r, int error);
 bool lk_rollback_is_aside(const char *name, size_t len);
