@@ -104,7 +104,9 @@ enum linkfs_rollback_kind {
 	LINKFS_ROLLBACK_REMOVED, /* it came later, or had this name later; of a directory all below it too */
 	LINKFS_ROLLBACK_BOUND,   /* a bind that was there */
 	LINKFS_ROLLBACK_UNBOUND, /* one that was not */
-	LINKFS_ROLLBACK_LEFT, /* error says why it could not be done: LINKFS_EBUSY, what goes is shown by a bind elsewhere ... */
+	LINKFS_ROLLBACK_LEFT, /* error says why it could not be done, or not all: LINKFS_EBUSY, what goes is shown by a bind elsewhere;
+			       * LINKFS_EEXIST, LINKFS_ENOTEMPTY, others made it, or something in it, meanwhile; LINKFS_ENOENT, they
+			       * removed it ... */
 };
 #define LINKFS_ROLLBACK_CONTENT 1u /* or the text of a symlink, or what a tracked one follows */
 #define LINKFS_ROLLBACK_OWNER 2u
@@ -120,7 +122,8 @@ struct linkfs_rollback {
 	const char *path; /* from the root; NUL after it */
 	const char *from; /* MOVED; else NULL */
 };
-/* Called with no lock held, after each step; valid during the call. Nonzero ends the work: LINKFS_EINTR. */
+/* Called with no lock held, after each step; valid during the call. Nonzero ends the work: LINKFS_EINTR. When it was not called nothing was
+ * changed. */
 typedef int linkfs_rollback_fn(void *arg, const struct linkfs_rollback *step);
 
 /* Tell what would be done, and do nothing. */
@@ -133,7 +136,8 @@ typedef int linkfs_rollback_fn(void *arg, const struct linkfs_rollback *step);
  * What came later below path goes. What was moved out of path since stays as it is, and path has a copy of what it was.
  *
  * Each file changes in one step, whole or not at all, however large; a tree in many, and not as one. Cut off (by fn, an error, a crash), the
- * same call goes on. Nothing of the present state is kept: a snapshot taken before does that. As other changes it is durable after
+ * same call goes on. Nothing of the present state is kept: a snapshot taken before does that. What others make in the tree meanwhile, which that
+ * snapshot has not, stays. As other changes it is durable after
  * linkfs_volume_sync(). fn may be NULL.
  *
  * For root and the owner of the root directory: LINKFS_EPERM. LINKFS_ENOENT: there is no such snapshot, or path was not there, or the directory

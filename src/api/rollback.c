@@ -59,7 +59,7 @@ static int find_dir(struct lk_op *op, const struct linkfs_cred *cred, uint64_t a
 }
 
 /* By the root's right: what the snapshot had does not depend on who asks. */
-static int find_then(struct lk_fs *fs, struct lk_rollback_ask *ask)
+static int find_then(struct lk_fs *fs, bool slash, struct lk_rollback_ask *ask)
 {
 	struct lk_place place;
 	struct lk_op op;
@@ -70,6 +70,9 @@ static int find_then(struct lk_fs *fs, struct lk_rollback_ask *ask)
 	rc = lk_resolve(&op, lk_cred(NULL), ask->then.bits | LINKFS_ROOT_INO, ask->path, false, &place);
 	if (rc == LINKFS_ENOTDIR)
 		rc = LINKFS_ENOENT;
+	/* As it was: what is there now goes. */
+	if (rc == 0 && slash && !lk_is_dir(&place.inode))
+		rc = LINKFS_ENOTDIR;
 	if (rc == 0)
 		ask->old = (uint64_t)place.inode.ino;
 	return lk_op_end(&op, rc);
@@ -99,7 +102,7 @@ static int find(struct linkfs_volume *volume, const struct linkfs_cred *cred, ui
 		return rc;
 	ask->path = (const char *)full->p;
 	ask->name = ask->dir ? (const char *)full->p + full->len - 1 - ask->len : NULL;
-	return find_then(fs, ask);
+	return find_then(fs, *path && path[strlen(path) - 1] == '/', ask);
 }
 
 int linkfs_path_rollback(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t at, const char *path,

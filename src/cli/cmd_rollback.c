@@ -191,8 +191,9 @@ static void roll_back(struct rollback *rb, uint64_t id)
 	if (!error)
 		error = linkfs_path_rollback(rb->volume, &cli->cred, rb->path->at, rb->path->path, id,
 					     rb->dry ? LINKFS_ROLLBACK_DRY_RUN : 0, on_step, rb);
-	/* Nothing was changed: there is nothing to keep. */
-	if (*kept && !rb->steps && linkfs_snapshot_delete(rb->volume, &cli->cred, kept, NULL, NULL, NULL) == 0)
+	/* Nothing was changed, as each change is told of: there is nothing to keep. */
+	if (*kept && !rb->steps && error != LINKFS_ENOMEM &&
+	    linkfs_snapshot_delete(rb->volume, &cli->cred, kept, NULL, NULL, NULL) == 0)
 		*kept = 0;
 	if (rb->as_json) {
 		cli_json_close(&rb->json, ']');

@@ -7,72 +7,11 @@
 #include "binds.h"
 #include "link.h"
 #include "orphan.h"
-#include "paths.h"
 #include "track.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define ASIDE_LEN (sizeof(LK_ROLLBACK_ASIDE) - 1)
-
-/* ---- telling ---------------------------------------------------------------------------------------------------- */
-
-int lk_rollback_tell(struct lk_rollback *r, const struct linkfs_rollback *step)
-{
-	r->left += step->kind == LINKFS_ROLLBACK_LEFT;
-	return r->ask->fn && r->ask->fn(r->ask->arg, step) ? LINKFS_EINTR : 0;
-}
-
-/* An entry of the directory whose path is above ("" for the root). */
-int lk_rollback_tell_entry(struct lk_rollback *r, enum linkfs_rollback_kind kind, const char *above, const char *name,
-			   size_t len, uint32_t type, int error, const char *from)
-{
-	char *path = malloc(strlen(above) + len + 2);
-	int rc;
-
-	if (!path)
-		return LINKFS_ENOMEM;
-	(void)snprintf(path, strlen(above) + len + 2, "%s/%.*s", above, (int)len, name);
-	rc = lk_rollback_tell(
-		r, &(struct linkfs_rollback){.kind = kind, .type = type, .error = error, .path = path, .from = from});
-	free(path);
-	return rc;
-}
-
-/* The path of a directory of now, malloc'd; "" for the root, and NULL when it has none. */
-int lk_rollback_path_of(struct lk_op *op, uint64_t dir, char **out)
-{
-	struct lk_paths paths = {.op = op, .cred = lk_cred(NULL)};
-	struct lk_bytes path;
-	int rc = lk_paths_dir(&paths, dir, &path);
-
-	*out = NULL;
-	if (rc == 0) {
-		size_t len = path.len == 1 ? 0 : path.len;
-
-		*out = malloc(len + 1);
-		rc = *out ? 0 : LINKFS_ENOMEM;
-		if (*out) {
-			memcpy(*out, path.p, len);
-			(*out)[len] = 0;
-		}
-	}
-	lk_paths_done(&paths);
-	return rc == LINKFS_ENOENT ? 0 : rc;
-}
-
-/* What R7 leaves; anything else ends the work. */
-bool lk_rollback_is_left(int error)
-{
-	return error == LINKFS_EBUSY || error == LINKFS_ELOOP || error == LINKFS_EXDEV || error == LINKFS_EMLINK ||
-	       error == LINKFS_ENOTEMPTY;
-}
-
-bool lk_rollback_is_aside(const char *name, size_t len)
-{
-	return len > ASIDE_LEN && memcmp(name, LK_ROLLBACK_ASIDE, ASIDE_LEN) == 0;
-}
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
@@ -89,6 +28,14 @@ static int find_aside(struct lk_op *op, uint64_t dir, uint64_t ino, char out[64]
 		if (rc || slot.ino == 0)
 			return rc;
 	}
+}
+
+static int put_aside(struct lk_rollback *r, struct lk_op *op, struct lk_where *from, struct lk_where *to, uint64_t ino)
+{
+	bool added;
+	int rc = lk_rename(op, lk_cred(NULL), from, to, 0);
+
+	return rc ? rc : lk_set_add(&r->aside, ino, &added);
 }
 
 /* Nothing has the name afterwards: what is younger than the snapshot goes, what may be wanted elsewhere is put aside. The directory at PATH
@@ -108,6 +55,8 @@ static int free_name(struct lk_rollback *r, struct lk_op *op, uint64_t dir, cons
 		return rc == LINKFS_ENOENT ? 0 : rc;
 	if (slot.bound && dir == r->ask->dir)
 		return LINKFS_EBUSY;
+	if (lk_rollback_is_fresh(r, slot.ino))
+		return LINKFS_EEXIST;
 	if (slot.bound)
 		rc = lk_bind_remove(op, lk_cred(NULL), &where);
 	if (rc == 0 && slot.bound)
@@ -122,7 +71,7 @@ static int free_name(struct lk_rollback *r, struct lk_op *op, uint64_t dir, cons
 		return lk_is_dir(&there.inode) ? lk_link_rmdir(op, lk_cred(NULL), &where)
 					       : lk_link_unlink(op, lk_cred(NULL), &where);
 	rc = find_aside(op, dir, slot.ino, text, &aside);
-	return rc ? rc : lk_rename(op, lk_cred(NULL), &where, &aside, 0);
+	return rc ? rc : put_aside(r, op, &where, &aside, slot.ino);
 }
 
 /* What an entry of then comes to. */
@@ -171,22 +120,12 @@ static int place_op(struct step *s, struct lk_op *op, char **from)
 	struct lk_inode inode;
 	struct lk_dirent d;
 	bool found = false;
-	char *above = NULL;
 	int rc = r->ask->dry ? 0 : free_name(r, op, s->dir, s->name, s->len);
 
 	if (rc == 0)
 		rc = lk_rollback_misplaced(r, op, s->now, (uint64_t)s->old.ino, &d, &found);
 	if (rc == 0 && found && !lk_rollback_is_aside(d.name.p, d.name.len))
-		rc = lk_rollback_path_of(op, (uint64_t)d.dir, &above);
-	if (rc == 0 && above) {
-		*from = malloc(strlen(above) + d.name.len + 2);
-		if (*from)
-			(void)snprintf(*from, strlen(above) + d.name.len + 2, "%s/%.*s", above, (int)d.name.len,
-				       (const char *)d.name.p);
-		else
-			rc = LINKFS_ENOMEM;
-	}
-	free(above);
+		rc = lk_rollback_path_of_name(op, &d, from);
 	if (rc == 0 && r->ask->dry) {
 		bool added;
 
@@ -205,7 +144,41 @@ static int place_op(struct step *s, struct lk_op *op, char **from)
 	return (lk_is_dir(&inode) ? lk_link_dir : lk_link_add)(op, lk_cred(NULL), &inode, &to);
 }
 
-static int place(struct step *s)
+/* PATH lies in the younger directory that has its name: they change places, and that one is put aside in what it held, where the rest
+ * of what is in it is found. */
+static int unwrap_op(struct step *s, struct lk_op *op, char **from)
+{
+	struct lk_rollback *r = s->r;
+	struct lk_where to, was, between, below;
+	struct lk_dirent d;
+	char text[64], inner[64];
+	bool found = false;
+	int rc = lk_rollback_misplaced(r, op, s->now, (uint64_t)s->old.ino, &d, &found);
+
+	/* Others moved it. */
+	if (rc || !found)
+		return rc ? rc : LINKFS_ENOENT;
+	rc = lk_rollback_path_of_name(op, &d, from);
+	if (rc == 0)
+		rc = lk_where_at(op, lk_cred(NULL), (uint64_t)d.dir, d.name.p, d.name.len, &was);
+	if (rc == 0)
+		rc = find_aside(op, s->dir, s->now, text, &between);
+	if (rc == 0)
+		rc = lk_rename(op, lk_cred(NULL), &was, &between, 0);
+	if (rc == 0)
+		rc = find_aside(op, s->now, s->slot.ino, inner, &below);
+	if (rc == 0)
+		rc = lk_where_at(op, lk_cred(NULL), s->dir, s->name, s->len, &to);
+	if (rc == 0)
+		rc = put_aside(r, op, &to, &below, s->slot.ino);
+	if (rc == 0)
+		rc = lk_where_at(op, lk_cred(NULL), s->dir, text, strlen(text), &between);
+	if (rc == 0)
+		rc = lk_where_at(op, lk_cred(NULL), s->dir, s->name, s->len, &to);
+	return rc ? rc : lk_rename(op, lk_cred(NULL), &between, &to, 0);
+}
+
+static int place(struct step *s, bool unwrap)
 {
 	struct lk_rollback *r = s->r;
 	char *from = NULL;
@@ -213,7 +186,7 @@ static int place(struct step *s)
 	int rc = lk_then_begin(r->fs, &op, r->then, r->ask->dry ? 0 : LK_OP_WRITE | LK_OP_BULK);
 
 	if (rc == 0)
-		rc = lk_op_end(&op, place_op(s, &op, &from));
+		rc = lk_op_end(&op, (unwrap ? unwrap_op : place_op)(s, &op, &from));
 	if (rc == 0)
 		rc = lk_rollback_tell_entry(r, from ? LINKFS_ROLLBACK_MOVED : LINKFS_ROLLBACK_LINKED, s->above, s->name,
 					    s->len, s->old.mode & S_IFMT, 0, from);
@@ -292,10 +265,10 @@ static int make(struct step *s)
 					   s->len, s->old.mode & S_IFMT, 0, NULL);
 }
 
-/* In a dry run: what stands where something else is to be and was nowhere then. */
+/* What stands where something else is to be, unless it is placed elsewhere; at PATH it is not (see run()). */
 static int tell_replaced(struct step *s)
 {
-	if (!s->slot.ino || lk_set_has(&s->r->old_inos, s->slot.ino))
+	if (!s->slot.ino || (s->dir != s->r->ask->dir && lk_set_has(&s->r->old_inos, s->slot.ino)))
 		return 0;
 	return lk_rollback_tell_entry(s->r, LINKFS_ROLLBACK_REMOVED, s->above, s->name, s->len, s->slot.type, 0, NULL);
 }
@@ -305,27 +278,35 @@ static int settle_entry(struct lk_rollback *r, uint64_t dir, const char *above, 
 			uint64_t old, uint64_t *now_out)
 {
 	struct step s = {.r = r, .dir = dir, .above = above, .name = name, .len = len};
+	uint64_t left = r->left;
+	bool stands;
 	int rc = look(&s, old);
 
+	*now_out = 0;
 	if (rc == 0 && s.slot.ino && s.slot.ino != s.now)
 		rc = tell_replaced(&s);
-	/* The directory that stands at PATH goes with all that is in it. */
-	if (rc == 0 && dir && dir == r->ask->dir && S_ISDIR(s.slot.type) && s.slot.ino != s.now && !r->ask->dry) {
+	stands = rc == 0 && dir && dir == r->ask->dir && S_ISDIR(s.slot.type) && s.slot.ino != s.now && !r->ask->dry;
+	/* The directory that stands at PATH goes with all that is in it, unless what was there is. */
+	if (stands && !s.now) {
 		struct lk_rollback_entry e = {.dir = dir, .ino = s.slot.ino, .type = S_IFDIR, .len = (uint32_t)len};
 
 		memcpy(e.name, name, len);
-		rc = lk_rollback_remove(r, dir, NULL, &e);
+		rc = lk_rollback_remove(r, above, true, &e);
 	}
-	if (rc)
+	if (rc || r->left != left)
 		return rc;
 	if (!s.now)
 		rc = make(&s);
 	else if (s.now != s.slot.ino)
-		rc = place(&s);
+		rc = place(&s, stands);
 	if (rc == 0 && s.now)
 		rc = pair(r, old, s.now, lk_is_dir(&s.old));
-	if (lk_rollback_is_left(rc))
+	if (lk_rollback_is_left(r, rc)) {
+		/* What is there still is looked at all the same; what was to be PATH is not. */
+		if (dir == r->ask->dir)
+			s.now = 0;
 		rc = lk_rollback_tell_entry(r, LINKFS_ROLLBACK_LEFT, above, name, len, s.old.mode & S_IFMT, rc, NULL);
+	}
 	*now_out = s.now;
 	return rc;
 }
@@ -394,11 +375,15 @@ static int begin(struct lk_rollback *r, struct lk_inode *old, uint64_t *top)
 	const struct lk_rollback_ask *ask = r->ask;
 	struct lk_slot slot = {.ino = LINKFS_ROOT_INO, .type = S_IFDIR};
 	struct lk_op op;
+	int64_t next = 0;
 	int rc = lk_then_begin(r->fs, &op, r->then, 0);
 
 	if (rc)
 		return rc;
-	rc = lk_then_inode(&op, r->then, ask->old, old);
+	rc = lk_txn_count(&op, LK_COUNTER_NEXT_INO, 0, &next);
+	r->fresh = (uint64_t)next;
+	if (rc == 0)
+		rc = lk_then_inode(&op, r->then, ask->old, old);
 	if (rc == 0 && ask->dir)
 		rc = lk_dirent_find(&op, ask->dir, ask->name, ask->len, &slot);
 	if (rc == 0 && slot.bound)
@@ -458,5 +443,7 @@ int lk_rollback(struct lk_fs *fs, const struct lk_rollback_ask *ask)
 	lk_set_done(&r.made);
 	lk_set_done(&r.settled);
 	lk_set_done(&r.moved);
+	lk_set_done(&r.aside);
+	lk_set_done(&r.placed);
 	return rc == 0 && r.left ? LINKFS_EBUSY : rc;
 }

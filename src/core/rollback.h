@@ -3,7 +3,8 @@
  * Layer: core. rollback_file.c does one inode, rollback.c the names of a tree, rollback_plan.c what both look up.
  *
  * "Then" is the snapshot, "now" the live tree. PATH is the name that is asked for, "inside" is what can be reached from it now by entries of
- * directories (what binds show is not inside; what they cover is).
+ * directories (what binds show is not inside; what they cover is), when what stands there is, or is younger than, the directory that PATH was
+ * then; else PATH alone is inside, and what stands there goes with all that is in it.
  *
  * R1 An inode number never means another file (K1). So a file of then is the same inode now, when that has a name inside: it keeps its
  *    number, and with it open handles, tracked links, binds and its other names. Its content, mode, owner, group, mtime, extended
@@ -12,7 +13,7 @@
  *    the change by its names outside too, and the directory that holds PATH gets another mtime when PATH's entry changes. A file that
  *    was moved out stays where it is, with what it has now; inside there is a copy, which shares its blocks of then.
  * R3 A file of then that has no name inside now is made anew, with a new number; names that were of one file are of one file again. When the name
- *    is that of a file of the same type that is younger than the snapshot and has no other names than those, then that one becomes what the
+ *    is that of a file of the same type and, with content, of the same owner, that is younger than the snapshot and has no other names than those, then that one becomes what the
  *    file was: a save by a new file keeps its number too, and a rollback that is run again finds nothing to do.
  * R4 Content is shared (K3): the rows of extents that differ are replaced by then's, whose blocks gain a reference. What is the same block
  *    already is not touched. Blocks that were allocated and never written come back as holes.
@@ -22,8 +23,12 @@
  *    one op. Where an entry has to make way for a file that is elsewhere still to be placed, it gets the name LK_ROLLBACK_ASIDE in the same
  *    directory meanwhile.
  * R6 Cut off at any point, what is there is whole, and the same call goes on from there: it ends in the same state. A tree that others change
- *    meanwhile becomes what it was but for what they did.
+ *    meanwhile becomes what it was but for what they did: what has a number given since the rollback began, and not by it, is neither
+ *    removed nor changed, as no snapshot taken before has it; where it has the name of something that was there, or what they removed is
+ *    missing, that is left and told.
  * R7 What cannot be done because of something outside (a bind that shows what would go, LINKFS_EBUSY) is left and told; the rest is done.
+ * R8 Whatever changes something is told of, also when it fails half way: no step, nothing changed. Who keeps the present state in a snapshot can
+ *    drop that then. The times of directories are told when nothing else is: each step changes them.
  */
 #ifndef LK_ROLLBACK_H
 #define LK_ROLLBACK_H

@@ -12,8 +12,8 @@
 
 /* ---- contents ---------------------------------------------------------------------------------------------------------- */
 
-static int tell_change(struct lk_rollback *r, const char *above, const char *name, size_t len, uint32_t type,
-		       uint32_t what)
+static int tell_step(struct lk_rollback *r, enum linkfs_rollback_kind kind, const char *above, const char *name,
+		     size_t len, uint32_t type, uint32_t what, int error)
 {
 	char *path = malloc(strlen(above) + len + 2);
 	int rc;
@@ -21,10 +21,16 @@ static int tell_change(struct lk_rollback *r, const char *above, const char *nam
 	if (!path)
 		return LINKFS_ENOMEM;
 	(void)snprintf(path, strlen(above) + len + 2, "%s%s%.*s", above, len || !*above ? "/" : "", (int)len, name);
-	rc = lk_rollback_tell(r, &(struct linkfs_rollback){
-					 .kind = LINKFS_ROLLBACK_CHANGED, .what = what, .type = type, .path = path});
+	rc = lk_rollback_tell(
+		r, &(struct linkfs_rollback){.kind = kind, .what = what, .error = error, .type = type, .path = path});
 	free(path);
 	return rc;
+}
+
+static int tell_change(struct lk_rollback *r, const char *above, const char *name, size_t len, uint32_t type,
+		       uint32_t what)
+{
+	return tell_step(r, LINKFS_ROLLBACK_CHANGED, above, name, len, type, what, 0);
 }
 
 /* The entry by which a tracked link named what it follows. */
@@ -151,6 +157,8 @@ int lk_rollback_content(struct lk_rollback *r, const char *above, const char *na
 		rc = (r->ask->dry ? lk_rollback_look : lk_rollback_take)(r->fs, r->then, old, now, &more);
 		what |= more;
 	}
+	if (lk_rollback_is_left(r, rc))
+		return lk_rollback_tell_entry(r, LINKFS_ROLLBACK_LEFT, above, name, len, type, rc, NULL);
 	return rc || !what || made ? rc : tell_change(r, above, name, len, type, what);
 }
 
@@ -184,7 +192,13 @@ int lk_rollback_directories(struct lk_rollback *r)
 		if (!d->now)
 			continue;
 		rc = (r->ask->dry ? lk_rollback_look : lk_rollback_take)(r->fs, r->then, d->old, d->now, &what);
-		what &= ~LINKFS_ROLLBACK_TIMES;
+		if (lk_rollback_is_left(r, rc)) {
+			rc = tell_step(r, LINKFS_ROLLBACK_LEFT, d->path, "", 0, S_IFDIR, 0, rc);
+			continue;
+		}
+		/* Each step in it was a change of its time. */
+		if (r->steps)
+			what &= ~LINKFS_ROLLBACK_TIMES;
 		if (rc == 0 && what && !lk_set_has(&r->made, d->old))
 			rc = tell_change(r, d->path, "", 0, S_IFDIR, what);
 	}

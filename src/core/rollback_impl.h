@@ -37,8 +37,11 @@ struct lk_rollback {
 	struct lk_set made;             /* what is new is as it is to be */
 	struct lk_set settled;          /* old numbers of files that were looked at */
 	struct lk_set moved;            /* in a dry run: entries that would have gone elsewhere (lk_slot_mark()) */
-	uint64_t left;
-	bool whole; /* PATH is a directory, now inside and then */
+	struct lk_set placed;           /* files none of whose names inside is wrong (any more) */
+	struct lk_set aside;            /* what was put aside: it is told of elsewhere */
+	uint64_t fresh; /* numbers from it on were given since the rollback began: ours, or not to be touched (R6) */
+	uint64_t steps, left; /* told */
+	bool whole;           /* PATH is a directory, now inside and then */
 };
 
 /* An entry, copied. */
@@ -72,7 +75,7 @@ int lk_rollback_find(struct lk_rollback *r, struct lk_op *op, const struct lk_in
 int lk_rollback_misplaced(struct lk_rollback *r, struct lk_op *op, uint64_t ino, uint64_t old, struct lk_dirent *out,
 			  bool *found_out);
 
-/* ---- telling (rollback.c) ------------------------------------------------------------------------------------------ */
+/* ---- telling (rollback_tell.c) ------------------------------------------------------------------------------------------ */
 
 int lk_rollback_tell(struct lk_rollback *r, const struct linkfs_rollback *step);
 /* An entry of the directory whose path is above ("" for the root). */
@@ -80,9 +83,13 @@ int lk_rollback_tell_entry(struct lk_rollback *r, enum linkfs_rollback_kind kind
 			   size_t len, uint32_t type, int error, const char *from);
 /* The path of a directory of now, malloc'd; "" for the root, and NULL when it has none. */
 int lk_rollback_path_of(struct lk_op *op, uint64_t dir, char **out);
-/* What R7 leaves; anything else ends the work. */
-bool lk_rollback_is_left(int error);
+/* The same of a name in a directory. */
+int lk_rollback_path_of_name(struct lk_op *op, const struct lk_dirent *d, char **out);
+/* What R7 leaves, and what fails because others removed it meanwhile (R6); anything else ends the work. In no op. */
+bool lk_rollback_is_left(struct lk_rollback *r, int error);
 bool lk_rollback_is_aside(const char *name, size_t len);
+/* Others made it since the rollback began: nothing that was taken before has it. */
+bool lk_rollback_is_fresh(const struct lk_rollback *r, uint64_t ino);
 
 /* ---- phases: what else there is to do in the directory dirs[at] ----------------------------------------------------- */
 
@@ -96,8 +103,8 @@ int lk_rollback_content(struct lk_rollback *r, const char *above, const char *na
 			uint64_t old);
 int lk_rollback_contents(struct lk_rollback *r);
 int lk_rollback_directories(struct lk_rollback *r);
-/* rollback_later.c. An entry goes, of a directory all below it; above NULL: it is told already. */
-int lk_rollback_remove(struct lk_rollback *r, uint64_t dir, const char *above, const struct lk_rollback_entry *e);
+/* rollback_later.c. An entry goes, of a directory all below it; quiet: it is told already, unless it is left. */
+int lk_rollback_remove(struct lk_rollback *r, const char *above, bool quiet, const struct lk_rollback_entry *e);
 int lk_rollback_later(struct lk_rollback *r);
 /* Second names that directories did not have: what is moved next could come to lie in itself by them. */
 int lk_rollback_second_names(struct lk_rollback *r);

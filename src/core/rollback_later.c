@@ -58,8 +58,12 @@ static int remove_tree(void *arg, const struct lk_rollback_entry *e)
 {
 	struct removal *m = arg;
 	bool others = false;
-	int rc = S_ISDIR(e->type) ? has_others(m->r, e->ino, &others) : 0;
+	int rc;
 
+	/* What it is in stays then too, and that is told. */
+	if (lk_rollback_is_fresh(m->r, e->ino))
+		return 0;
+	rc = S_ISDIR(e->type) ? has_others(m->r, e->ino, &others) : 0;
 	/* One with other names keeps what is in it. */
 	if (rc == 0 && S_ISDIR(e->type) && !others) {
 		struct removal below = {m->r, m->depth + 1};
@@ -70,18 +74,19 @@ static int remove_tree(void *arg, const struct lk_rollback_entry *e)
 	return rc ? rc : remove_name(m->r, e);
 }
 
-/* above NULL: it is told already. */
-int lk_rollback_remove(struct lk_rollback *r, uint64_t dir, const char *above, const struct lk_rollback_entry *e)
+int lk_rollback_remove(struct lk_rollback *r, const char *above, bool quiet, const struct lk_rollback_entry *e)
 {
 	struct removal m = {r, 0};
 	int rc = r->ask->dry ? 0 : remove_tree(&m, e);
 
-	(void)dir;
-	if (lk_rollback_is_left(rc))
-		return lk_rollback_tell_entry(r, LINKFS_ROLLBACK_LEFT, above ? above : "", e->name, e->len, e->type, rc,
-					      NULL);
-	if (rc || !above || lk_rollback_is_aside(e->name, e->len))
-		return rc;
+	if (rc) {
+		/* Whatever the error is: some of what was below may be gone, and no step without a word. */
+		int told = lk_rollback_tell_entry(r, LINKFS_ROLLBACK_LEFT, above, e->name, e->len, e->type, rc, NULL);
+
+		return lk_rollback_is_left(r, rc) ? told : rc;
+	}
+	if (quiet || (lk_rollback_is_aside(e->name, e->len) && lk_set_has(&r->aside, e->ino)))
+		return 0;
 	return lk_rollback_tell_entry(r, LINKFS_ROLLBACK_REMOVED, above, e->name, e->len, e->type, 0, NULL);
 }
 
@@ -94,12 +99,12 @@ static int later_entry(void *arg, const struct lk_rollback_entry *e)
 	struct lk_op op;
 	int rc;
 
-	if (lk_set_has(&r->moved, lk_slot_mark(e->dir, e->hash, e->ord)))
+	if (lk_set_has(&r->moved, lk_slot_mark(e->dir, e->hash, e->ord)) || lk_rollback_is_fresh(r, e->ino))
 		return 0;
 	rc = lk_then_begin(r->fs, &op, r->then, 0);
 	if (rc == 0)
 		rc = lk_op_end(&op, lk_rollback_then_at(r, &op, d->old, e->name, e->len, &there));
-	return rc || there ? rc : lk_rollback_remove(r, e->dir, d->path, e);
+	return rc || there ? rc : lk_rollback_remove(r, d->path, false, e);
 }
 
 int lk_rollback_later(struct lk_rollback *r)
@@ -141,10 +146,10 @@ static int second_name(void *arg, const struct lk_rollback_entry *e)
 	rc = lk_op_end(&op, rc);
 	if (rc == 0 && there != e->ino) {
 		rc = remove_name(r, e);
-		if (rc == 0 && !lk_rollback_is_aside(e->name, e->len))
+		if (rc == 0)
 			rc = lk_rollback_tell_entry(r, LINKFS_ROLLBACK_REMOVED, above ? above : "", e->name, e->len,
 						    e->type, 0, NULL);
-		if (lk_rollback_is_left(rc)) /* it is met again */
+		if (lk_rollback_is_left(r, rc)) /* it is met again */
 			rc = 0;
 	}
 	free(above);
@@ -258,6 +263,9 @@ static int unbind_one(struct lk_rollback *r, bool placed, const struct lk_bind *
 		rc = lk_rollback_path_of(&op, (uint64_t)b->dir, &above);
 	}
 	rc = lk_op_end(&op, rc);
+	/* Its entry, or all of it, went meanwhile. */
+	if ((rc == LINKFS_ENOENT || rc == LINKFS_ESTALE) && lk_rollback_is_left(r, rc))
+		return 0;
 	if (rc == 0 && goes)
 		rc = lk_rollback_tell_entry(r, LINKFS_ROLLBACK_UNBOUND, above ? above : "", name, d.name.len,
 					    lk_dirent_type(&d), 0, NULL);
@@ -331,8 +339,11 @@ static int bind_one(struct lk_rollback *r, const struct lk_rollback_dir *d, cons
 		memcpy(name, entry.name.p, len);
 	}
 	rc = lk_op_end(&op, rc);
-	if (!comes || (rc && !lk_rollback_is_left(rc) && rc != LINKFS_ENOENT))
+	if (rc && !lk_rollback_is_left(r, rc))
 		return rc;
+	/* The directory is gone: that is told already. */
+	if (!comes)
+		return 0;
 	return lk_rollback_tell_entry(r, rc ? LINKFS_ROLLBACK_LEFT : LINKFS_ROLLBACK_BOUND, d->path, name, len,
 				      lk_dirent_type(&entry), rc, NULL);
 }

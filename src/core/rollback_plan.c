@@ -314,9 +314,14 @@ int lk_rollback_misplaced(struct lk_rollback *r, struct lk_op *op, uint64_t ino,
 			  bool *found_out)
 {
 	struct names n = {.op = op};
-	int rc = lk_dirent_names(op, ino, 0, name_row, &n);
+	bool added;
+	int rc;
 
 	*found_out = false;
+	/* Of thousands of names each would be looked at for each that is given. */
+	if (lk_set_has(&r->placed, ino))
+		return 0;
+	rc = lk_dirent_names(op, ino, 0, name_row, &n);
 	for (const struct lk_rollback_name *i = n.first; rc == 0 && i && !*found_out; i = i->next) {
 		bool right;
 
@@ -329,7 +334,7 @@ int lk_rollback_misplaced(struct lk_rollback *r, struct lk_op *op, uint64_t ino,
 			*found_out = true;
 		}
 	}
-	return rc;
+	return rc || *found_out ? rc : lk_set_add(&r->placed, ino, &added);
 }
 
 /* Whether the same inode has a name inside. */
@@ -352,6 +357,21 @@ static int is_inside(struct lk_rollback *r, struct lk_op *op, uint64_t ino, cons
 	return rc;
 }
 
+/* The same of a directory, while others are still to be placed. */
+static int will_be_name(struct lk_rollback *r, struct lk_op *op, const struct lk_dirent *d, uint64_t old, bool *out)
+{
+	uint64_t dir = 0, there = 0;
+	int rc = was_name(r, op, d, old, out);
+
+	if (rc || *out || (r->ask->dir && (uint64_t)d->dir == r->ask->dir))
+		return rc;
+	rc = lk_rollback_guess_dir(r, op, (uint64_t)d->dir, &dir);
+	if (rc == 0 && dir)
+		rc = lk_rollback_then_at(r, op, dir, d->name.p, d->name.len, &there);
+	*out = rc == 0 && there == old;
+	return rc;
+}
+
 /* R3: the younger file that has the name, and no others than the old one had. */
 static int may_become(struct lk_rollback *r, struct lk_op *op, const struct lk_inode *old, const struct lk_slot *slot,
 		      bool *out)
@@ -361,19 +381,23 @@ static int may_become(struct lk_rollback *r, struct lk_op *op, const struct lk_i
 	int rc;
 
 	*out = false;
-	if (slot->ino < (uint64_t)r->then->next_ino || lk_pairs_get(&r->old_of, slot->ino))
+	if (slot->ino < (uint64_t)r->then->next_ino || lk_pairs_get(&r->old_of, slot->ino) ||
+	    lk_rollback_is_fresh(r, slot->ino))
 		return 0;
 	rc = lk_inode_get(op, slot->ino, &inode);
 	if (rc || ((inode.mode ^ old->mode) & S_IFMT) || inode.rdev != old->rdev ||
 	    (!(old->flags & LK_INODE_TRACKED) && (inode.flags & LK_INODE_TRACKED)))
 		return rc;
+	/* Whose it is may have it open still, and would read and write what is somebody else's. */
+	if (lk_is_reg(&inode) && inode.uid != old->uid)
+		return 0;
 	rc = lk_dirent_names(op, slot->ino, 0, name_row, &n);
 	*out = n.count == 1;
-	if (rc || n.count == 1 || lk_is_dir(&inode))
+	if (rc || n.count == 1)
 		return rc;
 	*out = true;
 	for (const struct lk_rollback_name *i = n.first; rc == 0 && i && *out; i = i->next)
-		rc = was_name(r, op, &i->d, (uint64_t)old->ino, out);
+		rc = (lk_is_dir(&inode) ? will_be_name : was_name)(r, op, &i->d, (uint64_t)old->ino, out);
 	return rc;
 }
 

@@ -102,6 +102,25 @@ def files(base, volume):
     h.equal(h.must("readlink", volume("/t/d/l")).out, "../a\n", "a symlink itself")
 
 
+def only_now(base, volume):
+    at = place(volume)
+    h.must("rollback", "-q", "--no-snapshot", "--to", "then", at("/t"))
+    was = listing(volume, "/t")
+    # What goes alone, and has a name as a rollback gives to what it puts aside.
+    h.must("cp", base + "/new", volume("/t/.linkfs-rollback-mine"))
+    told = json.loads(h.must("rollback", "--json", "--to", "then", at("/t")).raw)
+    h.equal([step["path"] for step in told["steps"]], ["/t/.linkfs-rollback-mine"], "a name like its own is told of")
+    h.equal(h.must("cat", f"{volume.path}@{told['before']}:/t/.linkfs-rollback-mine").raw, b"changed\n" * 1000, "and kept in the snapshot")
+    # A new directory around the old one: what came later in it is in the snapshot.
+    h.must("mkdir", volume("/around"))
+    h.must("mv", volume("/t"), volume("/around/t"))
+    h.must("mv", volume("/around"), volume("/t"))
+    h.must("cp", base + "/new", volume("/t/later"))
+    told = json.loads(h.must("rollback", "--json", "--to", "then", at("/t")).raw)
+    h.equal(listing(volume, "/t"), was, "what lay in a directory of its name is in its place")
+    h.equal(h.must("cat", f"{volume.path}@{told['before']}:/t/later").raw, b"changed\n" * 1000, "and what lay beside it in the snapshot")
+
+
 def refused(volume):
     at = place(volume)
     before = snapshots(volume)
@@ -169,6 +188,7 @@ def main():
     base, volume = h.begin(FACE)
     trees(base, volume)
     files(base, volume)
+    only_now(base, volume)
     refused(volume)
     if FACE != "offline":
         seen_at_once(base, volume)

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 
 static bool second; /* run, which is to do nothing */
-static unsigned long steps_told, lefts, whole_done, part_done, refused;
+static unsigned long steps_told, lefts, whole_done, part_done, refused, wrapped, judged;
 
 static int on_step(void *arg, const struct linkfs_rollback *told)
 {
@@ -164,7 +164,8 @@ static void back(uint64_t id, char *path, bool had_binds)
 	same("a dry run", path, before, describe(ROOT, "", true));
 	/* What a bind covers is inside and is not seen there. */
 	bool covers = has_binds(path) || had_binds || !is_physical(path);
-	if (!whole && !covers)
+	bool judge = !whole && !covers;
+	if (judge)
 		note_outside(path);
 	unsigned long before_left = lefts;
 	if (getenv("LINKFS_TRACE"))
@@ -172,8 +173,9 @@ static void back(uint64_t id, char *path, bool had_binds)
 	int r = linkfs_path_rollback(v, NULL, ROOT, whole ? "/" : path, id, 0, on_step, NULL);
 	if (getenv("LINKFS_TRACE"))
 		print_message("# = %d\n", r);
-	if (!whole && !covers)
+	if (judge)
 		same_outside(path);
+	judged += judge;
 	if (r) {
 		/* Its directory is gone, or what is outside holds it fast. */
 		bool walk = r == dry && (r == LINKFS_ENOENT || r == LINKFS_ELOOP || r == LINKFS_ENOTDIR);
@@ -199,6 +201,18 @@ static void back(uint64_t id, char *path, bool had_binds)
 	part_done += !whole;
 }
 
+/* A new directory takes path's name, and path lies in it. */
+static void wrap(const char *path)
+{
+	if (linkfs_path_make(v, NULL, ROOT, "/around", &(struct linkfs_make){.mode = S_IFDIR | 0755}, NULL))
+		return;
+	if (linkfs_path_rename(v, NULL, ROOT, path, ROOT, "/around/inner", 0) == 0 &&
+	    linkfs_path_rename(v, NULL, ROOT, "/around", ROOT, path, 0) == 0)
+		wrapped++;
+	else
+		(void)linkfs_path_rmdir(v, NULL, ROOT, "/around");
+}
+
 static void some_changes(uint64_t count)
 {
 	for (uint64_t i = 0; i < count; i++) {
@@ -213,7 +227,7 @@ static void run(bool with_places)
 	const char *steps = getenv("LINKFS_STEPS");
 	unsigned long count = steps ? strtoul(steps, NULL, 10) : 70;
 	places = with_places;
-	steps_told = lefts = whole_done = part_done = refused = 0;
+	steps_told = lefts = whole_done = part_done = refused = wrapped = judged = 0;
 	rnd.state = lk_test_seed();
 	print_message("# seed %llu, %lu rollbacks\n", (unsigned long long)lk_test_seed(), count);
 	some_changes(100);
@@ -227,6 +241,9 @@ static void run(bool with_places)
 		char *path = strdup(below(3) == 0 ? "" : some_path(0));
 		bool binds = has_binds(path);
 		some_changes(5 + below(60));
+		if (*path && below(4) == 0)
+			wrap(path);
+		some_changes(below(10));
 		back(id, path, binds);
 		free(path);
 		if (step % 10 == 0)
@@ -238,8 +255,10 @@ static void run(bool with_places)
 			OK(linkfs_snapshot_delete(v, NULL, name, NULL, NULL, NULL));
 	}
 	check();
-	print_message("# %lu times all, %lu times a part, %lu refused\n", whole_done, part_done, refused);
-	assert_true(whole_done > count / 8 && part_done > count / 8);
+	print_message(
+		"# %lu times all, %lu times a part, %lu refused, %lu wrapped, %lu with an eye on what is outside\n",
+		whole_done, part_done, refused, wrapped, judged);
+	assert_true(whole_done > count / 8 && part_done > count / 8 && judged > count / 16);
 }
 
 static void links_of_all_kinds(void **state)
