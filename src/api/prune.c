@@ -110,21 +110,12 @@ static int take(void *arg, const void *record)
 		return 0;
 	if (plan->count == plan->cap && grow(plan))
 		return LINKFS_ENOMEM;
-	bytes = malloc(s->name.len + s->note.len + s->tags.len + 3);
+	bytes = malloc(LK_SNAPSHOT_BYTES(s));
 	if (!bytes)
 		return LINKFS_ENOMEM;
 	plan->entries[plan->count].texts = bytes;
 	out = &plan->entries[plan->count].snapshot;
-	*out = (struct linkfs_snapshot){
-		.id = (uint64_t)s->epoch,
-		.name_len = s->name.len,
-		.note_len = s->note.len,
-		.tags_len = s->tags.len,
-		.time_ns = s->time_ns,
-	};
-	out->name = lk_told_string(&bytes, s->name.p, s->name.len);
-	out->note = lk_told_string(&bytes, s->note.p, s->note.len);
-	out->tags = lk_told_string(&bytes, s->tags.p, s->tags.len);
+	*out = lk_snapshot_told(s, bytes);
 	plan->items[plan->count++] = (struct lk_retained){.time_ns = s->time_ns, .tags = {out->tags, s->tags.len}};
 	return 0;
 }

@@ -96,6 +96,22 @@ struct listing {
 	void *arg;
 };
 
+struct linkfs_snapshot lk_snapshot_told(const struct lk_snapshot *s, char *bytes)
+{
+	struct linkfs_snapshot out = {
+		.id = (uint64_t)s->epoch,
+		.name_len = s->name.len,
+		.note_len = s->note.len,
+		.tags_len = s->tags.len,
+		.time_ns = s->time_ns,
+	};
+
+	out.name = lk_told_string(&bytes, s->name.p, s->name.len);
+	out.note = lk_told_string(&bytes, s->note.p, s->note.len);
+	out.tags = lk_told_string(&bytes, s->tags.p, s->tags.len);
+	return out;
+}
+
 static int tell(void *arg, const void *record)
 {
 	const struct lk_snapshot *s = record;
@@ -103,19 +119,10 @@ static int tell(void *arg, const void *record)
 	struct linkfs_snapshot *out;
 	char *bytes;
 
-	out = lk_told_add(&l->told, sizeof(*out), s->name.len + s->note.len + s->tags.len + 3, &bytes);
+	out = lk_told_add(&l->told, sizeof(*out), LK_SNAPSHOT_BYTES(s), &bytes);
 	if (!out)
 		return LINKFS_ENOMEM;
-	*out = (struct linkfs_snapshot){
-		.id = (uint64_t)s->epoch,
-		.name_len = s->name.len,
-		.note_len = s->note.len,
-		.tags_len = s->tags.len,
-		.time_ns = s->time_ns,
-	};
-	out->name = lk_told_string(&bytes, s->name.p, s->name.len);
-	out->note = lk_told_string(&bytes, s->note.p, s->note.len);
-	out->tags = lk_told_string(&bytes, s->tags.p, s->tags.len);
+	*out = lk_snapshot_told(s, bytes);
 	return 0;
 }
 

@@ -11,6 +11,9 @@
 
 #include <linkfs_prune.h>
 
+/* A snapshot as the public calls tell of it; its strings go to bytes, which has room for LK_SNAPSHOT_BYTES(). */
+#define LK_SNAPSHOT_BYTES(s) ((s)->name.len + (s)->note.len + (s)->tags.len + 3)
+struct linkfs_snapshot lk_snapshot_told(const struct lk_snapshot *s, char *bytes);
 /* LINKFS_EPERM, LINKFS_EROFS. */
 int lk_snapshots_may_change(struct linkfs_volume *volume, const struct linkfs_cred *cred);
 /* After the mark: gives back what the snapshot alone kept. Adds to *done, and tells fn (NULL: nobody) of that. LINKFS_EINTR. */

@@ -219,7 +219,7 @@ static int by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int by_key(const void *a, const void *b)
+int lk_diff_by_key(const void *a, const void *b)
 {
 	const struct lk_spell *x = a, *y = b;
 
@@ -249,10 +249,10 @@ int lk_diff_sort_found(struct lk_diff *d, struct lk_op *op, bool *done_out)
 			d->inodes.p[kept++] = d->inodes.p[i];
 	d->inodes.count = kept;
 	if (d->binds.count)
-		qsort(d->binds.p, d->binds.count, sizeof(*d->binds.p), by_key);
+		qsort(d->binds.p, d->binds.count, sizeof(*d->binds.p), lk_diff_by_key);
 	kept = 0;
 	for (size_t i = 0; i < d->binds.count; i++)
-		if (i == 0 || by_key(&d->binds.p[i], &d->binds.p[i - 1]) != 0)
+		if (i == 0 || lk_diff_by_key(&d->binds.p[i], &d->binds.p[i - 1]) != 0)
 			d->binds.p[kept++] = d->binds.p[i];
 	d->binds.count = kept;
 	d->any_binds |= kept > 0;

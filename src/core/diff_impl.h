@@ -94,6 +94,9 @@ struct lk_diff {
 	bool any_binds;
 };
 
+/* By directory, hash and ordinal; for qsort(3). */
+int lk_diff_by_key(const void *a, const void *b);
+
 /* Begins an op of a step; views are fit for lk_diff_see(). */
 int lk_diff_begin(struct lk_diff *d, struct lk_op *op);
 /* The op reads that side from now on. */

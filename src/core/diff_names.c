@@ -155,24 +155,13 @@ static int look_at(struct lk_diff *d, struct lk_op *op, uint64_t ino, const stru
 
 /* ---- pairs ------------------------------------------------------------------------------------------------------ */
 
-static int by_dir(const void *a, const void *b)
-{
-	const struct lk_spell *x = a, *y = b;
-
-	if (x->dir != y->dir)
-		return x->dir < y->dir ? -1 : 1;
-	if (x->hash != y->hash)
-		return x->hash < y->hash ? -1 : 1;
-	return (x->ord > y->ord) - (x->ord < y->ord);
-}
-
 static int by_hash(const void *a, const void *b)
 {
 	const struct lk_spell *x = a, *y = b;
 
 	if (x->hash != y->hash)
 		return x->hash < y->hash ? -1 : 1;
-	return by_dir(a, b);
+	return lk_diff_by_key(a, b);
 }
 
 static int64_t dir_of(const struct lk_spell *s)
@@ -229,7 +218,7 @@ static int pair(struct lk_diff *d, uint64_t ino, int64_t (*key)(const struct lk_
 /* A rename in a directory is likelier than one that moves and keeps the name, and that likelier than any other. */
 static int pair_names(struct lk_diff *d, uint64_t ino)
 {
-	int (*const orders[])(const void *, const void *) = {by_dir, by_hash, by_dir};
+	int (*const orders[])(const void *, const void *) = {lk_diff_by_key, by_hash, lk_diff_by_key};
 	int64_t (*const keys[])(const struct lk_spell *) = {dir_of, hash_of, nothing_of};
 	int rc = 0;
 

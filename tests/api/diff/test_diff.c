@@ -5,6 +5,7 @@
 #include <db_wrap.h>
 
 #include "one_volume.h"
+#include "past.h"
 
 #include <linkfs_diff.h>
 #include <linkfs_snapshots.h>
@@ -13,21 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int take_id(void *arg, const struct linkfs_snapshot *s)
-{
-	*(uint64_t *)arg = s->id;
-	return 0;
-}
-
-static uint64_t root_of(const char *name)
-{
-	struct linkfs_stat st;
-	uint64_t id = 0;
-	OK(linkfs_snapshot_show(v, name, take_id, &id));
-	OK(linkfs_snapshot_root(v, id, 0, &st));
-	return st.node;
-}
 
 static uint64_t snapshot(const char *name)
 {

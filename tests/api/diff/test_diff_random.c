@@ -2,6 +2,7 @@
  * test_diff_random.c - what linkfs_diff() tells between any two of many snapshots and now, in both directions, of a tree that is changed at
  * random, against the two trees read whole. LINKFS_STEPS=N makes N changes; LINKFS_SEED replays.
  */
+#include "past.h"
 #include "tree.h"
 
 #include <linkfs_links.h>
@@ -139,21 +140,6 @@ static void change_more(void)
 }
 
 /* ---- snapshots -------------------------------------------------------------------------------------------------- */
-
-static int take_id(void *arg, const struct linkfs_snapshot *s)
-{
-	*(uint64_t *)arg = s->id;
-	return 0;
-}
-
-static uint64_t root_of(const char *name)
-{
-	struct linkfs_stat st;
-	uint64_t id = 0;
-	OK(linkfs_snapshot_show(v, name, take_id, &id));
-	OK(linkfs_snapshot_root(v, id, 0, &st));
-	return st.node;
-}
 
 static void drop(size_t i)
 {

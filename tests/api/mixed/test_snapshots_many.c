@@ -6,6 +6,7 @@
  */
 #include "edits.h"
 #include "kept.h"
+#include "past.h"
 #include "rows.h"
 
 #include <linkfs_check.h>
@@ -31,21 +32,6 @@ static size_t taken_count, most;
 static unsigned long made, compared, deleted, cut_off, kills, survived;
 
 /* ---- taken, and looked at ------------------------------------------------------------------------------------------------ */
-
-static int take_id(void *arg, const struct linkfs_snapshot *s)
-{
-	*(uint64_t *)arg = s->id;
-	return 0;
-}
-
-static uint64_t root_of(const char *name)
-{
-	struct linkfs_stat st;
-	uint64_t id = 0;
-	OK(linkfs_snapshot_show(v, name, take_id, &id));
-	OK(linkfs_snapshot_root(v, id, 0, &st));
-	return st.node;
-}
 
 static void compare_one(size_t i)
 {

@@ -3,6 +3,7 @@
  * was taken, by each path: types, modes, owners, times, contents, texts, attributes, which names are of one file, and where symlinks lead; names and referrers are what a full scan of it finds.
  * They go in any order; in the end the space is that of the live tree. LINKFS_STEPS=N makes N changes; LINKFS_SEED replays.
  */
+#include "past.h"
 #include "world.h"
 
 #include <linkfs_snapshots.h>
@@ -20,21 +21,6 @@ static struct {
 } taken[SNAPSHOTS_MAX];
 static size_t taken_count;
 static unsigned long made, compared, deleted;
-
-static int take_id(void *arg, const struct linkfs_snapshot *s)
-{
-	*(uint64_t *)arg = s->id;
-	return 0;
-}
-
-static uint64_t root_of(const char *name)
-{
-	struct linkfs_stat st;
-	uint64_t id = 0;
-	OK(linkfs_snapshot_show(v, name, take_id, &id));
-	OK(linkfs_snapshot_root(v, id, 0, &st));
-	return st.node;
-}
 
 static void compare_one(size_t i)
 {
