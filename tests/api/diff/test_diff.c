@@ -5,6 +5,7 @@
 #include <db_wrap.h>
 
 #include "one_volume.h"
+
 #include "past.h"
 
 #include <linkfs_diff.h>

@@ -2,8 +2,9 @@
  * test_diff_random.c - what linkfs_diff() tells between any two of many snapshots and now, in both directions, of a tree that is changed at
  * random, against the two trees read whole. LINKFS_STEPS=N makes N changes; LINKFS_SEED replays.
  */
-#include "past.h"
 #include "tree.h"
+
+#include "past.h"
 
 #include <linkfs_links.h>
 #include <linkfs_snapshots.h>

@@ -6,8 +6,9 @@
  */
 #include "edits.h"
 #include "kept.h"
-#include "past.h"
 #include "rows.h"
+
+#include "past.h"
 
 #include <linkfs_check.h>
 #include <linkfs_links.h>

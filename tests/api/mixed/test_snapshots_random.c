@@ -3,8 +3,9 @@
  * was taken, by each path: types, modes, owners, times, contents, texts, attributes, which names are of one file, and where symlinks lead; names and referrers are what a full scan of it finds.
  * They go in any order; in the end the space is that of the live tree. LINKFS_STEPS=N makes N changes; LINKFS_SEED replays.
  */
-#include "past.h"
 #include "world.h"
+
+#include "past.h"
 
 #include <linkfs_snapshots.h>
 #include <stdio.h>
