@@ -5,6 +5,7 @@
 #include "binds.h"
 
 #include "places.h"
+#include "views.h"
 
 static const struct lk_table *table(void)
 {
@@ -15,8 +16,10 @@ bool lk_binds_any(struct lk_op *op)
 {
 	int64_t count = 0;
 
+	if (op->view != LK_VIEW_LIVE)
+		return lk_view_has_binds(op);
 	(void)lk_txn_count(op, LK_COUNTER_BINDS, 0, &count);
-	return count > 0 || op->view != LK_VIEW_LIVE;
+	return count > 0;
 }
 
 /* F5 */

@@ -64,7 +64,7 @@ static int get(struct lk_op *op, uint64_t ino, bool any, struct lk_inode *out)
 	if (ino == 0)
 		return LINKFS_ESTALE;
 	bool live = op->view == LK_VIEW_LIVE;
-	const struct lk_inode *cached = live ? lk_inode_cache_find(fs, ino) : NULL;
+	const struct lk_inode *cached = live ? lk_inode_cache_find(fs, ino) : lk_view_known(op, ino);
 	if (cached) {
 		if (!any && hidden(op, cached))
 			return LINKFS_ESTALE;
@@ -81,6 +81,8 @@ static int get(struct lk_op *op, uint64_t ino, bool any, struct lk_inode *out)
 		return LINKFS_ECORRUPT;
 	if (live)
 		lk_inode_cache_set(fs, &inode);
+	else
+		lk_view_know(op, &inode);
 	if (!any && hidden(op, &inode))
 		return LINKFS_ESTALE;
 	*out = inode;

@@ -5,16 +5,28 @@
 #include "views.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define KNOWN 1024u /* a power of two */
+
+enum has_binds { NOT_ASKED, NONE, SOME };
 
 struct slot {
 	int64_t epoch; /* 0: free */
 	uint64_t holds;
 	bool gone; /* the snapshot is deleted */
+	enum has_binds binds;
+};
+
+struct known {
+	uint64_t bits; /* 0: none */
+	struct lk_inode inode;
 };
 
 struct lk_views {
 	struct slot *slots; /* number i + 1 */
 	uint32_t count, cap;
+	struct known *known; /* KNOWN of them, or NULL; each has one place */
 };
 
 int lk_views_new(struct lk_views **out)
@@ -29,8 +41,10 @@ int lk_views_new(struct lk_views **out)
 
 void lk_views_free(struct lk_views *views)
 {
-	if (views)
+	if (views) {
 		free(views->slots);
+		free(views->known);
+	}
 	free(views);
 }
 
@@ -70,6 +84,9 @@ static int take(struct lk_views *views, int64_t epoch, uint32_t *out)
 	if (found == views->count)
 		views->count++;
 	views->slots[found] = (struct slot){.epoch = epoch};
+	/* It may have been another's. */
+	if (views->known)
+		memset(views->known, 0, KNOWN * sizeof(*views->known));
 	*out = found;
 	return 0;
 }
@@ -106,6 +123,68 @@ int lk_view_see(struct lk_op *op, uint64_t id, uint64_t *ino_out)
 	*ino_out = node & LK_INO_MASK;
 	return 0;
 }
+
+/* ---- what is known of them ------------------------------------------------------------------------------------- */
+
+static struct known *place_of(const struct lk_views *views, uint64_t bits, uint64_t ino)
+{
+	return &views->known[(ino + (bits >> LK_INO_BITS) * 61) % KNOWN];
+}
+
+const struct lk_inode *lk_view_known(const struct lk_op *op, uint64_t ino)
+{
+	const struct lk_views *views = op->fs->views;
+	const struct known *k = op->bits && views->known ? place_of(views, op->bits, ino) : NULL;
+
+	return k && k->bits == op->bits && (uint64_t)k->inode.ino == ino ? &k->inode : NULL;
+}
+
+void lk_view_know(struct lk_op *op, const struct lk_inode *inode)
+{
+	struct lk_views *views = op->fs->views;
+
+	if (op->bits == 0)
+		return;
+	if (!views->known)
+		views->known = calloc(KNOWN, sizeof(*views->known));
+	/* Without memory it is looked up each time. */
+	if (views->known)
+		*place_of(views, op->bits, (uint64_t)inode->ino) = (struct known){op->bits, *inode};
+}
+
+static int one_row(void *arg, const void *record)
+{
+	(void)record;
+	*(bool *)arg = true;
+	return 1;
+}
+
+/* None of now, and none in history that lasted until the snapshot. */
+static bool may_have_binds(struct lk_op *op)
+{
+	_Alignas(8) char from[sizeof(struct lk_bind) + sizeof(int64_t)] = {0};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_BIND_OLD], .index = 0, .ranged = 1, .from = from, .limit = 1};
+	int64_t count = 0;
+	bool found = false;
+
+	memcpy(from + sizeof(struct lk_bind), &op->view, sizeof(op->view));
+	if (lk_txn_count(op, LK_COUNTER_BINDS, 0, &count) || count)
+		return true;
+	return lk_db_scan(op->fs->db, &scan, one_row, &found) < 0 || found;
+}
+
+bool lk_view_has_binds(struct lk_op *op)
+{
+	struct slot *s = slot_of(op->fs->views, op->bits);
+
+	if (!s)
+		return true;
+	if (s->binds == NOT_ASKED)
+		s->binds = may_have_binds(op) ? SOME : NONE;
+	return s->binds == SOME;
+}
+
+/* ---- holds ------------------------------------------------------------------------------------------------------ */
 
 static void settle(struct slot *s)
 {

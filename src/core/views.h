@@ -30,6 +30,12 @@ static inline bool lk_id_is_root(uint64_t id)
 {
 	return (id & LK_INO_MASK) == LINKFS_ROOT_INO && !lk_id_is_place(id);
 }
+/* The record of an inode of the view that op reads, if it was read lately: what a snapshot has does not change. NULL: not known. The record is
+ * good until the next one is kept. */
+const struct lk_inode *lk_view_known(const struct lk_op *op, uint64_t ino);
+void lk_view_know(struct lk_op *op, const struct lk_inode *inode);
+/* Whether there may be binds in the snapshot that op reads. */
+bool lk_view_has_binds(struct lk_op *op);
 /* Back to the live tree, in an op that has read a snapshot's node for what it is about to write. */
 static inline void lk_view_leave(struct lk_op *op)
 {
