@@ -156,7 +156,10 @@ int lk_fuse_timer_start(struct linkfs_mount *mount)
 	int e = pthread_create(&t->thread, NULL, timer_main, mount);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	t->started = e == 0;
-	return e ? linkfs_from_errno(e) : 0;
+	e = e ? linkfs_from_errno(e) : 0;
+	if (e && t->log)
+		t->log(t->log_arg, e, "this mount takes no automatic snapshots");
+	return e;
 }
 
 void lk_fuse_timer_stop(struct linkfs_mount *mount)
