@@ -1,5 +1,6 @@
 """Rows of snapshots (E1, E2): taking one, what they cost the live tree, deleting the oldest of thirty beside rm -r of a tree of hard links, reading one through a mount."""
 import os
+import shutil
 import statistics
 import subprocess
 import time
@@ -89,15 +90,23 @@ def reading(tools, place, options, files):
     return {side: {"cold": statistics.median(c for c, _ in rounds), "warm": statistics.median(w for _, w in rounds)} for side, rounds in took.items()}
 
 
+def drop(tools, volume, files):
+    """Deletes the oldest of KEPT snapshots in a volume of its own: [nanoseconds, rows, bytes]."""
+    try:
+        return driven(tools, "drop", volume, str(files))["drop"]
+    finally:
+        shutil.rmtree(volume, ignore_errors=True)
+
+
 def measure(tools, place, options):
     """All rows, in seconds."""
-    many, files, few = (100000, 5000, 2000) if options.quick else (1000000, 20000, 5000)
+    many, files, few = (100000, 5000, 2000) if options.quick else (1000000, 100000, 5000)
     ext4 = peers.Ext4(place, tools)
     try:
         ext4.up()
         taken = driven(tools, "take", os.path.join(ext4.work, "many"), str(many))
         cost = driven(tools, "cost", os.path.join(ext4.work, "plain"), os.path.join(ext4.work, "kept"), str(options.rounds))
-        drops = [driven(tools, "drop", os.path.join(ext4.work, f"drop{number}"), str(files))["drop"] for number in range(options.rounds)]
+        drops = [drop(tools, os.path.join(ext4.work, "drop"), files) for _ in range(options.rounds)]
         os.mkdir(os.path.join(ext4.work, "trees"))
         copy, remove = hard_link_trees(os.path.join(ext4.work, "trees"), files)
         read = reading(tools, ext4.work, options, few)
