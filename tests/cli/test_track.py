@@ -415,7 +415,8 @@ def walked(base, volume):
         h.equal(rows, [(path, want[path]) for path, _ in rows], "with its text by the path that is told")
     h.must("unbind", place("/w/b/c/x"))
     h.must("rm", "-r", place("/w"), place("/copy"))
-    h.ok(h.wait_for(lambda: used_inodes(volume) == before), "nothing is held that is removed", used_inodes(volume), before)
+    # What was removed earlier may have been given up since the first count.
+    h.ok(h.wait_for(lambda: used_inodes(volume) <= before), "nothing is held that is removed", used_inodes(volume), before)
 
 
 def main():
