@@ -396,7 +396,7 @@ static int run(struct lk_rollback *r)
 {
 	const struct lk_rollback_ask *ask = r->ask;
 	size_t above = ask->dir ? strlen(ask->path) - ask->len - 1 : 0;
-	struct lk_inode old;
+	struct lk_inode old = {0};
 	uint64_t top = 0, now = LINKFS_ROOT_INO;
 	char *dir;
 	int rc = begin(r, &old, &top);
