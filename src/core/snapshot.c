@@ -210,16 +210,8 @@ static int is_newer(void *arg, const void *record)
 	return q->found;
 }
 
-static int any_row(void *arg, const void *record)
-{
-	(void)record;
-	*(bool *)arg = true;
-	return 1;
-}
-
 int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out)
 {
-	_Alignas(8) char from[LK_RECORD_MAX + 8];
 	/* The snapshot had all records written: what is newer than its row has changed since. And what was there then and is another now, or
 	 * gone, has a row in history that lasts until then or later. Something new is in a directory, which has changed; but for binds, which
 	 * change nothing else and are few. */
@@ -229,16 +221,8 @@ int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out)
 	int rc = 0;
 
 	for (int t = 0; rc == 0 && !differs && t < LK_T_LIVE_COUNT; t++) {
-		const struct lk_table *table = &lk_tables[t];
-		/* Index 0 of every history table is (last). */
-		struct lk_scan scan = {.index = 0, .ranged = 1, .from = from, .limit = 1};
-
-		if (!table->versioned)
-			continue;
-		scan.table = &lk_tables[table->old];
-		memset(from, 0, sizeof(from));
-		memcpy(from + table->record_size, &epoch, sizeof(epoch));
-		rc = lk_db_scan(op->fs->db, &scan, any_row, &differs);
+		if (lk_tables[t].versioned)
+			rc = lk_txn_history_since(op, (enum lk_table_id)t, epoch, &differs);
 	}
 	if (rc == 0 && !differs && atomic_load(&op->fs->linked))
 		rc = lk_db_scan(op->fs->db, &binds, is_newer, &bind);

@@ -115,6 +115,9 @@ int lk_txn_snapshot_add(struct lk_op *op, struct lk_snapshot *s);
 int lk_txn_snapshot_mark(struct lk_op *op, int64_t epoch);
 int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, uint32_t *rows_out, bool *more_out);
 
+/* Whether the history of a versioned table has a row that lasts until epoch or longer. */
+int lk_txn_history_since(struct lk_op *op, enum lk_table_id table, int64_t epoch, bool *any_out);
+
 /* Makes everything that stands durable (T2's commit, shared by those who wait at once). No lock held. */
 int lk_txn_commit(struct lk_fs *fs);
 /* The same, and the lock is held when it returns 0: rows are the last commit's until it is given up. A poisoned volume is as it

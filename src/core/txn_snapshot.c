@@ -128,3 +128,21 @@ int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, uin
 		*more_out = false;
 	return r;
 }
+
+static int one_row(void *arg, const void *record)
+{
+	(void)record;
+	*(bool *)arg = true;
+	return 1;
+}
+
+int lk_txn_history_since(struct lk_op *op, enum lk_table_id id, int64_t epoch, bool *any_out)
+{
+	_Alignas(8) char from[LK_RECORD_MAX + 8] = {0};
+	const struct lk_table *table = &lk_tables[id];
+	/* Index 0 of every history table is (last). */
+	struct lk_scan scan = {.table = &lk_tables[table->old], .index = 0, .ranged = 1, .from = from, .limit = 1};
+	memcpy(from + table->record_size, &epoch, sizeof(epoch));
+	*any_out = false;
+	return lk_db_scan(op->fs->db, &scan, one_row, any_out);
+}

@@ -83,10 +83,9 @@ static int take(struct lk_views *views, int64_t epoch, uint32_t *out)
 	}
 	if (found == views->count)
 		views->count++;
-	views->slots[found] = (struct slot){.epoch = epoch};
-	/* It may have been another's. */
-	if (views->known)
+	else if (views->known) /* it was another's */
 		memset(views->known, 0, KNOWN * sizeof(*views->known));
+	views->slots[found] = (struct slot){.epoch = epoch};
 	*out = found;
 	return 0;
 }
@@ -152,25 +151,15 @@ void lk_view_know(struct lk_op *op, const struct lk_inode *inode)
 		*place_of(views, op->bits, (uint64_t)inode->ino) = (struct known){op->bits, *inode};
 }
 
-static int one_row(void *arg, const void *record)
-{
-	(void)record;
-	*(bool *)arg = true;
-	return 1;
-}
-
 /* None of now, and none in history that lasted until the snapshot. */
 static bool may_have_binds(struct lk_op *op)
 {
-	_Alignas(8) char from[sizeof(struct lk_bind) + sizeof(int64_t)] = {0};
-	struct lk_scan scan = {.table = &lk_tables[LK_T_BIND_OLD], .index = 0, .ranged = 1, .from = from, .limit = 1};
 	int64_t count = 0;
 	bool found = false;
 
-	memcpy(from + sizeof(struct lk_bind), &op->view, sizeof(op->view));
 	if (lk_txn_count(op, LK_COUNTER_BINDS, 0, &count) || count)
 		return true;
-	return lk_db_scan(op->fs->db, &scan, one_row, &found) < 0 || found;
+	return lk_txn_history_since(op, LK_T_BIND, op->view, &found) || found;
 }
 
 bool lk_view_has_binds(struct lk_op *op)
