@@ -8,8 +8,8 @@
 #ifndef CLI_H
 #define CLI_H
 
-#include <linkfs.h>
 #include <linkfs_mount.h>
+#include <linkfs_snapshots.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -167,6 +167,9 @@ const char *cli_show(const char *text, char *buf, size_t size);
 /* The open volume of a path; opened on first use. Says what is wrong on failure. */
 int cli_volume_open(struct cli *cli, const char *path, struct linkfs_volume **out);
 int cli_path_volume(struct cli *cli, const struct cli_path *path, struct linkfs_volume **out);
+/* Takes a snapshot with the time in its name, which strftime's format makes, and a number when there is one of this second. */
+int cli_snapshot_dated(struct cli *cli, struct linkfs_volume *volume, const char *format,
+		       struct linkfs_snapshot_new what, char *name, size_t size);
 /* Finds the snapshots that paths name (VOLUME@NAME:/path) and has the paths start at their roots. Says what is wrong on failure. */
 int cli_snapshots_find(struct cli *cli, const struct cli_args *args);
 /* The snapshot of that name; what is no name may be a time, of which the newest snapshot not after it is meant. Says what is wrong, of at. */

@@ -159,15 +159,8 @@ static void tell_error(const struct rollback *rb, int error)
 /* The present state. */
 static int keep(const struct rollback *rb, char *name, size_t size)
 {
-	static const char note[] = "before a rollback";
-	size_t len = cli_time_format(rb->cli, name, size, "before-rollback-%Y-%m-%dT%H:%M:%S", cli_now_ns());
-	int error = linkfs_snapshot_create(rb->volume, &rb->cli->cred,
-					   &(struct linkfs_snapshot_new){.name = name, .note = note}, NULL);
-	for (unsigned i = 2; error == LINKFS_EEXIST && i < 1000; i++) {
-		(void)snprintf(name + len, size - len, ".%u", i);
-		error = linkfs_snapshot_create(rb->volume, &rb->cli->cred,
-					       &(struct linkfs_snapshot_new){.name = name, .note = note}, NULL);
-	}
+	const struct linkfs_snapshot_new what = {.note = "before a rollback"};
+	int error = cli_snapshot_dated(rb->cli, rb->volume, "before-rollback-%Y-%m-%dT%H:%M:%S", what, name, size);
 	if (error)
 		*name = 0;
 	return error;

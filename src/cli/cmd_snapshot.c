@@ -120,31 +120,15 @@ static void show(struct snapshots *s, const char *name)
 
 /* ---- changed ---------------------------------------------------------------------------------------------------- */
 
-static int create_named(const struct snapshots *s, const char *name)
-{
-	const struct linkfs_snapshot_new what = {.name = name, .note = s->note, .tags = s->tags};
-	return linkfs_snapshot_create(s->volume, &s->cli->cred, &what, NULL);
-}
-
-/* "2026-11-27T08:30:05", and with a number when there is one of this second. */
-static int create_dated(struct snapshots *s, char *name, size_t size)
-{
-	size_t len = cli_time_format(s->cli, name, size, "%Y-%m-%dT%H:%M:%S", cli_now_ns());
-	int error = create_named(s, name);
-	for (unsigned i = 2; error == LINKFS_EEXIST && i < 1000; i++) {
-		(void)snprintf(name + len, size - len, ".%u", i);
-		error = create_named(s, name);
-	}
-	return error;
-}
-
 static void create(struct snapshots *s, const char *name)
 {
 	char dated[64];
 	/* Without memory for it what the kernel still holds is missing, and the snapshot is one all the same. */
 	if (s->cli->mount && linkfs_mount_hand_over(s->cli->mount) != 0)
 		cli_note(s->cli, "what programs have written through mappings may be missing: out of memory");
-	int error = name ? create_named(s, name) : create_dated(s, dated, sizeof(dated));
+	const struct linkfs_snapshot_new what = {.name = name, .note = s->note, .tags = s->tags};
+	int error = name ? linkfs_snapshot_create(s->volume, &s->cli->cred, &what, NULL)
+			 : cli_snapshot_dated(s->cli, s->volume, "%Y-%m-%dT%H:%M:%S", what, dated, sizeof(dated));
 	if (error) {
 		tell_error(s, name ? name : dated, error);
 		return;

@@ -125,3 +125,16 @@ char *cli_snapshot_join(struct cli *cli, const struct cli_path *path, const char
 	free(search.name);
 	return text;
 }
+
+int cli_snapshot_dated(struct cli *cli, struct linkfs_volume *volume, const char *format,
+		       struct linkfs_snapshot_new what, char *name, size_t size)
+{
+	size_t len = cli_time_format(cli, name, size, format, cli_now_ns());
+	what.name = name;
+	int error = linkfs_snapshot_create(volume, &cli->cred, &what, NULL);
+	for (unsigned i = 2; error == LINKFS_EEXIST && i < 1000; i++) {
+		(void)snprintf(name + len, size - len, ".%u", i);
+		error = linkfs_snapshot_create(volume, &cli->cred, &what, NULL);
+	}
+	return error;
+}
