@@ -13,6 +13,14 @@ static inline int take_id(void *arg, const struct linkfs_snapshot *s)
 	return 0;
 }
 
+/* Takes one, and gives its number. */
+static inline uint64_t take_snapshot(const char *name)
+{
+	uint64_t id = 0;
+	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name}, &id));
+	return id;
+}
+
 /* The node of its root. */
 static inline uint64_t root_of(const char *name)
 {

@@ -75,6 +75,18 @@ struct linkfs_stat status(const char *name)
 	return st;
 }
 
+void same_text(const char *path, const char *want)
+{
+	struct linkfs_file *file;
+	char buf[256];
+	size_t n = 0;
+	OK(linkfs_file_open(v, NULL, ROOT, path, LINKFS_O_READ, 0, &file));
+	OK(linkfs_file_read(file, 0, buf, sizeof(buf), &n));
+	linkfs_file_close(file);
+	assert_int_equal(n, strlen(want));
+	assert_memory_equal(buf, want, n);
+}
+
 void make_dir(const char *name)
 {
 	int r = linkfs_path_make(v, NULL, ROOT, name, &(struct linkfs_make){.mode = S_IFDIR | 0777}, NULL);

@@ -26,6 +26,8 @@ void check(void);
 
 /* The file has this content, and is made where it is missing. */
 void put(const char *name, const char *text);
+/* Its content, all of it, is this text. */
+void same_text(const char *path, const char *want);
 void make_dir(const char *name);
 /* Attributes, symlinks not followed. */
 struct linkfs_stat status(const char *name);

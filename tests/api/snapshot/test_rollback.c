@@ -3,25 +3,14 @@
  */
 #include "one_volume.h"
 
+#include "past.h"
+
 #include <linkfs_snapshots.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BIG (UINT64_C(3) << 20)
-
-static int take_id(void *arg, const struct linkfs_snapshot *s)
-{
-	*(uint64_t *)arg = s->id;
-	return 0;
-}
-
-static uint64_t take(const char *name)
-{
-	uint64_t id = 0;
-	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name}, &id));
-	return id;
-}
 
 struct told {
 	unsigned counts[LINKFS_ROLLBACK_LEFT + 1], steps, stop; /* stop: at the step of that number */
@@ -41,18 +30,6 @@ static struct told back(const char *path, uint64_t id)
 	struct told told = {.stop = 0};
 	OK(linkfs_path_rollback(v, NULL, ROOT, path, id, 0, on_step, &told));
 	return told;
-}
-
-static void same_text(const char *path, const char *want)
-{
-	struct linkfs_file *file;
-	char buf[256];
-	size_t n = 0;
-	OK(linkfs_file_open(v, NULL, ROOT, path, LINKFS_O_READ, 0, &file));
-	OK(linkfs_file_read(file, 0, buf, sizeof(buf), &n));
-	linkfs_file_close(file);
-	assert_int_equal(n, strlen(want));
-	assert_memory_equal(buf, want, n);
 }
 
 static void fill(const char *path, uint64_t offset, uint64_t size, int byte)
@@ -100,7 +77,7 @@ static void a_file_stays_the_same_file(void **state)
 	was = status("d/f");
 	OK(linkfs_node_setxattr(v, NULL, was.ino, "user.a", "then", 4, 0));
 	was = status("d/f");
-	uint64_t id = take("s"), before = used();
+	uint64_t id = take_snapshot("s"), before = used();
 	OK(linkfs_file_open(v, NULL, ROOT, "d/f", LINKFS_O_READ, 0, &open_file));
 	fill("d/f", 100, 5000, 'b');
 	fill("d/f", BIG, 9000, 'c');
@@ -134,7 +111,7 @@ static void one_that_is_gone_is_made_anew(void **state)
 	make_dir("d");
 	fill("d/f", 0, BIG, 'a');
 	OK(linkfs_path_link(v, NULL, ROOT, "d/f", ROOT, "d/g", 0));
-	uint64_t id = take("s"), old = status("d/f").ino, before = used();
+	uint64_t id = take_snapshot("s"), old = status("d/f").ino, before = used();
 	OK(linkfs_path_unlink(v, NULL, ROOT, "d/f"));
 	OK(linkfs_path_unlink(v, NULL, ROOT, "d/g"));
 	told = back("d", id);
@@ -158,7 +135,7 @@ static void what_was_moved_out_stays(void **state)
 	make_dir("in");
 	make_dir("out");
 	put("in/f", "then");
-	uint64_t id = take("s"), ino = status("in/f").ino;
+	uint64_t id = take_snapshot("s"), ino = status("in/f").ino;
 	OK(linkfs_path_rename(v, NULL, ROOT, "in/f", ROOT, "out/f", 0));
 	put("out/f", "now");
 	struct linkfs_stat moved = status("out/f");
@@ -178,7 +155,7 @@ static void a_save_by_rename_keeps_its_number(void **state)
 {
 	(void)state;
 	put("f", "then");
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	put("tmp", "saved");
 	uint64_t saved = status("tmp").ino;
 	OK(linkfs_path_rename(v, NULL, ROOT, "tmp", ROOT, "f", 0));
@@ -205,7 +182,7 @@ static void names_that_are_exchanged(void **state)
 	make_dir("d/a/b");
 	put("d/a/b/x", "x");
 	put("d/y", "y");
-	uint64_t id = take("s"), a = status("d/a").ino, b = status("d/a/b").ino, y = status("d/y").ino;
+	uint64_t id = take_snapshot("s"), a = status("d/a").ino, b = status("d/a/b").ino, y = status("d/y").ino;
 	/* Inside out; a file where a directory was, and the other way round. */
 	OK(linkfs_path_rename(v, NULL, ROOT, "d/a/b", ROOT, "d/tmp", 0));
 	OK(linkfs_path_rename(v, NULL, ROOT, "d/a", ROOT, "d/tmp/b", 0));
@@ -235,7 +212,7 @@ static void cut_off_at_each_step(void **state)
 		OK(linkfs_path_link(v, NULL, ROOT, "d/gone", ROOT, "d/sub/gone", 0));
 		OK(linkfs_path_symlink(v, NULL, "sub/g", ROOT, "d/link", NULL));
 		(void)snprintf(name, sizeof(name), "s%u", n);
-		id = take(name);
+		id = take_snapshot(name);
 		put("d/f", "changed");
 		OK(linkfs_path_rename(v, NULL, ROOT, "d/sub", ROOT, "d/moved", 0));
 		OK(linkfs_path_rename(v, NULL, ROOT, "d/f", ROOT, "d/moved/f", 0));
@@ -276,7 +253,7 @@ static void what_a_bind_holds_is_left(void **state)
 	struct told told = {.stop = 0};
 	(void)state;
 	make_dir("d");
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	put("d/f", "later");
 	put("d/g", "later");
 	put("shown", "");
@@ -298,7 +275,7 @@ static void refused(void **state)
 	put("f", "then");
 	make_dir("d");
 	put("d/x", "");
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	put("g", "");
 	OK(linkfs_path_unlink(v, NULL, ROOT, "d/x"));
 	OK(linkfs_path_rmdir(v, NULL, ROOT, "d"));

@@ -4,18 +4,13 @@
  */
 #include "one_volume.h"
 
+#include "past.h"
+
 #include <linkfs_snapshots.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static uint64_t take(const char *name)
-{
-	uint64_t id = 0;
-	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name}, &id));
-	return id;
-}
 
 struct told {
 	unsigned counts[LINKFS_ROLLBACK_LEFT + 1], steps;
@@ -49,25 +44,13 @@ static void mv(const char *from, const char *to)
 	OK(linkfs_path_rename(v, NULL, ROOT, from, ROOT, to, 0));
 }
 
-static void same_text(const char *path, const char *want)
-{
-	struct linkfs_file *file;
-	char buf[256];
-	size_t n = 0;
-	OK(linkfs_file_open(v, NULL, ROOT, path, LINKFS_O_READ, 0, &file));
-	OK(linkfs_file_read(file, 0, buf, sizeof(buf), &n));
-	linkfs_file_close(file);
-	assert_int_equal(n, strlen(want));
-	assert_memory_equal(buf, want, n);
-}
-
 /* What PATH was lies in the younger directory that has its name. */
 static void a_directory_wrapped_in_another(void **state)
 {
 	(void)state;
 	make_dir("d");
 	put("d/f", "then");
-	uint64_t id = take("s"), d = status("d").ino, f = status("d/f").ino;
+	uint64_t id = take_snapshot("s"), d = status("d").ino, f = status("d/f").ino;
 	make_dir("new");
 	mv("d", "new/inner");
 	mv("new", "d");
@@ -84,7 +67,7 @@ static void a_file_wrapped_in_a_directory(void **state)
 {
 	(void)state;
 	put("f", "then");
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	make_dir("new");
 	mv("f", "new/f");
 	mv("new", "f");
@@ -101,7 +84,7 @@ static void a_directory_below_in_its_place(void **state)
 	(void)state;
 	make_dir("d");
 	make_dir("d/sub");
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	mv("d/sub", "tmp");
 	mv("d", "elsewhere");
 	mv("tmp", "d");
@@ -120,7 +103,7 @@ static void what_is_left_at_path(void **state)
 	(void)state;
 	make_dir("a");
 	put("a/d", "then");
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	OK(linkfs_path_unlink(v, NULL, ROOT, "a/d"));
 	make_dir("a/d");
 	put("a/d/x", "now");
@@ -138,7 +121,7 @@ static void a_name_like_those_put_aside(void **state)
 {
 	(void)state;
 	make_dir("d");
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	put("d/.linkfs-rollback-mine", "now");
 	assert_int_equal(back("d", id).counts[LINKFS_ROLLBACK_REMOVED], 1);
 	check();
@@ -189,7 +172,7 @@ static struct meddler meddled(unsigned n, void (*fn)(void), int *rc_out, uint64_
 	put("d/sub/f", "then");
 	put("d/gone", "gone");
 	(void)snprintf(name, sizeof(name), "s%u", rounds++);
-	*id_out = take(name);
+	*id_out = take_snapshot(name);
 	put("d/f", "now");
 	put("d/sub/f", "now");
 	OK(linkfs_path_unlink(v, NULL, ROOT, "d/gone"));
@@ -308,7 +291,7 @@ static void a_full_volume(void **state)
 	for (at = 0; at < (6 << 20); at += sizeof(buf))
 		OK(linkfs_file_write(file, at, buf, sizeof(buf), NULL));
 	linkfs_file_close(file);
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	for (unsigned i = 0; i < FILES; i++) {
 		(void)snprintf(name, sizeof(name), "d/%0200u", i);
 		OK(linkfs_path_unlink(v, NULL, ROOT, name));
@@ -346,7 +329,7 @@ static void with_kept_files(void **state)
 	make_dir("d");
 	put("d/f", "then");
 	OK(linkfs_path_track(v, NULL, ROOT, "d/f", ROOT, "d/t", 0, NULL));
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	OK(linkfs_path_unlink(v, NULL, ROOT, "d/f"));
 	put("d/later", "now");
 	(void)back("d", id);
@@ -364,7 +347,7 @@ static void a_slash_after_the_name(void **state)
 	put("f", "then");
 	make_dir("d");
 	put("d/x", "then");
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	put("f", "now");
 	put("d/x", "now");
 	assert_int_equal(linkfs_path_rollback(v, NULL, ROOT, "f/", id, 0, NULL, NULL), LINKFS_ENOTDIR);
@@ -383,7 +366,7 @@ static void a_directory_of_two_names(void **state)
 	make_dir("d/other");
 	put("d/sub/a/f", "then");
 	OK(linkfs_path_link_directory(v, NULL, ROOT, "d/sub/a", ROOT, "d/other/b"));
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	OK(linkfs_path_unlink(v, NULL, ROOT, "d/sub/a/f"));
 	OK(linkfs_path_rmdir(v, NULL, ROOT, "d/other/b"));
 	OK(linkfs_path_rmdir(v, NULL, ROOT, "d/sub/a"));
@@ -407,7 +390,7 @@ static void a_file_of_another_owner_does_not_become_it(void **state)
 	size_t n;
 	(void)state;
 	put("secret", "root's");
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	OK(linkfs_path_unlink(v, NULL, ROOT, "secret"));
 	put("secret", "another's");
 	OK(linkfs_path_setattr(v, NULL, ROOT, "secret", 0, &theirs));
@@ -435,7 +418,7 @@ static void thousands_of_names_of_one_file(void **state)
 		(void)snprintf(name, sizeof(name), "d/%u", i);
 		OK(linkfs_path_link(v, NULL, ROOT, "d/0", ROOT, name, 0));
 	}
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	from = clock();
 	for (unsigned i = 0; i < NAMES; i++) {
 		(void)snprintf(name, sizeof(name), "d/%u", i);
@@ -457,7 +440,7 @@ static void the_time_of_a_directory_alone_is_a_step(void **state)
 	struct linkfs_setattr set = {.valid = LINKFS_SET_MTIME, .mtime_ns = 5};
 	(void)state;
 	make_dir("d");
-	uint64_t id = take("s");
+	uint64_t id = take_snapshot("s");
 	int64_t was = status("d").mtime_ns;
 	OK(linkfs_path_setattr(v, NULL, ROOT, "d", 0, &set));
 	assert_int_equal(back("d", id).counts[LINKFS_ROLLBACK_CHANGED], 1);
