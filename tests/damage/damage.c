@@ -233,7 +233,7 @@ const struct damage damages[] = {
 	 .kind = DAMAGE_STAYS | DAMAGE_FORGED},
 	{"index-differs", "* entries of an index differ from their table; the first: *", .beside = "deleted_by_ino",
 	 .sql = "INSERT OR REPLACE INTO deleted VALUES(1,2,1,x'61',0,0)"},
-	{"index-differs", "* entries of an index differ from their table; the first: *", .beside = "xattr_old_by_last",
+	{"index-differs", "* entries of an index differ from their table; the first: *", .beside = "xattr_old_by_key",
 	 .sql = "INSERT OR REPLACE INTO xattr_old VALUES(12,CAST('user.x' AS BLOB),1,x'31',1)", .changes = "@xattr_old~*"},
 	/* super, counters, snapshots */
 	{"super-missing", "the super record is missing", .sql = "DELETE FROM super", .kind = DAMAGE_STAYS | DAMAGE_CLOSED},
