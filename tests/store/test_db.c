@@ -439,7 +439,7 @@ static void random_operation(struct state *s, struct model *m)
 	case 5:
 		memcpy(to, record, sizeof(to));
 		*lk_int_at(&table->columns[0], to) = 0; /* is not looked at */
-		if (table->columns[1].type == LK_INT)
+		if (table->columns[1].type == LK_INT && *lk_int_of(&table->columns[1], to) < INT64_MAX - 3)
 			*lk_int_at(&table->columns[1], to) += (int64_t)lk_test_below(&s->random, 3);
 		model_take(m, s->db, table, record, to);
 		break;
