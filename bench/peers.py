@@ -68,9 +68,10 @@ class Peer:
 
 class Ext4(Peer):
     title = "ext4"
+    size = 3 << 30
 
     def up(self):
-        image = self.image(3 << 30)
+        image = self.image(self.size)
         run("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", image)
         run("mount", "-t", "ext4", "-o", "loop,noatime", image, self.point)
 
