@@ -104,6 +104,52 @@ void tar_import(struct copy *copy, const struct cli_path *archive, const struct 
 void tar_export(struct copy *copy, const struct cli_path *sources, size_t nsources, const struct cli_path *archive,
 		bool content_only, enum tar_filter filter);
 
+/* ---- tar_attrs.c ---- */
+
+/* Tells and counts what is wrong with an entry. */
+void tar_refuse(struct copy *copy, const char *path, const char *format, ...) CLI_PRINTF(3, 4);
+/* Whether after this error nothing that follows could go better. */
+bool tar_is_end(int error);
+
+/* Directories get mode and times when nothing comes into them any more: at the end. */
+struct tar_late {
+	uint64_t ino;
+	int64_t mtime_ns, atime_ns;
+	uint32_t mode, valid;
+	char *acl; /* mostly NULL */
+	size_t acl_len;
+};
+struct tar_attrs {
+	struct copy *copy;
+	struct linkfs_volume *volume;
+	struct tar_late *late;
+	size_t nlate, late_cap;
+	bool gave_acl; /* a directory has got a default ACL: those that were walked before may be it */
+};
+/* Of a file that was just made; gives_acl says that its directory has a default ACL. Attributes that cannot be set are told; an error is one that
+ * ends the import, or of owner, mode or times. */
+int tar_attrs_set(struct tar_attrs *at, const struct tar_entry *entry, uint64_t ino, bool gives_acl);
+/* Of a directory; drop: ACLs that it may have go, but for the archive's. */
+int tar_attrs_dir(struct tar_attrs *at, const struct tar_entry *entry, uint64_t ino, bool drop);
+/* Gives directories what was held back, once. */
+void tar_attrs_finish(struct tar_attrs *at);
+
+/* ---- tar_moment.c: one moment of a volume that others change ---- */
+
+struct tar_moment {
+	struct copy *copy;
+	struct linkfs_volume *volume; /* NULL: none was taken */
+	uint64_t root;
+	char snapshot[LINKFS_NAME_MAX + 1];
+};
+/* When dir is in the live tree of a volume that this process serves for others, too: takes a snapshot, once. Who may not, or
+ * cannot, reads what is there. */
+void tar_moment_take(struct tar_moment *moment, const struct copy_dir *dir);
+/* Has dir be the same directory as it was at that moment. */
+void tar_moment_go_back(const struct tar_moment *moment, struct copy_dir *dir);
+/* Deletes the snapshot. */
+void tar_moment_end(struct tar_moment *moment);
+
 /* ---- tar_way.c: directories by the names of entries ---- */
 
 /* The names of a path, without what is empty or ".". Refuses "..", what is longer than TAR_PATH_MAX, and nothing else. */

@@ -35,10 +35,7 @@ struct export
 	size_t nsegments, segments_cap;
 	struct tar_entry entry;
 	int dead; /* the archive cannot be written on */
-	/* the moment that is read */
-	struct linkfs_volume *volume;
-	uint64_t root;
-	char snapshot[LINKFS_NAME_MAX + 1];
+	struct tar_moment moment;
 };
 
 struct source {
@@ -383,87 +380,20 @@ static void walk(struct export *x, const struct source *source, const char *name
 		leave(x);
 }
 
-/* ---- the moment ---- */
-
-/* Others use the volume while this process serves it: then all is read from a snapshot. Who may not make one, or cannot, reads what is there. */
-static void take_moment(struct export *x, struct linkfs_volume *volume)
-{
-	struct cli *cli = x->copy->cli;
-	struct linkfs_snapshot_new what = {.note = "read by linkfs export --tar, which deletes it when it is done"};
-	struct linkfs_stat root;
-	uint64_t id = 0;
-	char at[64];
-	if (!cli->in_owner || x->volume)
-		return;
-	int error =
-		cli_snapshot_dated(cli, volume, "export-%Y-%m-%dT%H:%M:%S", what, x->snapshot, sizeof(x->snapshot) - 8);
-	if (error == LINKFS_EPERM || error == LINKFS_EROFS)
-		return;
-	if (!error) {
-		snprintf(at, sizeof(at), "snapshot");
-		x->volume = volume;
-		error = cli_snapshot_find(cli, volume, x->snapshot, at, &id);
-	}
-	if (!error)
-		error = linkfs_snapshot_root(volume, id, LINKFS_HOLD, &root);
-	if (error)
-		cli_note(
-			cli,
-			"no snapshot can be taken to read from (%s): what changes meanwhile may be in the archive half",
-			linkfs_strerror(error));
-	else
-		x->root = root.node;
-}
-
-static void end_moment(struct export *x)
-{
-	if (!x->volume)
-		return;
-	if (x->root)
-		linkfs_node_release(x->volume, x->root, 1);
-	int error = linkfs_snapshot_delete(x->volume, &x->copy->cli->cred, x->snapshot, NULL, NULL, NULL);
-	if (error && error != LINKFS_ENOENT) {
-		x->copy->errors++;
-		cli_failf(x->copy->cli, x->snapshot, "this snapshot, which the export took, could not be deleted: %s",
-			  linkfs_strerror(error));
-	}
-}
-
-/* The same directory as it was at that moment: nodes of a snapshot have its number above the inode's. */
-static void go_back(const struct export *x, struct copy_dir *dir)
-{
-	struct linkfs_stat st;
-	uint64_t low = (UINT64_C(1) << 48) - 1;
-	if (!x->root || dir->volume != x->volume || linkfs_node_getattr(dir->volume, dir->ino, &st) != 0 ||
-	    linkfs_node_past(st.ino))
-		return;
-	uint64_t node = (x->root & ~low) | (st.ino & low);
-	if (linkfs_node_getattr(dir->volume, node, &st) != 0)
-		return;
-	cli_place_release(&dir->place);
-	dir->ino = node;
-}
-
-static bool is_live(const struct copy_dir *dir)
-{
-	struct linkfs_stat st;
-	return dir->volume && linkfs_node_getattr(dir->volume, dir->ino, &st) == 0 && !linkfs_node_past(st.ino);
-}
-
 /* ---- all of it ---- */
 
 static void put_sources(struct export *x, const struct cli_path *paths, struct source *sources, size_t count,
 			bool content_only)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (sources[i].name && is_live(&sources[i].dir))
-			take_moment(x, sources[i].dir.volume);
+		if (sources[i].name)
+			tar_moment_take(&x->moment, &sources[i].dir);
 	}
 	for (size_t i = 0; i < count && !x->dead; i++) {
 		struct copy_stat st;
 		if (!sources[i].name)
 			continue;
-		go_back(x, &sources[i].dir);
+		tar_moment_go_back(&x->moment, &sources[i].dir);
 		bool dir = content_only && copy_stat(x->copy, &sources[i].dir, sources[i].name, false, &st) == 0 &&
 			   S_ISDIR(st.st.mode);
 		walk(x, &sources[i], dir ? "." : sources[i].name, paths[i].text);
@@ -525,7 +455,7 @@ static int begin(struct export *x, const struct cli_path *archive, enum tar_filt
 void tar_export(struct copy *copy, const struct cli_path *paths, size_t nsources, const struct cli_path *archive,
 		bool content_only, enum tar_filter filter)
 {
-	struct export x = {.copy = copy};
+	struct export x = {.copy = copy, .moment.copy = copy};
 	struct source *sources = cli_alloc((nsources + 1) * sizeof(*sources));
 	size_t found = 0;
 	int error = sources ? 0 : LINKFS_ENOMEM;
@@ -549,7 +479,7 @@ void tar_export(struct copy *copy, const struct cli_path *paths, size_t nsources
 			tell_end(&x, archive ? archive->text : NULL);
 	}
 	copy_progress_end(copy);
-	end_moment(&x);
+	tar_moment_end(&x.moment);
 	for (size_t i = 0; sources && i < nsources; i++) {
 		copy_close_dir(&sources[i].dir);
 		free(sources[i].name);

@@ -3,205 +3,30 @@
  * are walked component by component without following anything, and what has ".." in it is refused.
  */
 #include "tar.h"
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* Directories get mode and times when nothing comes into them any more: at the end. */
-struct late {
-	uint64_t ino;
-	int64_t mtime_ns, atime_ns;
-	uint32_t mode, valid;
-	char *acl; /* mostly NULL */
-	size_t acl_len;
-};
-
 struct import {
 	struct copy *copy;
+	struct tar_attrs attrs;
 	struct tar_stream *stream;
 	struct tar_reader *reader;
 	struct linkfs_volume *volume;
 	struct tar_way way, link_way; /* to the entry's directory; to that of what it links to */
 	struct tar_names names, link_names;
-	struct late *late;
-	size_t nlate, late_cap;
 	bool told_absolute;
 	int dead; /* the rest is not imported */
 };
-
-static void refuse(struct import *im, const char *path, const char *format, ...) CLI_PRINTF(3, 4);
-static void refuse(struct import *im, const char *path, const char *format, ...)
-{
-	char text[512];
-	va_list ap;
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	copy_progress_end(im->copy);
-	im->copy->errors++;
-	cli_failf(im->copy->cli, path, "%s", text);
-}
-
-/* After these nothing that follows could go better. */
-static bool is_end(int error)
-{
-	return error == LINKFS_ENOSPC || error == LINKFS_EDQUOT || error == LINKFS_EROFS || error == LINKFS_EPOISONED ||
-	       error == LINKFS_EINTR || error == LINKFS_ENOMEM;
-}
 
 static void fail(struct import *im, const char *path, const char *what, int error)
 {
 	if (error == COPY_TOLD)
 		return;
-	if (is_end(error))
+	if (tar_is_end(error))
 		im->dead = error;
 	if (error != LINKFS_EINTR)
-		refuse(im, path, "%s: %s", what, linkfs_strerror(error));
-}
-
-/* ---- attributes ---- */
-
-static int set_xattr(struct import *im, const char *path, uint64_t ino, const struct tar_xattr *x)
-{
-	int error = linkfs_node_setxattr(im->volume, &im->copy->cli->cred, ino, x->name, x->value, x->len, 0);
-	if (error && !is_end(error)) {
-		refuse(im, path, "extended attribute %s cannot be set: %s", x->name, linkfs_strerror(error));
-		error = 0;
-	}
-	return error;
-}
-
-/* acls: these, or else all but these. */
-static int set_xattrs(struct import *im, const struct tar_entry *entry, uint64_t ino, bool late_acl)
-{
-	int error = 0;
-	for (size_t i = 0; i < entry->nxattrs && !error; i++) {
-		const struct tar_xattr *x = &entry->xattrs[i];
-		if (copy_xattr_is_foreign(x->name, im->copy->cli->cred.uid == 0) ||
-		    (late_acl && strcmp(x->name, TAR_ACL_ACCESS) == 0))
-			continue;
-		error = set_xattr(im, entry->path, ino, x);
-	}
-	return error;
-}
-
-static const struct tar_xattr *find_xattr(const struct tar_entry *entry, const char *name)
-{
-	for (size_t i = 0; i < entry->nxattrs; i++) {
-		if (strcmp(entry->xattrs[i].name, name) == 0)
-			return &entry->xattrs[i];
-	}
-	return NULL;
-}
-
-/* What the directory's default ACL gave, or was there before, and the archive does not have. */
-static void drop_acls(struct import *im, const struct tar_entry *entry, uint64_t ino)
-{
-	static const char *const names[] = {TAR_ACL_ACCESS, TAR_ACL_DEFAULT};
-	for (size_t i = 0; i < CLI_ARRAY_LEN(names) && !S_ISLNK(entry->st.mode); i++) {
-		if (!find_xattr(entry, names[i]))
-			linkfs_node_removexattr(im->volume, &im->copy->cli->cred, ino, names[i]);
-	}
-}
-
-static struct linkfs_setattr attributes_of(const struct import *im, const struct tar_entry *entry)
-{
-	const struct linkfs_cred *cred = &im->copy->cli->cred;
-	struct linkfs_setattr set = {.mode = entry->st.mode & 07777,
-				     .uid = entry->st.uid,
-				     .gid = entry->st.gid,
-				     .mtime_ns = entry->st.mtime_ns,
-				     .atime_ns = entry->st.atime_ns};
-	if (cred->uid == 0)
-		set.valid |= LINKFS_SET_UID | LINKFS_SET_GID;
-	else if (entry->st.uid != cred->uid) /* they would be somebody else's rights */
-		set.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
-	if (!S_ISLNK(entry->st.mode))
-		set.valid |= LINKFS_SET_MODE;
-	if (entry->has_mtime)
-		set.valid |= LINKFS_SET_MTIME;
-	if (entry->has_atime)
-		set.valid |= LINKFS_SET_ATIME;
-	return set;
-}
-
-/* In an order in which nothing undoes what was before: a change of owner drops setuid bits and capabilities, an ordinary user may need
- * the first mode to set attributes. */
-static int set_attributes(struct import *im, const struct tar_entry *entry, uint64_t ino, bool gives_acl)
-{
-	const struct linkfs_cred *cred = &im->copy->cli->cred;
-	struct linkfs_setattr set = attributes_of(im, entry), owner = set;
-	bool root = cred->uid == 0;
-	int error = 0;
-	if (gives_acl)
-		drop_acls(im, entry, ino);
-	owner.valid &= LINKFS_SET_UID | LINKFS_SET_GID;
-	set.valid &= ~owner.valid;
-	if (owner.valid)
-		error = linkfs_node_setattr(im->volume, cred, ino, &owner, NULL);
-	if (!error && !root)
-		error = set_xattrs(im, entry, ino, false);
-	if (!error && set.valid)
-		error = linkfs_node_setattr(im->volume, cred, ino, &set, NULL);
-	if (!error && root)
-		error = set_xattrs(im, entry, ino, false);
-	return error;
-}
-
-static int dir_attributes(struct import *im, const struct tar_entry *entry, uint64_t ino, bool drop)
-{
-	const struct linkfs_cred *cred = &im->copy->cli->cred;
-	struct linkfs_setattr set = attributes_of(im, entry), owner = set;
-	const struct tar_xattr *acl = find_xattr(entry, TAR_ACL_ACCESS);
-	struct late late = {.ino = ino,
-			    .mtime_ns = set.mtime_ns,
-			    .atime_ns = set.atime_ns,
-			    .mode = set.mode,
-			    .valid = set.valid & ~(LINKFS_SET_UID | LINKFS_SET_GID)};
-	int error = cli_grow(&im->late, &im->late_cap, im->nlate, sizeof(late));
-	owner.valid &= LINKFS_SET_UID | LINKFS_SET_GID;
-	if (drop)
-		drop_acls(im, entry, ino);
-	if (!error && owner.valid)
-		error = linkfs_node_setattr(im->volume, cred, ino, &owner, NULL);
-	if (!error)
-		error = set_xattrs(im, entry, ino, true);
-	if (!error && acl) {
-		late.acl = cli_alloc(acl->len);
-		if (!late.acl)
-			return LINKFS_ENOMEM;
-		memcpy(late.acl, acl->value, acl->len);
-		late.acl_len = acl->len;
-	}
-	if (!error)
-		im->late[im->nlate++] = late;
-	return error;
-}
-
-static void finish_dirs(struct import *im)
-{
-	const struct linkfs_cred *cred = &im->copy->cli->cred;
-	uint64_t failed = 0;
-	int first = 0;
-	for (size_t i = 0; i < im->nlate; i++) {
-		const struct late *late = &im->late[i];
-		struct linkfs_setattr set = {.valid = late->valid,
-					     .mode = late->mode,
-					     .mtime_ns = late->mtime_ns,
-					     .atime_ns = late->atime_ns};
-		int error = set.valid ? linkfs_node_setattr(im->volume, cred, late->ino, &set, NULL) : 0;
-		if (!error && late->acl)
-			error = linkfs_node_setxattr(im->volume, cred, late->ino, TAR_ACL_ACCESS, late->acl,
-						     late->acl_len, 0);
-		if (error && error != LINKFS_ESTALE && failed++ == 0)
-			first = error;
-		free(im->late[i].acl);
-	}
-	if (failed)
-		refuse(im, NULL, "mode and times of %" PRIu64 " directories could not be set: %s", failed,
-		       linkfs_strerror(first));
+		tar_refuse(im->copy, path, "%s: %s", what, linkfs_strerror(error));
 }
 
 /* ---- content ---- */
@@ -219,7 +44,7 @@ static int put_content(struct import *im, const struct tar_entry *entry, struct 
 		if (len == 0)
 			continue;
 		if (offset > size || len > size - offset) {
-			refuse(im, entry->path, "has content beyond its own size: left out");
+			tar_refuse(im->copy, entry->path, "has content beyond its own size: left out");
 			return COPY_TOLD;
 		}
 		int error = copy_write(copy, file, offset, buf, len);
@@ -248,7 +73,7 @@ static int make_file(struct import *im, const struct tar_entry *entry, const str
 		return error;
 	error = put_content(im, entry, &file);
 	if (!error)
-		error = set_attributes(im, entry, file.ino, to->gives_acl);
+		error = tar_attrs_set(&im->attrs, entry, file.ino, to->gives_acl);
 	if (error) /* no half a file under the name */
 		copy_unlink(im->copy, &to->dir, name);
 	else
@@ -262,7 +87,7 @@ static int make_other(struct import *im, const struct tar_entry *entry, const st
 	struct copy_stat made;
 	int error;
 	if (S_ISLNK(entry->st.mode) && (!entry->text || !*entry->text || strlen(entry->text) > LINKFS_SYMLINK_MAX)) {
-		refuse(im, entry->path, "a symlink must have a text of 1 to %u bytes", LINKFS_SYMLINK_MAX);
+		tar_refuse(im->copy, entry->path, "a symlink must have a text of 1 to %u bytes", LINKFS_SYMLINK_MAX);
 		return COPY_TOLD;
 	}
 	if (S_ISLNK(entry->st.mode))
@@ -272,7 +97,7 @@ static int make_other(struct import *im, const struct tar_entry *entry, const st
 	if (!error)
 		error = copy_stat(im->copy, &to->dir, name, false, &made);
 	if (!error)
-		error = set_attributes(im, entry, made.st.ino, to->gives_acl);
+		error = tar_attrs_set(&im->attrs, entry, made.st.ino, to->gives_acl);
 	if (error)
 		return error;
 	if (S_ISLNK(entry->st.mode))
@@ -290,12 +115,12 @@ static int make_dir(struct import *im, const struct tar_entry *entry, const stru
 	if (error == LINKFS_EEXIST || made)
 		error = copy_stat(im->copy, &to->dir, name, false, &there);
 	if (!error && !S_ISDIR(there.st.mode)) {
-		refuse(im, entry->path, "is a directory in the archive, and %s in the volume",
-		       cli_type_text(there.st.mode, 1));
+		tar_refuse(im->copy, entry->path, "is a directory in the archive, and %s in the volume",
+			   cli_type_text(there.st.mode, 1));
 		return COPY_TOLD;
 	}
 	if (!error)
-		error = dir_attributes(im, entry, there.st.ino, to->gives_acl || !made);
+		error = tar_attrs_dir(&im->attrs, entry, there.st.ino, to->gives_acl || !made);
 	im->copy->dirs += error == 0;
 	return error;
 }
@@ -303,9 +128,9 @@ static int make_dir(struct import *im, const struct tar_entry *entry, const stru
 static void tell_way(struct import *im, const char *path, const char *what, const char *name, int error)
 {
 	if (error == LINKFS_ELOOP)
-		refuse(im, path, "refused: %sleads through '%s', which is a symlink", what, name);
+		tar_refuse(im->copy, path, "refused: %sleads through '%s', which is a symlink", what, name);
 	else if (error == LINKFS_ENOTDIR)
-		refuse(im, path, "refused: %sleads through '%s', which is no directory", what, name);
+		tar_refuse(im->copy, path, "refused: %sleads through '%s', which is no directory", what, name);
 	else
 		fail(im, path, "cannot make it", error);
 }
@@ -319,8 +144,8 @@ static int find_linked(struct import *im, const struct tar_entry *entry, uint64_
 	uint64_t made = 0;
 	int error = tar_names_split(&im->link_names, entry->hardlink);
 	if (error == LINKFS_EINVAL || (!error && im->link_names.len == 0)) {
-		refuse(im, entry->path, "refused: it is a hard link to '%s', which %s", entry->hardlink,
-		       error ? "has .. in it" : "is no file");
+		tar_refuse(im->copy, entry->path, "refused: it is a hard link to '%s', which %s", entry->hardlink,
+			   error ? "has .. in it" : "is no file");
 		return COPY_TOLD;
 	}
 	size_t count = error ? 0 : im->link_names.len - 1;
@@ -334,13 +159,14 @@ static int find_linked(struct import *im, const struct tar_entry *entry, uint64_
 		error = copy_stat(copy, &im->link_way.steps[im->link_way.len - 1].dir, im->link_names.names[count],
 				  false, &st);
 	if (error == LINKFS_ENOENT) {
-		refuse(im, entry->path,
-		       "is a hard link to '%s', which is neither earlier in the archive nor in the volume",
-		       entry->hardlink);
+		tar_refuse(im->copy, entry->path,
+			   "is a hard link to '%s', which is neither earlier in the archive nor in the volume",
+			   entry->hardlink);
 		return COPY_TOLD;
 	}
 	if (!error && S_ISDIR(st.st.mode)) {
-		refuse(im, entry->path, "refused: it is a hard link to '%s', which is a directory", entry->hardlink);
+		tar_refuse(im->copy, entry->path, "refused: it is a hard link to '%s', which is a directory",
+			   entry->hardlink);
 		return COPY_TOLD;
 	}
 	*ino_out = st.st.ino;
@@ -374,8 +200,8 @@ static int clear_name(struct import *im, const struct tar_entry *entry, uint64_t
 	if (linked && there.st.ino == linked)
 		return 1;
 	if (S_ISDIR(there.st.mode)) {
-		refuse(im, entry->path, "is a directory in the volume, and %s in the archive",
-		       linked ? "a hard link" : cli_type_text(entry->st.mode, 1));
+		tar_refuse(im->copy, entry->path, "is a directory in the volume, and %s in the archive",
+			   linked ? "a hard link" : cli_type_text(entry->st.mode, 1));
 		return COPY_TOLD;
 	}
 	error = copy_unlink(im->copy, &to->dir, name);
@@ -411,11 +237,11 @@ static bool is_known_type(const struct tar_entry *entry)
 static int take_top(struct import *im, const struct tar_entry *entry)
 {
 	if (entry->hardlink || !S_ISDIR(entry->st.mode)) {
-		refuse(im, entry->path, "refused: it names the destination itself, and is no directory");
+		tar_refuse(im->copy, entry->path, "refused: it names the destination itself, and is no directory");
 		return COPY_TOLD;
 	}
 	im->copy->dirs++;
-	return dir_attributes(im, entry, im->way.steps[0].dir.ino, true);
+	return tar_attrs_dir(&im->attrs, entry, im->way.steps[0].dir.ino, true);
 }
 
 /* By any of its names, or of the paths that lead there, as they are in the archive. */
@@ -446,13 +272,13 @@ static void take(struct import *im, const struct tar_entry *entry)
 	uint64_t made = 0;
 	int error = tar_names_split(&im->names, entry->path);
 	if (entry->told[0])
-		refuse(im, entry->path, "%s", entry->told);
+		tar_refuse(im->copy, entry->path, "%s", entry->told);
 	if (error == LINKFS_EINVAL) {
-		refuse(im, entry->path, "refused: a name in an archive may not have .. in it");
+		tar_refuse(im->copy, entry->path, "refused: a name in an archive may not have .. in it");
 		return;
 	}
 	if (!error && !is_known_type(entry)) {
-		refuse(im, entry->path, "is of a kind that is not known: left out");
+		tar_refuse(im->copy, entry->path, "is of a kind that is not known: left out");
 		return;
 	}
 	if (im->names.absolute && !im->told_absolute) {
@@ -495,7 +321,8 @@ static int open_dest(struct import *im, const struct cli_path *dest)
 	int error = copy_operand(copy, dest, &dir, &name);
 	if (error)
 		return error;
-	im->volume = dir.volume;
+	im->volume = im->attrs.volume = dir.volume;
+	im->attrs.copy = copy;
 	error = linkfs_path_stat(dir.volume, &copy->cli->cred, dest->at, dest->path, 0, &st);
 	if (error == LINKFS_ENOENT) {
 		error = copy_mkdir(copy, &dir, name, 0777);
@@ -533,10 +360,11 @@ static void tell_damage(struct import *im, const char *text, bool begun)
 {
 	const char *why = tar_reader_why(im->reader);
 	if (begun)
-		refuse(im, text, "the archive is cut off or damaged: %s; what came before it was imported and stays",
-		       why);
+		tar_refuse(im->copy, text,
+			   "the archive is cut off or damaged: %s; what came before it was imported and stays", why);
 	else
-		refuse(im, text, "is no tar archive, alone or compressed by gzip, bzip2, xz or zstd: %s", why);
+		tar_refuse(im->copy, text, "is no tar archive, alone or compressed by gzip, bzip2, xz or zstd: %s",
+			   why);
 }
 
 /* The archive's end may lie before the stream's: who writes into the pipe is not to be cut off. */
@@ -563,13 +391,14 @@ static void take_all(struct import *im, const char *text)
 	if (r < 0 && !im->dead)
 		im->dead = r;
 	if (im->dead == LINKFS_EINTR || cli_cancelled(im->copy->cli))
-		refuse(im, NULL, "stopped: what was imported stays");
+		tar_refuse(im->copy, NULL, "stopped: what was imported stays");
 	else if (damaged)
 		tell_damage(im, text, begun);
 	else if (im->dead)
-		refuse(im, NULL, "stopped: what was imported stays, and the rest of the archive is not there");
+		tar_refuse(im->copy, NULL,
+			   "stopped: what was imported stays, and the rest of the archive is not there");
 	else if (!tar_reader_ended(im->reader))
-		refuse(im, text, "the archive has no end mark: it may have been cut off after the last file");
+		tar_refuse(im->copy, text, "the archive has no end mark: it may have been cut off after the last file");
 	if (!im->dead)
 		drain(im);
 }
@@ -584,7 +413,7 @@ void tar_import(struct copy *copy, const struct cli_path *archive, const struct 
 		error = tar_reader_open(tar_stream_read, im.stream, &im.reader);
 		if (error && im.reader) {
 			if (error == LINKFS_EINTR)
-				refuse(&im, NULL, "stopped");
+				tar_refuse(im.copy, NULL, "stopped");
 			else
 				tell_damage(&im, text, false);
 			error = COPY_TOLD;
@@ -600,7 +429,7 @@ void tar_import(struct copy *copy, const struct cli_path *archive, const struct 
 	}
 	if (!error) {
 		take_all(&im, text);
-		finish_dirs(&im);
+		tar_attrs_finish(&im.attrs);
 	} else if (error != COPY_TOLD) {
 		copy->errors++;
 		cli_fail(copy->cli, NULL, error);
@@ -612,6 +441,6 @@ void tar_import(struct copy *copy, const struct cli_path *archive, const struct 
 	tar_names_done(&im.link_names);
 	tar_reader_close(im.reader);
 	tar_stream_close(im.stream);
-	free(im.late);
+	free(im.attrs.late);
 	free(copy->buf);
 }

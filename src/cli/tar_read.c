@@ -18,7 +18,7 @@
 
 #define SOURCE_BUF 262144u
 /* libarchive itself takes no pax header above 1 MiB; maps of sparse files are bounded by nothing else. */
-#define HEADER_MAX (16u << 20)
+#define HEADER_MAX (8u << 20)
 #define CANNOT_CONVERT "can't be converted"
 
 struct tar_reader {

@@ -302,18 +302,18 @@ def broken():
     # Memory. The headers alone would be 64 MiB and 100 MiB.
     rc, err, plain = peak(rest, "/plain")
     h.equal(rc, 0, "an archive of one file", err)
-    if FACE == "offline":
+    if FACE == "offline" and b"__asan_init" not in h.read(h.BIN):  # the sanitizers keep what is freed
         head = pax_block([record(b"comment", b"x" * (64 << 20))])
         rc, err, mib = peak(head + rest, "/huge-header")
         h.ok(rc == 1 and mib < plain + 48, f"a pax header of 64 MiB is refused in {mib} MiB (an ordinary archive: {plain})", err)
         head = pax_block([record(b"GNU.sparse.major", b"1"), record(b"GNU.sparse.minor", b"0"), record(b"GNU.sparse.name", b"map"),
                           record(b"GNU.sparse.realsize", b"%d" % 2**40)])
-        count = 12000000
+        count = 6000000
         body = b"%d\n" % count + b"1\n0\n" * count
         info.size = len(body)
         bomb = subprocess.run(["gzip", "-1"], input=head + info.tobuf(tarfile.GNU_FORMAT) + body, capture_output=True, check=True).stdout
         rc, err, mib = peak(bomb, "/map")
-        h.ok(rc == 1 and mib < plain + 400, f"a sparse map of 48 MiB, packed in {len(bomb) >> 10} KiB, is refused in {mib} MiB", err[-300:])
+        h.ok(rc == 1 and mib < plain + 400, f"a sparse map of 24 MiB, packed in {len(bomb) >> 10} KiB, is refused in {mib} MiB", err[-300:])
         links = [("f", REG)] + [(f"d{i % 7}/l{i}", LNK, "f") for i in range(5000)]
         rc, err, mib = peak(archive(*links), "/links")
         h.ok(rc == 0 and mib < plain + 32 and h.must("stat", "-c", "%h", at("/links/f")).out == "5001\n", f"5,000 links to a file take {mib} MiB", err)
