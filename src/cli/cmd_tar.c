@@ -90,12 +90,6 @@ int tar_run_export(struct copy *copy, const struct cli_args *args, bool content_
 	}
 	if (archive && is_dash(archive))
 		archive = NULL;
-	if (archive && archive->kind == CLI_VOLUME) {
-		cli_failf(cli, archive->text,
-			  "is in the volume that is exported: name a file elsewhere, or send standard output there "
-			  "with '>'");
-		return CLI_EXIT_SOME;
-	}
 	if (json && !archive)
 		return cli_usage(cli, "--json needs a file for the archive: standard output is the archive itself");
 	struct cli_path *sources = cli_alloc(args->noperands * sizeof(*sources));

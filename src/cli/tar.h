@@ -82,6 +82,8 @@ int tar_stream_read_open(struct copy *copy, const struct cli_path *path, struct 
 tar_source_fn tar_stream_read;
 int tar_stream_write_open(struct copy *copy, const struct cli_path *path, struct tar_stream **out);
 tar_sink_fn tar_stream_write;
+/* The inode of the file in a volume that is written, which is not to be read into itself; 0: none. */
+uint64_t tar_stream_own(const struct tar_stream *stream);
 /* A file gets its name when it is whole. */
 int tar_stream_finish(struct tar_stream *stream);
 /* Frees it; what was not finished has no name. */

@@ -312,6 +312,8 @@ static void visit(struct export *x, const struct copy_dir *dir, const char *name
 		fail(x, "cannot read", error);
 		return;
 	}
+	if (st.st.ino == tar_stream_own(x->stream))
+		return; /* the archive itself */
 	if (S_ISSOCK(st.st.mode)) {
 		copy_progress_end(copy);
 		cli_note(copy->cli, "%s: a socket, which an archive cannot hold: passed over", x->display.p);
@@ -385,10 +387,6 @@ static void walk(struct export *x, const struct source *source, const char *name
 static void put_sources(struct export *x, const struct cli_path *paths, struct source *sources, size_t count,
 			bool content_only)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (sources[i].name)
-			tar_moment_take(&x->moment, &sources[i].dir);
-	}
 	for (size_t i = 0; i < count && !x->dead; i++) {
 		struct copy_stat st;
 		if (!sources[i].name)
@@ -461,8 +459,12 @@ void tar_export(struct copy *copy, const struct cli_path *paths, size_t nsources
 	int error = sources ? 0 : LINKFS_ENOMEM;
 	if (!error)
 		find_sources(&x, paths, sources, nsources);
-	for (size_t i = 0; !error && i < nsources; i++)
-		found += sources[i].name != NULL;
+	for (size_t i = 0; !error && i < nsources; i++) {
+		if (!sources[i].name)
+			continue;
+		found++;
+		tar_moment_take(&x.moment, &sources[i].dir);
+	}
 	if (!error && found)
 		error = begin(&x, archive, filter);
 	if (error && error != COPY_TOLD) {

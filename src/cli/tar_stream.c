@@ -1,6 +1,6 @@
 /*
- * tar_stream.c - where the bytes of an archive come from and go to: the caller's standard input or output, a file of the host, or, to
- * read, a file in a volume. See tar.h.
+ * tar_stream.c - where the bytes of an archive come from and go to: the caller's standard input or output, a file of the host, or
+ * one in a volume. See tar.h.
  */
 #include "tar.h"
 #include <errno.h>
@@ -17,7 +17,7 @@ struct tar_stream {
 	struct copy *copy;
 	const char *text;    /* for messages */
 	FILE *file;          /* standard input or output */
-	struct copy_file in; /* a file in a volume */
+	struct copy_file in; /* a file in a volume, to read or to write */
 	uint64_t offset;
 	int fd;
 	struct copy_dir dir; /* a file that is being written has another name in it */
@@ -161,6 +161,28 @@ ssize_t tar_stream_read(void *arg, char *buf, size_t size)
 
 /* ---- writing ---- */
 
+/* A file in the volume that is exported: the same, but for what is there and is no file. */
+static int open_in_place(struct copy *copy, struct tar_stream *stream)
+{
+	struct copy_stat st;
+	int error = copy_stat(copy, &stream->dir, stream->name, false, &st);
+	if (!error && !S_ISREG(st.st.mode))
+		return S_ISDIR(st.st.mode) ? LINKFS_EISDIR : LINKFS_EINVAL;
+	if (!error)
+		error = linkfs_node_access(stream->dir.volume, &copy->cli->cred, st.st.ino, 2);
+	else if (error == LINKFS_ENOENT) {
+		st.st.mode = 0666;
+		error = 0;
+	}
+	if (error)
+		return error;
+	cli_temp_name(stream->temp);
+	error = copy_open_write(copy, &stream->dir, stream->temp, st.st.mode & 0777, COPY_NEW, &stream->in);
+	if (error)
+		stream->temp[0] = '\0';
+	return error;
+}
+
 /* What is there and is no file (a device, a FIFO, a symlink to somewhere) is written to as it is; a file is replaced when the new one is whole. */
 static int open_output(struct copy *copy, const struct cli_path *path, struct tar_stream *stream)
 {
@@ -170,6 +192,8 @@ static int open_output(struct copy *copy, const struct cli_path *path, struct ta
 		return error;
 	if (strcmp(stream->name, ".") == 0)
 		return LINKFS_EISDIR;
+	if (stream->dir.volume)
+		return open_in_place(copy, stream);
 	bool there = fstatat(stream->dir.fd, stream->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 	if (there && S_ISDIR(st.st_mode))
 		return LINKFS_EISDIR;
@@ -228,9 +252,14 @@ int tar_stream_write(void *arg, const char *buf, size_t size)
 		return LINKFS_EINTR;
 	if (stream->file) {
 		errno = 0;
-		if (fwrite(buf, 1, size, stream->file) == size)
+		if (fwrite(buf, 1, size, stream->file) == size && !ferror(stream->file))
 			return 0;
 		return errno ? linkfs_from_errno(errno) : LINKFS_EPIPE;
+	}
+	if (stream->in.volume) {
+		int error = copy_write(stream->copy, &stream->in, stream->offset, buf, size);
+		stream->offset += size;
+		return error;
 	}
 	while (size) {
 		int error = wait_for(stream, POLLOUT);
@@ -251,7 +280,17 @@ int tar_stream_finish(struct tar_stream *stream)
 {
 	if (stream->file) {
 		errno = 0;
-		return fflush(stream->file) == 0 ? 0 : errno ? linkfs_from_errno(errno) : LINKFS_EPIPE;
+		return fflush(stream->file) == 0 && !ferror(stream->file) ? 0
+		       : errno                                            ? linkfs_from_errno(errno)
+									  : LINKFS_EPIPE;
+	}
+	if (stream->in.volume) {
+		const struct copy_dir *dir = &stream->dir;
+		int error = linkfs_node_rename(dir->volume, &stream->copy->cli->cred, dir->ino, stream->temp,
+					       strlen(stream->temp), dir->ino, stream->name, strlen(stream->name), 0);
+		if (!error)
+			stream->temp[0] = '\0';
+		return error;
 	}
 	int fd = stream->fd;
 	stream->fd = -1;
@@ -265,6 +304,11 @@ int tar_stream_finish(struct tar_stream *stream)
 	return 0;
 }
 
+uint64_t tar_stream_own(const struct tar_stream *stream)
+{
+	return stream->in.volume ? stream->in.ino : 0;
+}
+
 void tar_stream_close(struct tar_stream *stream)
 {
 	if (!stream)
@@ -273,7 +317,7 @@ void tar_stream_close(struct tar_stream *stream)
 	if (stream->fd >= 0)
 		close(stream->fd);
 	if (stream->temp[0])
-		unlinkat(stream->dir.fd, stream->temp, 0);
+		copy_unlink(stream->copy, &stream->dir, stream->temp);
 	copy_close_dir(&stream->dir);
 	free(stream->name);
 	free(stream);
