@@ -74,6 +74,12 @@ int tar_writer_data(struct tar_writer *writer, const char *buf, uint64_t len);
 /* The end mark, and all that was held back. */
 int tar_writer_finish(struct tar_writer *writer);
 
+/* ---- tar_pax.c ---- */
+
+/* Mends the header of an entry of that name: all the bytes that libarchive wrote for it. *bytes is allocated, and may be another afterwards.
+ * LINKFS_EIO: it is no header. */
+int tar_pax_mend(char **bytes, size_t *len, const char *path);
+
 /* ---- tar_stream.c: the archive as bytes ---- */
 
 struct tar_stream;

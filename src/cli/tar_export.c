@@ -9,8 +9,8 @@
 
 /* What libarchive takes for one header when it reads, less what surrounds the attributes. */
 #define XATTRS_MAX 1000000u
-/* More data segments than this are joined where holes are small. */
-#define SEGMENTS_MAX 65536u
+/* More data segments than this are joined where holes are small; their map is to be less than what tar_read.c takes for a header. */
+#define SEGMENTS_MAX 262144u
 
 struct frame {
 	struct copy_dir dir;

@@ -332,6 +332,10 @@ static int open_dest(struct import *im, const struct cli_path *dest)
 	}
 	if (!error && !S_ISDIR(st.mode))
 		error = LINKFS_ENOTDIR;
+	if (!error && linkfs_node_past(st.ino)) {
+		tar_refuse(copy, dest->text, CLI_PAST_FIXED);
+		error = COPY_TOLD;
+	}
 	struct tar_way *ways[] = {&im->way, &im->link_way};
 	for (size_t i = 0; i < CLI_ARRAY_LEN(ways) && !error; i++) {
 		error = cli_grow(&ways[i]->steps, &ways[i]->cap, 0, sizeof(*ways[i]->steps));

@@ -17,10 +17,13 @@
 #define BLOCK_BYTES 262144
 #define LAST_BLOCK_BYTES 10240 /* tar's */
 #define ZEROS_BYTES (UINT64_C(1) << 30)
-#define CANNOT_CONVERT "Can't translate"
 
 struct tar_writer {
-	struct archive *archive;
+	struct archive *archive; /* that makes tar of entries */
+	struct archive *outer;   /* that compresses what comes out of it, and writes it in blocks */
+	bool in_header;          /* what comes is kept, to be mended */
+	char *header;
+	size_t header_len;
 	struct archive_entry *entry;
 	tar_sink_fn *sink;
 	void *arg;
@@ -36,6 +39,40 @@ static la_ssize_t write_sink(struct archive *a, void *arg, const void *buf, size
 	/* After a failure the archive is closed, and would be written to once more. */
 	if (!writer->error)
 		writer->error = writer->sink(writer->arg, buf, len);
+	if (!writer->error)
+		return (la_ssize_t)len;
+	archive_set_error(a, linkfs_errno(writer->error), "%s", linkfs_strerror(writer->error));
+	return -1;
+}
+
+static int keep_header(struct tar_writer *writer, const void *buf, size_t len)
+{
+	char *p = realloc(writer->header, writer->header_len + len);
+	if (!p)
+		return LINKFS_ENOMEM;
+	memcpy(p + writer->header_len, buf, len);
+	writer->header = p;
+	writer->header_len += len;
+	return 0;
+}
+
+static int write_outer(struct tar_writer *writer, const char *buf, size_t len)
+{
+	while (len) {
+		la_ssize_t n = archive_write_data(writer->outer, buf, len);
+		if (n <= 0)
+			return writer->error ? writer->error : LINKFS_EIO;
+		buf += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static la_ssize_t write_inner(struct archive *a, void *arg, const void *buf, size_t len)
+{
+	struct tar_writer *writer = arg;
+	if (!writer->error)
+		writer->error = writer->in_header ? keep_header(writer, buf, len) : write_outer(writer, buf, len);
 	if (!writer->error)
 		return (la_ssize_t)len;
 	archive_set_error(a, linkfs_errno(writer->error), "%s", linkfs_strerror(writer->error));
@@ -70,23 +107,37 @@ static int add_filter(struct archive *a, enum tar_filter filter)
 static int say(struct tar_writer *writer)
 {
 	const char *text = archive_error_string(writer->archive);
+	text = text ? text : archive_error_string(writer->outer);
 	snprintf(writer->why, sizeof(writer->why), "%s", text ? text : "cannot be written");
 	return writer->error ? writer->error : archive_errno(writer->archive) == ENOMEM ? LINKFS_ENOMEM : LINKFS_EIO;
 }
 
-static int open_archive(struct tar_writer *writer, enum tar_filter filter)
+static int open_outer(struct tar_writer *writer, enum tar_filter filter)
 {
-	struct archive *a = writer->archive;
-	if (archive_write_set_format_pax(a) != ARCHIVE_OK ||
-	    archive_write_set_format_option(a, "pax", "xattrheader", "SCHILY") != ARCHIVE_OK)
-		return say(writer);
-	int error = add_filter(a, filter);
+	struct archive *a = writer->outer;
+	int error = archive_write_set_format_raw(a) == ARCHIVE_OK ? add_filter(a, filter) : LINKFS_EIO;
 	if (error)
 		return error;
 	/* After a compressed stream zeros would be rubbish. */
 	archive_write_set_bytes_per_block(a, BLOCK_BYTES);
 	archive_write_set_bytes_in_last_block(a, filter == TAR_PLAIN ? LAST_BLOCK_BYTES : 1);
-	return archive_write_open(a, writer, NULL, write_sink, NULL) == ARCHIVE_OK ? 0 : say(writer);
+	if (archive_write_open(a, writer, NULL, write_sink, NULL) != ARCHIVE_OK)
+		return say(writer);
+	archive_entry_set_filetype(writer->entry, AE_IFREG);
+	return archive_write_header(a, writer->entry) == ARCHIVE_OK ? 0 : say(writer);
+}
+
+static int open_archive(struct tar_writer *writer, enum tar_filter filter)
+{
+	struct archive *a = writer->archive;
+	int error = open_outer(writer, filter);
+	if (error)
+		return error;
+	if (archive_write_set_format_pax(a) != ARCHIVE_OK ||
+	    archive_write_set_format_option(a, "pax", "xattrheader", "SCHILY") != ARCHIVE_OK)
+		return say(writer);
+	archive_write_set_bytes_per_block(a, 0);
+	return archive_write_open(a, writer, NULL, write_inner, NULL) == ARCHIVE_OK ? 0 : say(writer);
 }
 
 int tar_writer_open(enum tar_filter filter, tar_sink_fn *sink, void *arg, struct tar_writer **out)
@@ -98,10 +149,12 @@ int tar_writer_open(enum tar_filter filter, tar_sink_fn *sink, void *arg, struct
 	writer->arg = arg;
 	writer->zeros = mmap(NULL, ZEROS_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	writer->archive = archive_write_new();
+	writer->outer = archive_write_new();
 	writer->entry = archive_entry_new();
 	/* Without it all names that are not ASCII are written as bytes. */
 	writer->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-	int error = writer->archive && writer->entry && writer->zeros != MAP_FAILED ? 0 : LINKFS_ENOMEM;
+	int error =
+		writer->archive && writer->outer && writer->entry && writer->zeros != MAP_FAILED ? 0 : LINKFS_ENOMEM;
 	if (!error) {
 		locale_t before = writer->locale ? uselocale(writer->locale) : (locale_t)0;
 		error = open_archive(writer, filter);
@@ -124,6 +177,9 @@ void tar_writer_close(struct tar_writer *writer)
 		writer->error = LINKFS_EINTR; /* freeing writes no more */
 	if (writer->archive)
 		archive_write_free(writer->archive);
+	if (writer->outer)
+		archive_write_free(writer->outer);
+	free(writer->header);
 	if (writer->entry)
 		archive_entry_free(writer->entry);
 	if (writer->zeros != MAP_FAILED)
@@ -211,6 +267,36 @@ static void put_mtime(struct archive_entry *to, int64_t ns)
 	archive_entry_set_mtime(to, (time_t)seconds, (long)(rest < 0 ? -rest : rest));
 }
 
+/* What was kept, mended. */
+static int put_header(struct tar_writer *writer, const char *path)
+{
+	int error = tar_pax_mend(&writer->header, &writer->header_len, path);
+	if (!error)
+		error = write_outer(writer, writer->header, writer->header_len);
+	writer->header_len = 0;
+	if (error && !writer->why[0])
+		snprintf(writer->why, sizeof(writer->why), "%s", linkfs_strerror(error));
+	return error;
+}
+
+static int write_header(struct tar_writer *writer, const struct tar_entry *entry)
+{
+	/* What fills up the entry before belongs to no header. */
+	if (archive_write_finish_entry(writer->archive) != ARCHIVE_OK)
+		return say(writer);
+	writer->in_header = true;
+	int r = archive_write_header(writer->archive, writer->entry);
+	writer->in_header = false;
+	/* Names that are not UTF-8 are a warning: they are written as bytes. */
+	if (r == ARCHIVE_OK || r == ARCHIVE_WARN) {
+		archive_clear_error(writer->archive);
+		return put_header(writer, entry->path);
+	}
+	writer->header_len = 0;
+	int error = say(writer);
+	return r == ARCHIVE_FAILED ? LINKFS_EINVAL : error;
+}
+
 static int put_entry(struct tar_writer *writer, const struct tar_entry *entry, const struct tar_segment *segments,
 		     size_t nsegments)
 {
@@ -243,15 +329,7 @@ static int put_entry(struct tar_writer *writer, const struct tar_entry *entry, c
 	/* A hole from end to end. */
 	if (segments && content && nsegments == 0 && st->size)
 		archive_entry_sparse_add_entry(to, 0, 0);
-	int r = archive_write_header(writer->archive, to);
-	if (r == ARCHIVE_OK)
-		return 0;
-	int error = say(writer);
-	if (r == ARCHIVE_WARN && strstr(writer->why, CANNOT_CONVERT)) {
-		archive_clear_error(writer->archive);
-		return 0;
-	}
-	return r == ARCHIVE_WARN || r == ARCHIVE_FAILED ? LINKFS_EINVAL : error;
+	return write_header(writer, entry);
 }
 
 int tar_writer_entry(struct tar_writer *writer, const struct tar_entry *entry, const struct tar_segment *segments,
@@ -280,5 +358,7 @@ int tar_writer_data(struct tar_writer *writer, const char *buf, uint64_t len)
 
 int tar_writer_finish(struct tar_writer *writer)
 {
-	return archive_write_close(writer->archive) == ARCHIVE_OK ? 0 : say(writer);
+	if (archive_write_close(writer->archive) != ARCHIVE_OK)
+		return say(writer);
+	return archive_write_close(writer->outer) == ARCHIVE_OK ? 0 : say(writer);
 }

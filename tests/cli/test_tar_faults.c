@@ -20,7 +20,7 @@ struct bytes {
 /* The other end of an archive: fails or does something at a place, in parts of any size. */
 struct end {
 	struct bytes bytes;
-	size_t at, part, fails_at;
+	size_t room, at, part, fails_at;
 	void (*once)(void);
 };
 
@@ -34,13 +34,17 @@ static ssize_t write_end(void *cookie, const char *buf, size_t size)
 		errno = ENOSPC;
 		return -1;
 	}
-	char *p = realloc(end->bytes.p, end->bytes.len + size + 1);
-	if (!p) {
-		errno = ENOMEM;
-		return -1;
+	if (end->bytes.len + size > end->room) {
+		char *p = realloc(end->bytes.p, (end->bytes.len + size) * 2);
+		if (!p) {
+			errno = ENOMEM;
+			return -1;
+		}
+		end->bytes.p = p;
+		end->room = (end->bytes.len + size) * 2;
 	}
-	memcpy(p + end->bytes.len, buf, size);
-	end->bytes = (struct bytes){p, end->bytes.len + size};
+	memcpy(end->bytes.p + end->bytes.len, buf, size);
+	end->bytes.len += size;
 	return (ssize_t)size;
 }
 
@@ -103,7 +107,6 @@ static bool export(struct end *end, const char *from, enum tar_filter filter, lo
 	assert_int_equal(begin(run, "export"), 0);
 	run->cli.out = fopencookie(end, "w", (cookie_io_functions_t){.write = write_end});
 	assert_non_null(run->cli.out);
-	setvbuf(run->cli.out, NULL, _IONBF, 0);
 	fail_memory = n;
 	tar_export(&run->copy, &source, 1, NULL, true, filter);
 	bool struck = n && fail_memory == 0;
