@@ -68,15 +68,14 @@ static int write_outer(struct tar_writer *writer, const char *buf, size_t len)
 	return 0;
 }
 
+/* Errors are looked at afterwards: told here, libarchive would not free all of its own. */
 static la_ssize_t write_inner(struct archive *a, void *arg, const void *buf, size_t len)
 {
 	struct tar_writer *writer = arg;
+	(void)a;
 	if (!writer->error)
 		writer->error = writer->in_header ? keep_header(writer, buf, len) : write_outer(writer, buf, len);
-	if (!writer->error)
-		return (la_ssize_t)len;
-	archive_set_error(a, linkfs_errno(writer->error), "%s", linkfs_strerror(writer->error));
-	return -1;
+	return (la_ssize_t)len;
 }
 
 static int add_filter(struct archive *a, enum tar_filter filter)
@@ -282,19 +281,19 @@ static int put_header(struct tar_writer *writer, const char *path)
 static int write_header(struct tar_writer *writer, const struct tar_entry *entry)
 {
 	/* What fills up the entry before belongs to no header. */
-	if (archive_write_finish_entry(writer->archive) != ARCHIVE_OK)
+	if (archive_write_finish_entry(writer->archive) != ARCHIVE_OK || writer->error)
 		return say(writer);
 	writer->in_header = true;
 	int r = archive_write_header(writer->archive, writer->entry);
 	writer->in_header = false;
 	/* Names that are not UTF-8 are a warning: they are written as bytes. */
-	if (r == ARCHIVE_OK || r == ARCHIVE_WARN) {
+	if (!writer->error && (r == ARCHIVE_OK || r == ARCHIVE_WARN)) {
 		archive_clear_error(writer->archive);
 		return put_header(writer, entry->path);
 	}
 	writer->header_len = 0;
 	int error = say(writer);
-	return r == ARCHIVE_FAILED ? LINKFS_EINVAL : error;
+	return r == ARCHIVE_FAILED && !writer->error ? LINKFS_EINVAL : error;
 }
 
 static int put_entry(struct tar_writer *writer, const struct tar_entry *entry, const struct tar_segment *segments,
@@ -347,7 +346,7 @@ int tar_writer_data(struct tar_writer *writer, const char *buf, uint64_t len)
 	while (len) {
 		size_t part = (size_t)(len < ZEROS_BYTES ? len : ZEROS_BYTES);
 		la_ssize_t n = archive_write_data(writer->archive, buf ? buf : writer->zeros, part);
-		if (n <= 0)
+		if (n <= 0 || writer->error)
 			return say(writer);
 		if (buf)
 			buf += n;
@@ -358,7 +357,7 @@ int tar_writer_data(struct tar_writer *writer, const char *buf, uint64_t len)
 
 int tar_writer_finish(struct tar_writer *writer)
 {
-	if (archive_write_close(writer->archive) != ARCHIVE_OK)
+	if (archive_write_close(writer->archive) != ARCHIVE_OK || writer->error)
 		return say(writer);
 	return archive_write_close(writer->outer) == ARCHIVE_OK ? 0 : say(writer);
 }
