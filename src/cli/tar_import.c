@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define TRIES 8
+
 struct import {
 	struct copy *copy;
 	struct tar_attrs attrs;
@@ -65,6 +67,14 @@ static int put_content(struct import *im, const struct tar_entry *entry, struct 
 
 /* ---- entries ---- */
 
+/* No half a file under the name; what others have put there meanwhile is theirs. */
+static void drop_half(struct import *im, const struct copy_dir *dir, const char *name, uint64_t ino)
+{
+	struct copy_stat there;
+	if (copy_stat(im->copy, dir, name, false, &there) == 0 && there.st.ino == ino)
+		copy_unlink(im->copy, dir, name);
+}
+
 static int make_file(struct import *im, const struct tar_entry *entry, const struct tar_step *to, const char *name)
 {
 	struct copy_file file = {.fd = -1};
@@ -74,8 +84,8 @@ static int make_file(struct import *im, const struct tar_entry *entry, const str
 	error = put_content(im, entry, &file);
 	if (!error)
 		error = tar_attrs_set(&im->attrs, entry, file.ino, to->gives_acl);
-	if (error) /* no half a file under the name */
-		copy_unlink(im->copy, &to->dir, name);
+	if (error)
+		drop_half(im, &to->dir, name, file.ino);
 	else
 		im->copy->files++;
 	copy_close(&file);
@@ -216,14 +226,15 @@ static int place(struct import *im, const struct tar_entry *entry, const struct 
 		return error;
 	if (!linked && S_ISDIR(entry->st.mode))
 		return make_dir(im, entry, to, name);
-	/* The name is mostly free. */
-	error = make(im, entry, linked, to, name);
-	if (error != LINKFS_EEXIST)
-		return error;
-	error = clear_name(im, entry, linked, to, name);
-	if (error)
-		return error == 1 ? 0 : error;
-	return make(im, entry, linked, to, name);
+	/* The name is mostly free. Others may take it again, once it was made so. */
+	for (int tries = 0;; tries++) {
+		error = make(im, entry, linked, to, name);
+		if (error != LINKFS_EEXIST || tries == TRIES)
+			return error;
+		error = clear_name(im, entry, linked, to, name);
+		if (error)
+			return error == 1 ? 0 : error;
+	}
 }
 
 static bool is_known_type(const struct tar_entry *entry)

@@ -20,7 +20,7 @@ struct bytes {
 /* The other end of an archive: fails or does something at a place, in parts of any size. */
 struct end {
 	struct bytes bytes;
-	size_t room, at, part, fails_at;
+	size_t room, at, part, fails_at, once_at;
 	void (*once)(void);
 };
 
@@ -53,6 +53,10 @@ static ssize_t read_end(void *cookie, char *buf, size_t size)
 	struct end *end = cookie;
 	size_t n = end->bytes.len - end->at < size ? end->bytes.len - end->at : size;
 	n = end->part && n > end->part ? end->part : n;
+	if (end->once && end->at > end->once_at) {
+		end->once();
+		end->once = NULL;
+	}
 	if (end->at + n > end->fails_at && end->at >= end->fails_at) {
 		errno = EIO;
 		return -1;
@@ -255,6 +259,33 @@ static void test_shrinks(void **state)
 	check();
 }
 
+static void take_place(void)
+{
+	OK(linkfs_path_unlink(v, NULL, ROOT, "/got/big"));
+	put("/got/big", "another's");
+}
+
+/* Another one puts a file of his own under the name of one that is being imported. */
+static void test_replaced(void **state)
+{
+	struct run run;
+	(void)state;
+	make_tree();
+	struct end end = whole_archive(TAR_PLAIN);
+	end.part = 8192;
+	end.once_at = 200000; /* in the content of big */
+	end.once = take_place;
+	import(&end, "/got", 0, &run);
+	assert_null(end.once);
+	assert_int_equal(run.status, CLI_EXIT_SOME);
+	assert_non_null(strstr(run.said, "./big: cannot import it: No such file or directory"));
+	same_text("/got/big", "another's");
+	same_text("/got/small", "small");
+	done(&run);
+	free(end.bytes.p);
+	check();
+}
+
 static void test_write_fails(void **state)
 {
 	static const enum tar_filter filters[] = {TAR_PLAIN, TAR_GZIP, TAR_BZIP2, TAR_XZ, TAR_ZSTD};
@@ -353,6 +384,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_shrinks, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(test_replaced, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(test_write_fails, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(test_read_fails, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(test_no_memory, volume_setup, volume_teardown),
