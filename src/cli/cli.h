@@ -118,6 +118,8 @@ struct cli_command {
 	const struct cli_capture *capture; /* or NULL: the output goes to standard output as it comes */
 	/* How many leading operands are text (a mode, an owner, symlink texts); NULL for none. */
 	size_t (*texts)(const struct cli_args *args);
+	/* Whether it reads standard input though no operand names it; NULL: never. */
+	bool (*reads_input)(const struct cli_args *args);
 	const char *default_operand; /* used when there is none, or NULL */
 	enum cli_operands takes;
 	unsigned min, max; /* operands; max 0: any number */

@@ -254,8 +254,10 @@ static int relay(struct cli *cli, int fd, bool input, bool stranger, int *status
 	}
 }
 
-static bool names_input(const struct cli_args *args)
+static bool names_input(const struct cli_command *command, const struct cli_args *args)
 {
+	if (command->reads_input && command->reads_input(args))
+		return true;
 	for (size_t i = 0; i < args->noperands; i++) {
 		if (strcmp(args->operands[i].text, "-") == 0 || strcmp(args->operands[i].text, "/dev/stdin") == 0 ||
 		    strcmp(args->operands[i].text, "file:/dev/stdin") == 0)
@@ -274,7 +276,7 @@ int cli_run_there(struct cli *cli, const char *socket_path, int argc, char *cons
 	int error = send_request(cli, fd, owner, argc, argv, args);
 	int status = 0;
 	/* Even when sending failed: the owner may have said why. */
-	int relayed = relay(cli, fd, names_input(args), owner != geteuid() && owner != 0, &status);
+	int relayed = relay(cli, fd, names_input(cli->command, args), owner != geteuid() && owner != 0, &status);
 	close(fd);
 	if (relayed == LINKFS_EPIPE || (error && relayed)) {
 		cli_failf(cli, NULL, "the process that serves the volume ended before the command did");

@@ -3,6 +3,7 @@
  */
 #include "copy.h"
 #include "table.h"
+#include "tar.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,12 @@ enum {
 	OPT_ONE_FS = 'x',
 	OPT_PRESERVE = 256,
 	OPT_EXCLUDE,
-	OPT_JSON
+	OPT_JSON,
+	OPT_TAR,
+	OPT_GZIP,
+	OPT_BZIP2,
+	OPT_XZ,
+	OPT_ZSTD
 };
 
 static int take_preserve(struct copy *copy, const char *list)
@@ -70,7 +76,8 @@ static void keep_all(struct copy *copy)
 
 struct settings {
 	const struct cli_path *target_dir;
-	bool no_target, json, physical;
+	bool no_target, json, physical, tar;
+	int filter; /* enum tar_filter, or -1 */
 };
 
 static int take_option(struct copy *copy, struct settings *settings, const struct cli_parsed *option)
@@ -129,6 +136,21 @@ static int take_option(struct copy *copy, struct settings *settings, const struc
 		break;
 	case OPT_JSON:
 		settings->json = true;
+		break;
+	case OPT_TAR:
+		settings->tar = true;
+		break;
+	case OPT_GZIP:
+		settings->filter = TAR_GZIP;
+		break;
+	case OPT_BZIP2:
+		settings->filter = TAR_BZIP2;
+		break;
+	case OPT_XZ:
+		settings->filter = TAR_XZ;
+		break;
+	case OPT_ZSTD:
+		settings->filter = TAR_ZSTD;
 		break;
 	default:
 		break;
@@ -218,10 +240,26 @@ static void summary(struct copy *copy, const struct settings *settings)
 		 copy->files, size, copy->dirs, copy->symlinks, copy->links, copy->others, copy->errors);
 }
 
+static int run_tar(struct copy *copy, const struct settings *settings, const struct cli_args *args, bool import)
+{
+	struct cli *cli = copy->cli;
+	if (settings->target_dir)
+		return cli_usage(cli, "--tar takes no --target-directory");
+	if (import && settings->no_target)
+		return cli_usage(cli, "--tar takes no --no-target-directory: what is in the archive has its names");
+	if (copy->one_fs)
+		return cli_usage(cli, "--tar takes no --one-file-system");
+	int status = import ? tar_run_import(copy, args)
+			    : tar_run_export(copy, args, settings->no_target, settings->json, settings->filter);
+	if (!status)
+		summary(copy, settings);
+	return status;
+}
+
 static int run_copy(struct cli *cli, const struct cli_args *args, bool import, bool export)
 {
 	struct copy copy = {.cli = cli};
-	struct settings settings = {0};
+	struct settings settings = {.filter = -1};
 	struct cli_targets targets;
 	const char **excludes = cli_alloc((args->noptions + 1) * sizeof(*excludes));
 	if (!excludes) {
@@ -237,6 +275,13 @@ static int run_copy(struct cli *cli, const struct cli_args *args, bool import, b
 	/* Without -r a symlink operand stands for its target. */
 	if (!copy.recursive && !settings.physical)
 		copy.follow_args = true;
+	if (!status && settings.filter >= 0 && !settings.tar)
+		status = cli_usage(cli, "a compression is for an archive: --tar is missing");
+	if (!status && settings.tar) {
+		status = run_tar(&copy, &settings, args, import);
+		free(excludes);
+		return status ? status : cli->status;
+	}
 	if (!status)
 		status = cli_targets_find(cli, args, settings.target_dir, settings.no_target, false, &targets);
 	if (!status && check_sides(cli, &targets, import, export)) {
@@ -287,9 +332,10 @@ static const struct cli_option cp_options[] = {
 	CLI_OPTIONS_END,
 };
 
-static const struct cli_option tree_options[] = {
+static const struct cli_option import_options[] = {
 	{OPT_EXCLUDE, "exclude", "PATTERN", "Leave out names that match; with a / in it, paths below the source", 0},
 	{OPT_JSON, "json", NULL, "Write the summary as JSON", 0},
+	{OPT_TAR, "tar", NULL, "ARCHIVE is a tar archive; without it, or with -, standard input is", 0},
 	{OPT_TARGET, "target-directory", "DIR", "The directory that receives the trees", CLI_ARG_PATH},
 	{OPT_NO_TARGET, "no-target-directory", NULL, "The tree's content goes into the destination itself", 0},
 	{OPT_VERBOSE, "verbose", NULL, "Tell what is copied", 0},
@@ -297,10 +343,32 @@ static const struct cli_option tree_options[] = {
 	CLI_OPTIONS_END,
 };
 
+static const struct cli_option export_options[] = {
+	{OPT_EXCLUDE, "exclude", "PATTERN", "Leave out names that match; with a / in it, paths below the source", 0},
+	{OPT_JSON, "json", NULL, "Write the summary as JSON", 0},
+	{OPT_TAR, "tar", NULL, "Write a tar archive (pax) to ARCHIVE; without it, or to -, to standard output", 0},
+	{OPT_BZIP2, "bzip2", NULL, "With --tar: compress the archive by bzip2; as a name that ends in .bz2 says", 0},
+	{OPT_GZIP, "gzip", NULL, "With --tar: compress it by gzip; as .gz and .tgz say", 0},
+	{OPT_XZ, "xz", NULL, "With --tar: compress it by xz; as .xz says", 0},
+	{OPT_ZSTD, "zstd", NULL, "With --tar: compress it by zstd; as .zst says", 0},
+	{OPT_TARGET, "target-directory", "DIR", "The directory that receives the trees", CLI_ARG_PATH},
+	{OPT_NO_TARGET, "no-target-directory", NULL, "The tree's content goes into the destination itself", 0},
+	{OPT_VERBOSE, "verbose", NULL, "Tell what is copied", 0},
+	{OPT_ONE_FS, "one-file-system", NULL, "Stay on the file system of each source", 0},
+	CLI_OPTIONS_END,
+};
+
+static bool import_reads_input(const struct cli_args *args)
+{
+	return tar_reads_input(args, OPT_TAR);
+}
+
 static const char *const cp_usage[] = {"[OPTION]... [-T] SOURCE DEST", "[OPTION]... SOURCE... DIRECTORY",
 				       "[OPTION]... -t DIRECTORY SOURCE...", NULL};
-static const char *const import_usage[] = {"[OPTION]... TREE... VOLUME:/PATH", NULL};
-static const char *const export_usage[] = {"[OPTION]... VOLUME:/PATH... DIRECTORY", NULL};
+static const char *const import_usage[] = {"[OPTION]... TREE... VOLUME:/PATH",
+					   "--tar [OPTION]... [ARCHIVE] VOLUME:/PATH", NULL};
+static const char *const export_usage[] = {"[OPTION]... VOLUME:/PATH... DIRECTORY",
+					   "--tar [OPTION]... VOLUME:/PATH... [ARCHIVE]", NULL};
 
 const struct cli_command cli_cmd_cp = {
 	.name = "cp",
@@ -314,9 +382,11 @@ const struct cli_command cli_cmd_cp = {
 
 const struct cli_command cli_cmd_import = {
 	.name = "import",
-	.summary = "Bring trees of the host into a volume, with links, holes, times, owners, attributes",
+	.summary =
+		"Bring trees of the host and tar archives into a volume, with links, holes, times, owners, attributes",
 	.usage = import_usage,
-	.options = tree_options,
+	.options = import_options,
+	.reads_input = import_reads_input,
 	.run = run_import,
 	.takes = CLI_TAKES_HOST,
 	.min = 1,
@@ -324,9 +394,10 @@ const struct cli_command cli_cmd_import = {
 
 const struct cli_command cli_cmd_export = {
 	.name = "export",
-	.summary = "Write trees of a volume to the host, with links, holes, times, owners, attributes",
+	.summary =
+		"Write trees of a volume to the host or as tar archives, with links, holes, times, owners, attributes",
 	.usage = export_usage,
-	.options = tree_options,
+	.options = export_options,
 	.run = run_export,
 	.takes = CLI_TAKES_HOST,
 	.min = 1,

@@ -16,9 +16,8 @@
 
 #define PROGRESS_NS 200000000
 
-static void progress(struct copy_run *run)
+void copy_progress(struct copy *copy, const char *display)
 {
-	struct copy *copy = run->copy;
 	char size[32], path[64];
 	if (!copy->cli->err_tty)
 		return;
@@ -26,9 +25,9 @@ static void progress(struct copy_run *run)
 	if (now - copy->shown_ns < PROGRESS_NS)
 		return;
 	if (copy->shown_ns) {
-		size_t len = strlen(run->display);
+		size_t len = strlen(display);
 		cli_human_size(copy->bytes, 1024, size);
-		cli_show(run->display + (len > 40 ? len - 40 : 0), path, sizeof(path));
+		cli_show(display + (len > 40 ? len - 40 : 0), path, sizeof(path));
 		fprintf(copy->cli->err, "\r\033[K%" PRIu64 " files, %s  %s", copy->files, size, path);
 		fflush(copy->cli->err);
 		copy->shown = true;
@@ -71,11 +70,10 @@ static int set_path(char **path, size_t *len, size_t *cap, size_t keep, const ch
 
 /* ---- directories ---- */
 
-static bool is_excluded(const struct copy_run *run, const char *name)
+bool copy_is_excluded(const struct copy *copy, const char *name, const char *path)
 {
-	const struct copy *copy = run->copy;
 	/* The path below the operand: what follows the copy's own first component. */
-	const char *below = strchr(run->below, '/');
+	const char *below = strchr(path, '/');
 	for (size_t i = 0; i < copy->nexcludes; i++) {
 		const char *pattern = copy->excludes[i];
 		if (!strchr(pattern, '/')) {
@@ -197,8 +195,8 @@ static void visit(struct copy_run *run, const struct copy_dir *from, const char 
 	struct copy *copy = run->copy;
 	struct copy_stat st;
 	const char *why;
-	progress(run);
-	if (run->len && is_excluded(run, from_name)) {
+	copy_progress(copy, run->display);
+	if (run->len && copy_is_excluded(copy, from_name, run->below)) {
 		copy->skipped++;
 		return;
 	}

@@ -100,10 +100,20 @@ struct copy_meta {
 	bool made, merged;
 };
 int copy_attributes(struct copy *copy, const struct copy_meta *meta);
+/* Extended attributes that are not copied: labels that a security module of the host keeps are its own business, and so are those of others'
+ * namespaces. */
+bool copy_xattr_is_foreign(const char *name, bool root);
 
 /* ---- copy.c ---- */
 /* Copies sources as targets says. Messages are given; the summary is in *copy. */
 void copy_run(struct copy *copy, const struct cli_targets *targets);
+
+/* Shows on a terminal, from time to time, how far it is; display is the path of what comes next. */
+void copy_progress(struct copy *copy, const char *display);
+/* Clears the line of progress before something else is said. */
+void copy_progress_end(struct copy *copy);
+/* Whether name, at path below the directory that the copy goes to, is not to be copied. */
+bool copy_is_excluded(const struct copy *copy, const char *name, const char *path);
 
 /* ---- copy_map.c: where the names of files with several went ---- */
 struct copy_place {

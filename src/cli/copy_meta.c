@@ -149,8 +149,7 @@ static void drop_acl(struct copy *copy, const struct holder *h, const char *name
 		removexattr(h->path, name);
 }
 
-/* Labels that a security module of the host keeps are its own business, and so are those of others' namespaces. */
-static bool is_foreign(const char *name, bool root)
+bool copy_xattr_is_foreign(const char *name, bool root)
 {
 	if (strncmp(name, "security.", 9) == 0)
 		return !root || strcmp(name, "security.capability") != 0;
@@ -171,7 +170,7 @@ static int copy_xattrs(struct copy *copy, const struct copy_meta *meta)
 		return 0;
 	for (size_t i = 0; i < len && !error; i += strlen(names + i) + 1) {
 		const char *name = names + i;
-		if (is_foreign(name, root))
+		if (copy_xattr_is_foreign(name, root))
 			continue;
 		has_acl |= strcmp(name, "system.posix_acl_access") == 0;
 		error = xattr_get(copy, &from, name, value, LINKFS_XATTR_SIZE_MAX, &size);

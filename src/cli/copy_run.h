@@ -33,7 +33,5 @@ void copy_entry(struct copy_run *run, const struct copy_dir *from, const char *f
 		const struct copy_stat *st, const struct copy_dir *to, const char *name);
 /* Tells and counts a failure at run->display. */
 void copy_fail(struct copy_run *run, const char *what, int error);
-/* Clears the line of progress before something else is said. */
-void copy_progress_end(struct copy *copy);
 
 #endif
