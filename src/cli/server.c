@@ -56,7 +56,7 @@ static ssize_t write_stream(struct caller *caller, enum cli_frame type, const ch
 		if (cli_frame_send(caller->fd, type, buf + at, part) != 0) {
 			caller->gone = true;
 			errno = EPIPE;
-			return at ? (ssize_t)at : -1;
+			return (ssize_t)at; /* fopencookie(3): what is less than size is an error, and -1 is not */
 		}
 		at += part;
 	}
