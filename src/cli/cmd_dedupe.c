@@ -3,6 +3,7 @@
  */
 #include "dedupe.h"
 #include "links.h"
+#include "parallel.h"
 #include "table.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ enum {
 	OPT_IGNORE_TIME = 't',
 	OPT_HARDLINK = 256,
 	OPT_IGNORE_XATTRS,
+	OPT_THREADS,
 	OPT_JSON
 };
 
@@ -153,52 +155,62 @@ static int join_names(struct dedupe *d, struct dedupe_file *f, const struct link
 	return 0;
 }
 
-/* f beside the kept file. *joined: it was equal, or may be left alone for another reason that was told. */
-static int join(struct dedupe *d, struct dedupe_file *f, bool *joined)
+static void refuse_file(struct dedupe *d, const struct dedupe_file *f, int error)
 {
-	struct linkfs_dedupe what = {0};
-	bool may = true;
-	int error = d->hardlink ? dedupe_may_join(&d->set, &d->rules, d->kept, f, &may) : 0;
-	*joined = false;
-	if (error || !may)
-		return error;
-	error = linkfs_node_dedupe(d->set.volume, &d->cli->cred, d->kept->st.ino, f->st.ino,
-				   d->dry_run ? LINKFS_DEDUPE_LOOK : 0, &what);
-	d->shared += what.shared;
-	d->freed += what.freed;
-	if (error || !what.equal)
-		return error;
-	*joined = true;
-	if (d->hardlink) {
-		size_t left = 0;
-		error = join_names(d, f, &what, &left);
-		d->files += left == 0;
-	} else if (what.shared) {
-		d->files++;
-		tell(d, display(d, f), &what);
-	}
-	return error;
+	cli_progress_end(&d->set.progress);
+	refuse(d, display(d, f), error);
 }
 
-/* Files alike by size and digest: each becomes the first's that it is equal to. A file that the rules keep apart from the first
- * begins a group of its own with those that are left. */
-static void work_on(struct dedupe *d, struct dedupe_file *files, size_t count)
+/* What was found out about a file is told, and with --hardlink done. */
+static void conclude(struct dedupe *d, struct dedupe_file *f)
 {
-	for (size_t k = 0; k < count && !cli_cancelled(d->cli); k++) {
-		if (files[k].done)
+	d->shared += f->what.shared;
+	d->freed += f->what.freed;
+	if (f->error) {
+		refuse_file(d, f, f->error);
+	} else if (f->equal && d->hardlink) {
+		size_t left = 0;
+		int error = join_names(d, f, &f->what, &left);
+		d->files += left == 0;
+		if (error)
+			refuse_file(d, f, error);
+	} else if (f->equal && f->what.shared) {
+		d->files++;
+		tell(d, display(d, f), &f->what);
+	}
+}
+
+/* Groups within one part of the files, each told under the file that is kept. */
+static void conclude_part(struct dedupe *d, size_t first, size_t end)
+{
+	for (size_t k = first; k < end && !cli_cancelled(d->cli); k++) {
+		if (!d->set.files[k].done || d->set.files[k].with != k)
 			continue;
-		d->kept = &files[k];
-		for (size_t i = k + 1; i < count && !cli_cancelled(d->cli); i++) {
-			bool joined;
-			if (files[i].done)
-				continue;
-			int error = join(d, &files[i], &joined);
-			if (error)
-				refuse(d, display(d, &files[i]), error);
-			files[i].done = error || joined;
+		d->kept = &d->set.files[k];
+		for (size_t i = k + 1; i < end && dedupe_alike(d->kept, &d->set.files[i]); i++) {
+			if (d->set.files[i].done && d->set.files[i].with == k && !cli_cancelled(d->cli))
+				conclude(d, &d->set.files[i]);
 		}
 		tell_end(d);
 	}
+}
+
+/* Part by part, whole groups each, so that what is done is told soon. */
+#define PART 256
+
+static int work_on(struct dedupe *d)
+{
+	struct dedupe_set *set = &d->set;
+	int error = 0;
+	for (size_t i = 0, end; i < set->nfiles && !error && !cli_cancelled(d->cli); i = end) {
+		end = i + PART < set->nfiles ? i + PART : set->nfiles;
+		while (end < set->nfiles && dedupe_alike(&set->files[end - 1], &set->files[end]))
+			end++;
+		error = dedupe_prove(set, d->hardlink ? &d->rules : NULL, d->dry_run, i, end);
+		cli_progress_end(&set->progress);
+		conclude_part(d, i, end);
+	}
+	return error;
 }
 
 static void summary(struct dedupe *d)
@@ -232,16 +244,22 @@ static void summary(struct dedupe *d)
 static int run(struct cli *cli, const struct cli_args *args)
 {
 	struct dedupe d = {.cli = cli,
-			   .set = {.cli = cli},
+			   .set = {.cli = cli, .threads = cli_threads()},
 			   .rules = {true, true, true, true},
 			   .minimum = 1,
 			   .json = {.out = cli->out}};
+	uint64_t threads;
 	for (size_t i = 0; i < args->noptions; i++) {
 		const char *arg = args->options[i].arg;
 		switch (args->options[i].id) {
 		case OPT_MINIMUM:
 			if (cli_parse_size(arg, &d.minimum) != 0)
 				return cli_usage(cli, "'%s' is not a size", arg);
+			break;
+		case OPT_THREADS:
+			if (cli_parse_u64(arg, CLI_THREADS_MAX, &threads) != 0 || threads == 0)
+				return cli_usage(cli, "'%s' is no number of threads: 1 to %u", arg, CLI_THREADS_MAX);
+			d.set.threads = (unsigned)threads;
 			break;
 		case OPT_IGNORE_MODE:
 			d.rules.mode = false;
@@ -265,22 +283,21 @@ static int run(struct cli *cli, const struct cli_args *args)
 		return cli_usage(cli,
 				 "what is to be ignored matters only with --hardlink: files that share stay separate");
 	int error = 0;
+	cli_progress_begin(&d.set.progress, cli, d.as_json);
 	for (size_t i = 0; i < args->noperands && !error; i++)
 		error = collect(&d, &args->operands[i]);
 	if (!error && d.set.volume)
 		error = dedupe_set_group(&d.set);
-	if (error && !cli_cancelled(cli))
-		cli_fail(cli, args->operands[0].text, error);
-	if (!error && d.as_json) {
+	bool grouped = !error;
+	if (grouped && d.as_json) {
 		cli_json_open(&d.json, NULL, '{');
 		cli_json_open(&d.json, "groups_of_files", '[');
 	}
-	for (size_t i = 0, n; i < d.set.nfiles && !error; i += n) {
-		for (n = 1; i + n < d.set.nfiles && dedupe_alike(&d.set.files[i], &d.set.files[i + n]); n++)
-			;
-		work_on(&d, d.set.files + i, n);
-	}
 	if (!error)
+		error = work_on(&d);
+	if (error && !cli_cancelled(cli))
+		cli_fail(cli, args->operands[0].text, error);
+	if (grouped)
 		summary(&d);
 	dedupe_set_done(&d.set);
 	return cli->status;
@@ -294,6 +311,7 @@ static const struct cli_option options[] = {
 	{OPT_IGNORE_OWNER, "ignore-owner", NULL, "With --hardlink: also files of other users and groups", 0},
 	{OPT_IGNORE_TIME, "ignore-time", NULL, "With --hardlink: also files with another mtime", 0},
 	{OPT_IGNORE_XATTRS, "ignore-xattrs", NULL, "With --hardlink: also files with other attributes and ACLs", 0},
+	{OPT_THREADS, "threads", "N", "Compare by N threads (two for each core)", 0},
 	{OPT_VERBOSE, "verbose", NULL, "Tell each file and which one it is equal to", 0},
 	{OPT_JSON, "json", NULL, "Write JSON", 0},
 	CLI_OPTIONS_END,

@@ -5,6 +5,7 @@
 #define CLI_DEDUPE_H
 
 #include "cli.h"
+#include "progress.h"
 
 /* A name that was met. */
 struct dedupe_name {
@@ -17,7 +18,12 @@ struct dedupe_file {
 	struct linkfs_stat st;
 	size_t first, names; /* its names in the set */
 	uint64_t digest[2];
-	bool done; /* is another's now, or was told of */
+	bool done; /* has its answer */
+	/* The answer: it was compared with set->files[with], unless that is itself. */
+	size_t with;
+	int error;
+	bool equal;
+	struct linkfs_dedupe what;
 };
 
 struct dedupe_set {
@@ -27,6 +33,9 @@ struct dedupe_set {
 	size_t nnames, names_cap;
 	struct dedupe_file *files;
 	size_t nfiles, files_cap;
+	unsigned threads;
+	struct cli_progress progress;
+	uint64_t compared, to_compare; /* bytes */
 };
 
 /* What must be equal besides the content before two files become one. */
@@ -44,5 +53,10 @@ bool dedupe_alike(const struct dedupe_file *a, const struct dedupe_file *b);
 /* Whether the rules let two files become one; negative LINKFS_E... */
 int dedupe_may_join(const struct dedupe_set *set, const struct dedupe_rules *rules, const struct dedupe_file *a,
 		    const struct dedupe_file *b, bool *may_out);
+
+/* Compares files that are alike, and lets those that are equal share unless dry: of set->files those from first on and before end. Several
+ * threads at once; progress is shown. Each gets its answer, in files that were not looked at any more done is false. A file that
+ * the rules (NULL: none) keep apart from the first of its kind begins another group with those that are left. LINKFS_ENOMEM. */
+int dedupe_prove(struct dedupe_set *set, const struct dedupe_rules *rules, bool dry, size_t first, size_t end);
 
 #endif

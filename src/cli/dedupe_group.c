@@ -146,6 +146,8 @@ int dedupe_set_group(struct dedupe_set *set)
 	set->nfiles = kept;
 	qsort(set->files, set->nfiles, sizeof(*set->files), by_content);
 	drop_lonely(set);
+	for (size_t i = 1; i < set->nfiles; i++)
+		set->to_compare += dedupe_alike(&set->files[i - 1], &set->files[i]) ? set->files[i].st.size : 0;
 	return 0;
 }
 

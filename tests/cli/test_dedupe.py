@@ -67,6 +67,7 @@ def commands(base, volume):
     for argv, rc, message in (
             (("dedupe", place("/none")), 1, f"linkfs: dedupe: {place('/none')}: No such file or directory\n"),
             (("dedupe", "-s", "much", place("/tree")), 2, "'much' is not a size"),
+            (("dedupe", "--threads", "0", place("/tree")), 2, "'0' is no number of threads: 1 to 64"),
             (("dedupe", "--ignore-mode", place("/tree")), 2, "matters only with --hardlink")):
         result = h.linkfs(*argv)
         h.ok(result.rc == rc and message in result.err, " ".join(argv[:2]) + ": told", result)
@@ -98,9 +99,25 @@ def kernel(volume):
     h.equal(open(m + "/b", "rb").read(), b"x" * 100000, "with its content")
 
 
+def many(base, volume):
+    """600 groups of two to four files: what is said is the same, in the same order, however many threads compare."""
+    place = (lambda p: volume.mnt + p) if FACE == "mount" else volume
+    for n in range(600):
+        for copy in range(2 + n % 3):
+            host(f"{base}/many/{copy}/f{n}", b"%d." % n * 3000)
+    h.must("import", base + "/many", volume("/"))
+    said = [h.must("dedupe", "-nv", "--threads", str(threads), place("/many")).out for threads in (1, 2, 7)]
+    h.equal((len(said[0].splitlines()), said[1] == said[0], said[2] == said[0]), (1201, True, True), "threads change nothing in what is said")
+    h.equal(h.must("dedupe", "-v", "--threads=7", place("/many")).out, said[0].replace("would be freed at least", "freed").replace("would share", "share"), "nor in what is done")
+    h.equal(h.must("dedupe", place("/many")).out.split("; ")[1], "0 files share 0 with an equal one", "which is all of it")
+    h.must("export", volume("/many"), base + "/back")
+    h.equal(h.execute(["diff", "-r", base + "/many", base + "/back"]).out, "", "and no content")
+
+
 def main():
     base, volume = h.begin(FACE)
     commands(base, volume)
+    many(base, volume)
     if FACE == "live":
         kernel(volume)
     h.done()
