@@ -104,6 +104,8 @@ int copy_attributes(struct copy *copy, const struct copy_meta *meta);
 /* ---- copy.c ---- */
 /* Copies sources as targets says. Messages are given; the summary is in *copy. */
 void copy_run(struct copy *copy, const struct cli_targets *targets);
+/* Fills own_devs, which the caller frees. */
+void copy_find_own_mounts(struct copy *copy);
 
 /* ---- copy_map.c: where the names of files with several went ---- */
 struct copy_place {

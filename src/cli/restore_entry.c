@@ -1,0 +1,504 @@
+/*
+ * restore_entry.c - one entry of linkfs restore that is no directory: what is there already, other names of files, and the making of new ones,
+ * whole before they have their name; see restore.h.
+ */
+#include "restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#define NO_DEVICE 2 /* no error: this user may not make it */
+
+static int host_error(void)
+{
+	return linkfs_from_errno(errno);
+}
+
+/* ---- content ---- */
+
+static int write_all(int fd, const char *p, size_t size, uint64_t offset)
+{
+	while (size) {
+		ssize_t n = pwrite(fd, p, size, (off_t)offset);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? host_error() : LINKFS_EIO;
+		p += n;
+		offset += (uint64_t)n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Where the next data is, and where it ends; both size at the end of the file. */
+static int next_data(struct copy_file *in, uint64_t offset, uint64_t size, uint64_t *data, uint64_t *end)
+{
+	*data = *end = size;
+	int error = copy_seek(in, offset, LINKFS_SEEK_DATA, data);
+	if (error == LINKFS_ENXIO)
+		return 0;
+	if (!error)
+		error = copy_seek(in, *data, LINKFS_SEEK_HOLE, end);
+	if (*end > size)
+		*end = size;
+	return error;
+}
+
+static int write_content(struct restore *r, struct copy_file *in, uint64_t size, int fd)
+{
+	uint64_t offset = 0, written = 0, end = 0;
+	int error = 0;
+	while (offset < size && !error) {
+		error = next_data(in, offset, size, &offset, &end);
+		while (!error && offset < end) {
+			size_t want = end - offset < RESTORE_BUF ? (size_t)(end - offset) : RESTORE_BUF, n = 0;
+			error = cli_cancelled(r->cli) ? LINKFS_EINTR : copy_read(in, offset, r->buf, want, &n);
+			if (!error && n == 0) /* the file of the live tree shrank */
+				error = LINKFS_EBUSY;
+			if (!error)
+				error = write_all(fd, r->buf, n, offset);
+			if (!error) {
+				offset += n;
+				written = offset;
+				r->done.bytes += n;
+				r->moved += n;
+				restore_progress(r);
+			}
+		}
+	}
+	if (!error && written < size && ftruncate(fd, (off_t)size) != 0)
+		error = host_error();
+	return error;
+}
+
+static int read_there(int fd, char *buf, size_t size, uint64_t offset, size_t *done_out)
+{
+	ssize_t n;
+	do {
+		n = pread(fd, buf, size, (off_t)offset);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return host_error();
+	*done_out = (size_t)n;
+	return 0;
+}
+
+static int compare_bytes(struct restore *r, struct copy_file *in, int fd, uint64_t size, bool *differ_out)
+{
+	const size_t half = RESTORE_BUF / 2;
+	char *there = r->buf + half;
+	int error = 0;
+	for (uint64_t offset = 0; offset < size && !error && !*differ_out;) {
+		size_t want = size - offset < half ? (size_t)(size - offset) : half, a = 0, b = 0;
+		error = cli_cancelled(r->cli) ? LINKFS_EINTR : copy_read(in, offset, r->buf, want, &a);
+		while (!error && b < a) {
+			size_t n = 0;
+			error = read_there(fd, there + b, a - b, offset + b, &n);
+			if (n == 0)
+				break;
+			b += n;
+		}
+		if (!error)
+			*differ_out = a == 0 || b < a || memcmp(r->buf, there, a) != 0;
+		offset += a;
+		r->moved += a;
+		restore_progress(r);
+	}
+	return error;
+}
+
+static int compare_content(struct restore *r, const struct copy_dir *from, const char *from_name,
+			   const struct copy_stat *st, int fd, bool *differ_out)
+{
+	struct copy_file in = {.fd = -1};
+	char path[40];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	int error = copy_open_read(&r->copy, from, from_name, false, &in);
+	if (error)
+		return error;
+	/* The file that was looked at, whatever has its name by now. */
+	int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, there = open(path, flags | O_NOATIME);
+	if (there < 0 && errno == EPERM)
+		there = open(path, flags);
+	error = there < 0 ? host_error() : compare_bytes(r, &in, there, st->st.size, differ_out);
+	if (there >= 0)
+		close(there);
+	copy_close(&in);
+	return error;
+}
+
+static int compare_text(struct restore *r, const struct copy_dir *from, const char *from_name,
+			const struct copy_stat *st, int fd, bool *differ_out)
+{
+	char *text = NULL, *there = r->buf;
+	int error = copy_readlink(&r->copy, from, from_name, st, &text);
+	if (error)
+		return error;
+	ssize_t len = readlinkat(fd, "", there, RESTORE_BUF);
+	error = len < 0 ? host_error() : 0;
+	*differ_out = !error && ((size_t)len != strlen(text) || memcmp(text, there, (size_t)len) != 0);
+	free(text);
+	return error;
+}
+
+int restore_compare(struct restore *r, const struct copy_dir *from, const char *from_name, const struct copy_stat *st,
+		    int fd, const struct copy_stat *there, bool strict, uint32_t *what_out)
+{
+	bool differ = false;
+	int error = restore_compare_meta(r, from, st, fd, there, strict, what_out);
+	if (error || (*what_out && !strict))
+		return error;
+	if (S_ISLNK(st->st.mode))
+		error = compare_text(r, from, from_name, st, fd, &differ);
+	else if (S_ISREG(st->st.mode) && st->st.size != there->st.size)
+		differ = true;
+	else if (S_ISREG(st->st.mode))
+		error = compare_content(r, from, from_name, st, fd, &differ);
+	if (differ)
+		*what_out |= LINKFS_DIFF_CONTENT;
+	return error;
+}
+
+/* ---- files with several names ---- */
+
+static struct restore_group *find_group(const struct restore *r, const struct copy_stat *st)
+{
+	const struct copy_place *place = copy_map_find(r->map, st->dev, st->st.ino);
+	return place ? &r->groups[place->ino] : NULL;
+}
+
+static int add_path(struct restore *r, struct restore_group *group)
+{
+	if (cli_grow(&group->paths, &group->cap, group->len, sizeof(*group->paths)) != 0)
+		return LINKFS_ENOMEM;
+	char *path = cli_strdup(r->below);
+	if (!path)
+		return LINKFS_ENOMEM;
+	group->paths[group->len++] = path;
+	return 0;
+}
+
+/* The entry at hand is the first of its file, or the first of one made anew. */
+static int begin_group(struct restore *r, const struct copy_stat *st, const struct restore_id *id, bool made)
+{
+	struct restore_group *group = find_group(r, st);
+	if (!group) {
+		struct copy_place place = {.ino = r->ngroups};
+		if (cli_grow(&r->groups, &r->groups_cap, r->ngroups, sizeof(*group)) != 0)
+			return LINKFS_ENOMEM;
+		int error = copy_map_add(r->map, st->dev, st->st.ino, &place);
+		if (error)
+			return error;
+		group = &r->groups[r->ngroups++];
+		*group = (struct restore_group){0};
+	}
+	while (group->len)
+		free(group->paths[--group->len]);
+	group->id = *id;
+	group->made = made;
+	return add_path(r, group);
+}
+
+/* Opens the directory that a path leads to, and the file there when it is the one with this identity. */
+static int open_known(const struct restore *r, const char *path, const struct restore_id *id, int *dir_out,
+		      int *file_out)
+{
+	const char *slash = strrchr(path, '/');
+	struct restore_id there;
+	int dir = -1, fd = -1;
+	int error = restore_walk(r, path, slash ? (size_t)(slash - path) : 0, &dir);
+	if (!error)
+		error = restore_openat(r, dir, slash ? slash + 1 : path, O_PATH, &fd);
+	if (!error)
+		error = restore_stat_fd(fd, NULL, &there);
+	if (!error && !restore_same(&there, id))
+		error = LINKFS_ESTALE;
+	if (!error && dir_out)
+		*dir_out = dir;
+	else if (dir >= 0)
+		close(dir);
+	if (error) {
+		if (fd >= 0)
+			close(fd);
+		return error == LINKFS_ENOMEM || error == LINKFS_EMFILE ? error : LINKFS_ESTALE;
+	}
+	*file_out = fd;
+	return 0;
+}
+
+static int link_entry(struct restore *r, struct restore_frame *frame, const struct restore_group *group,
+		      const char *name, bool replace)
+{
+	int fd = -1;
+	int error = open_known(r, group->paths[0], &group->id, NULL, &fd);
+	if (!error) {
+		error = restore_link(r, &frame->to, fd, name, replace);
+		close(fd);
+	}
+	r->done.links += error == 0;
+	return error;
+}
+
+/* Names that were left as they were become names of the file that was made now. */
+static int rejoin(struct restore *r, char *const *paths, size_t len, const struct restore_id *old, int fd)
+{
+	int error = 0;
+	for (size_t i = 0; i < len && !error; i++) {
+		const char *slash = strrchr(paths[i], '/');
+		struct restore_dir dir = {.fd = -1, .shop = -1, .shared = true};
+		int file = -1, way = -1;
+		error = open_known(r, paths[i], old, &way, &file);
+		if (!error)
+			error = restore_openat(r, way, ".", O_RDONLY | O_DIRECTORY, &dir.fd);
+		if (!error)
+			error = restore_link(r, &dir, fd, slash ? slash + 1 : paths[i], true);
+		restore_close(&dir);
+		if (file >= 0)
+			close(file);
+		if (way >= 0)
+			close(way);
+		r->done.unchanged -= error == 0;
+		r->done.replaced += error == 0;
+		r->done.links += error == 0;
+	}
+	return error;
+}
+
+/* ---- new files ---- */
+
+static int make_regular(struct restore *r, const struct copy_dir *from, const char *from_name,
+			const struct copy_stat *st, int shop, const char *temp, int *fd_out)
+{
+	struct copy_file in = {.fd = -1};
+	int error = copy_open_read(&r->copy, from, from_name, false, &in);
+	if (!error)
+		error = restore_openat(r, shop, temp, O_WRONLY | O_CREAT | O_EXCL, fd_out);
+	if (!error)
+		error = write_content(r, &in, st->st.size, *fd_out);
+	if (!error)
+		error = restore_attributes(r, from, st, *fd_out, false, false);
+	copy_close(&in);
+	return error;
+}
+
+static int make_special(struct restore *r, const struct copy_dir *from, const char *from_name,
+			const struct copy_stat *st, int shop, const char *temp, int *fd_out)
+{
+	char *text = NULL;
+	int error = 0;
+	if (S_ISLNK(st->st.mode)) {
+		error = copy_readlink(&r->copy, from, from_name, st, &text);
+		if (!error && symlinkat(text, shop, temp) != 0)
+			error = host_error();
+		free(text);
+	} else if (mknodat(shop, temp, (st->st.mode & S_IFMT) | 0600, makedev(st->st.rdev_major, st->st.rdev_minor)) !=
+		   0) {
+		error = host_error();
+		if (error == LINKFS_EPERM && (S_ISBLK(st->st.mode) || S_ISCHR(st->st.mode)))
+			return NO_DEVICE;
+	}
+	if (!error)
+		error = restore_openat(r, shop, temp, O_PATH, fd_out);
+	if (!error)
+		error = restore_attributes(r, from, st, *fd_out, true, false);
+	return error;
+}
+
+/* Makes the entry as a file of its own and puts it in its place; *fd_out holds it. */
+static int make_entry(struct restore *r, struct restore_frame *frame, const char *from_name, const struct copy_stat *st,
+		      const char *name, bool replace, int *fd_out)
+{
+	char temp[32];
+	int shop = -1, fd = -1;
+	int error = restore_shop(r, &frame->to, &shop);
+	if (error)
+		return error;
+	cli_temp_name(temp);
+	if (S_ISREG(st->st.mode))
+		error = make_regular(r, &frame->from, from_name, st, shop, temp, &fd);
+	else
+		error = make_special(r, &frame->from, from_name, st, shop, temp, &fd);
+	if (!error)
+		error = restore_place(r, &frame->to, temp, name, replace);
+	if (error) {
+		unlinkat(shop, temp, 0);
+		if (fd >= 0)
+			close(fd);
+		return error;
+	}
+	*fd_out = fd;
+	return 0;
+}
+
+static void count_type(struct restore *r, uint32_t mode)
+{
+	if (S_ISREG(mode))
+		r->done.files++;
+	else if (S_ISLNK(mode))
+		r->done.symlinks++;
+	else
+		r->done.others++;
+}
+
+/* A new file, and what follows for its other names. */
+static int make_file(struct restore *r, struct restore_frame *frame, const char *from_name, const struct copy_stat *st,
+		     const char *name, bool replace)
+{
+	struct restore_id id = {0}, old = {0};
+	struct restore_group *group = st->st.nlink > 1 ? find_group(r, st) : NULL;
+	char **paths = NULL;
+	size_t npaths = 0;
+	int fd = -1;
+	int error = make_entry(r, frame, from_name, st, name, replace, &fd);
+	if (error)
+		return error;
+	count_type(r, st->st.mode);
+	if (st->st.nlink > 1) {
+		if (group && !group->made) {
+			paths = group->paths;
+			npaths = group->len;
+			old = group->id;
+			group->paths = NULL;
+			group->len = group->cap = 0;
+		}
+		error = restore_stat_fd(fd, NULL, &id);
+		if (!error)
+			error = begin_group(r, st, &id, true);
+		if (!error)
+			error = rejoin(r, paths, npaths, &old, fd);
+		for (size_t i = 0; i < npaths; i++)
+			free(paths[i]);
+		free(paths);
+	}
+	close(fd);
+	return error;
+}
+
+/* ---- one entry ---- */
+
+struct existing {
+	int fd;
+	bool is;
+	struct copy_stat st;
+	struct restore_id id;
+};
+
+/* Whether what is there can stay as it is. */
+static int is_right(struct restore *r, struct restore_frame *frame, const char *from_name, const struct copy_stat *st,
+		    const struct existing *there, const struct restore_group *group, bool *right_out)
+{
+	uint32_t what = 0;
+	*right_out = false;
+	if ((st->st.mode & S_IFMT) != (there->st.st.mode & S_IFMT))
+		return 0;
+	if (group) {
+		*right_out = !group->made && restore_same(&there->id, &group->id);
+		return 0;
+	}
+	/* Names that the volume's file does not have: what is written there would show here. */
+	if (there->st.st.nlink > st->st.nlink)
+		return 0;
+	int error = restore_compare(r, &frame->from, from_name, st, there->fd, &there->st, false, &what);
+	*right_out = !error && !what;
+	return error;
+}
+
+static int keep_entry(struct restore *r, const struct copy_stat *st, const struct existing *there)
+{
+	struct restore_group *group = find_group(r, st);
+	r->done.unchanged++;
+	if (st->st.nlink <= 1)
+		return 0;
+	return group ? add_path(r, group) : begin_group(r, st, &there->id, false);
+}
+
+/* What is there and stays, or must go first. Returns 1 when nothing more is to be done. */
+static int settle_existing(struct restore *r, struct restore_frame *frame, const char *from_name,
+			   const struct copy_stat *st, const char *name, struct existing *there)
+{
+	bool right = false;
+	if (r->how != RESTORE_OVERWRITE) {
+		r->done.kept++;
+		restore_tell(r, "kept", r->below);
+		return 1;
+	}
+	if (S_ISDIR(there->st.st.mode)) {
+		if (!r->removes) {
+			restore_fail(r, "is a directory in the destination: --delete removes it", COPY_TOLD);
+			return 1;
+		}
+		int error = r->dry ? 0 : restore_remove(r, &frame->to, name);
+		r->done.removed += error == 0;
+		return error;
+	}
+	int error = is_right(r, frame, from_name, st, there, st->st.nlink > 1 ? find_group(r, st) : NULL, &right);
+	if (error || !right)
+		return error;
+	error = keep_entry(r, st, there);
+	return error ? error : 1;
+}
+
+static int write_entry(struct restore *r, struct restore_frame *frame, const char *from_name,
+		       const struct copy_stat *st, const char *name, bool replace)
+{
+	const struct restore_group *group = st->st.nlink > 1 ? find_group(r, st) : NULL;
+	int error;
+	if (group && group->made) {
+		error = link_entry(r, frame, group, name, replace);
+		if (error != LINKFS_ESTALE && error != LINKFS_EMLINK)
+			return error;
+		const char *why = error == LINKFS_EMLINK ? "the file system has no room for more names of one file"
+							 : "its other name was changed meanwhile";
+		error = make_file(r, frame, from_name, st, name, replace);
+		if (!error) {
+			restore_progress_end(r);
+			r->done.failed++;
+			cli_failf(r->cli, r->display, "%s: restored as a file of its own", why);
+		}
+		return error;
+	}
+	return make_file(r, frame, from_name, st, name, replace);
+}
+
+int restore_file(struct restore *r, struct restore_frame *frame, const char *from_name, const struct copy_stat *st,
+		 const char *name)
+{
+	struct existing there = {.fd = -1};
+	int error = 0;
+	/* In a directory of ours there is nothing yet. */
+	if (frame->to.shared && !frame->absent) {
+		error = restore_look(r, &frame->to, name, &there.fd, &there.st);
+		there.is = error == 0;
+		if (error == LINKFS_ENOENT)
+			error = 0;
+		else if (!error)
+			error = restore_stat_fd(there.fd, NULL, &there.id);
+	}
+	if (!error && there.is)
+		error = settle_existing(r, frame, from_name, st, name, &there);
+	if (there.fd >= 0)
+		close(there.fd);
+	if (error)
+		return error > 0 ? 0 : error;
+	bool replace = there.is && !S_ISDIR(there.st.st.mode);
+	if (r->dry)
+		count_type(r, st->st.mode);
+	else
+		error = write_entry(r, frame, from_name, st, name, replace);
+	if (error == NO_DEVICE) {
+		r->done.no_devices++;
+		return 0;
+	}
+	if (error)
+		return error;
+	r->done.restored += !there.is;
+	r->done.replaced += there.is;
+	restore_tell(r, there.is ? "replaced" : "restored", r->below);
+	return 0;
+}
