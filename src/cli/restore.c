@@ -202,14 +202,12 @@ static void leave_dir(struct restore *r)
 	if (r->verify && !r->stopped && !(r->len == 1 && frame->name))
 		restore_verify_rest(r, frame);
 	/* The workshop's removal moves the directory's times. */
-	if (frame->to.shop >= 0) {
-		close(frame->to.shop);
-		unlinkat(frame->to.fd, frame->to.shop_name, AT_REMOVEDIR);
-		frame->to.shop = -1;
-	}
+	int error = restore_close_shop(&frame->to);
+	if (error)
+		entry_failed(r, "cannot remove the directory .linkfs-... that files were made in", error);
 	/* What is not complete stays closed. */
 	if (frame->settles && !r->dry && !r->stopped) {
-		int error = settle(r, frame);
+		error = settle(r, frame);
 		if (error)
 			entry_failed(r, "cannot set attributes", error);
 	}
@@ -221,7 +219,7 @@ static void leave_dir(struct restore *r)
 static void abandon(struct restore *r)
 {
 	bool found = false;
-	while (r->len > 1 && !found) {
+	while (r->len > 0 && !found) {
 		found = top(r)->to.shared;
 		top(r)->settles = false;
 		leave_dir(r);
@@ -430,6 +428,12 @@ static int begin(struct restore *r)
 	if (whole) {
 		frame.stat = st;
 		frame.settles = r->how != RESTORE_MERGE && !r->verify;
+		if (!dest.follows && !restore_is_ours(dest.parent.fd)) {
+			r->above = dest.parent.fd;
+			r->above_name = dest.name;
+			dest.parent.fd = -1;
+			dest.name = NULL;
+		}
 		error = copy_open_dir(&r->copy, &from, from_name, false, &frame.from);
 		if (!error)
 			error = copy_list(&r->copy, &frame.from, &frame.list);
@@ -485,6 +489,7 @@ void restore_run(struct restore *r)
 	r->there = copy_map_new();
 	r->buf = malloc(RESTORE_BUF);
 	r->copy.cli = r->cli;
+	r->above = -1;
 	r->privileged = geteuid() == 0 && r->cli->cred.uid == 0;
 	if (!r->map || !r->there || !r->buf)
 		cli_fail(r->cli, NULL, LINKFS_ENOMEM);
@@ -511,6 +516,9 @@ void restore_run(struct restore *r)
 	}
 	if (sync_fd >= 0)
 		close(sync_fd);
+	if (r->above >= 0)
+		close(r->above);
+	free(r->above_name);
 	for (size_t i = 0; i < r->ngroups; i++) {
 		while (r->groups[i].len)
 			free(r->groups[i].paths[--r->groups[i].len]);

@@ -11,7 +11,7 @@
  *   name, and then is whole: under no name stands half a file.
  * - A directory stays ours and 0700 until all in it is done. Nobody else can enter it or move it to another directory (that takes write
  *   permission on the directory itself), so what is below it needs no further proof.
- * - A shared directory can be moved away by those who have rights in it. Before and after each change it is walked to anew from the
+ * - A shared directory can be moved away by those who have rights in it, the destination too. Before and after each change it is walked to anew from the
  *   destination, and what was put into one that is not there any more is taken out again. Who moves a directory away in the
  *   instant between gets no more than who moves it away later: an entry that is finished, or one that is closed to them.
  * - Hard links are made to files made in this run, told by device, inode and time of birth and linked through a descriptor.
@@ -75,6 +75,9 @@ struct restore {
 	bool dry, verify, verbose, quiet, as_json, mounts;
 	bool privileged; /* may set owners */
 	bool stopped;    /* nothing more can be done */
+	/* Where the destination has its name, when it was there and others may have rights in that directory; -1: no need to look. */
+	int above;
+	char *above_name;
 	struct restore_frame *frames;
 	size_t len, cap;
 	char *display,
@@ -115,8 +118,10 @@ int restore_look(const struct restore *r, const struct restore_dir *dir, const c
 		 struct copy_stat *out);
 /* Whether what is held open as the directory at hand still lies below the destination. LINKFS_ESTALE when not. */
 int restore_beneath(const struct restore *r);
+bool restore_is_ours(int fd);
 /* Where the entries of dir are made. */
 int restore_shop(const struct restore *r, struct restore_dir *dir, int *fd_out);
+int restore_close_shop(struct restore_dir *dir);
 void restore_close(struct restore_dir *dir);
 /* A new directory, ours alone, under a free name or in the place of a file. */
 int restore_make_dir(const struct restore *r, struct restore_dir *dir, const char *name, bool replace,

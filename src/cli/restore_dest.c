@@ -126,6 +126,13 @@ int restore_beneath(const struct restore *r)
 	const struct restore_frame *frame = NULL;
 	struct restore_id id;
 	int fd = -1;
+	if (r->above >= 0) {
+		struct statx sx;
+		if (statx(r->above, r->above_name, AT_SYMLINK_NOFOLLOW, STATX_INO, &sx) != 0 ||
+		    sx.stx_ino != r->frames[0].to.id.ino ||
+		    makedev(sx.stx_dev_major, sx.stx_dev_minor) != r->frames[0].to.id.dev)
+			return LINKFS_ESTALE;
+	}
 	for (size_t i = r->len; i > 1 && !frame; i--) {
 		if (r->frames[i - 1].to.shared)
 			frame = &r->frames[i - 1];
@@ -145,7 +152,7 @@ int restore_beneath(const struct restore *r)
 /* ---- directories ---- */
 
 /* Nobody else can write in it: it was made by us, and is not open to others. */
-static bool is_ours(int fd)
+bool restore_is_ours(int fd)
 {
 	struct stat st;
 	return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022);
@@ -167,7 +174,7 @@ static int make_private(const struct restore *r, int dir, char name[32], int *fd
 	}
 	if (!error)
 		error = restore_openat(r, dir, name, O_RDONLY | O_DIRECTORY, &fd);
-	if (!error && !is_ours(fd))
+	if (!error && !restore_is_ours(fd))
 		error = LINKFS_EPERM;
 	if (error) {
 		if (fd >= 0)
@@ -188,15 +195,21 @@ int restore_shop(const struct restore *r, struct restore_dir *dir, int *fd_out)
 	return error;
 }
 
+int restore_close_shop(struct restore_dir *dir)
+{
+	if (dir->shop < 0)
+		return 0;
+	close(dir->shop);
+	dir->shop = -1;
+	return unlinkat(dir->fd, dir->shop_name, AT_REMOVEDIR) == 0 ? 0 : host_error();
+}
+
 void restore_close(struct restore_dir *dir)
 {
-	if (dir->shop >= 0) {
-		close(dir->shop);
-		unlinkat(dir->fd, dir->shop_name, AT_REMOVEDIR);
-	}
+	(void)restore_close_shop(dir);
 	if (dir->fd >= 0)
 		close(dir->fd);
-	dir->fd = dir->shop = -1;
+	dir->fd = -1;
 }
 
 /* Renames in or out of the shop; without replace never over anything, also where the file system cannot promise that. */

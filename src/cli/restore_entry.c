@@ -245,20 +245,35 @@ static int link_entry(struct restore *r, struct restore_frame *frame, const stru
 	return error;
 }
 
+/* Another name in a directory that may be done: its times stay. */
+static int relink(struct restore *r, int way, int fd, const char *name)
+{
+	struct restore_dir dir = {.fd = -1, .shop = -1, .shared = true};
+	struct stat st;
+	int error = restore_openat(r, way, ".", O_RDONLY | O_DIRECTORY, &dir.fd);
+	if (!error && fstat(dir.fd, &st) != 0)
+		error = host_error();
+	if (!error)
+		error = restore_link(r, &dir, fd, name, true);
+	int closed = restore_close_shop(&dir);
+	if (!error)
+		error = closed;
+	if (!error && futimens(dir.fd, (struct timespec[2]){st.st_atim, st.st_mtim}) != 0)
+		error = host_error();
+	restore_close(&dir);
+	return error;
+}
+
 /* Names that were left as they were become names of the file that was made now. */
 static int rejoin(struct restore *r, char *const *paths, size_t len, const struct restore_id *old, int fd)
 {
 	int error = 0;
 	for (size_t i = 0; i < len && !error; i++) {
 		const char *slash = strrchr(paths[i], '/');
-		struct restore_dir dir = {.fd = -1, .shop = -1, .shared = true};
 		int file = -1, way = -1;
 		error = open_known(r, paths[i], old, &way, &file);
 		if (!error)
-			error = restore_openat(r, way, ".", O_RDONLY | O_DIRECTORY, &dir.fd);
-		if (!error)
-			error = restore_link(r, &dir, fd, slash ? slash + 1 : paths[i], true);
-		restore_close(&dir);
+			error = relink(r, way, fd, slash ? slash + 1 : paths[i]);
 		if (file >= 0)
 			close(file);
 		if (way >= 0)

@@ -1,6 +1,6 @@
 /*
  * restore_meta.c - attributes for linkfs restore: set through descriptors in an order in which none undoes another (a change of owner drops
- * setuid bits and capabilities, attributes of others need the first mode, everything moves the times), and compared.
+ * setuid bits and capabilities, extended attributes need the right to write), and compared.
  */
 #include "restore.h"
 
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -93,6 +94,16 @@ static int clean_xattrs(const struct held *h, const char *names, size_t len, cha
 	return error;
 }
 
+/* Some file systems say that they are full when they have little room for one file's attributes. */
+static int xattr_error(int fd)
+{
+	int error = host_error();
+	struct statvfs fs;
+	if (error == LINKFS_ENOSPC && fstatvfs(fd, &fs) == 0 && fs.f_bavail > 0)
+		error = LINKFS_E2BIG;
+	return error;
+}
+
 static int set_xattrs(struct restore *r, const struct copy_dir *from, uint64_t ino, const struct held *h, bool clean)
 {
 	char *names = r->buf, *value = r->buf + NAMES_SIZE;
@@ -119,7 +130,7 @@ static int set_xattrs(struct restore *r, const struct copy_dir *from, uint64_t i
 		if (n != 0 && (errno == EPERM || errno == EOPNOTSUPP))
 			missed = true;
 		else if (n != 0)
-			error = host_error();
+			error = xattr_error(h->fd);
 	}
 	r->done.no_xattrs += missed;
 	return error;
@@ -167,9 +178,10 @@ int restore_attributes(struct restore *r, const struct copy_dir *from, const str
 	int error = set_owner(r, &st->st, fd, &mode);
 	if (!error)
 		error = set_xattrs(r, from, st->st.ino, &h, clean);
-	if (!error && !S_ISLNK(st->st.mode) && (path ? chmod(h.name, mode) : fchmod(fd, mode)) != 0)
-		error = host_error();
 	if (!error && (path ? utimensat(fd, "", times, AT_EMPTY_PATH) : futimens(fd, times)) != 0)
+		error = host_error();
+	/* Last, as it opens a directory to others. */
+	if (!error && !S_ISLNK(st->st.mode) && (path ? chmod(h.name, mode) : fchmod(fd, mode)) != 0)
 		error = host_error();
 	return error;
 }
