@@ -66,11 +66,6 @@ static void close_frame(struct restore_frame *frame)
 
 /* ---- what the volume does not have goes ---- */
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(((const struct cli_entry *)a)->name, ((const struct cli_entry *)b)->name);
-}
-
 static void remove_rest(struct restore *r, struct restore_frame *frame)
 {
 	struct cli_list there;
@@ -79,11 +74,10 @@ static void remove_rest(struct restore *r, struct restore_frame *frame)
 		entry_failed(r, "cannot read the destination's directory", error);
 		return;
 	}
-	qsort(frame->list.entries, frame->list.len, sizeof(*frame->list.entries), by_name);
+	restore_names_sort(&frame->list);
 	for (size_t i = 0; i < there.len && !r->stopped; i++) {
 		const struct cli_entry *e = &there.entries[i];
-		if (bsearch(e, frame->list.entries, frame->list.len, sizeof(*e), by_name) ||
-		    (r->len == 1 && strcmp(e->name, "lost+found") == 0))
+		if (restore_names_have(&frame->list, e) || (r->len == 1 && strcmp(e->name, "lost+found") == 0))
 			continue;
 		error = set_path(&r->display, &r->display_len, &r->display_cap, frame->display_len, e->name);
 		if (!error)
@@ -107,6 +101,18 @@ static void remove_rest(struct restore *r, struct restore_frame *frame)
 
 /* ---- directories ---- */
 
+/* As its owner could. */
+static int open_for_writing(struct restore *r, struct restore_frame *frame, uint32_t mode)
+{
+	if (r->privileged || r->dry || !frame->settles || (mode & 0300) == 0300)
+		return 0;
+	if (fchmod(frame->to.fd, (mode & RESTORE_MODE_BITS) | 0300) != 0)
+		return errno == EPERM ? 0 : host_error();
+	frame->opened = true;
+	frame->mode = mode & RESTORE_MODE_BITS;
+	return 0;
+}
+
 /* The destination's directory: what is there, or a new one. */
 static int open_target(struct restore *r, const char *name, struct restore_frame *frame)
 {
@@ -122,7 +128,8 @@ static int open_target(struct restore *r, const char *name, struct restore_frame
 	bool is = error == 0, is_dir = is && S_ISDIR(there.st.mode);
 	if (is_dir) {
 		frame->settles = r->how == RESTORE_OVERWRITE;
-		return restore_enter(r, &parent->to, name, &frame->to);
+		error = restore_enter(r, &parent->to, name, &frame->to);
+		return error ? error : open_for_writing(r, frame, there.st.mode);
 	}
 	if (is && r->how != RESTORE_OVERWRITE) {
 		restore_fail(r, "is no directory in the destination: left, with all that the directory holds",
@@ -197,14 +204,17 @@ static int settle(struct restore *r, struct restore_frame *frame)
 static void leave_dir(struct restore *r)
 {
 	struct restore_frame *frame = top(r);
-	r->display[frame->display_len] = '\0';
+	r->display[frame->display_len] = r->below[frame->below_len] = '\0';
 	r->display_len = frame->display_len;
+	r->below_len = frame->below_len;
 	if (r->verify && !r->stopped && !(r->len == 1 && frame->name))
 		restore_verify_rest(r, frame);
 	/* The workshop's removal moves the directory's times. */
 	int error = restore_close_shop(&frame->to);
 	if (error)
 		entry_failed(r, "cannot remove the directory .linkfs-... that files were made in", error);
+	if (frame->opened && (r->stopped || !frame->settles))
+		(void)fchmod(frame->to.fd, frame->mode);
 	/* What is not complete stays closed. */
 	if (frame->settles && !r->dry && !r->stopped) {
 		error = settle(r, frame);

@@ -48,6 +48,8 @@ struct restore_frame {
 	size_t next, display_len, below_len;
 	bool settles; /* gets its attributes when it is done */
 	bool absent;  /* of a dry run: the destination has no such directory */
+	bool opened;  /* an ordinary user's own that may not be written: it may for now, and was `mode` */
+	uint32_t mode;
 };
 
 enum restore_how { RESTORE_NEW, RESTORE_OVERWRITE, RESTORE_MERGE };
@@ -134,6 +136,8 @@ int restore_link(const struct restore *r, struct restore_dir *dir, int fd, const
 /* A file, or a tree. */
 int restore_remove(struct restore *r, const struct restore_dir *dir, const char *name);
 int restore_names(int fd, struct cli_list *out);
+void restore_names_sort(struct cli_list *list);
+bool restore_names_have(const struct cli_list *sorted, const struct cli_entry *entry);
 
 /* ---- restore_entry.c ---- */
 /* Everything that is no directory. */
@@ -164,7 +168,9 @@ void restore_verify_rest(struct restore *r, struct restore_frame *frame);
 /* ---- restore_tell.c ---- */
 void restore_progress(struct restore *r);
 void restore_progress_end(struct restore *r);
-/* Tells and counts that the entry at hand failed. COPY_TOLD: without a message. */
+/* Where the entry at hand goes: the destination as it was given, and the path below it. Allocated. */
+char *restore_dest_path(const struct restore *r, const char *below);
+/* Tells and counts that the entry at hand failed; damage is told of the source. COPY_TOLD: without a message. */
 void restore_fail(struct restore *r, const char *what, int error);
 /* Of a path below the destination, with --verbose and in a dry run: "replaced". */
 void restore_tell(struct restore *r, const char *word, const char *below);

@@ -400,6 +400,22 @@ int restore_names(int fd, struct cli_list *out)
 	return error;
 }
 
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct cli_entry *)a)->name, ((const struct cli_entry *)b)->name);
+}
+
+void restore_names_sort(struct cli_list *list)
+{
+	if (list->len)
+		qsort(list->entries, list->len, sizeof(*list->entries), by_name);
+}
+
+bool restore_names_have(const struct cli_list *sorted, const struct cli_entry *entry)
+{
+	return sorted->len && bsearch(entry, sorted->entries, sorted->len, sizeof(*entry), by_name);
+}
+
 struct removal {
 	struct restore_dir dir;
 	struct cli_list list;

@@ -468,13 +468,13 @@ static int write_entry(struct restore *r, struct restore_frame *frame, const cha
 		error = link_entry(r, frame, group, name, replace);
 		if (error != LINKFS_ESTALE && error != LINKFS_EMLINK)
 			return error;
-		const char *why = error == LINKFS_EMLINK ? "the file system has no room for more names of one file"
-							 : "its other name was changed meanwhile";
+		const char *why = error == LINKFS_EMLINK
+					  ? "the file system has no room for more names of one file: restored as a "
+					    "file of its own"
+					  : "its other name was changed meanwhile: restored as a file of its own";
 		error = make_file(r, frame, from_name, st, name, replace);
 		if (!error) {
-			restore_progress_end(r);
-			r->done.failed++;
-			cli_failf(r->cli, r->display, "%s: restored as a file of its own", why);
+			restore_fail(r, why, COPY_TOLD);
 		}
 		return error;
 	}

@@ -96,30 +96,37 @@ void restore_progress_end(struct restore *r)
 
 /* ---- as it goes ---- */
 
+char *restore_dest_path(const struct restore *r, const char *below)
+{
+	const char *dest = r->dest->text, *rest = below + r->below_skip;
+	size_t len = strlen(dest);
+	while (len > 1 && dest[len - 1] == '/')
+		len--;
+	rest += *rest == '/';
+	return cli_format("%.*s%s%s", (int)len, dest, *rest && dest[len - 1] != '/' ? "/" : "", rest);
+}
+
 void restore_fail(struct restore *r, const char *what, int error)
 {
-	if (error == COPY_TOLD && !what)
-		return;
+	bool there = error != LINKFS_ECORRUPT && r->below;
+	char *path = there ? restore_dest_path(r, r->below) : NULL;
+	const char *where = path ? path : r->display;
 	restore_progress_end(r);
 	r->done.failed++;
 	if (error == COPY_TOLD)
-		cli_failf(r->cli, r->display, "%s", what);
+		cli_failf(r->cli, where, "%s", what);
 	else
-		cli_failf(r->cli, r->display, "%s: %s", what, linkfs_strerror(error));
+		cli_failf(r->cli, where, "%s: %s", what, linkfs_strerror(error));
+	free(path);
 }
 
 void restore_tell(struct restore *r, const char *word, const char *below)
 {
-	const char *dest = r->dest->text, *rest = below + r->below_skip;
-	size_t len = strlen(dest);
 	if ((!r->dry && !r->verbose) || r->as_json)
 		return;
 	restore_progress_end(r);
 	fprintf(r->cli->out, "%s%s ", r->dry && strcmp(word, "kept") != 0 ? "would be " : "", word);
-	while (len > 1 && dest[len - 1] == '/')
-		len--;
-	rest += *rest == '/';
-	char *path = cli_format("%.*s%s%s", (int)len, dest, *rest && dest[len - 1] != '/' ? "/" : "", rest);
+	char *path = restore_dest_path(r, below);
 	if (path)
 		cli_show_bytes(r->cli, path, strlen(path));
 	fputc('\n', r->cli->out);

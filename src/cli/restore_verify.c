@@ -129,11 +129,6 @@ void restore_verify_top(struct restore *r, struct restore_frame *frame)
 		r->done.unchanged++;
 }
 
-static int by_name(const void *a, const void *b)
-{
-	return strcmp(((const struct cli_entry *)a)->name, ((const struct cli_entry *)b)->name);
-}
-
 void restore_verify_rest(struct restore *r, struct restore_frame *frame)
 {
 	struct cli_list there;
@@ -142,11 +137,10 @@ void restore_verify_rest(struct restore *r, struct restore_frame *frame)
 		failed(r, error);
 		return;
 	}
-	if (frame->list.len)
-		qsort(frame->list.entries, frame->list.len, sizeof(*frame->list.entries), by_name);
+	restore_names_sort(&frame->list);
 	for (size_t i = 0; i < there.len; i++) {
 		const struct cli_entry *e = &there.entries[i];
-		if (frame->list.len && bsearch(e, frame->list.entries, frame->list.len, sizeof(*e), by_name))
+		if (restore_names_have(&frame->list, e))
 			continue;
 		char *path = frame->below_len ? cli_format("%.*s/%s", (int)frame->below_len, r->below, e->name)
 					      : cli_strdup(e->name);

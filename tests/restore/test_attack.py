@@ -7,6 +7,7 @@ outside, and nothing into directories that were moved away.
 import os
 import random
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -86,6 +87,11 @@ def came_later(away):
     return later, moved
 
 
+def is_stopped(pid):
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+        return f.read().rsplit(")", 1)[1].split()[0] == "T"
+
+
 def empty(top):
     for name in os.listdir(top):
         path = f"{top}/{name}"
@@ -135,10 +141,11 @@ def main():
             later += now
             moved |= names
             if len(os.listdir(away)) > 2000 or len(os.listdir(dest)) > 40:
-                subprocess.run(["kill", "-STOP", str(swapper.pid)], check=True)
+                swapper.send_signal(signal.SIGSTOP)
+                h.wait_for(lambda: is_stopped(swapper.pid))
                 empty(away)
                 empty(dest)
-                subprocess.run(["kill", "-CONT", str(swapper.pid)], check=True)
+                swapper.send_signal(signal.SIGCONT)
     swapper.terminate()
     out, _ = swapper.communicate(timeout=60)
     counts = dict((k, int(n)) for k, n in (line.split() for line in out.decode().splitlines()))
