@@ -65,7 +65,7 @@ struct restore_group {
 struct restore_counts {
 	uint64_t restored, replaced, unchanged, kept, removed, failed;
 	uint64_t files, dirs, symlinks, others, links, bytes;
-	uint64_t no_owner, no_xattrs, no_devices, differ;
+	uint64_t no_owner, no_mode, no_xattrs, no_devices, differ;
 };
 
 struct restore {
@@ -107,6 +107,13 @@ struct restore {
 /* Copies or compares source to dest. Messages are given, counts are in *r. */
 void restore_run(struct restore *r);
 
+/* ---- restore_start.c ---- */
+/* The first frame. COPY_TOLD when there is nothing to do. */
+int restore_start(struct restore *r);
+/* A path of `keep` bytes gets another name behind it. */
+int restore_set_path(char **path, size_t *len, size_t *cap, size_t keep, const char *name);
+void restore_close_frame(struct restore_frame *frame);
+
 /* ---- restore_dest.c: the destination's side; all return 0 or an error ---- */
 #define RESTORE_MODE_BITS 07777u
 /* One name in an open directory, or a way below it. */
@@ -139,14 +146,18 @@ int restore_names(int fd, struct cli_list *out);
 void restore_names_sort(struct cli_list *list);
 bool restore_names_have(const struct cli_list *sorted, const struct cli_entry *entry);
 
-/* ---- restore_entry.c ---- */
-/* Everything that is no directory. */
-int restore_file(struct restore *r, struct restore_frame *frame, const char *from_name, const struct copy_stat *st,
-		 const char *name);
+/* ---- restore_content.c ---- */
+/* Data where the volume has data, holes where it has holes. */
+int restore_content(struct restore *r, struct copy_file *in, uint64_t size, int fd);
 /* What of an entry that is there differs from the volume's: bits of LINKFS_DIFF_...; fd is its O_PATH descriptor. strict: also what
  * this user could not set. */
 int restore_compare(struct restore *r, const struct copy_dir *from, const char *from_name, const struct copy_stat *st,
 		    int fd, const struct copy_stat *there, bool strict, uint32_t *what_out);
+
+/* ---- restore_entry.c ---- */
+/* Everything that is no directory. */
+int restore_file(struct restore *r, struct restore_frame *frame, const char *from_name, const struct copy_stat *st,
+		 const char *name);
 
 /* ---- restore_meta.c ---- */
 /* Owner, extended attributes, mode, times of what fd holds; path: it is an O_PATH descriptor. clean: attributes that the source

@@ -181,8 +181,14 @@ int restore_attributes(struct restore *r, const struct copy_dir *from, const str
 	if (!error && (path ? utimensat(fd, "", times, AT_EMPTY_PATH) : futimens(fd, times)) != 0)
 		error = host_error();
 	/* Last, as it opens a directory to others. */
-	if (!error && !S_ISLNK(st->st.mode) && (path ? chmod(h.name, mode) : fchmod(fd, mode)) != 0)
-		error = host_error();
+	if (!error && !S_ISLNK(st->st.mode) && (path ? chmod(h.name, mode) : fchmod(fd, mode)) != 0) {
+		struct stat now;
+		/* File systems without modes. */
+		if ((errno == EPERM || errno == EOPNOTSUPP) && fstat(fd, &now) == 0 && now.st_uid == geteuid())
+			r->done.no_mode++;
+		else
+			error = host_error();
+	}
 	return error;
 }
 

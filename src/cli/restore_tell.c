@@ -29,11 +29,19 @@ static void measure(struct restore *r)
 	uint64_t *stack = NULL;
 	size_t len = 0, cap = 0;
 	struct cli_list list;
+	struct copy_stat only = {0};
 	if (!seen || cli_grow(&stack, &cap, len, sizeof(*stack)) != 0) {
 		copy_map_free(seen);
 		return;
 	}
-	stack[len++] = first->from.ino;
+	/* The only entry of a frame that is not the destination's own. */
+	if (first->name && (copy_stat(&r->copy, &first->from, first->list.entries[0].name, false, &only) != 0 ||
+			    !S_ISDIR(only.st.mode))) {
+		r->total_bytes = only.st.size;
+		len = 0;
+	} else {
+		stack[len++] = first->name ? only.st.node : first->from.ino;
+	}
 	while (len && !cli_cancelled(r->cli)) {
 		if (cli_list_read(r->cli, first->from.volume, stack[--len], true, false, &list) != 0)
 			continue;
@@ -169,6 +177,7 @@ static void report_json(struct restore *r)
 		{"hard_links", done->links},
 		{"bytes", done->bytes},
 		{"owner_not_set", done->no_owner},
+		{"mode_not_set", done->no_mode},
 		{"xattrs_not_set", done->no_xattrs},
 		{"devices_not_made", done->no_devices},
 	};
@@ -216,12 +225,12 @@ static void report_missed(struct restore *r)
 	const char *why = r->cli->cred.uid == 0 && geteuid() != 0
 				  ? "the volume's mount is not root's: unmounted, it is restored with all rights"
 				  : "root can";
-	if (!done->no_owner && !done->no_xattrs && !done->no_devices)
+	if (!done->no_owner && !done->no_mode && !done->no_xattrs && !done->no_devices)
 		return;
 	cli_note(r->cli,
-		 "not as it was: %" PRIu64 " with another owner or group, %" PRIu64
+		 "not as it was: %" PRIu64 " with another owner or group, %" PRIu64 " with another mode, %" PRIu64
 		 " without some extended attributes, %" PRIu64 " devices not made (%s)",
-		 done->no_owner, done->no_xattrs, done->no_devices,
+		 done->no_owner, done->no_mode, done->no_xattrs, done->no_devices,
 		 r->privileged ? "the destination cannot have them" : why);
 	if (r->cli->status == CLI_EXIT_OK)
 		r->cli->status = RESTORE_EXIT_MISSED;
@@ -242,6 +251,8 @@ void restore_end(struct restore *r)
 	else if (r->stopped)
 		cli_failf(r->cli, r->dest->text, "interrupted");
 	report_missed(r);
+	if (r->done.failed && r->cli->cred.uid == 0 && geteuid() != 0)
+		cli_note(r->cli, "the volume's mount is not root's, and its process writes: unmount the volume first");
 	if (r->verify && r->done.failed)
 		r->cli->status = RESTORE_EXIT_TROUBLE;
 	else if (r->verify && r->done.differ && r->cli->status == CLI_EXIT_OK)

@@ -60,6 +60,8 @@ static void failed(struct restore *r, int error)
 {
 	if (error == LINKFS_EINTR)
 		r->stopped = true;
+	else if (error == LINKFS_EXDEV && !r->mounts)
+		restore_fail(r, "another file system is mounted there: not compared; --mounts goes into it", COPY_TOLD);
 	else
 		restore_fail(r, "cannot compare", error);
 }

@@ -354,6 +354,24 @@ def cut_off(place):
         subprocess.run(["umount", out], check=False)
 
 
+def mounts(place):
+    """What is mounted below the destination."""
+    out = place.base + "/mounted"
+    h.must("restore", place.at("/t", "links"), out)
+    if not h.ROOT or subprocess.run(["mount", "-t", "tmpfs", "none", out + "/c"], capture_output=True).returncode != 0:
+        h.skip("mounts below the destination", "needs root and tmpfs")
+        return
+    try:
+        result = h.linkfs("restore", "--overwrite", place.at("/t", "links"), out)
+        h.ok(result.rc == 1 and f"{out}/c: another file system" in result.err and os.listdir(out + "/c") == [], "a mount below the destination is left", result)
+        result = h.linkfs("restore", "--verify", place.at("/t", "links"), out)
+        h.ok(result.rc == 2 and "--mounts" in result.err, "and not compared", result)
+        h.equal(h.linkfs("restore", "--overwrite", "--mounts", place.at("/t", "links"), out).rc, 0, "--mounts goes into it")
+        h.equal(os.listdir(out + "/c"), ["relative"], "and restores there")
+    finally:
+        subprocess.run(["umount", out + "/c"], check=False)
+
+
 def ordinary_user(place):
     """What only root may set is told once, in sum."""
     if not h.ROOT or FACE != "offline" or not shutil.which("setpriv"):
@@ -390,6 +408,7 @@ def main():
     single(place, source)
     links(place)
     refusals(place)
+    mounts(place)
     deep(place)
     cut_off(place)
     ordinary_user(place)

@@ -2,7 +2,7 @@
 """Each call that restore makes on the host fails once (P3, row E5): what has its name in the destination is whole, the failure is told, the volume is
 clean, and the same command goes on to the end.
 
-    test_faults.py FAILING_HOST
+    test_faults.py FAILING_HOST FAILING_MALLOC
 """
 import errno
 import os
@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.environ["LINKFS_SOURCE"], "tests/cli"))
 import harness as h  # pylint: disable=wrong-import-position
 from trees import compare, describe, set_xattr  # pylint: disable=wrong-import-position
 
-HOST = sys.argv[1]
+HOST, MALLOC = sys.argv[1:3]
 LONG = os.environ.get("LINKFS_LONG") == "1"
 
 
@@ -68,6 +68,22 @@ def judge(out, want, before, rc):
     return wrong
 
 
+def memory(base, at, out, want):
+    """Each allocation fails once."""
+    stride = 1 if LONG else 29
+    shutil.rmtree(out)
+    count = int(h.must("restore", at, out, LD_PRELOAD=MALLOC, COUNT_MALLOC="1").err.split()[-1])
+    wrong, failures = [], 0
+    for number in range(1 + int(os.environ.get("LINKFS_SEED", "1")) % stride, count + 1, stride):
+        shutil.rmtree(out, ignore_errors=True)
+        result = h.linkfs("restore", at, out, LD_PRELOAD=MALLOC, FAIL_MALLOC=str(number))
+        failures += result.rc != 0
+        if result.rc not in (0, 1) or (result.rc and not result.err):
+            wrong.append(f"{number}: {result}")
+        wrong += [f"{number}: {text}" for text in judge(out, want, {}, result.rc)]
+    h.ok(not wrong and failures > 10, f"no memory, at {failures} of {count} allocations: what has its name is whole, and it is told", *wrong[:5])
+
+
 def main():
     base = h.make_dir()
     volume = h.Volume(base)
@@ -114,6 +130,7 @@ def main():
         h.equal(unfinished, [], name + "the same command goes on to the end", *unfinished[:3])
         h.ok(failures > nth // 3 and nth > 60, f"{name}calls did fail: {failures} of {nth - 1}")
     compare(describe(out), want, "all is there")
+    memory(base, at, out, want)
     h.equal(h.linkfs("check", volume.path).rc, 0, "the volume is clean")
     h.done()
 
