@@ -159,7 +159,7 @@ static int enter_dir(struct restore *r, const struct copy_dir *from, const char 
 static int is_in_place(const struct restore *r, const struct restore_frame *frame)
 {
 	const struct restore_frame *parent = frame - 1;
-	struct restore_id id;
+	struct restore_id id = {0};
 	struct copy_stat st;
 	int fd = -1;
 	if (r->len < 2 || !parent->to.shared)

@@ -124,7 +124,7 @@ int restore_look(const struct restore *r, const struct restore_dir *dir, const c
 int restore_beneath(const struct restore *r)
 {
 	const struct restore_frame *frame = NULL;
-	struct restore_id id;
+	struct restore_id id = {0};
 	int fd = -1;
 	if (r->above >= 0) {
 		struct statx sx;
@@ -281,7 +281,7 @@ int restore_make_dir(const struct restore *r, struct restore_dir *dir, const cha
 int restore_enter(const struct restore *r, const struct restore_dir *dir, const char *name, struct restore_dir *out)
 {
 	struct restore_dir found = {.fd = -1, .shop = -1, .shared = true};
-	struct copy_stat st;
+	struct copy_stat st = {0};
 	int error = restore_openat(r, dir->fd, name, O_RDONLY | O_DIRECTORY, &found.fd);
 	if (!error)
 		error = restore_stat_fd(found.fd, &st, &found.id);
@@ -303,7 +303,7 @@ int restore_enter(const struct restore *r, const struct restore_dir *dir, const 
 static int made_sure(const struct restore *r, const struct restore_dir *dir, const char *name,
 		     const struct restore_id *id)
 {
-	struct restore_id there;
+	struct restore_id there = {0};
 	int fd = -1;
 	int error = restore_beneath(r);
 	if (!error)
@@ -344,7 +344,7 @@ static int link_fd(int fd, int dir, const char *name)
 
 int restore_link(const struct restore *r, struct restore_dir *dir, int fd, const char *name, bool replace)
 {
-	struct restore_id id;
+	struct restore_id id = {0};
 	char temp[32];
 	int shop, error = restore_stat_fd(fd, NULL, &id);
 	if (!error && !replace)

@@ -64,7 +64,7 @@ static int open_known(const struct restore *r, const char *path, const struct re
 		      int *file_out)
 {
 	const char *slash = strrchr(path, '/');
-	struct restore_id there;
+	struct restore_id there = {0};
 	int dir = -1, fd = -1;
 	int error = restore_walk(r, path, slash ? (size_t)(slash - path) : 0, &dir);
 	if (!error)

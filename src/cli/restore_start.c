@@ -157,73 +157,87 @@ static int open_first(struct restore *r, const struct copy_stat *st, const struc
 	return error;
 }
 
+/* The destination is a directory that gets what is in the source. */
+static int first_whole(struct restore *r, const struct copy_dir *from, const char *from_name,
+		       const struct copy_stat *st, struct dest *dest, struct restore_frame *frame)
+{
+	frame->stat = *st;
+	frame->settles = r->how != RESTORE_MERGE && !r->verify;
+	if (!dest->follows && !restore_is_ours(dest->parent.fd)) {
+		r->above = dest->parent.fd;
+		r->above_name = dest->name;
+		dest->parent.fd = -1;
+		dest->name = NULL;
+	}
+	int error = copy_open_dir(&r->copy, from, from_name, false, &frame->from);
+	return error ? error : copy_list(&r->copy, &frame->from, &frame->list);
+}
+
+/* One entry in a directory, which may get another name there. Takes from and from_name over. */
+static int first_entry(struct restore *r, struct copy_dir *from, char **from_name, const struct dest *dest,
+		       struct restore_frame *frame)
+{
+	bool into = dest->is && S_ISDIR(dest->st.st_mode);
+	frame->name = cli_strdup(into ? *from_name : dest->name);
+	frame->list.entries = cli_alloc(sizeof(*frame->list.entries));
+	if (!frame->name || !frame->list.entries)
+		return LINKFS_ENOMEM;
+	frame->from = *from;
+	*from = (struct copy_dir){.fd = -1};
+	frame->list.entries[frame->list.len++] = (struct cli_entry){.name = *from_name};
+	*from_name = NULL;
+	r->below_skip = into ? 0 : strlen(frame->name);
+	return 0;
+}
+
+static int set_paths(struct restore *r)
+{
+	int error = restore_set_path(&r->display, &r->display_len, &r->display_cap, 0, r->source->text);
+	return error ? error : restore_set_path(&r->below, &r->below_len, &r->below_cap, 0, "");
+}
+
+static void tell(const struct restore *r, int error)
+{
+	if (error != COPY_TOLD)
+		cli_fail(r->cli, r->dest->text, error);
+	if (error == LINKFS_EACCES && r->cli->cred.uid == 0 && geteuid() != 0)
+		cli_note(r->cli, "the volume's mount is not root's, and its process writes: unmount the volume first");
+}
+
 int restore_start(struct restore *r)
 {
 	struct copy_dir from = {.fd = -1};
 	struct dest dest = {.parent.fd = -1};
-	struct copy_stat st;
+	struct copy_stat st = {0};
 	char *from_name = NULL;
 	struct restore_frame frame = {.from.fd = -1, .to = {.fd = -1, .shop = -1, .shared = true}};
 	int error = copy_operand(&r->copy, r->source, &from, &from_name);
 	if (!error)
 		error = copy_stat(&r->copy, &from, from_name, false, &st);
-	if (error) {
-		if (error != COPY_TOLD)
-			cli_fail(r->cli, r->source->text, error);
-		free(from_name);
-		copy_close_dir(&from);
-		return COPY_TOLD;
-	}
-	if (cli_grow(&r->frames, &r->cap, r->len, sizeof(frame)) != 0)
-		error = LINKFS_ENOMEM;
+	if (error && error != COPY_TOLD)
+		cli_fail(r->cli, r->source->text, error);
+	bool found = error == 0;
+	if (found)
+		error = cli_grow(&r->frames, &r->cap, r->len, sizeof(frame));
 	if (!error)
 		error = find_dest(r, &dest);
 	if (!error)
 		error = open_first(r, &st, &dest, &frame);
-	bool whole = !error && S_ISDIR(st.st.mode) && dest.is;
-	if (whole) {
-		frame.stat = st;
-		frame.settles = r->how != RESTORE_MERGE && !r->verify;
-		if (!dest.follows && !restore_is_ours(dest.parent.fd)) {
-			r->above = dest.parent.fd;
-			r->above_name = dest.name;
-			dest.parent.fd = -1;
-			dest.name = NULL;
-		}
-		error = copy_open_dir(&r->copy, &from, from_name, false, &frame.from);
-		if (!error)
-			error = copy_list(&r->copy, &frame.from, &frame.list);
-	} else if (!error) {
-		/* One entry, which may get another name. */
-		frame.name = cli_strdup(dest.is && S_ISDIR(dest.st.st_mode) ? from_name : dest.name);
-		frame.list.entries = cli_alloc(sizeof(*frame.list.entries));
-		if (!frame.name || !frame.list.entries)
-			error = LINKFS_ENOMEM;
-		frame.from = from;
-		from = (struct copy_dir){.fd = -1};
-		if (!error)
-			frame.list.entries[frame.list.len++] = (struct cli_entry){.name = from_name};
-		if (!error)
-			from_name = NULL;
-	}
-	if (!error && frame.name && strcmp(frame.name, dest.name) == 0 && !(dest.is && S_ISDIR(dest.st.st_mode)))
-		r->below_skip = strlen(frame.name);
+	bool whole = S_ISDIR(st.st.mode) && dest.is;
+	if (!error)
+		error = whole ? first_whole(r, &from, from_name, &st, &dest, &frame)
+			      : first_entry(r, &from, &from_name, &dest, &frame);
 	frame.display_len = strlen(r->source->text);
 	if (!error)
-		error = restore_set_path(&r->display, &r->display_len, &r->display_cap, 0, r->source->text);
-	if (!error)
-		error = restore_set_path(&r->below, &r->below_len, &r->below_cap, 0, "");
+		error = set_paths(r);
 	copy_close_dir(&from);
 	if (dest.parent.fd >= 0)
 		copy_close_dir(&dest.parent);
 	free(dest.name);
 	free(from_name);
 	if (error) {
-		if (error != COPY_TOLD)
-			cli_fail(r->cli, r->dest->text, error);
-		if (error == LINKFS_EACCES && r->cli->cred.uid == 0 && geteuid() != 0)
-			cli_note(r->cli,
-				 "the volume's mount is not root's, and its process writes: unmount the volume first");
+		if (found)
+			tell(r, error);
 		restore_close_frame(&frame);
 		return COPY_TOLD;
 	}

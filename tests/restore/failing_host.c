@@ -23,10 +23,10 @@ static int fails(void)
 {
 	if (nth < 0) {
 		const char *n = getenv("FAIL_NTH"), *e = getenv("FAIL_ERRNO");
-		nth = n ? atol(n) : 0;
-		error = e ? atoi(e) : EIO;
+		nth = n ? strtol(n, NULL, 10) : 0;
+		error = e ? (int)strtol(e, NULL, 10) : EIO;
 		const char *slow = getenv("SLOW_US");
-		slow_us = slow ? (unsigned)atoi(slow) : 0;
+		slow_us = slow ? (unsigned)strtoul(slow, NULL, 10) : 0;
 		srandom((unsigned)getpid());
 	}
 	if (slow_us && random() % 16 == 0)
