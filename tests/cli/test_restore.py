@@ -354,6 +354,38 @@ def cut_off(place):
         subprocess.run(["umount", out], check=False)
 
 
+def inherited(place, source):
+    """What the destination's directories give to all that is made in them is not what was saved."""
+    dest = place.dir("inherits")
+    if h.execute(["setfacl", "-d", "-m", "u:12:rwx,g:34:rwx", dest]).rc != 0:
+        h.skip("default ACLs of the destination", "setfacl cannot set them here")
+        return
+    os.chmod(dest, 0o2775)
+    h.must("restore", place.at("/all"), dest + "/new")
+    same(place, source, dest + "/new", "below a directory with default ACLs and set-group-id all is as it was")
+    h.must("restore", place.at("/all/links"), dest + "/links")
+    h.execute(["setfacl", "-d", "-m", "u:12:rwx", dest + "/links"])
+    os.unlink(dest + "/links/one")
+    os.unlink(dest + "/links/absolute")
+    h.must("restore", "--overwrite", place.at("/all/links"), dest + "/links")
+    got = h.must("restore", "--verify", place.at("/all/links"), dest + "/links").out
+    h.equal(got, "", "and where a directory got default ACLs since")
+
+
+def at_once(place):
+    """Two of them into one place."""
+    out = place.base + "/at_once"
+    argv = [h.BIN, "restore", "--overwrite", place.at("/many", "many"), out]
+    os.mkdir(out)
+    for _ in range(2):
+        both = [subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+        results = [p.communicate(timeout=100)[1] for p in both]
+        h.ok(all(p.returncode in (0, 1) for p in both), "two at once end", results)
+        h.equal(whole_or_absent(place.base + "/many", out), [], "what has its name is whole")
+    h.equal(h.linkfs("restore", "--overwrite", "--delete", place.at("/many", "many"), out).rc, 0, "one after them succeeds")
+    same(place, place.base + "/many", out, "and all is as it was")
+
+
 def mounts(place):
     """What is mounted below the destination."""
     out = place.base + "/mounted"
@@ -406,11 +438,13 @@ def main():
     source, out = everything(place)
     over(place, source, out)
     single(place, source)
+    inherited(place, source)
     links(place)
     refusals(place)
     mounts(place)
     deep(place)
     cut_off(place)
+    at_once(place)
     ordinary_user(place)
     h.done()
 
