@@ -364,7 +364,7 @@ static int open_dest(struct copy_run *run, const struct cli_targets *targets, ch
 }
 
 /* What the process that serves a mount must not open: the mount itself. */
-static void find_own_mounts(struct copy *copy)
+void copy_find_own_mounts(struct copy *copy)
 {
 	struct cli_mount *mounts = NULL;
 	size_t count = 0;
@@ -386,7 +386,7 @@ void copy_run(struct copy *copy, const struct cli_targets *targets)
 	copy->map = copy_map_new();
 	copy->buf = malloc(COPY_BUF);
 	int error = copy->map && copy->buf ? 0 : LINKFS_ENOMEM;
-	find_own_mounts(copy);
+	copy_find_own_mounts(copy);
 	if (targets->dest->kind == CLI_VOLUME && stat(targets->dest->volume, &st) == 0) {
 		copy->volume_dev = st.st_dev;
 		copy->volume_ino = st.st_ino;

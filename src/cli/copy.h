@@ -107,6 +107,8 @@ bool copy_xattr_is_foreign(const char *name, bool root);
 /* ---- copy.c ---- */
 /* Copies sources as targets says. Messages are given; the summary is in *copy. */
 void copy_run(struct copy *copy, const struct cli_targets *targets);
+/* Fills own_devs, which the caller frees. */
+void copy_find_own_mounts(struct copy *copy);
 
 /* Shows on a terminal, from time to time, how far it is; display is the path of what comes next. */
 void copy_progress(struct copy *copy, const char *display);

@@ -274,7 +274,7 @@ def label(base):
 
 
 def export(base):
-    """Names in a volume that would lead an export out of its destination."""
+    """Names in a volume that would lead an export or a restore out of its destination."""
     sql, outside = os.environ["HOSTILE_SQL"], base + "/outside"
     os.mkdir(outside)
     target = f"UPDATE target SET text = CAST('{outside}' AS BLOB) WHERE ino = 10; UPDATE inode SET size = {len(outside)} WHERE ino = 10;"
@@ -289,13 +289,15 @@ def export(base):
     for n, (what, damage) in enumerate(damages.items()):
         vol = f"{base}/export{n}"
         h.ok(h.execute([sql, vol, damage]).rc == 0, f"{what}: made")
-        result = h.linkfs("export", vol + ":/", f"{vol}.out")
-        h.ok(result.rc == 1 and "Corrupt" in result.err or "damage" in result.err, f"{what}: the export says so", result)
+        for command in ("export", "restore"):
+            result = h.linkfs(command, vol + ":/", f"{vol}.{command}")
+            h.ok(result.rc == 1 and "Corrupt" in result.err or "damage" in result.err, f"{what}: the {command} says so", result)
         h.equal((os.listdir(outside), sorted(os.listdir(base))[-1].startswith("outside")), ([], True), f"{what}: nothing outside was touched")
     loop = base + "/loop"
     h.execute([sql, loop, "INSERT INTO dirent VALUES(4, $back$, 0, 3, 4, x'6261636b', 1)"])
-    result = h.linkfs("export", loop + ":/", loop + ".out", timeout=100)
-    h.ok(result.rc == 1, "a cycle of directories: the export ends and says so", result)
+    for command in ("export", "restore"):
+        result = h.linkfs(command, loop + ":/", f"{loop}.{command}", timeout=100)
+        h.ok(result.rc == 1, f"a cycle of directories: the {command} ends and says so", result)
     result = h.linkfs("ls", "-R", loop + ":/", timeout=100)
     h.ok(result.rc != 0, "and so does ls -R", result.err[:300])
 
