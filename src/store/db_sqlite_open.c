@@ -122,12 +122,14 @@ int lk_sqlite_tune(sqlite3 *handle, bool read_only)
 /* What sqlite_schema must hold, in order: each table, then its indexes. fn's name and table are descriptors' own. */
 typedef int schema_fn(void *arg, const char *type, const char *name, const char *table, const char *sql);
 
-static int each_object(schema_fn *fn, void *arg)
+static int some_objects(bool late, schema_fn *fn, void *arg)
 {
 	struct lk_buf sql = {0};
 	int r = 0;
 	for (size_t t = 0; t < LK_T_COUNT && !r; t++) {
 		const struct lk_table *table = &lk_tables[t];
+		if (lk_table_late(table->id) != late)
+			continue;
 		sql.len = 0;
 		r = lk_sql_create_table(&sql, table);
 		if (!r)
@@ -141,6 +143,12 @@ static int each_object(schema_fn *fn, void *arg)
 	}
 	lk_buf_done(&sql);
 	return r;
+}
+
+static int each_object(schema_fn *fn, void *arg)
+{
+	int r = some_objects(false, fn, arg);
+	return r ? r : some_objects(true, fn, arg);
 }
 
 static int make_object(void *arg, const char *type, const char *name, const char *table, const char *sql)
