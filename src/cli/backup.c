@@ -171,6 +171,7 @@ static void done(struct backup *b)
 	backup_table_done(&b->known);
 	backup_sources_close(b);
 	pthread_mutex_destroy(&b->lock);
+	pthread_mutex_destroy(&b->moves);
 }
 
 int backup_run(struct backup *b, const struct cli_args *args)
@@ -178,6 +179,7 @@ int backup_run(struct backup *b, const struct cli_args *args)
 	struct cli *cli = b->cli;
 	b->began_ns = cli_now_ns();
 	pthread_mutex_init(&b->lock, NULL);
+	pthread_mutex_init(&b->moves, NULL);
 	int error = backup_table_init(&b->known);
 	raise_file_limit();
 	if (!error)

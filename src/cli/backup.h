@@ -166,6 +166,8 @@ struct backup {
 	size_t nothers;
 	uint64_t *registered; /* that are any source's of this host */
 	size_t nregistered;
+	/* Taken by who moves a directory or displaces a name: where the one lies is true until it was moved. */
+	pthread_mutex_t moves;
 	/* lists; lock */
 	pthread_mutex_t lock;
 	struct backup_stale *stale;

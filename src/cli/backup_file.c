@@ -195,8 +195,10 @@ static int take_content(struct transfer *t, const struct linkfs_stat *st, uint64
 	}
 	if (error)
 		return error;
-	error = st->blocks * 512 < st->size && st->size > BLOCK ? take_sparse(t, st->size, &reached)
-								: take_range(t, 0, st->size, &reached);
+	/* The number of blocks does not tell: attributes may have some as well. */
+	off_t hole = st->size > BLOCK ? lseek(t->fd, 0, SEEK_HOLE) : -1;
+	error = hole >= 0 && (uint64_t)hole < st->size ? take_sparse(t, st->size, &reached)
+						       : take_range(t, 0, st->size, &reached);
 	struct linkfs_stat now;
 	if (!error)
 		error = failed_there(t, linkfs_node_getattr(b->volume, t->ino, &now));

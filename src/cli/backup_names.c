@@ -54,7 +54,7 @@ int backup_stale_add(struct backup *b, struct backup_node *node, const char *nam
 	return 0;
 }
 
-int backup_take_name(struct backup *b, struct backup_node *node, const char *temp, const char *name)
+static int exchange(struct backup *b, struct backup_node *node, const char *temp, const char *name)
 {
 	const struct linkfs_cred *cred = &b->cli->cred;
 	struct linkfs_stat st;
@@ -70,6 +70,14 @@ int backup_take_name(struct backup *b, struct backup_node *node, const char *tem
 			error = linkfs_copied_rename(b->volume, cred, node->ino, temp, strlen(temp), node->ino, name,
 						     strlen(name), LINKFS_RENAME_NOREPLACE);
 	}
+	return error;
+}
+
+int backup_take_name(struct backup *b, struct backup_node *node, const char *temp, const char *name)
+{
+	pthread_mutex_lock(&b->moves);
+	int error = exchange(b, node, temp, name);
+	pthread_mutex_unlock(&b->moves);
 	return error;
 }
 
@@ -110,26 +118,44 @@ static int take_position(void *arg, const struct linkfs_name *name)
 	return 1;
 }
 
+/* With moves taken. */
+static int move_dir(struct backup *b, struct backup_node *node, const char *name, const struct backup_there *there,
+		    const struct position *at, uint64_t ino)
+{
+	const struct linkfs_cred *cred = &b->cli->cred;
+	struct linkfs_stat st;
+	char temp[40];
+	backup_temp_name(temp);
+	const char *first = there->ino ? temp : name;
+	int error = linkfs_copied_rename(b->volume, cred, at->dir, at->name, strlen(at->name), node->ino, first,
+					 strlen(first), LINKFS_RENAME_NOREPLACE);
+	if (error)
+		return error;
+	/* Somebody else may have renamed it meanwhile: then what was moved goes back. */
+	error = linkfs_node_lookup(b->volume, cred, node->ino, first, strlen(first), 0, &st);
+	if (!error && st.ino != ino) {
+		(void)linkfs_copied_rename(b->volume, cred, node->ino, first, strlen(first), at->dir, at->name,
+					   strlen(at->name), LINKFS_RENAME_NOREPLACE);
+		error = LINKFS_ESTALE;
+	}
+	return !error && there->ino ? exchange(b, node, temp, name) : error;
+}
+
 int backup_move_dir(struct backup *b, struct backup_node *node, const char *name, const struct backup_there *there,
 		    uint64_t ino)
 {
-	const struct linkfs_cred *cred = &b->cli->cred;
 	struct position at = {0};
-	char temp[40];
 	if (b->dry)
 		return 0;
-	int error = linkfs_node_names(b->volume, cred, ino, take_position, &at, NULL);
+	int error = backup_touch(b, node);
+	pthread_mutex_lock(&b->moves);
+	if (!error)
+		error = linkfs_node_names(b->volume, &b->cli->cred, ino, take_position, &at, NULL);
 	if (!error && !at.name)
 		error = LINKFS_ENOENT;
 	if (!error)
-		error = backup_touch(b, node);
-	backup_temp_name(temp);
-	const char *first = there->ino ? temp : name;
-	if (!error)
-		error = linkfs_copied_rename(b->volume, cred, at.dir, at.name, strlen(at.name), node->ino, first,
-					     strlen(first), LINKFS_RENAME_NOREPLACE);
-	if (!error && there->ino)
-		error = backup_take_name(b, node, temp, name);
+		error = move_dir(b, node, name, there, &at, ino);
+	pthread_mutex_unlock(&b->moves);
 	free(at.name);
 	return error;
 }

@@ -35,7 +35,7 @@ enum {
 
 static int read_rules(struct backup *b, const char *name)
 {
-	bool input = strcmp(name, "-") == 0;
+	bool input = strcmp(name, "-") == 0 || strcmp(name, "/dev/stdin") == 0;
 	int fd = input ? -1 : openat(b->cli->cwd_fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	FILE *in = input ? b->cli->in : fd >= 0 ? fdopen(fd, "r") : NULL;
 	char *text = NULL;

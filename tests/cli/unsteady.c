@@ -1,8 +1,7 @@
 /*
  * unsteady.c - preloaded into linkfs by test_backup.py: a source that changes while it is backed up. LINKFS_UNSTEADY is a list of PATH=DEED with
- * newlines between: what happens to the file at PATH each time it is read (append, truncate, once, eio) or looked at (vanish, deny, swap).
+ * newlines between: what happens to the file at PATH each time it is read (append, truncate, once, eio) or looked at (vanish, deny, gone, swap).
  */
-#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -75,13 +74,8 @@ static ssize_t read_at(int fd, void *buf, size_t size, off_t offset)
 	return n;
 }
 
-ssize_t pread(int fd, void *buf, size_t size, off_t offset);
+/* With offsets of 64 bits this is pread64, as it is in linkfs. */
 ssize_t pread(int fd, void *buf, size_t size, off_t offset)
-{
-	return read_at(fd, buf, size, offset);
-}
-
-ssize_t pread64(int fd, void *buf, size_t size, off64_t offset)
 {
 	return read_at(fd, buf, size, offset);
 }
