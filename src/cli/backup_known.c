@@ -17,10 +17,10 @@ struct backup_chunk {
 	struct backup_known items[CHUNK];
 };
 
+/* Numbers that follow each other, as those in a directory mostly do, are neighbours. */
 static size_t bucket_of(const struct backup_table *t, uint64_t number)
 {
-	uint64_t h = number * UINT64_C(0x9e3779b97f4a7c15);
-	return (size_t)(h >> 20) & (t->buckets - 1);
+	return (size_t)(number ^ number >> 32) & (t->buckets - 1);
 }
 
 static int resize(struct backup_table *t, size_t buckets)

@@ -229,8 +229,9 @@ const struct cli_command cli_cmd_backup = {
 	.summary = "Bring a volume up to date with trees of the host, and take a snapshot",
 	.usage = usage,
 	.options = options,
-	.exits = "0: all is in the snapshot; 1: done, but some files could not be read, or changed while they were read; 2: wrong usage; 3: failed or "
-		 "interrupted, and no snapshot was taken",
+	.exits = "0: all is in the snapshot; 1: done, but some files could not be read, or changed while they were "
+		 "read; 2: wrong usage; 3: failed, "
+		 "and no snapshot was taken; interrupted, the command ends by the signal",
 	.usage_status = CLI_EXIT_USAGE,
 	.fail_status = EXIT_FAILED,
 	.run = run,
