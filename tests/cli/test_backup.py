@@ -2,7 +2,7 @@
 """Backups (row E4): each snapshot is what the source was, whatever became of it in between; what is unchanged or moved is not read; sources that
 cannot be read, vanish or change are told, and the rest is there.
 
-    test_backup.py offline|live|mount|unsteady|random [MODULE]
+    test_backup.py offline|live|mount|unsteady|faults|random [MODULE...]
 """
 import hashlib
 import json
@@ -395,10 +395,13 @@ def cut():
     stopped = 0
     for i, number in enumerate(signals):
         process = subprocess.Popen([h.BIN, "backup", "-j2", w.source, w.dest], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=h.environment())
-        time.sleep(0.02 + 0.02 * i)
+        if number == signal.SIGINT and FACE == "offline":  # once it has threads it has said what signals are to do
+            h.wait_for(lambda: process.poll() is not None or len(os.listdir(f"/proc/{process.pid}/task")) > 1, 10)
+        else:
+            time.sleep(0.02 + 0.02 * i)
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
-        if number == signal.SIGINT and process.returncode:
+        if number == signal.SIGINT and process.returncode and FACE == "offline":
             h.ok(process.returncode == -signal.SIGINT and b"interrupted" in err, "Ctrl-C says what is", err)
         stopped += process.returncode != 0
         w.check()
@@ -477,6 +480,61 @@ def unsteady():
     r = run(0, "swapped=swap")
     h.equal(has("swapped"), ["swapped"], "a file that is replaced between two looks is the new one", r)
     w.same("in the end the copy is the source", w.backup()["snapshot"])
+    w.end()
+
+
+def faults():
+    """The n-th allocation, and the n-th call that changes the volume's files, fails: it is said, nothing is lost, and the next run goes on."""
+    w = World("src", "offline")
+    s = w.source
+    for i in range(6):
+        os.mkdir(f"{s}/{i}")
+        for k in range(6):
+            put(f"{s}/{i}/{k}", bytes([i * 6 + k]) * 3000 * k)
+        os.link(f"{s}/{i}/5", f"{s}/{i}/again")
+    want_first = describe(s)
+    first = w.backup()["snapshot"]
+    os.rename(s + "/1", s + "/moved")
+    os.rename(s + "/2/3", s + "/2/renamed")
+    shutil.rmtree(s + "/3")
+    for k in range(5):
+        put(f"{s}/4/{k}", b"new" * 2000)
+    put(s + "/5/5", b"through one name")
+    os.unlink(s + "/0/again")
+    time.sleep(SETTLE)
+    want = describe(s)
+    pristine = w.base + "/pristine"
+    shutil.copytree(w.volume.path, pristine)
+    kinds = [("malloc", os.path.abspath(sys.argv[3]), "FAIL_MALLOC", "COUNT_MALLOC"), ("write", os.path.abspath(sys.argv[2]), "LINKFS_FAIL_AT", "LINKFS_FAIL_COUNT"),
+             ("write and all after", os.path.abspath(sys.argv[2]), "LINKFS_FAIL_FROM", "LINKFS_FAIL_COUNT")]
+    for name, module, variable, counter in kinds:
+        def run(**how):
+            shutil.rmtree(w.volume.path)
+            shutil.copytree(pristine, w.volume.path)
+            return h.linkfs("backup", "-j1", "--name=second", s, w.volume.path, LD_PRELOAD=module, LINKFS_FAIL_DIR=w.volume.path, **how)
+        total = int(run(**{counter: "1"}).err.splitlines()[-1])
+        failed, notes = 0, []
+        points = 30 if os.environ.get("LINKFS_LONG", "0") in ("", "0") else 400
+        for n in sorted({1 + i * total // points for i in range(points)}):
+            result = run(**{variable: str(n)})
+            failed += result.rc != 0
+            if result.rc not in (0, 1, 2, 3):
+                notes.append(f"{n}: {result}")
+            check = h.linkfs("check", w.volume.path)
+            if check.rc:
+                notes.append(f"{n}: check: {check}")
+            again = h.linkfs("backup", "--name=third", s, w.volume.path)
+            if again.rc:
+                notes.append(f"{n}: the next run: {again}")
+            elif not notes:
+                out = w.base + "/faulty"
+                for snapshot, tree in ((first, want_first), ("third", want)):
+                    h.must("export", "-T", f"{w.volume.path}@{snapshot}:{s}", out)
+                    got = describe(out)
+                    notes += [f"{n}: {snapshot}: {p}" for p in set(got) | set(tree) if got.get(p) != tree.get(p)]
+                    shutil.rmtree(out)
+        h.ok(not notes, f"{name}: whatever fails nothing is lost, and the next run has it all ({total} calls)", *notes[:5])
+        h.ok(failed > 0, f"{name}: {failed} runs failed and said so")
     w.end()
 
 
@@ -670,6 +728,8 @@ def randomly():
 
 if FACE == "unsteady":
     unsteady()
+elif FACE == "faults":
+    faults()
 elif FACE == "random":
     randomly()
 else:

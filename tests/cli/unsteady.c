@@ -1,5 +1,6 @@
 /*
- * unsteady.c - preloaded into linkfs by test_backup.py: a source that changes while it is backed up. LINKFS_UNSTEADY is a list of PATH=DEED with
+ * unsteady.c - preloaded into linkfs by test_backup.py. Calls that change files in directory LINKFS_FAIL_DIR are counted: number LINKFS_FAIL_AT,
+ * or all from LINKFS_FAIL_FROM on, fail (EIO); with LINKFS_FAIL_COUNT the last line on the error stream says how many there were. And a source that changes while it is backed up. LINKFS_UNSTEADY is a list of PATH=DEED with
  * newlines between: what happens to the file at PATH each time it is read (append, truncate, once, eio) or looked at (vanish, deny, gone, swap).
  */
 #include <dlfcn.h>
@@ -79,6 +80,56 @@ ssize_t pread(int fd, void *buf, size_t size, off_t offset)
 {
 	return read_at(fd, buf, size, offset);
 }
+
+/* ---- a disk that fails ------------------------------------------------------------------------------------------------------ */
+
+static long changes;
+
+static int fails(int fd)
+{
+	const char *dir = getenv("LINKFS_FAIL_DIR"), *one = getenv("LINKFS_FAIL_AT"),
+		   *from = getenv("LINKFS_FAIL_FROM");
+	char path[PATH_MAX + 256];
+	if (!dir || path_of(fd, "", path) != 0 || strncmp(path, dir, strlen(dir)) != 0)
+		return 0;
+	long n = __atomic_add_fetch(&changes, 1, __ATOMIC_RELAXED);
+	if (!(one && n == strtol(one, NULL, 10)) && !(from && n >= strtol(from, NULL, 10)))
+		return 0;
+	errno = EIO;
+	return 1;
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t size, off_t offset)
+{
+	static ssize_t (*real)(int, const void *, size_t, off_t);
+	if (!real)
+		real = (ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite64");
+	return fails(fd) ? -1 : real(fd, buf, size, offset);
+}
+
+int fdatasync(int fd)
+{
+	static int (*real)(int);
+	if (!real)
+		real = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+	return fails(fd) ? -1 : real(fd);
+}
+
+int ftruncate(int fd, off_t size)
+{
+	static int (*real)(int, off_t);
+	if (!real)
+		real = (int (*)(int, off_t))dlsym(RTLD_NEXT, "ftruncate64");
+	return fails(fd) ? -1 : real(fd, size);
+}
+
+__attribute__((destructor)) static void tell(void)
+{
+	if (getenv("LINKFS_FAIL_COUNT"))
+		fprintf(stderr, "%ld\n", changes);
+}
+
+/* ---- a source that changes -------------------------------------------------------------------------------------------------- */
 
 int statx(int fd, const char *restrict name, int flags, unsigned mask, struct statx *restrict out)
 {
