@@ -237,6 +237,7 @@ struct proof {
 	bool name_known, found;
 	uint64_t seen; /* bit per object of ours */
 	unsigned at;
+	bool lacks_late;
 	char missing[80];
 };
 
@@ -257,11 +258,18 @@ static int compare_object(void *arg, const char *type, const char *name, const c
 
 static int find_missing(void *arg, const char *type, const char *name, const char *table, const char *sql)
 {
-	(void)table;
 	(void)sql;
 	struct proof *p = arg;
 	unsigned at = p->at++;
-	if (!(p->seen >> at & 1) && !p->missing[0])
+	if (p->seen >> at & 1)
+		return 0;
+	for (size_t t = 0; t < LK_T_COUNT; t++) {
+		if (lk_table_late(lk_tables[t].id) && strcmp(table, lk_tables[t].name) == 0) {
+			p->lacks_late = true;
+			return 0;
+		}
+	}
+	if (!p->missing[0])
 		(void)snprintf(p->missing, sizeof(p->missing), "%s \"%s\"", type, name);
 	return 0;
 }
@@ -272,7 +280,7 @@ static const char *column_text(sqlite3_stmt *stmt, int at)
 	return s ? s : "";
 }
 
-int lk_sqlite_check_schema(sqlite3 *handle, struct linkfs_message *why)
+int lk_sqlite_check_schema(sqlite3 *handle, bool *lacks_out, struct linkfs_message *why)
 {
 	_Static_assert(LK_T_COUNT * 2 <= OBJECTS_MAX, "seen has a bit for every table and index");
 	struct proof p = {0};
@@ -319,5 +327,28 @@ int lk_sqlite_check_schema(sqlite3 *handle, struct linkfs_message *why)
 	r = each_object(find_missing, &p);
 	if (!r && p.missing[0])
 		r = lk_fail(why, LINKFS_ESCHEMA, "%s lacks %s", LK_DB_FILE, p.missing);
+	*lacks_out = p.lacks_late;
+	return r;
+}
+
+static int make_if_missing(void *arg, const char *type, const char *name, const char *table, const char *sql)
+{
+	char text[80];
+	int64_t there = 0;
+	(void)snprintf(text, sizeof(text), "SELECT count(*) FROM sqlite_schema WHERE name='%s'", name);
+	int r = lk_sqlite_integer(arg, text, &there);
+	return r || there ? r : make_object(arg, type, name, table, sql);
+}
+
+int lk_sqlite_add_late(sqlite3 *handle)
+{
+	int r = lk_sqlite_exec(handle, "BEGIN IMMEDIATE");
+	if (r)
+		return r;
+	r = some_objects(true, make_if_missing, handle);
+	if (!r)
+		r = lk_sqlite_exec(handle, "COMMIT");
+	if (r && !sqlite3_get_autocommit(handle))
+		(void)lk_sqlite_exec(handle, "ROLLBACK");
 	return r;
 }
