@@ -270,9 +270,9 @@ void backup_file_run(struct backup_worker *w, struct backup_file *file);
 bool backup_in_doubt(int64_t ctime_ns, int64_t begin_ns);
 int backup_remember(struct backup *b, const struct backup_node *node, uint64_t ino, const struct copy_stat *st,
 		    bool doubt);
-/* Attributes of the source, of file (open) or of name in node, onto ino. */
+/* Attributes of the source, of file (open) or of name in node, onto ino. *changed (may be NULL) is set when it had others. */
 int backup_attributes(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
-		      int fd, uint64_t ino, bool made);
+		      int fd, uint64_t ino, bool made, bool *changed);
 
 /* ---- backup_names.c ---- */
 /* File ino becomes name in node, in the place of what is there. */

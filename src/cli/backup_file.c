@@ -42,7 +42,7 @@ int backup_remember(struct backup *b, const struct backup_node *node, uint64_t i
 }
 
 int backup_attributes(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
-		      int fd, uint64_t ino, bool made)
+		      int fd, uint64_t ino, bool made, bool *changed)
 {
 	const struct copy_dir from = {.fd = node->fd}, to = {.volume = w->b->volume, .ino = node->ino, .fd = -1};
 	const struct copy_file open = {.fd = fd};
@@ -53,7 +53,8 @@ int backup_attributes(struct backup_worker *w, struct backup_node *node, const c
 				       .from_file = fd >= 0 ? &open : NULL,
 				       .to_ino = ino,
 				       .made = made,
-				       .exact = !made};
+				       .exact = !made,
+				       .changed = changed};
 	if (w->b->dry || (fd < 0 && node->fd < 0))
 		return 0;
 	return copy_attributes(&w->copy, &meta);
@@ -65,20 +66,15 @@ struct transfer {
 	struct backup_worker *w;
 	int fd;
 	uint64_t ino;
-	bool compare;       /* the copy has content */
-	bool volume_failed; /* the error is the volume's */
+	bool compare; /* the copy has content */
+	bool wrote;
 };
-
-static int failed_there(struct transfer *t, int error)
-{
-	t->volume_failed |= error != 0;
-	return error;
-}
 
 static int put_bytes(struct transfer *t, uint64_t offset, const char *data, size_t len)
 {
 	struct backup *b = t->w->b;
-	return failed_there(t, linkfs_node_write(b->volume, &b->cli->cred, t->ino, offset, data, len, 0, NULL, NULL));
+	t->wrote = true;
+	return linkfs_node_write(b->volume, &b->cli->cred, t->ino, offset, data, len, 0, NULL, NULL);
 }
 
 /* Writes the blocks that are others than the copy's. */
@@ -90,8 +86,7 @@ static int put_changes(struct transfer *t, uint64_t offset, size_t len)
 	int error = 0;
 	while (have < len) {
 		size_t done = 0;
-		error = failed_there(
-			t, linkfs_node_read(t->w->b->volume, t->ino, offset + have, other + have, len - have, &done));
+		error = linkfs_node_read(t->w->b->volume, t->ino, offset + have, other + have, len - have, &done);
 		if (error)
 			return error;
 		if (done == 0)
@@ -148,10 +143,11 @@ static int clear_range(struct transfer *t, uint64_t offset, uint64_t end)
 	if (error == LINKFS_ENXIO || (!error && data >= end))
 		return 0;
 	if (!error) {
+		t->wrote = true;
 		error = linkfs_node_allocate(b->volume, &b->cli->cred, t->ino,
 					     LINKFS_ALLOC_PUNCH | LINKFS_ALLOC_KEEP_SIZE, offset, end - offset);
 	}
-	return failed_there(t, error);
+	return error;
 }
 
 static int take_sparse(struct transfer *t, uint64_t size, uint64_t *reached)
@@ -191,7 +187,8 @@ static int take_content(struct transfer *t, const struct linkfs_stat *st, uint64
 	int error = 0;
 	if (size > st->size) {
 		const struct linkfs_setattr cut = {.valid = LINKFS_SET_SIZE, .size = st->size};
-		error = failed_there(t, linkfs_node_setattr(b->volume, &b->cli->cred, t->ino, &cut, NULL));
+		t->wrote = true;
+		error = linkfs_node_setattr(b->volume, &b->cli->cred, t->ino, &cut, NULL);
 	}
 	if (error)
 		return error;
@@ -201,10 +198,11 @@ static int take_content(struct transfer *t, const struct linkfs_stat *st, uint64
 						       : take_range(t, 0, st->size, &reached);
 	struct linkfs_stat now;
 	if (!error)
-		error = failed_there(t, linkfs_node_getattr(b->volume, t->ino, &now));
+		error = linkfs_node_getattr(b->volume, t->ino, &now);
 	if (!error && now.size != reached) {
 		const struct linkfs_setattr set = {.valid = LINKFS_SET_SIZE, .size = reached};
-		error = failed_there(t, linkfs_node_setattr(b->volume, &b->cli->cred, t->ino, &set, NULL));
+		t->wrote = true;
+		error = linkfs_node_setattr(b->volume, &b->cli->cred, t->ino, &set, NULL);
 	}
 	return error;
 }
@@ -242,7 +240,7 @@ struct made {
 	const char *name; /* that it has until it is whole: its own, or temp */
 	char temp[40];
 	bool is_new, doubt, unsteady;
-	bool idle; /* it was equal in everything */
+	bool changed; /* it was not equal in everything */
 };
 
 /* A new file, under its name where that is free. */
@@ -312,6 +310,7 @@ static int read_regular(struct backup_worker *w, struct backup_file *f, int fd, 
 			break;
 		t.compare = true;
 	}
+	m->changed |= t.wrote;
 	return error;
 }
 
@@ -348,7 +347,7 @@ static int copy_regular(struct backup_worker *w, struct backup_file *f, struct m
 		error = read_regular(w, f, fd, m);
 	}
 	if (!error)
-		error = backup_attributes(w, f->node, f->name, &f->st, fd, m->ino, m->is_new);
+		error = backup_attributes(w, f->node, f->name, &f->st, fd, m->ino, m->is_new, &m->changed);
 	if (fd >= 0)
 		close(fd);
 	return error;
@@ -389,19 +388,13 @@ static int copy_special(struct backup_worker *w, struct backup_file *f, struct m
 		error = begin_new(b, f, m, &how, text);
 	free(text);
 	m->doubt = backup_in_doubt(f->st.st.ctime_ns, cli_now_ns());
-	return error ? error : backup_attributes(w, f->node, f->name, &f->st, -1, m->ino, m->is_new);
+	return error ? error : backup_attributes(w, f->node, f->name, &f->st, -1, m->ino, m->is_new, &m->changed);
 }
 
 static int copy_file(struct backup_worker *w, struct backup_file *f, struct made *m)
 {
 	struct backup *b = w->b;
-	struct linkfs_stat before = {0}, after = {0};
-	if (f->action != BACKUP_MAKE)
-		(void)linkfs_node_getattr(b->volume, f->known->ino, &before);
 	int error = S_ISREG(f->st.st.mode) ? copy_regular(w, f, m) : copy_special(w, f, m);
-	/* Whatever was changed has moved its ctime. */
-	if (!error && !m->is_new)
-		m->idle = linkfs_node_getattr(b->volume, m->ino, &after) == 0 && before.ctime_ns == after.ctime_ns;
 	if (!error)
 		error = backup_remember(b, f->node, m->ino, &f->st, m->doubt);
 	if (!error && m->is_new && m->name == m->temp)
@@ -464,7 +457,7 @@ void backup_file_run(struct backup_worker *w, struct backup_file *f)
 	} else if (error) {
 		backup_entry_fail(w, node, f->name, kind_of(error), error);
 	} else {
-		bool idle = m.idle && f->there.ino == m.ino;
+		bool idle = !b->dry && !m.is_new && !m.changed && f->there.ino == m.ino;
 		if (m.unsteady)
 			backup_tell(b, BACKUP_UNSTEADY, node, f->name, 0);
 		else

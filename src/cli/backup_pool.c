@@ -11,7 +11,8 @@ struct backup_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t work, idle;
 	struct backup_job *jobs;
-	size_t waiting, undone; /* undone: waiting, and under way */
+	atomic_size_t waiting;
+	size_t undone; /* waiting, and under way */
 	bool closing;
 	struct backup_thread {
 		pthread_t id;
@@ -112,7 +113,7 @@ void backup_pool_push(struct backup_pool *pool, struct backup_job *job)
 bool backup_pool_hungry(const struct backup_pool *pool)
 {
 	/* A guess: nothing depends on it but how the work is spread. */
-	return pool->count > 1 && __atomic_load_n(&pool->waiting, __ATOMIC_RELAXED) < pool->count * 2u;
+	return pool->count > 1 && atomic_load(&pool->waiting) < pool->count * 2u;
 }
 
 #define LOOK_NS 100000000

@@ -571,7 +571,8 @@ void backup_node_finish(struct backup_worker *w, struct backup_node *node, bool 
 	if (!again) {
 		/* What could not be opened has no descriptor: by name then. */
 		error = backup_attributes(w, node->fd < 0 && node->parent ? node->parent : node,
-					  node->fd < 0 ? node->name : NULL, &node->st, node->fd, node->ino, node->made);
+					  node->fd < 0 ? node->name : NULL, &node->st, node->fd, node->ino, node->made,
+					  NULL);
 	} else {
 		struct linkfs_setattr set = {.valid = LINKFS_SET_ATIME | LINKFS_SET_MTIME | LINKFS_SET_MODE,
 					     .mode = node->st.st.mode & 07777,

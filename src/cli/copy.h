@@ -99,6 +99,7 @@ struct copy_meta {
 	const struct copy_file *from_file, *to_file;
 	uint64_t to_ino; /* in a volume */
 	bool made, merged, exact;
+	bool *changed; /* may be NULL: set when something was set, in a volume */
 };
 int copy_attributes(struct copy *copy, const struct copy_meta *meta);
 

@@ -178,16 +178,25 @@ static bool is_listed(const char *names, size_t len, const char *name)
 	return false;
 }
 
+static void note_change(const struct copy_meta *meta)
+{
+	if (meta->changed)
+		*meta->changed = true;
+}
+
 /* What the source does not have goes. */
-static int drop_others(struct copy *copy, const struct holder *to, const char *names, size_t len)
+static int drop_others(struct copy *copy, const struct copy_meta *meta, const struct holder *to, const char *names,
+		       size_t len)
 {
 	char *there = copy->buf + LINKFS_XATTR_SIZE_MAX * 2;
 	bool root = copy->cli->cred.uid == 0;
 	size_t have = 0;
 	int error = xattr_list(copy, to, there, LINKFS_XATTR_SIZE_MAX * 2, &have);
 	for (size_t i = 0; i < have && !error; i += strlen(there + i) + 1) {
-		if (!is_foreign(there + i, root) && !is_listed(names, len, there + i))
-			error = linkfs_node_removexattr(to->volume, &copy->cli->cred, to->ino, there + i);
+		if (is_foreign(there + i, root) || is_listed(names, len, there + i))
+			continue;
+		note_change(meta);
+		error = linkfs_node_removexattr(to->volume, &copy->cli->cred, to->ino, there + i);
 		if (error == LINKFS_ENODATA)
 			error = 0;
 	}
@@ -205,7 +214,7 @@ static int copy_xattrs(struct copy *copy, const struct copy_meta *meta)
 	if (error == LINKFS_EOPNOTSUPP || error == LINKFS_EPERM)
 		return 0;
 	if (!error && meta->exact && to.volume)
-		error = drop_others(copy, &to, names, len);
+		error = drop_others(copy, meta, &to, names, len);
 	for (size_t i = 0; i < len && !error; i += strlen(names + i) + 1) {
 		const char *name = names + i;
 		if (is_foreign(name, root))
@@ -216,8 +225,10 @@ static int copy_xattrs(struct copy *copy, const struct copy_meta *meta)
 			error = 0;
 			continue;
 		}
-		if (!error && !(meta->exact && has_xattr(copy, &to, name, value, size)))
-			error = xattr_set(copy, &to, name, value, size);
+		if (error || (meta->exact && has_xattr(copy, &to, name, value, size)))
+			continue;
+		note_change(meta);
+		error = xattr_set(copy, &to, name, value, size);
 	}
 	if (!error && meta->merged && !has_acl && !S_ISLNK(meta->from->st.mode))
 		drop_acl(copy, &to, "system.posix_acl_access");
@@ -299,6 +310,7 @@ static int volume_attributes(struct copy *copy, const struct copy_meta *meta)
 	    now.mode == st->mode && now.mtime_ns == st->mtime_ns &&
 	    (cred->uid != 0 || (now.uid == st->uid && now.gid == st->gid)))
 		return copy_xattrs(copy, meta);
+	note_change(meta);
 	if (copy->keep_owner && cred->uid == 0)
 		set.valid |= LINKFS_SET_UID | LINKFS_SET_GID;
 	else if (copy->keep_owner && st->uid != cred->uid)
