@@ -56,6 +56,7 @@ struct backup_waiter {
 	struct backup_waiter *next;
 	struct backup_node *node;
 	uint64_t there;
+	uint32_t there_type;
 	char name[];
 };
 
@@ -66,6 +67,7 @@ struct backup_known {
 	int64_t mtime_ns, ctime_ns;
 	uint32_t mode, nlink;
 	uint8_t state;
+	int error;                              /* of one that FAILED */
 	bool doubt, changed, fresh;             /* to be read again; somebody changed the copy; ino is of this run */
 	struct backup_known *by_inode, *by_ino; /* chains */
 	struct backup_waiter *waiters;
@@ -207,6 +209,7 @@ struct backup_node {
 	struct backup_known *known; /* NULL: nothing is to be remembered of it */
 	atomic_int refs;            /* who has a pointer to it */
 	atomic_int users;           /* of fd */
+	atomic_int again;           /* looks at names that became others meanwhile */
 	atomic_int pending;         /* its own job, and files and names in it that are not done */
 	bool trusted, made, leave;  /* leave: it is only a place where something else is */
 	atomic_bool touched, doubt, deferred;
@@ -229,6 +232,8 @@ void backup_pool_wait(struct backup_pool *pool);
 /* Walks b->source. */
 int backup_walk(struct backup *b);
 void backup_node_free(struct backup_node *node);
+/* Attributes of an entry (name "": of fd itself), without following it. */
+int backup_look(int fd, const char *name, struct copy_stat *out);
 /* One of the things that node waits for is done. */
 void backup_node_done(struct backup_worker *w, struct backup_node *node);
 /* A directory in node whose copy is ino. */
@@ -246,8 +251,8 @@ struct backup_there {
 };
 void backup_entry(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
 		  const struct backup_there *there);
-/* The file of a known entry is there (ino) or is not (0): for who waits. */
-void backup_entry_settle(struct backup_worker *w, struct backup_known *k, uint64_t ino);
+/* The file of a known entry is there (ino), or is not, and error says why: for who waits. */
+void backup_entry_settle(struct backup_worker *w, struct backup_known *k, uint64_t ino, int error);
 /* Nothing that was waiting gets the name; what the volume has stays. */
 void backup_entry_fail(struct backup_worker *w, struct backup_node *node, const char *name, enum backup_count kind,
 		       int error);
@@ -262,7 +267,6 @@ struct backup_file {
 	struct backup_there there;
 	enum backup_action action;
 	enum backup_count counts_as;
-	unsigned tries;
 	char name[];
 };
 void backup_file_run(struct backup_worker *w, struct backup_file *file);

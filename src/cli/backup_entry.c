@@ -40,25 +40,41 @@ static void give_name(struct backup_worker *w, struct backup_node *node, const c
 		backup_count_one(w->b, counts_as, node, name);
 }
 
-void backup_entry_settle(struct backup_worker *w, struct backup_known *k, uint64_t ino)
+/* The name by which the file was to be read is no more; by this one it may be. */
+static void visit_again(struct backup_worker *w, struct backup_waiter *waiter)
+{
+	const struct backup_there there = {.ino = waiter->there, .type = waiter->there_type};
+	struct copy_stat st;
+	int error = backup_look(waiter->node->fd, waiter->name, &st);
+	if (error)
+		backup_entry_fail(w, waiter->node, waiter->name,
+				  error == LINKFS_ENOENT ? BACKUP_VANISHED : BACKUP_UNREADABLE, error);
+	else
+		backup_entry(w, waiter->node, waiter->name, &st, &there);
+}
+
+void backup_entry_settle(struct backup_worker *w, struct backup_known *k, uint64_t ino, int error)
 {
 	struct backup_table *t = &w->b->known;
+	bool gone = error == LINKFS_ENOENT || error == LINKFS_EAGAIN;
 	pthread_mutex_lock(&t->lock);
 	if (ino && ino != k->ino)
 		backup_known_set_ino(t, k, ino);
-	k->state = ino || w->b->dry ? BACKUP_DONE : BACKUP_FAILED;
+	k->state = !error ? BACKUP_DONE : gone ? BACKUP_VOID : BACKUP_FAILED;
+	k->error = error;
 	struct backup_waiter *waiters = k->waiters;
 	k->waiters = NULL;
-	bool done = k->state == BACKUP_DONE;
 	pthread_mutex_unlock(&t->lock);
 	while (waiters) {
 		struct backup_waiter *next = waiters->next;
-		const struct backup_there there = {.ino = waiters->there};
-		if (done)
+		const struct backup_there there = {.ino = waiters->there, .type = waiters->there_type};
+		if (!error)
 			give_name(w, waiters->node, waiters->name, &there, ino,
 				  there.ino == ino ? BACKUP_UNCHANGED : BACKUP_LINKED);
+		else if (gone)
+			visit_again(w, waiters);
 		else
-			atomic_store(&waiters->node->doubt, true); /* why, was told at the first name */
+			backup_entry_fail(w, waiters->node, waiters->name, BACKUP_UNREADABLE, error);
 		backup_node_done(w, waiters->node);
 		free(waiters);
 		waiters = next;
@@ -73,6 +89,7 @@ static int wait_for(struct backup_known *k, struct backup_node *node, const char
 		return LINKFS_ENOMEM;
 	waiter->node = node;
 	waiter->there = there->ino;
+	waiter->there_type = there->type;
 	memcpy(waiter->name, name, strlen(name) + 1);
 	waiter->next = k->waiters;
 	k->waiters = waiter;
@@ -104,7 +121,8 @@ struct decision {
 	enum backup_action action;
 	enum backup_count counts_as;
 	bool copy; /* else the file is done: its name may be given */
-	bool failed, waits;
+	bool waits;
+	int failed; /* why, when it was met before and could not be copied */
 };
 
 /* A file that is not known, or not as this one. Lock held. */
@@ -184,7 +202,7 @@ static int decide(struct backup *b, struct backup_node *node, const char *name, 
 	case BACKUP_VOID:
 		break;
 	}
-	d->failed = true;
+	d->failed = k->error;
 	return 0;
 }
 
@@ -210,7 +228,7 @@ static void visit_file(struct backup_worker *w, struct backup_node *node, const 
 	if (d.waits)
 		return;
 	if (d.failed) {
-		atomic_store(&node->doubt, true);
+		backup_entry_fail(w, node, name, BACKUP_UNREADABLE, d.failed);
 		return;
 	}
 	if (!d.copy) {
@@ -220,7 +238,7 @@ static void visit_file(struct backup_worker *w, struct backup_node *node, const 
 	struct backup_file *file = cli_alloc(sizeof(*file) + size);
 	if (!file) {
 		backup_stop(b, LINKFS_ENOMEM);
-		backup_entry_settle(w, d.known, 0);
+		backup_entry_settle(w, d.known, 0, LINKFS_ENOMEM);
 		return;
 	}
 	file->job.run = run_job;

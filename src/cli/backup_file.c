@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #define TRIES 3
+#define AGAIN_MAX 1000 /* in a directory */
 #define BLOCK 4096u
 #define TICK_NS 20000000              /* by which the kernel's clock of files may be behind */
 #define COARSE_NS INT64_C(2000000000) /* where times have no fractions */
@@ -209,32 +209,6 @@ static int take_content(struct transfer *t, const struct linkfs_stat *st, uint64
 
 /* ---- one file ----------------------------------------------------------------------------------------------------------------- */
 
-static int64_t ns_of(struct statx_timestamp t)
-{
-	return t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static int look(int fd, struct copy_stat *out)
-{
-	struct statx sx;
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx) != 0)
-		return linkfs_from_errno(errno);
-	*out = (struct copy_stat){
-		.dev = makedev(sx.stx_dev_major, sx.stx_dev_minor),
-		.st = {.ino = sx.stx_ino,
-		       .size = sx.stx_size,
-		       .blocks = sx.stx_blocks,
-		       .mode = sx.stx_mode,
-		       .nlink = sx.stx_nlink,
-		       .uid = sx.stx_uid,
-		       .gid = sx.stx_gid,
-		       .atime_ns = ns_of(sx.stx_atime),
-		       .mtime_ns = ns_of(sx.stx_mtime),
-		       .ctime_ns = ns_of(sx.stx_ctime)},
-	};
-	return 0;
-}
-
 struct made {
 	uint64_t ino;
 	const char *name; /* that it has until it is whole: its own, or temp */
@@ -300,7 +274,7 @@ static int read_regular(struct backup_worker *w, struct backup_file *f, int fd, 
 		if (!error)
 			error = take_content(&t, &f->st.st, copy.size);
 		if (!error)
-			error = look(fd, &after);
+			error = backup_look(fd, "", &after);
 		if (error)
 			break;
 		m->unsteady = !same_times(&f->st, &after);
@@ -335,7 +309,7 @@ static int copy_regular(struct backup_worker *w, struct backup_file *f, struct m
 	if (error == LINKFS_ELOOP)
 		return LINKFS_EAGAIN;
 	if (!error)
-		error = look(fd, &now);
+		error = backup_look(fd, "", &now);
 	if (!error && (now.st.ino != f->st.st.ino || now.dev != f->st.dev || !S_ISREG(now.st.mode)))
 		error = LINKFS_EAGAIN;
 	if (!error)
@@ -406,29 +380,18 @@ static int copy_file(struct backup_worker *w, struct backup_file *f, struct made
 	return error;
 }
 
-/* The name became another file's while it was looked at: from the start, a few times. */
+/* The name became another file's while it was looked at: from the start. */
 static bool look_again(struct backup_worker *w, struct backup_file *f)
 {
 	struct backup_known *k = f->known;
 	struct copy_stat st;
-	struct statx sx;
-	if (f->node->fd < 0 || f->tries >= TRIES)
+	if (f->node->fd < 0 || atomic_fetch_add(&f->node->again, 1) >= AGAIN_MAX)
 		return false;
-	int fd = openat(f->node->fd, f->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	int error = fd < 0 ? linkfs_from_errno(errno) : look(fd, &st);
-	if (!error && statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &sx) == 0) {
-		st.st.rdev_major = sx.stx_rdev_major;
-		st.st.rdev_minor = sx.stx_rdev_minor;
-	}
-	if (fd >= 0)
-		close(fd);
+	int error = backup_look(f->node->fd, f->name, &st);
 	if (error || (st.st.ino == f->st.st.ino && st.dev == f->st.dev && ((st.st.mode ^ f->st.st.mode) & S_IFMT) == 0))
 		return false;
 	/* The number that was looked for is no file of this name now; it may be one of another. */
-	backup_entry_settle(w, k, 0);
-	pthread_mutex_lock(&w->b->known.lock);
-	k->state = BACKUP_VOID;
-	pthread_mutex_unlock(&w->b->known.lock);
+	backup_entry_settle(w, k, 0, LINKFS_EAGAIN);
 	atomic_store(&f->node->doubt, true);
 	backup_entry(w, f->node, f->name, &st, &f->there);
 	return true;
@@ -473,7 +436,7 @@ void backup_file_run(struct backup_worker *w, struct backup_file *f)
 		f->known->changed = false;
 		pthread_mutex_unlock(&b->known.lock);
 	}
-	backup_entry_settle(w, f->known, error ? 0 : m.ino);
+	backup_entry_settle(w, f->known, error ? 0 : m.ino, error);
 	backup_node_done(w, node);
 	free(f);
 }

@@ -275,7 +275,7 @@ static int64_t ns_of(struct statx_timestamp t)
 	return t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static int look(int fd, const char *name, struct copy_stat *out)
+int backup_look(int fd, const char *name, struct copy_stat *out)
 {
 	struct statx sx;
 	int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
@@ -415,7 +415,7 @@ static void one_entry(struct visit *v, unsigned char type, const char *name)
 		atomic_fetch_add(&w->b->counts[BACKUP_EXCLUDED], 1);
 		return;
 	}
-	int error = look(node->fd, name, &st);
+	int error = backup_look(node->fd, name, &st);
 	if (!error && type == DT_UNKNOWN && is_excluded(v, name, S_ISDIR(st.st.mode))) {
 		atomic_fetch_add(&w->b->counts[BACKUP_EXCLUDED], 1);
 		return;
@@ -503,7 +503,7 @@ static void read_node(struct backup_worker *w, struct backup_node *node)
 	struct names names = {0};
 	struct copy_stat st;
 	int64_t begin = cli_now_ns();
-	int error = look(node->fd, "", &st);
+	int error = backup_look(node->fd, "", &st);
 	/* Another one than was seen, or changed since. */
 	if (!error && (st.st.ino != node->st.st.ino || st.dev != node->st.dev)) {
 		backup_entry_fail(w, node, NULL, BACKUP_UNSTEADY, 0);

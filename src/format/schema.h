@@ -299,9 +299,9 @@ struct lk_source {
 	struct lk_bytes machine; /* identifies the host */
 	struct lk_bytes host;    /* its name, for people */
 	struct lk_bytes path;    /* absolute, on the host */
-	int64_t rules;           /* identifies the rules by which files were left out; 0: of a backup that did not come to its end */
-	int64_t time_ns;         /* when the last backup that did began */
-	int64_t files, bytes;    /* that it found */
+	int64_t rules; /* identifies the rules by which files were left out; 0: of a backup that did not come to its end */
+	int64_t time_ns;      /* when the last backup that did began */
+	int64_t files, bytes; /* that it found */
 };
 #define LK_SOURCE_TEXT_MAX 255u
 
@@ -309,7 +309,7 @@ struct lk_source {
 struct lk_copied {
 	int64_t ino;
 	int64_t source;
-	int64_t fs;    /* inode number of the directory that shows the root of the source's file system, or as much of it as there is */
+	int64_t fs; /* inode number of the directory that shows the root of the source's file system, or as much of it as there is */
 	int64_t inode; /* of the source's file: any 64 bits */
 	int64_t mode;  /* and what else its attributes were */
 	int64_t nlink, size, mtime_ns, ctime_ns;

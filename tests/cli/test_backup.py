@@ -136,8 +136,11 @@ def changes():
         expect(r, name, **want)
         if "most_read" in extra:
             h.ok(r["read_bytes"] <= extra["most_read"], f"{name}: no more is read than must be", r)
-        w.same(f"{name}: the copy is the source", r["snapshot"])
-        kept.append((r["snapshot"], describe(s)))
+        want_now = describe(s)
+        w.same(f"{name}: the copy is the source", r["snapshot"], want_now)
+        if FACE != "offline":
+            compare(describe(w.volume.mnt + s), want_now, f"{name}: through the mount too")
+        kept.append((r["snapshot"], want_now))
 
     def write(path, content, at=None):
         with open(f"{s}/{path}", "r+b" if at is not None else "wb") as f:
@@ -476,6 +479,16 @@ def unsteady():
     h.equal((r["unreadable"], sorted(f["path"] for f in r["vanished_files"])[:1]), (0, [s + "/gone"]), "those that vanish are told, and are no failure", r)
     r = w.backup()
     h.equal([h.linkfs("stat", w.volume(f"{s}/{n}")).rc for n in ("gone", "vanishes")], [1, 1], "and are gone from the copy then", r)
+    for gone, kept in (("a-name", "z-name"), ("z-name", "a-name")):
+        put(f"{s}/{gone}", gone.encode() * 3000)
+        os.link(f"{s}/{gone}", f"{s}/{kept}")
+        r = run(0, f"{gone}=gone")
+        h.equal(has(kept), [kept], f"a file whose one name vanishes is backed up by the other ({kept})", r)
+        os.unlink(f"{s}/{kept}")
+    put(s + "/a-name", b"1" * 3000)
+    os.link(s + "/a-name", s + "/z-name")
+    r = run(1, "a-name=eio", "z-name=eio")
+    h.equal(sorted(f["path"] for f in r["unreadable_files"]), [s + "/a-name", s + "/z-name"], "of one that cannot be read each name is told", r)
     os.utime(s + "/swapped")
     r = run(0, "swapped=swap")
     h.equal(has("swapped"), ["swapped"], "a file that is replaced between two looks is the new one", r)

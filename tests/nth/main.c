@@ -108,8 +108,8 @@ static const struct scenario *group_of(const char *name)
 static const struct scenario *scenario_named(const char *name)
 {
 	static struct scenario drawn;
-	const struct scenario *const groups[] = {scenarios_names, scenarios_content, scenarios_places,
-						 scenarios_snapshots, scenarios_backup, scenarios_volume};
+	const struct scenario *const groups[] = {scenarios_names,     scenarios_content, scenarios_places,
+						 scenarios_snapshots, scenarios_backup,  scenarios_volume};
 	for (size_t g = 0; g < LK_ARRAY_LEN(groups); g++)
 		for (const struct scenario *s = groups[g]; s->name; s++)
 			if (strcmp(s->name, name) == 0)
