@@ -111,12 +111,14 @@ static int take_snapshot(struct backup *b)
 static int run_all(struct backup *b)
 {
 	int error = backup_table_load(&b->known, b->volume);
-	b->expected = b->known.count;
+	atomic_store(&b->expected, b->known.count);
+	backup_estimate_begin(b);
 	if (!error)
 		error = backup_pool_new(b, &b->pool);
 	for (size_t i = 0; i < b->nsources && !error && !atomic_load(&b->stop); i++)
 		error = walk_one(b, &b->sources[i]);
 	backup_pool_free(b->pool);
+	backup_estimate_end(b);
 	if (!error)
 		error = finish(b);
 	if (!error)

@@ -180,7 +180,10 @@ struct backup {
 	size_t ntroubles, troubles_cap;
 	/* counts */
 	atomic_ullong counts[BACKUP_COUNTS], dirs, files, bytes, read_bytes;
-	uint64_t expected; /* files, as known from last time; 0 */
+	atomic_ullong expected; /* files, as known from last time or counted; 0: nobody knows */
+	pthread_t counter;
+	atomic_bool counting_ends;
+	bool counting;
 	int64_t began_ns, shown_ns;
 	bool shown;
 	char taken[300]; /* the snapshot's name */
@@ -251,6 +254,10 @@ struct backup_there {
 };
 void backup_entry(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
 		  const struct backup_there *there);
+/* Whether a directory is the volume's own, or its mount: not to be looked into. */
+bool backup_is_own(const struct backup *b, const struct copy_stat *st);
+/* Whether it shows a file system that holds no files. */
+bool backup_is_pseudo(int dir_fd, const char *name);
 /* The file of a known entry is there (ino), or is not, and error says why: for who waits. */
 void backup_entry_settle(struct backup_worker *w, struct backup_known *k, uint64_t ino, int error);
 /* Nothing that was waiting gets the name; what the volume has stays. */
@@ -298,6 +305,11 @@ void backup_stale_remove(struct backup_worker *w);
 /* The sources' directories, of the host and of the volume; what the volume knows of them is compared. A status. */
 int backup_sources_open(struct backup *b, const struct cli_args *args);
 void backup_sources_close(struct backup *b);
+
+/* ---- backup_estimate.c ---- */
+/* Counts the files beside the backup where nothing else tells how many there are. */
+void backup_estimate_begin(struct backup *b);
+void backup_estimate_end(struct backup *b);
 
 /* ---- backup_report.c ---- */
 void backup_progress(struct backup *b);

@@ -423,7 +423,7 @@ static void visit_dir(struct backup_worker *w, struct backup_node *node, const c
 #endif
 
 /* File systems that hold no files, but show something of the kernel. */
-static bool is_pseudo(int dir_fd, const char *name)
+bool backup_is_pseudo(int dir_fd, const char *name)
 {
 	static const long kinds[] = {PROC_SUPER_MAGIC,
 				     SYSFS_MAGIC,
@@ -457,7 +457,7 @@ static bool is_pseudo(int dir_fd, const char *name)
 }
 
 /* The volume itself, and its mount, which the process that serves it must not look into. */
-static bool is_own(const struct backup *b, const struct copy_stat *st)
+bool backup_is_own(const struct backup *b, const struct copy_stat *st)
 {
 	for (size_t i = 0; i < b->nown_devs; i++) {
 		if (b->own_devs[i] == st->dev)
@@ -477,10 +477,10 @@ void backup_entry(struct backup_worker *w, struct backup_node *node, const char 
 		visit_file(w, node, name, st, there);
 		return;
 	}
-	if (is_own(b, st)) {
+	if (backup_is_own(b, st)) {
 		atomic_fetch_add(&b->counts[BACKUP_EXCLUDED], 1);
 		return;
 	}
-	bool leave = st->dev != node->st.dev && (b->one_fs || is_pseudo(node->fd, name));
+	bool leave = st->dev != node->st.dev && (b->one_fs || backup_is_pseudo(node->fd, name));
 	visit_dir(w, node, name, st, there, leave);
 }

@@ -22,17 +22,21 @@ void backup_temp_name(char buf[40])
 	snprintf(buf, 40, ".linkfs-backup.%016llx", (unsigned long long)bits);
 }
 
-int backup_touch(struct backup *b, struct backup_node *node)
+/* An ordinary user must be allowed to change the names of directory ino. */
+static int allow(struct backup *b, uint64_t ino)
 {
 	const struct linkfs_cred *cred = &b->cli->cred;
 	struct linkfs_stat st;
-	if (b->dry || atomic_exchange(&node->touched, true) || cred->uid == 0)
-		return 0;
-	int error = linkfs_node_getattr(b->volume, node->ino, &st);
-	if (error || (st.mode & 0700) == 0700)
+	int error = cred->uid == 0 ? 0 : linkfs_node_getattr(b->volume, ino, &st);
+	if (error || cred->uid == 0 || (st.mode & 0700) == 0700)
 		return error;
-	struct linkfs_setattr set = {.valid = LINKFS_SET_MODE, .mode = (st.mode & 07777) | 0700};
-	return linkfs_node_setattr(b->volume, cred, node->ino, &set, NULL);
+	const struct linkfs_setattr set = {.valid = LINKFS_SET_MODE, .mode = (st.mode & 07777) | 0700};
+	return linkfs_node_setattr(b->volume, cred, ino, &set, NULL);
+}
+
+int backup_touch(struct backup *b, struct backup_node *node)
+{
+	return b->dry || atomic_exchange(&node->touched, true) ? 0 : allow(b, node->ino);
 }
 
 int backup_stale_add(struct backup *b, struct backup_node *node, const char *name, uint64_t ino)
@@ -196,12 +200,7 @@ static int remove_tree(struct backup_worker *w, uint64_t dir, const char *name)
 	bool is_dir = S_ISDIR(st.mode);
 	error = linkfs_copied_unlink(b->volume, cred, dir, name, strlen(name), is_dir);
 	if (is_dir && error == LINKFS_ENOTEMPTY) {
-		if (cred->uid != 0 && (st.mode & 0700) != 0700) {
-			struct linkfs_setattr set = {.valid = LINKFS_SET_MODE, .mode = (st.mode & 07777) | 0700};
-			error = linkfs_node_setattr(b->volume, cred, st.ino, &set, NULL);
-		} else {
-			error = 0;
-		}
+		error = allow(b, st.ino);
 		if (!error)
 			error = remove_content(w, st.ino);
 		if (!error)
@@ -236,7 +235,9 @@ void backup_stale_remove(struct backup_worker *w)
 			/* It has moved on, or somebody else was here. */
 			if (!error && st.ino == s->ino) {
 				tell_removal(b, s);
-				error = remove_tree(w, s->dir, s->name);
+				error = allow(b, s->dir);
+				if (!error)
+					error = remove_tree(w, s->dir, s->name);
 			}
 			if (error == LINKFS_ENOENT || error == LINKFS_ESTALE)
 				error = 0;

@@ -62,11 +62,12 @@ void backup_progress_end(struct backup *b)
 
 static void put_rest(struct backup *b, uint64_t files, double seconds)
 {
-	if (!b->expected || files == 0 || seconds < 1)
+	uint64_t all = atomic_load(&b->expected);
+	if (!all || files == 0 || seconds < 1)
 		return;
-	uint64_t done = files < b->expected ? files : b->expected;
-	double left = seconds / (double)done * (double)(b->expected - done);
-	fprintf(b->cli->err, ", %" PRIu64 " %%, about %u:%02u left", done * 100 / b->expected, (unsigned)(left / 60),
+	uint64_t done = files < all ? files : all;
+	double left = seconds / (double)done * (double)(all - done);
+	fprintf(b->cli->err, ", %" PRIu64 " %%, about %u:%02u left", done * 100 / all, (unsigned)(left / 60),
 		(unsigned)left % 60);
 }
 

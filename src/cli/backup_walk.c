@@ -560,6 +560,22 @@ static bool is_as_known(struct backup *b, const struct backup_node *node)
 	return same;
 }
 
+/* What was seen of it is enough: of one that could not be opened, or that is as it should be but for what names that went have changed. */
+static int set_plain(struct backup *b, const struct backup_node *node, bool owner)
+{
+	const struct linkfs_stat *st = &node->st.st;
+	const struct linkfs_cred *cred = &b->cli->cred;
+	struct linkfs_setattr set = {.valid = LINKFS_SET_ATIME | LINKFS_SET_MTIME | LINKFS_SET_MODE,
+				     .mode = st->mode & 07777,
+				     .uid = st->uid,
+				     .gid = st->gid,
+				     .atime_ns = st->atime_ns,
+				     .mtime_ns = st->mtime_ns};
+	if (owner && cred->uid == 0)
+		set.valid |= LINKFS_SET_UID | LINKFS_SET_GID;
+	return linkfs_node_setattr(b->volume, cred, node->ino, &set, NULL);
+}
+
 void backup_node_finish(struct backup_worker *w, struct backup_node *node, bool again)
 {
 	struct backup *b = w->b;
@@ -568,18 +584,10 @@ void backup_node_finish(struct backup_worker *w, struct backup_node *node, bool 
 		return;
 	if (!again && is_as_known(b, node))
 		return;
-	if (!again) {
-		/* What could not be opened has no descriptor: by name then. */
-		error = backup_attributes(w, node->fd < 0 && node->parent ? node->parent : node,
-					  node->fd < 0 ? node->name : NULL, &node->st, node->fd, node->ino, node->made,
-					  NULL);
-	} else {
-		struct linkfs_setattr set = {.valid = LINKFS_SET_ATIME | LINKFS_SET_MTIME | LINKFS_SET_MODE,
-					     .mode = node->st.st.mode & 07777,
-					     .atime_ns = node->st.st.atime_ns,
-					     .mtime_ns = node->st.st.mtime_ns};
-		error = linkfs_node_setattr(b->volume, &b->cli->cred, node->ino, &set, NULL);
-	}
+	if (!again && node->fd >= 0)
+		error = backup_attributes(w, node, NULL, &node->st, node->fd, node->ino, node->made, NULL);
+	else
+		error = set_plain(b, node, !again);
 	if (error) {
 		backup_entry_fail(w, node, NULL, BACKUP_UNREADABLE, error);
 		return;

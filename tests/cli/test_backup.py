@@ -205,6 +205,22 @@ def changes():
     if h.ROOT:
         step("another owner", lambda: os.chown(s + "/deep/a/one", 12, 34), changed=1)
         step("of a directory", lambda: os.chown(s + "/deep", 12, 34))
+    def closed():
+        os.mkdir(s + "/closed")
+        put(s + "/closed/stays", b"stays")
+        put(s + "/closed/goes", b"goes")
+        put(s + "/closed/saved", b"one")
+        os.chmod(s + "/closed", 0o555)
+
+    def within():
+        os.chmod(s + "/closed", 0o755)
+        os.unlink(s + "/closed/goes")
+        put(s + "/closed/comes", b"comes")
+        save("closed/saved", b"two")
+        os.chmod(s + "/closed", 0o555)
+    step("a directory that is not to be written", closed, new=4)
+    step("is changed all the same", within, new=1, changed=1, removed=1)
+    step("and goes", lambda: [os.chmod(s + "/closed", 0o755), shutil.rmtree(s + "/closed")], removed=4)
     step("the directory's mode", lambda: os.chmod(s + "/deep", 0o711))
     h.ok(all(w.same(f"snapshot {i} is still what the source was", name, want) for i, (name, want) in enumerate(kept)), "all snapshots")
     w.end()
