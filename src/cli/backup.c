@@ -176,7 +176,11 @@ static void done(struct backup *b)
 	pthread_mutex_destroy(&b->moves);
 }
 
-int backup_run(struct backup *b, const struct cli_args *args)
+/* Two at a time would take each other's new files for stale. A process runs commands on volumes that it alone has open, and where it runs
+ * several at a time that is one volume. */
+static atomic_flag under_way = ATOMIC_FLAG_INIT;
+
+static int run_alone(struct backup *b, const struct cli_args *args)
 {
 	struct cli *cli = b->cli;
 	b->began_ns = cli_now_ns();
@@ -199,4 +203,15 @@ int backup_run(struct backup *b, const struct cli_args *args)
 	bool some = atomic_load(&b->counts[BACKUP_UNREADABLE]) || atomic_load(&b->counts[BACKUP_UNSTEADY]);
 	done(b);
 	return cli->status ? cli->status : some ? CLI_EXIT_SOME : CLI_EXIT_OK;
+}
+
+int backup_run(struct backup *b, const struct cli_args *args)
+{
+	if (atomic_flag_test_and_set(&under_way)) {
+		cli_failf(b->cli, b->dest->text, "another backup into this volume is under way");
+		return b->cli->status;
+	}
+	int status = run_alone(b, args);
+	atomic_flag_clear(&under_way);
+	return status;
 }

@@ -212,9 +212,10 @@ struct backup_node {
 	struct backup_known *known; /* NULL: nothing is to be remembered of it */
 	atomic_int refs;            /* who has a pointer to it */
 	atomic_int users;           /* of fd */
-	atomic_int again;           /* looks at names that became others meanwhile */
-	atomic_int pending;         /* its own job, and files and names in it that are not done */
-	bool trusted, made, leave;  /* leave: it is only a place where something else is */
+	unsigned depth;
+	atomic_int again;          /* looks at names that became others meanwhile */
+	atomic_int pending;        /* its own job, and files and names in it that are not done */
+	bool trusted, made, leave; /* leave: it is only a place where something else is */
 	atomic_bool touched, doubt, deferred;
 };
 
@@ -239,7 +240,9 @@ void backup_node_free(struct backup_node *node);
 int backup_look(int fd, const char *name, struct copy_stat *out);
 /* One of the things that node waits for is done. */
 void backup_node_done(struct backup_worker *w, struct backup_node *node);
-/* A directory in node whose copy is ino. */
+/* Levels that are walked: each has a descriptor open, and a frame on the stack where paths are made. */
+#define BACKUP_DEPTH_MAX 4096u
+/* A directory in node whose copy is ino. LINKFS_ENAMETOOLONG, LINKFS_ENOMEM. */
 int backup_walk_into(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
 		     struct backup_known *known, uint64_t ino, bool made, bool trusted, bool leave);
 /* Attributes of a directory and what is remembered of it. again: of a deferred one. */

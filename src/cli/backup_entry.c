@@ -413,7 +413,7 @@ static void visit_dir(struct backup_worker *w, struct backup_node *node, const c
 	atomic_fetch_add(&b->dirs, 1);
 	error = backup_walk_into(w, node, name, st, a.known, a.ino, a.made, a.trusted, leave);
 	if (error)
-		backup_stop(b, error);
+		backup_entry_fail(w, node, name, BACKUP_UNREADABLE, error);
 }
 
 /* ---- what it is ---------------------------------------------------------------------------------------------------------------- */

@@ -171,10 +171,12 @@ static bool is_temp(const char *name)
 	return strncmp(name, ".linkfs-backup.", 15) == 0;
 }
 
-static int remove_tree(struct backup_worker *w, uint64_t dir, const char *name);
+#define REMOVE_DEPTH_MAX (2 * BACKUP_DEPTH_MAX)
+
+static int remove_tree(struct backup_worker *w, uint64_t dir, const char *name, unsigned depth);
 
 /* All in a directory, in rounds: a listing is of a bounded number. */
-static int remove_content(struct backup_worker *w, uint64_t ino)
+static int remove_content(struct backup_worker *w, uint64_t ino, unsigned depth)
 {
 	struct backup *b = w->b;
 	int error = 0;
@@ -183,13 +185,14 @@ static int remove_content(struct backup_worker *w, uint64_t ino)
 		error = cli_list_read(b->cli, b->volume, ino, false, false, &list);
 		any = !error && list.len;
 		for (size_t i = 0; i < list.len && !error; i++)
-			error = atomic_load(&b->stop) ? LINKFS_EINTR : remove_tree(w, ino, list.entries[i].name);
+			error = atomic_load(&b->stop) ? LINKFS_EINTR
+						      : remove_tree(w, ino, list.entries[i].name, depth + 1);
 		cli_list_done(&list);
 	}
 	return error;
 }
 
-static int remove_tree(struct backup_worker *w, uint64_t dir, const char *name)
+static int remove_tree(struct backup_worker *w, uint64_t dir, const char *name, unsigned depth)
 {
 	struct backup *b = w->b;
 	const struct linkfs_cred *cred = &b->cli->cred;
@@ -202,7 +205,7 @@ static int remove_tree(struct backup_worker *w, uint64_t dir, const char *name)
 	if (is_dir && error == LINKFS_ENOTEMPTY) {
 		error = allow(b, st.ino);
 		if (!error)
-			error = remove_content(w, st.ino);
+			error = depth < REMOVE_DEPTH_MAX ? remove_content(w, st.ino, depth) : LINKFS_ENAMETOOLONG;
 		if (!error)
 			error = linkfs_copied_unlink(b->volume, cred, dir, name, strlen(name), true);
 	}
@@ -237,7 +240,7 @@ void backup_stale_remove(struct backup_worker *w)
 				tell_removal(b, s);
 				error = allow(b, s->dir);
 				if (!error)
-					error = remove_tree(w, s->dir, s->name);
+					error = remove_tree(w, s->dir, s->name, 0);
 			}
 			if (error == LINKFS_ENOENT || error == LINKFS_ESTALE)
 				error = 0;

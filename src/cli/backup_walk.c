@@ -91,6 +91,8 @@ int backup_walk_into(struct backup_worker *w, struct backup_node *parent, const 
 		     struct backup_known *known, uint64_t ino, bool made, bool trusted, bool leave)
 {
 	struct backup *b = w->b;
+	if (parent->depth >= BACKUP_DEPTH_MAX)
+		return LINKFS_ENAMETOOLONG;
 	struct backup_node *node = cli_alloc(sizeof(*node));
 	struct dir_job *job = cli_alloc(sizeof(*job));
 	char *copy = cli_strdup(name);
@@ -107,6 +109,7 @@ int backup_walk_into(struct backup_worker *w, struct backup_node *parent, const 
 				     .fs = known ? known->fs : parent->fs,
 				     .st = *st,
 				     .source = parent->source,
+				     .depth = parent->depth + 1,
 				     .known = known,
 				     .refs = 1,
 				     .users = 1,

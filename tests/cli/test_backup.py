@@ -254,6 +254,19 @@ def depth():
     os.mkdir(w.source)
     r = w.backup()
     h.equal(r["removed"], 301, "all of it goes when it is gone", r)
+    os.chdir(w.source)
+    for i in range(4200):
+        os.mkdir("x")
+        os.chdir("x")
+    os.chdir(here)
+    if os.sysconf("SC_OPEN_MAX") >= 4200:
+        r = w.backup("-q", rc=1)
+        r = w.backup(rc=1)
+        h.equal((r["unreadable"], r["directories"] > 4000), (1, True), "4,200 deep: what is too deep is told", w.said[-300:])
+    subprocess.run(["rm", "-rf", w.source])
+    os.mkdir(w.source)
+    w.backup()
+    h.equal(h.must("ls", w.volume(w.inside)).out, "", "and goes as well")
     w.end()
 
 
@@ -424,6 +437,11 @@ def cut():
             h.ok(process.returncode == -signal.SIGINT and b"interrupted" in err, "Ctrl-C says what is", err)
         stopped += process.returncode != 0
         w.check()
+    if FACE != "offline":  # two at a time in the process that serves the mount
+        shutil.copytree(w.source, w.source + "/copy")
+        both = [subprocess.Popen([h.BIN, "backup", "-q", w.source, w.dest], stderr=subprocess.PIPE, env=h.environment()) for _ in range(2)]
+        told = [(p.communicate(timeout=60)[1], p.returncode) for p in both]
+        h.ok(all(rc == 0 or (rc == 3 and b"another backup" in err) for err, rc in told), "of two at a time one is refused, or comes after the other", told)
     r = w.backup()
     w.same("the next run has all of it", r["snapshot"])
     h.ok(True, f"{stopped} of {len(signals)} were stopped")
