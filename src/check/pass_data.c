@@ -213,7 +213,7 @@ static int drop(struct data *d, const struct bad_block *b)
 	struct lk_extent key = {.ino = b->ino, .file_block = b->file_block};
 	lk_record_to_old(&lk_tables[LK_T_EXTENT], &key, INT64_MAX, from);
 	struct lk_scan scan = {.table = d->table,
-			       .index = LK_BY_KEY,
+			       .index = d->table->id == LK_T_EXTENT ? LK_BY_KEY : LK_OLD_BY_KEY,
 			       .equal = 1,
 			       .ranged = (uint8_t)(d->table->key_count - 1),
 			       .reverse = true,

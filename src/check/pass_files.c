@@ -120,7 +120,7 @@ static int make_record(struct lk_check *c, struct lk_file *f)
 	int64_t type, now = lk_clock_now_ns();
 	lk_record_to_old(&lk_tables[LK_T_INODE], &key, INT64_MAX, from);
 	struct lk_scan scan = {.table = &lk_tables[LK_T_INODE_OLD],
-			       .index = LK_BY_KEY,
+			       .index = LK_OLD_BY_KEY,
 			       .equal = 1,
 			       .ranged = 1,
 			       .reverse = true,

@@ -229,7 +229,7 @@ static int one_table(struct lk_check *c, const struct lk_table *table)
 	struct lk_rows rows;
 	const void *record;
 	int r;
-	lk_rows_init(&rows, c->db, table->old, LK_BY_KEY);
+	lk_rows_init(&rows, c->db, table->old, LK_OLD_BY_KEY);
 	while ((r = lk_rows_peek(&rows, &record)) == 0 && record) {
 		r = one_row(&p, record);
 		if (r == 0)

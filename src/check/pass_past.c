@@ -85,8 +85,8 @@ static int gather(struct past *p, enum lk_table_id table, bool old)
 {
 	_Alignas(8) char key[LK_RECORD_MAX + 8] = {0};
 	struct take t = {p, &lk_tables[table], old};
-	struct lk_scan scan = {.table = t.table, .index = LK_BY_KEY, .equal = 1, .from = key};
-	*lk_int_at(&t.table->columns[0], key) = p->ino;
+	struct lk_scan scan = {.table = t.table, .index = old ? LK_OLD_BY_KEY : LK_BY_KEY, .equal = 1, .from = key};
+	memcpy(key, &p->ino, sizeof(p->ino)); /* the first field of all of them */
 	int r = lk_db_scan(p->c->db, &scan, take_row, &t);
 	return r ? lk_unreadable(p->c, table, r) : 0;
 }
@@ -284,7 +284,7 @@ int lk_pass_past(struct lk_check *c)
 	struct past p = {.c = c};
 	int r = 0;
 	for (size_t i = 0; i < LK_ARRAY_LEN(tables); i++) {
-		lk_rows_init(&rows[i], c->db, tables[i], LK_BY_KEY);
+		lk_rows_init(&rows[i], c->db, tables[i], LK_OLD_BY_KEY);
 		if (lk_is_broken(c, tables[i]) || lk_is_broken(c, LK_T_SNAPSHOT))
 			rows[i].ended = true;
 	}
@@ -296,13 +296,13 @@ int lk_pass_past(struct lk_check *c)
 			if (r)
 				r = lk_unreadable(c, tables[i], r);
 			else if (record[i])
-				p.ino = LK_MIN(p.ino, *lk_int_of(&rows[i].table->columns[0], record[i]));
+				p.ino = LK_MIN(p.ino, *(const int64_t *)record[i]);
 		}
 		if (r || p.ino == INT64_MAX)
 			break;
 		for (size_t i = 0; r == 0 && i < LK_ARRAY_LEN(tables); i++) {
 			while ((r = lk_rows_peek(&rows[i], &record[i])) == 0 && record[i] &&
-			       *lk_int_of(&rows[i].table->columns[0], record[i]) == p.ino)
+			       *(const int64_t *)record[i] == p.ino)
 				lk_rows_next(&rows[i]);
 			if (r)
 				r = lk_unreadable(c, tables[i], r);

@@ -52,9 +52,8 @@ static int find_history(struct lk_diff *d, struct lk_op *op, enum lk_table_id li
 {
 	const struct lk_table *table = &lk_tables[lk_tables[live].old];
 	struct history h = {.d = d, .live = &lk_tables[live], .table = table, .fn = fn};
-	/* Index 0 is on last; in it rows are in the order of their keys. */
 	struct lk_scan scan = {.table = table,
-			       .index = 0,
+			       .index = LK_BY_KEY,
 			       .ranged = table->key_count,
 			       .exclusive = d->started,
 			       .reverse = true,
@@ -66,7 +65,7 @@ static int find_history(struct lk_diff *d, struct lk_op *op, enum lk_table_id li
 		memset(d->row, 0, sizeof(d->row));
 		for (uint8_t i = 0; i < table->key_count; i++)
 			*lk_int_at(&table->columns[i], d->row) = INT64_MAX;
-		*lk_int_at(&table->columns[table->key_count - 1], d->row) = d->side[NEWER].epoch - 1;
+		*lk_int_at(&table->columns[0], d->row) = d->side[NEWER].epoch - 1;
 		d->started = true;
 	}
 	rc = lk_db_scan(op->fs->db, &scan, history_row, &h);

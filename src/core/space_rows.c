@@ -98,8 +98,7 @@ static int history_row(struct lk_space_run *run, enum lk_table_id table, const v
 /* Rows that epoch is the last to see. */
 static int history_of(struct lk_space_run *run, enum lk_table_id table, int64_t epoch)
 {
-	/* Index 0 of every history table is (last). */
-	struct lk_space_scan scan = {.table = table, .index = 0, .equal = 1};
+	struct lk_space_scan scan = {.table = table, .index = LK_BY_KEY, .equal = 1};
 	int rc = 0;
 
 	memcpy(scan.from + lk_tables[table].record_size - sizeof(epoch), &epoch, sizeof(epoch));

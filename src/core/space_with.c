@@ -108,7 +108,8 @@ static int look_at(struct look *look, const struct lk_extent *row, int64_t last)
 
 static int look_at_table(struct look *look, enum lk_table_id id)
 {
-	struct lk_space_scan scan = {.table = id, .index = LK_BY_KEY};
+	struct lk_space_scan scan = {.table = id,
+				     .index = id == LK_T_EXTENT ? LK_BY_KEY : LK_OLD_BY_KEY}; /* file by file */
 	int rc = 0;
 
 	while (rc == 0 && (rc = lk_space_next(look->run, &scan)) == 0 && scan.set.count) {

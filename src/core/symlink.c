@@ -199,8 +199,11 @@ int lk_symlink_release(struct lk_op *op, const struct lk_target *gone, const str
 {
 	_Alignas(8) char from[sizeof(struct lk_target) + 8] = {0};
 	struct release r = {.op = op, .gone = *gone};
-	struct lk_scan scan = {
-		.table = &lk_tables[LK_T_TARGET_OLD], .index = LK_BY_KEY, .equal = 1, .from = from, .limit = TEXTS_MAX};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_TARGET_OLD],
+			       .index = LK_OLD_BY_KEY,
+			       .equal = 1,
+			       .from = from,
+			       .limit = TEXTS_MAX};
 	int rc = each_row(&r, &gone->text, count_row);
 
 	memcpy(from, &gone->ino, sizeof(gone->ino));

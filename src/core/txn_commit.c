@@ -90,7 +90,10 @@ static int check_next_ino(struct lk_fs *fs, int64_t next)
 	static const enum lk_table_id tables[] = {LK_T_INODE, LK_T_INODE_OLD};
 	for (size_t i = 0; i < LK_ARRAY_LEN(tables); i++) {
 		int64_t largest = 0;
-		struct lk_scan scan = {.table = &lk_tables[tables[i]], .index = LK_BY_KEY, .reverse = true, .limit = 1};
+		struct lk_scan scan = {.table = &lk_tables[tables[i]],
+				       .index = tables[i] == LK_T_INODE ? LK_BY_KEY : LK_OLD_BY_KEY,
+				       .reverse = true,
+				       .limit = 1};
 		int r = lk_db_scan(fs->db, &scan, largest_row, &largest);
 		if (r || largest >= next)
 			return r ? r : LINKFS_ECORRUPT;

@@ -72,16 +72,11 @@ int lk_txn_snapshot_mark(struct lk_op *op, int64_t epoch)
 	return newest_below(op, INT64_MAX, &op->fs->newest_snapshot);
 }
 
-/* K2's rule for one history row whose last is a deleted snapshot; before is the newest existing one before that. */
+/* K2's rule for one history row whose last was a deleted snapshot, and which is gone; before is the newest existing one before that. */
 static int pass_on(struct lk_op *op, const struct lk_table *table, const void *row, int64_t before)
 {
 	const struct lk_table *old_table = &lk_tables[table->old];
 	_Alignas(8) char moved[LK_RECORD_MAX + 8];
-	int r = lk_op_writes(op);
-	if (r == 0)
-		r = lk_db_erase(op->fs->db, old_table, row);
-	if (r)
-		return r;
 	if (before && *lk_int_of(&table->columns[table->born_column], row) <= before) {
 		lk_record_to_old(table, row, before, moved);
 		return lk_db_insert(op->fs->db, old_table, moved);
@@ -89,9 +84,75 @@ static int pass_on(struct lk_op *op, const struct lk_table *table, const void *r
 	return op->fs->batch->dropped[table->id] ? op->fs->batch->dropped[table->id](op, row) : 0;
 }
 
+/* The keys, in *keys, of the next rows of a snapshot, at most limit. */
+static int next_keys(struct lk_op *op, int64_t epoch, uint32_t limit, struct lk_row_set *keys)
+{
+	_Alignas(8) char from[LK_RECORD_MAX + 8] = {0};
+	struct lk_scan scan = {
+		.table = keys->table, .index = LK_BY_KEY, .equal = 1, .from = from, .limit = limit, .keys_only = true};
+	memcpy(from + keys->table->record_size - sizeof(epoch), &epoch, sizeof(epoch));
+	int r = lk_db_scan(op->fs->db, &scan, lk_row_set_add, keys);
+	lk_row_set_ready(keys);
+	return r;
+}
+
+/* Rows by their keys, one by one. */
+static int take_each(struct lk_op *op, const struct lk_row_set *keys, struct lk_row_set *rows)
+{
+	_Alignas(8) char row[LK_RECORD_MAX + 8];
+	struct lk_buf bytes = {0};
+	int r = 0;
+	for (uint32_t i = 0; r == 0 && i < keys->count; i++) {
+		bytes.len = 0;
+		r = lk_db_get(op->fs->db, keys->table, lk_row_set_at(keys, i), row, &bytes);
+		if (r == 0)
+			r = lk_row_set_add(rows, row);
+		if (r == 0)
+			r = lk_db_erase(op->fs->db, keys->table, row);
+	}
+	lk_buf_done(&bytes);
+	return r;
+}
+
+/* Takes rows with these keys out of history; whole: there are no others of the snapshot. They lie together, so that one search
+ * finds them all. */
+static int take_rows(struct lk_op *op, const struct lk_row_set *keys, bool whole, struct lk_row_set *rows)
+{
+	const struct lk_column *second = &keys->table->columns[1];
+	_Alignas(8) char to[LK_RECORD_MAX + 8];
+	const void *first = lk_row_set_at(keys, 0);
+	memcpy(to, lk_row_set_at(keys, keys->count - 1), keys->table->record_size);
+	if (!whole) {
+		/* Like the last one there may be any number more. */
+		if (*lk_int_of(second, to) == *lk_int_of(second, first))
+			return take_each(op, keys, rows);
+		(*lk_int_at(second, to))--;
+	}
+	return lk_db_take(op->fs->db, keys->table, first, to, lk_row_set_add, rows);
+}
+
+/* Some of a snapshot's rows, one at least and at most limit, if it has any left. */
+static int drop_some(struct lk_op *op, const struct lk_table *table, int64_t epoch, int64_t before, uint32_t limit,
+		     uint32_t *rows_out, bool *more_out)
+{
+	struct lk_row_set keys = {.table = &lk_tables[table->old]}, rows = {.table = &lk_tables[table->old]};
+	int r = next_keys(op, epoch, limit, &keys);
+	*more_out = r == 0 && keys.count == limit;
+	for (uint32_t i = 0; r == 0 && i < keys.count; i++)
+		r = lk_op_writes(op);
+	if (r == 0 && keys.count)
+		r = take_rows(op, &keys, !*more_out, &rows);
+	lk_row_set_ready(&rows);
+	for (uint32_t i = 0; r == 0 && i < rows.count; i++)
+		r = pass_on(op, table, lk_row_set_at(&rows, i), before);
+	*rows_out += rows.count;
+	lk_row_set_done(&keys);
+	lk_row_set_done(&rows);
+	return r;
+}
+
 int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, uint32_t *rows_out, bool *more_out)
 {
-	_Alignas(8) char from[LK_RECORD_MAX + 8];
 	int64_t before;
 	struct lk_snapshot s = {.epoch = epoch};
 	int r = lk_txn_get(op, LK_T_SNAPSHOT, &s, &s);
@@ -100,33 +161,16 @@ int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, uin
 	if (!s.deleting)
 		return LINKFS_EINVAL;
 	*rows_out = 0;
+	*more_out = false;
 	r = newest_below(op, epoch, &before);
 	for (int t = 0; r == 0 && t < LK_T_LIVE_COUNT; t++) {
-		const struct lk_table *table = &lk_tables[t];
-		if (!table->versioned)
+		if (!lk_tables[t].versioned)
 			continue;
-		struct lk_row_set set = {.table = &lk_tables[table->old]};
-		memset(from, 0, sizeof(from));
-		memcpy(from + table->record_size, &epoch, sizeof(epoch));
-		/* Index 0 of every history table is (last). */
-		struct lk_scan scan = {
-			.table = set.table, .index = 0, .equal = 1, .from = from, .limit = max_rows - *rows_out};
-		r = lk_db_scan(op->fs->db, &scan, lk_row_set_add, &set);
-		lk_row_set_ready(&set);
-		for (uint32_t i = 0; r == 0 && i < set.count; i++)
-			r = pass_on(op, table, lk_row_set_at(&set, i), before);
-		*rows_out += set.count;
-		lk_row_set_done(&set);
-		if (r == 0 && *rows_out >= max_rows) {
-			*more_out = true;
-			return 0;
-		}
+		r = drop_some(op, &lk_tables[t], epoch, before, max_rows - *rows_out, rows_out, more_out);
+		if (*more_out)
+			return r;
 	}
-	if (r == 0)
-		r = lk_txn_erase(op, LK_T_SNAPSHOT, &s);
-	if (r == 0)
-		*more_out = false;
-	return r;
+	return r ? r : lk_txn_erase(op, LK_T_SNAPSHOT, &s);
 }
 
 static int one_row(void *arg, const void *record)
@@ -140,8 +184,8 @@ int lk_txn_history_since(struct lk_op *op, enum lk_table_id id, int64_t epoch, b
 {
 	_Alignas(8) char from[LK_RECORD_MAX + 8] = {0};
 	const struct lk_table *table = &lk_tables[id];
-	/* Index 0 of every history table is (last). */
-	struct lk_scan scan = {.table = &lk_tables[table->old], .index = 0, .ranged = 1, .from = from, .limit = 1};
+	struct lk_scan scan = {
+		.table = &lk_tables[table->old], .index = LK_BY_KEY, .ranged = 1, .from = from, .limit = 1};
 	memcpy(from + table->record_size, &epoch, sizeof(epoch));
 	*any_out = false;
 	return lk_db_scan(op->fs->db, &scan, one_row, any_out);

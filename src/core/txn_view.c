@@ -99,7 +99,7 @@ int lk_view_get(struct lk_op *op, const struct lk_table *table, const void *key,
 		return r;
 	struct first_row first = {.op = op, .table = old_table, .out = row};
 	struct lk_scan scan = {.table = old_table,
-			       .index = LK_BY_KEY,
+			       .index = LK_OLD_BY_KEY,
 			       .equal = table->key_count,
 			       .ranged = 1,
 			       .from = from,
@@ -143,6 +143,7 @@ static int fill(struct lk_db *db, struct merge *m, const struct lk_scan *scan)
 	int r = lk_db_scan(db, &s, lk_row_set_add, &m->live);
 	/* The live form of a position serves for history: only columns of the live key are looked at. */
 	s.table = m->old.table;
+	s.index = LK_OLD_BY_KEY;
 	if (r == 0)
 		r = lk_db_scan(db, &s, lk_row_set_add, &m->old);
 	lk_row_set_ready(&m->live);

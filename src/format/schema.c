@@ -28,20 +28,20 @@ static const struct lk_column counter_columns[] = {INT(lk_counter, id), INT(lk_c
 		INT(lk_inode, btime_ns), INT(lk_inode, rdev), INT(lk_inode, flags), INT(lk_inode, xattr_count), \
 		INT(lk_inode, born)
 static const struct lk_column inode_columns[] = {INT(lk_inode, ino), INODE_REST};
-static const struct lk_column inode_old_columns[] = {INT(lk_inode, ino), LAST(lk_inode), INODE_REST};
+static const struct lk_column inode_old_columns[] = {LAST(lk_inode), INT(lk_inode, ino), INODE_REST};
 
 #define DIRENT_KEY INT(lk_dirent, dir), INT(lk_dirent, hash), INT(lk_dirent, ord)
 #define DIRENT_REST INT(lk_dirent, ino), INT(lk_dirent, type), BYTES(lk_dirent, name), INT(lk_dirent, born)
 static const struct lk_column dirent_columns[] = {DIRENT_KEY, DIRENT_REST};
-static const struct lk_column dirent_old_columns[] = {DIRENT_KEY, LAST(lk_dirent), DIRENT_REST};
+static const struct lk_column dirent_old_columns[] = {LAST(lk_dirent), DIRENT_KEY, DIRENT_REST};
 static const uint8_t dirent_by_ino[] = {3, 0, 1, 2, 5};
-static const uint8_t dirent_old_by_ino[] = {4, 0, 1, 2, 3};
+static const uint8_t dirent_old_by_ino[] = {4, 1, 2, 3, 0};
 
 #define TARGET_REST                                                                                  \
 	BYTES(lk_target, text), INT(lk_target, tracks), INT(lk_target, by_dir), INT(lk_target, by_hash), \
 		INT(lk_target, by_ord), INT(lk_target, born)
 static const struct lk_column target_columns[] = {INT(lk_target, ino), TARGET_REST};
-static const struct lk_column target_old_columns[] = {INT(lk_target, ino), LAST(lk_target), TARGET_REST};
+static const struct lk_column target_old_columns[] = {LAST(lk_target), INT(lk_target, ino), TARGET_REST};
 
 static const struct lk_column component_columns[] = {INT(lk_component, hash), INT(lk_component, ino),
 						     INT(lk_component, position), INT(lk_component, is_last)};
@@ -49,24 +49,24 @@ static const struct lk_column component_columns[] = {INT(lk_component, hash), IN
 #define BIND_KEY INT(lk_bind, dir), INT(lk_bind, hash), INT(lk_bind, ord)
 #define BIND_REST INT(lk_bind, source), INT(lk_bind, born)
 static const struct lk_column bind_columns[] = {BIND_KEY, BIND_REST};
-static const struct lk_column bind_old_columns[] = {BIND_KEY, LAST(lk_bind), BIND_REST};
+static const struct lk_column bind_old_columns[] = {LAST(lk_bind), BIND_KEY, BIND_REST};
 static const uint8_t bind_by_source[] = {3};
 
 #define INLINE_REST BYTES(lk_inline, content), INT(lk_inline, born)
 static const struct lk_column inline_columns[] = {INT(lk_inline, ino), INLINE_REST};
-static const struct lk_column inline_old_columns[] = {INT(lk_inline, ino), LAST(lk_inline), INLINE_REST};
+static const struct lk_column inline_old_columns[] = {LAST(lk_inline), INT(lk_inline, ino), INLINE_REST};
 
 #define EXTENT_KEY INT(lk_extent, ino), INT(lk_extent, file_block)
 #define EXTENT_REST                                                                                         \
 	INT(lk_extent, disk_block), INT(lk_extent, count), INT(lk_extent, codec), INT(lk_extent, length),    \
 		INT(lk_extent, offset), BYTES(lk_extent, sums), INT(lk_extent, born)
 static const struct lk_column extent_columns[] = {EXTENT_KEY, EXTENT_REST};
-static const struct lk_column extent_old_columns[] = {EXTENT_KEY, LAST(lk_extent), EXTENT_REST};
+static const struct lk_column extent_old_columns[] = {LAST(lk_extent), EXTENT_KEY, EXTENT_REST};
 
 #define XATTR_KEY INT(lk_xattr, ino), BYTES(lk_xattr, name)
 #define XATTR_REST BYTES(lk_xattr, value), INT(lk_xattr, born)
 static const struct lk_column xattr_columns[] = {XATTR_KEY, XATTR_REST};
-static const struct lk_column xattr_old_columns[] = {XATTR_KEY, LAST(lk_xattr), XATTR_REST};
+static const struct lk_column xattr_old_columns[] = {LAST(lk_xattr), XATTR_KEY, XATTR_REST};
 
 static const struct lk_column orphan_columns[] = {INT(lk_orphan, ino)};
 static const struct lk_column intent_columns[] = {INT(lk_intent, id), INT(lk_intent, kind), INT(lk_intent, ino),
@@ -96,10 +96,10 @@ static const struct lk_column copied_columns[] = {
 	INT(lk_copied, nlink), INT(lk_copied, size), INT(lk_copied, mtime_ns), INT(lk_copied, ctime_ns),
 	INT(lk_copied, own_ctime_ns), INT(lk_copied, flags)};
 
-/* "last" stands right after the key: at position 1, 2 or 3. */
-static const uint8_t last_at_1[] = {1};
-static const uint8_t last_at_2[] = {2};
-static const uint8_t last_at_3[] = {3};
+/* Of a history table: the live table's key of one, two or three columns, then last, which stands first. */
+static const uint8_t key_of_1[] = {1, 0};
+static const uint8_t key_of_2[] = {1, 2, 0};
+static const uint8_t key_of_3[] = {1, 2, 3, 0};
 
 static const struct lk_index dirent_indexes[] = {{"dirent_by_ino", dirent_by_ino, 5, true}};
 static const struct lk_index bind_indexes[] = {{"bind_by_source", bind_by_source, 1, false}};
@@ -107,14 +107,14 @@ static const struct lk_index deleted_indexes[] = {{"deleted_by_ino", deleted_by_
 						  {"deleted_by_dir", deleted_by_dir, 1, false}};
 static const struct lk_index moved_indexes[] = {{"moved_by_place", moved_by_place, 2, false},
 						{"moved_by_ino", moved_by_ino, 1, false}};
-static const struct lk_index inode_old_indexes[] = {{"inode_old_by_last", last_at_1, 1, false}};
-static const struct lk_index dirent_old_indexes[] = {{"dirent_old_by_last", last_at_3, 1, false},
+static const struct lk_index inode_old_indexes[] = {{"inode_old_by_key", key_of_1, 2, false}};
+static const struct lk_index dirent_old_indexes[] = {{"dirent_old_by_key", key_of_3, 4, false},
 						     {"dirent_old_by_ino", dirent_old_by_ino, 5, false}};
-static const struct lk_index target_old_indexes[] = {{"target_old_by_last", last_at_1, 1, false}};
-static const struct lk_index bind_old_indexes[] = {{"bind_old_by_last", last_at_3, 1, false}};
-static const struct lk_index inline_old_indexes[] = {{"inline_old_by_last", last_at_1, 1, false}};
-static const struct lk_index extent_old_indexes[] = {{"extent_old_by_last", last_at_2, 1, false}};
-static const struct lk_index xattr_old_indexes[] = {{"xattr_old_by_last", last_at_2, 1, false}};
+static const struct lk_index target_old_indexes[] = {{"target_old_by_key", key_of_1, 2, false}};
+static const struct lk_index bind_old_indexes[] = {{"bind_old_by_key", key_of_3, 4, false}};
+static const struct lk_index inline_old_indexes[] = {{"inline_old_by_key", key_of_1, 2, false}};
+static const struct lk_index extent_old_indexes[] = {{"extent_old_by_key", key_of_2, 3, false}};
+static const struct lk_index xattr_old_indexes[] = {{"xattr_old_by_key", key_of_2, 3, false}};
 
 #define COLUMNS(c) .columns = (c), .column_count = LK_ARRAY_LEN(c)
 #define INDEXES(i) .indexes = (i), .index_count = LK_ARRAY_LEN(i)

@@ -4,7 +4,7 @@
  * the structs, check/ and history (X_old) are driven by them.
  *
  * Every column is a 64-bit integer or bytes; a record struct has one field per column. A history record is the
- * live record's struct with an int64_t last after it; in SQL its column stands right after the key.
+ * live record's struct with an int64_t last after it; in SQL its column stands first, before the live table's.
  */
 #ifndef LK_SCHEMA_H
 #define LK_SCHEMA_H
@@ -59,7 +59,8 @@ enum lk_table_id {
 	LK_T_SOURCE,
 	LK_T_COPIED,
 	LK_T_LIVE_COUNT,
-	/* The history of each versioned table: same columns, and "last" right after the key. */
+	/* The history of each versioned table: "last", then the same columns. The key is last with the live table's, so that what goes
+	 * with a snapshot lies together. */
 	LK_T_INODE_OLD = LK_T_LIVE_COUNT,
 	LK_T_DIRENT_OLD,
 	LK_T_TARGET_OLD,
@@ -178,6 +179,7 @@ struct lk_dirent {
 	int64_t born;
 };
 #define LK_DIRENT_BY_INO 0     /* index (ino, dir, hash, ord, name) */
+#define LK_OLD_BY_KEY 0        /* of every history table: (the live table\'s key, last) */
 #define LK_DIRENT_OLD_BY_INO 1 /* of its history: (ino, dir, hash, ord, last) */
 
 struct lk_target {

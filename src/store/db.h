@@ -17,12 +17,12 @@ struct lk_db;
 
 /* Which rows: those whose first equal columns (in key order, or in the order of the index) equal those in from, and
  * whose next ranged columns, compared together as one tuple, come after from's (or are equal, unless exclusive).
- * Ascending; with reverse, descending and "come before". limit 0: all. */
+ * Ascending; with reverse, descending and "come before". limit 0: all. keys_only: the record's other columns are 0 and empty. */
 struct lk_scan {
 	const struct lk_table *table;
 	int index; /* position in table->indexes, or LK_BY_KEY */
 	uint8_t equal, ranged;
-	bool exclusive, reverse;
+	bool exclusive, reverse, keys_only;
 	const void *from;
 	uint32_t limit;
 };
@@ -60,6 +60,11 @@ struct lk_db_ops {
 	int (*insert)(struct lk_db *db, const struct lk_table *table, const void *record); /* LINKFS_EEXIST */
 	int (*erase)(struct lk_db *db, const struct lk_table *table, const void *key);     /* LINKFS_ENOENT */
 	int (*scan)(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
+	/* Erases the rows whose first key column is from's and whose second, an integer, is neither below from's nor above to's; fn has
+	 * each before it goes. LINKFS_EINVAL where the key has no such second column. What fn returns but for negative values, which are returned, means nothing; then the savepoint must be
+	 * undone. */
+	int (*take)(struct lk_db *db, const struct lk_table *table, const void *from, const void *to, lk_row_fn *fn,
+		    void *arg);
 
 	/* A transaction: reads see one state, writes need one (else LINKFS_EINVAL). After some failures (EIO, ENOMEM, ENOSPC
 	 * of a call in it) it is gone already: every later call but rollback() is then LINKFS_EIO. Likewise a failed commit
@@ -121,6 +126,11 @@ static inline int lk_db_insert(struct lk_db *db, const struct lk_table *table, c
 static inline int lk_db_erase(struct lk_db *db, const struct lk_table *table, const void *key)
 {
 	return db->ops->erase(db, table, key);
+}
+static inline int lk_db_take(struct lk_db *db, const struct lk_table *table, const void *from, const void *to,
+			     lk_row_fn *fn, void *arg)
+{
+	return db->ops->take(db, table, from, to, fn, arg);
 }
 static inline int lk_db_scan(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *fn, void *arg)
 {

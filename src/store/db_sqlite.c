@@ -218,6 +218,7 @@ static const struct lk_db_ops ops = {
 	.insert = lk_sqlite_insert,
 	.erase = lk_sqlite_erase,
 	.scan = lk_sqlite_scan,
+	.take = lk_sqlite_take,
 	.begin = begin,
 	.commit = commit,
 	.rollback = rollback,

@@ -123,17 +123,22 @@ int lk_sqlite_get(struct lk_db *base, const struct lk_table *table, const void *
 	return code == SQLITE_ROW || code == SQLITE_DONE ? r : lk_sqlite_failed(db, code);
 }
 
-static int write_row(struct lk_sqlite *db, const struct lk_table *table, enum lk_operation op, uint8_t columns,
-		     const void *record)
+static int writing(struct lk_sqlite *db, const struct lk_table *table, enum lk_operation op, sqlite3_stmt **out)
 {
-	sqlite3_stmt *stmt;
 	if (db->lost)
 		return LINKFS_EIO;
 	if (db->read_only)
 		return LINKFS_EROFS;
 	if (!db->in_transaction)
 		return LINKFS_EINVAL;
-	int r = operation(db, table, op, &stmt);
+	return operation(db, table, op, out);
+}
+
+static int write_row(struct lk_sqlite *db, const struct lk_table *table, enum lk_operation op, uint8_t columns,
+		     const void *record)
+{
+	sqlite3_stmt *stmt;
+	int r = writing(db, table, op, &stmt);
 	if (r)
 		return r;
 	int code = bind_first(stmt, table, columns, record);
@@ -188,7 +193,7 @@ static int make_scan(struct lk_sqlite *db, const struct lk_scan *scan, uint32_t 
 static int scan_stmt(struct lk_sqlite *db, const struct lk_scan *scan, struct lk_scan_stmt **out)
 {
 	uint32_t shape = (uint32_t)(scan->index + 1) << 24 | (uint32_t)scan->equal << 16 | (uint32_t)scan->ranged << 8 |
-			 (uint32_t)scan->exclusive << 1 | (uint32_t)scan->reverse;
+			 (uint32_t)scan->keys_only << 2 | (uint32_t)scan->exclusive << 1 | (uint32_t)scan->reverse;
 	for (struct lk_scan_stmt *s = db->scans[scan->table->id]; s; s = s->next) {
 		if (s->shape == shape) {
 			*out = s;
@@ -207,6 +212,7 @@ struct lk_walk {
 	void *arg;
 	int result; /* negative: what stopped it */
 	bool stopped;
+	bool takes; /* all its rows go, and nothing stops it */
 	uint64_t record[LK_RECORD_MAX / 8];
 };
 
@@ -240,14 +246,14 @@ static int read_scanned(struct lk_walk *w, int count, sqlite3_value **values)
 static void take_row(sqlite3_context *context, int count, sqlite3_value **values)
 {
 	struct lk_walk *w = *(struct lk_walk **)sqlite3_user_data(context);
-	int r = w ? read_scanned(w, count, values) : LINKFS_EINVAL;
+	int r = !w ? LINKFS_EINVAL : w->result ? w->result : read_scanned(w, count, values);
 	if (w && !r)
 		r = w->fn(w->arg, w->record);
 	if (w) {
 		w->result = r < 0 ? r : 0;
 		w->stopped = r > 0 || ++w->rows == w->limit;
 	}
-	sqlite3_result_int(context, r || w->stopped);
+	sqlite3_result_int(context, r || w->stopped || w->takes);
 }
 
 int lk_sqlite_row_function(sqlite3 *handle, struct lk_walk **walk)
@@ -306,6 +312,27 @@ int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn
 		r = scan_part(db, &part, columns, &w);
 	}
 	return r;
+}
+
+int lk_sqlite_take(struct lk_db *base, const struct lk_table *table, const void *from, const void *to, lk_row_fn *fn,
+		   void *arg)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	struct lk_walk w = {
+		.table = table, .selected = (1u << table->column_count) - 1, .fn = fn, .arg = arg, .takes = true};
+	sqlite3_stmt *stmt;
+	int r = writing(db, table, LK_SQL_TAKE, &stmt);
+	if (r)
+		return r;
+	int code = bind_first(stmt, table, 2, from);
+	if (!code)
+		code = bind(stmt, 3, &table->columns[1], to);
+	db->walk = &w;
+	if (!code)
+		code = sqlite3_step(stmt);
+	db->walk = NULL;
+	(void)sqlite3_reset(stmt);
+	return code == SQLITE_DONE ? w.result : lk_sqlite_failed(db, code);
 }
 
 void lk_sqlite_finalize(struct lk_sqlite *db)

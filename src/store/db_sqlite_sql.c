@@ -151,6 +151,33 @@ static int erase_text(struct lk_buf *out, const struct lk_table *table)
 	return r ? r : equals(out, table, NULL, table->key_count);
 }
 
+/* All columns go to the function; it says 1, which makes the filter none. */
+static int take_text(struct lk_buf *out, const struct lk_table *table)
+{
+	if (table->key_count < 2 || table->columns[1].type != LK_INT)
+		return LINKFS_EINVAL;
+	const char *second = table->columns[1].name;
+	int r = text(out, "DELETE FROM ");
+	if (!r)
+		r = name(out, table->name);
+	if (!r)
+		r = text(out, " WHERE ");
+	if (!r)
+		r = equals(out, table, NULL, 1);
+	for (int i = 0; i < 2 && !r; i++) {
+		r = text(out, " AND ");
+		if (!r)
+			r = name(out, second);
+		if (!r)
+			r = text(out, i ? "<=?" : ">=?");
+	}
+	if (!r)
+		r = text(out, " AND " LK_SQL_ROW_FUNCTION "(");
+	if (!r)
+		r = names(out, table, NULL, table->column_count);
+	return r ? r : text(out, ")");
+}
+
 int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_operation operation)
 {
 	int r = LINKFS_EINVAL;
@@ -167,6 +194,9 @@ int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_o
 	case LK_SQL_ERASE:
 		r = erase_text(out, table);
 		break;
+	case LK_SQL_TAKE:
+		r = take_text(out, table);
+		break;
 	case LK_SQL_OPERATION_COUNT:
 		break;
 	}
@@ -182,7 +212,7 @@ bool lk_sql_selected(const struct lk_scan *scan, uint8_t column)
 		if (columns[i] == column)
 			return i >= scan->equal || table->columns[column].type == LK_BYTES;
 	}
-	return scan->index < 0 || !table->indexes[scan->index].covering;
+	return !scan->keys_only && (scan->index < 0 || !table->indexes[scan->index].covering);
 }
 
 /* The columns that the rows of a scan have. */

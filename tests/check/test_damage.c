@@ -156,7 +156,7 @@ static const struct damage damages[] = {
 	    "UPDATE super SET properties=CAST('keep-deleted=never'||char(10)||'other=1'||char(10) AS BLOB)"),
 	ROW("super-field", "UPDATE super SET properties=x'00'"),
 	BESIDE("index-differs", "deleted_by_ino", "INSERT INTO deleted VALUES(1,2,1,x'61',0,0)"),
-	BESIDE("index-differs", "extent_old_by_last", "DELETE FROM extent_old WHERE file_block>=0"),
+	BESIDE("index-differs", "extent_old_by_key", "DELETE FROM extent_old WHERE file_block>=0"),
 	ROW("snapshot-field", "UPDATE snapshot SET deleting=7"),
 	ROW("snapshot-name", "UPDATE snapshot SET name=x'2f'"),
 	ROW("snapshot-tags", "UPDATE snapshot SET tags=x'2c'"),

@@ -78,7 +78,7 @@ static const struct damage damages[] = {
 	{"the next inode is the root", "UPDATE counter SET value = 1 WHERE id = 1", OPEN, LINKFS_ECORRUPT, "counters"},
 	{"the next inode exists", "UPDATE counter SET value = 7 WHERE id = 1", OPEN, LINKFS_ECORRUPT, "counters"},
 	{"the next inode exists in history",
-	 "INSERT INTO inode_old SELECT 77, 1, mode, uid, gid, nlink, size, blocks, atime_ns, mtime_ns, ctime_ns, btime_ns, rdev, flags, xattr_count, "
+	 "INSERT INTO inode_old SELECT 1, 77, mode, uid, gid, nlink, size, blocks, atime_ns, mtime_ns, ctime_ns, btime_ns, rdev, flags, xattr_count, "
 	 "1 FROM inode WHERE ino = 6", OPEN, LINKFS_ECORRUPT, "counters"},
 	{"a next inode out of range", "UPDATE counter SET value = (1 << 48) + 1 WHERE id = 1", OPEN, LINKFS_ECORRUPT, "counters"},
 	{"a negative next inode", "UPDATE counter SET value = -5 WHERE id = 1", OPEN, LINKFS_ECORRUPT, "counters"},

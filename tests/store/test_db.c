@@ -403,6 +403,7 @@ static void random_scan(struct state *s, struct model *m, const struct lk_table 
 	scan.ranged = (uint8_t)lk_test_below(&s->random, most - scan.equal + 1u);
 	scan.exclusive = lk_test_below(&s->random, 2);
 	scan.reverse = lk_test_below(&s->random, 2);
+	scan.keys_only = lk_test_below(&s->random, 4) == 0;
 	scan.limit = lk_test_below(&s->random, 3) ? 0 : 1 + (uint32_t)lk_test_below(&s->random, 5);
 	model_check_scan(m, s->db, &scan);
 }
@@ -414,7 +415,8 @@ static void random_operation(struct state *s, struct model *m)
 	s->bytes.len = 0;
 	model_random(&s->random, table, true, 9000, record, &s->bytes);
 	struct model_row *row = model_find(m, table, record);
-	switch (lk_test_below(&s->random, 6)) {
+	uint64_t to[LK_RECORD_MAX / 8];
+	switch (lk_test_below(&s->random, 7)) {
 	case 0:
 	case 1:
 		assert_int_equal(lk_db_put(s->db, table, record), 0);
@@ -433,6 +435,13 @@ static void random_operation(struct state *s, struct model *m)
 	case 4:
 		if (row)
 			check_get(s, table, row->record);
+		break;
+	case 5:
+		memcpy(to, record, sizeof(to));
+		*lk_int_at(&table->columns[0], to) = 0; /* is not looked at */
+		if (table->columns[1].type == LK_INT && *lk_int_of(&table->columns[1], to) < INT64_MAX - 3)
+			*lk_int_at(&table->columns[1], to) += (int64_t)lk_test_below(&s->random, 3);
+		model_take(m, s->db, table, record, to);
 		break;
 	default:
 		random_scan(s, m, table, record);

@@ -43,7 +43,10 @@ static void every_shape_is_one_seek(void **in)
 		const struct lk_table *table = &lk_tables[t];
 		for (int o = LK_SQL_GET; o < LK_SQL_OPERATION_COUNT; o++) {
 			sql.len = 0;
-			assert_int_equal(lk_sql_operation(&sql, table, (enum lk_operation)o), 0);
+			int r = lk_sql_operation(&sql, table, (enum lk_operation)o);
+			if (o == LK_SQL_TAKE && r == LINKFS_EINVAL)
+				continue;
+			assert_int_equal(r, 0);
 			check((const char *)sql.p, true, "");
 		}
 		for (int index = LK_BY_KEY; index < table->index_count; index++) {

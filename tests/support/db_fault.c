@@ -83,6 +83,13 @@ static int fault_erase(struct lk_db *db, const struct lk_table *table, const voi
 	return r ? r : lk_db_erase(fault_of(db)->inner, table, key);
 }
 
+static int fault_take(struct lk_db *db, const struct lk_table *table, const void *from, const void *to, lk_row_fn *fn,
+		      void *arg)
+{
+	int r = now(db, LK_FAULT_ERASE, "take");
+	return r ? r : lk_db_take(fault_of(db)->inner, table, from, to, fn, arg);
+}
+
 static int fault_scan(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *fn, void *arg)
 {
 	int r = now(db, LK_FAULT_SCAN, "scan");
@@ -183,6 +190,7 @@ static const struct lk_db_ops ops = {
 	.insert = fault_insert,
 	.erase = fault_erase,
 	.scan = fault_scan,
+	.take = fault_take,
 	.begin = fault_begin,
 	.commit = fault_commit,
 	.rollback = fault_rollback,

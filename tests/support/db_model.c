@@ -233,7 +233,7 @@ void model_check_scan(struct model *m, struct lk_db *db, const struct lk_scan *s
 	}
 	if (scan->limit && c.count > scan->limit)
 		c.count = scan->limit;
-	if (scan->index != LK_BY_KEY && table->indexes[scan->index].covering) {
+	if (scan->keys_only || (scan->index != LK_BY_KEY && table->indexes[scan->index].covering)) {
 		c.set = 0;
 		for (uint8_t i = 0; i < order; i++)
 			c.set |= UINT32_C(1) << columns[i];
@@ -241,6 +241,42 @@ void model_check_scan(struct model *m, struct lk_db *db, const struct lk_scan *s
 	assert_int_equal(lk_db_scan(db, scan, check_row, &c), 0);
 	assert_int_equal(c.at, c.count);
 	free(c.want);
+}
+
+struct took {
+	struct model *m;
+	const struct lk_table *table;
+	size_t count;
+};
+
+static int took_row(void *arg, const void *record)
+{
+	struct took *t = arg;
+	const struct model_row *row = model_find(t->m, t->table, record);
+	assert_non_null(row);
+	model_assert_equal(t->table, UINT32_MAX, record, row->record);
+	model_erase(t->m, t->table, record);
+	t->count++;
+	return t->count % 2 ? 1 : 0; /* what it returns does not stop it */
+}
+
+void model_take(struct model *m, struct lk_db *db, const struct lk_table *table, const void *from, const void *to)
+{
+	struct took t = {.m = m, .table = table};
+	const struct lk_column *first = &table->columns[0], *second = &table->columns[1];
+	size_t want = 0;
+	if (table->key_count < 2 || second->type != LK_INT) {
+		assert_int_equal(lk_db_take(db, table, from, to, took_row, &t), LINKFS_EINVAL);
+		return;
+	}
+	for (size_t i = 0; i < m->tables[table->id].count; i++) {
+		const void *record = m->tables[table->id].rows[i].record;
+		int64_t at = *lk_int_of(second, record);
+		want += *lk_int_of(first, record) == *lk_int_of(first, from) && at >= *lk_int_of(second, from) &&
+			at <= *lk_int_of(second, to);
+	}
+	assert_int_equal(lk_db_take(db, table, from, to, took_row, &t), 0);
+	assert_int_equal(t.count, want);
 }
 
 void model_check_all(struct model *m, struct lk_db *db)

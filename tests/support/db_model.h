@@ -41,6 +41,8 @@ void model_random(struct lk_test_random *random, const struct lk_table *table, b
 
 /* Runs the scan on db and fails the test unless the rows are exactly the model's, in order. */
 void model_check_scan(struct model *m, struct lk_db *db, const struct lk_scan *scan);
+/* Takes rows from both, and compares what the callback saw. */
+void model_take(struct model *m, struct lk_db *db, const struct lk_table *table, const void *from, const void *to);
 /* Every table: by key and by each index. */
 void model_check_all(struct model *m, struct lk_db *db);
 
