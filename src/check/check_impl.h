@@ -209,6 +209,7 @@ int lk_pass_tree(struct lk_check *c);
 int lk_pass_links(struct lk_check *c);
 int lk_pass_tracks(struct lk_check *c);
 int lk_pass_moved(struct lk_check *c);
+int lk_pass_copied(struct lk_check *c);
 int lk_pass_targets(struct lk_check *c);
 int lk_pass_blocks(struct lk_check *c);
 int lk_pass_counters(struct lk_check *c);

@@ -15,11 +15,12 @@ static const struct {
 	const char *name;
 	int (*run)(struct lk_check *c);
 } passes[] = {
-	{"database", lk_pass_engine}, {"super", lk_pass_super},          {"files", lk_pass_files},
-	{"history", lk_pass_history}, {"snapshots", lk_pass_past},       {"index", lk_pass_index},
-	{"names", lk_pass_names},     {"orphans", lk_pass_orphans},      {"tree", lk_pass_tree},
-	{"binds", lk_pass_links},     {"tracked links", lk_pass_tracks}, {"symlinks", lk_pass_targets},
-	{"moves", lk_pass_moved},     {"blocks", lk_pass_blocks},        {"counters", lk_pass_counters},
+	{"database", lk_pass_engine},   {"super", lk_pass_super},          {"files", lk_pass_files},
+	{"history", lk_pass_history},   {"snapshots", lk_pass_past},       {"index", lk_pass_index},
+	{"names", lk_pass_names},       {"orphans", lk_pass_orphans},      {"tree", lk_pass_tree},
+	{"binds", lk_pass_links},       {"tracked links", lk_pass_tracks}, {"symlinks", lk_pass_targets},
+	{"moves", lk_pass_moved},       {"backups", lk_pass_copied},       {"blocks", lk_pass_blocks},
+	{"counters", lk_pass_counters},
 };
 
 static int one_pass(struct lk_check *c, size_t i, const char *name, int (*run)(struct lk_check *c))

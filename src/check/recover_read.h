@@ -123,7 +123,7 @@ struct lk_shape {
 	uint8_t column[LK_COLUMNS_MAX]; /* of the table */
 };
 #define LK_SHAPE_TABLE (-1)
-#define LK_SHAPES_MAX 48
+#define LK_SHAPES_MAX 56
 
 /* All tables, each followed by its indexes, in the order of sqlite_schema. Returns how many. */
 uint32_t lk_shapes_make(struct lk_shape shapes[LK_SHAPES_MAX]);

@@ -254,13 +254,21 @@ static int relay(struct cli *cli, int fd, bool input, bool stranger, int *status
 	}
 }
 
+static bool is_input(const char *text)
+{
+	return strcmp(text, "-") == 0 || strcmp(text, "/dev/stdin") == 0 || strcmp(text, "file:/dev/stdin") == 0;
+}
+
 static bool names_input(const struct cli_command *command, const struct cli_args *args)
 {
 	if (command->reads_input && command->reads_input(args))
 		return true;
 	for (size_t i = 0; i < args->noperands; i++) {
-		if (strcmp(args->operands[i].text, "-") == 0 || strcmp(args->operands[i].text, "/dev/stdin") == 0 ||
-		    strcmp(args->operands[i].text, "file:/dev/stdin") == 0)
+		if (is_input(args->operands[i].text))
+			return true;
+	}
+	for (size_t i = 0; i < args->noptions; i++) {
+		if (args->options[i].arg && is_input(args->options[i].arg))
 			return true;
 	}
 	return false;

@@ -46,7 +46,7 @@ struct copy {
 	const char *const *excludes;
 	size_t nexcludes;
 	struct copy_map *map;
-	char *buf; /* COPY_BUF bytes */
+	char *buf; /* COPY_BUF bytes, of which attributes take all */
 	/* host identities that must not be entered */
 	uint64_t *own_devs;
 	size_t nown_devs;
@@ -90,14 +90,16 @@ int copy_operand(struct copy *copy, const struct cli_path *path, struct copy_dir
 /* Content of an open file; size is what the source's attributes say. */
 int copy_content(struct copy *copy, struct copy_file *from, const struct copy_stat *st, struct copy_file *to);
 /* What of the source's attributes is to be kept, onto what was made. file (may be NULL) is the destination's when open.
- * merged says that the destination's directory was there before (it may have given ACLs). */
+ * merged says that the destination's directory was there before (it may have given ACLs); exact, for volumes, that the destination was, and is to
+ * have nothing more than the source: what is equal already is not set again. */
 struct copy_meta {
 	const struct copy_dir *from_dir, *to_dir;
 	const char *from_name, *to_name;
 	const struct copy_stat *from;
 	const struct copy_file *from_file, *to_file;
 	uint64_t to_ino; /* in a volume */
-	bool made, merged;
+	bool made, merged, exact;
+	bool *changed; /* may be NULL: set when something was set, in a volume */
 };
 int copy_attributes(struct copy *copy, const struct copy_meta *meta);
 /* Extended attributes that are not copied: labels that a security module of the host keeps are its own business, and so are those of others'

@@ -86,11 +86,12 @@ int copy_content(struct copy *copy, struct copy_file *from, const struct copy_st
 
 /* ---- extended attributes ---- */
 
-/* What they hang on: an inode of a volume, or a path of the host that either is a descriptor's or must not be followed. */
+/* What they hang on: an inode of a volume, a descriptor of the host, or a path that must not be followed. */
 struct holder {
 	struct linkfs_volume *volume;
 	uint64_t ino;
-	char path[64 + LINKFS_NAME_MAX];
+	char path[64 + LINKFS_NAME_MAX]; /* of a link */
+	int fd;
 	bool link;
 };
 
@@ -100,7 +101,7 @@ static struct holder holder_of(const struct copy_dir *dir, const char *name, con
 	if (dir->volume)
 		return h;
 	if (file) {
-		snprintf(h.path, sizeof(h.path), "/proc/self/fd/%d", file->fd);
+		h.fd = file->fd;
 	} else {
 		snprintf(h.path, sizeof(h.path), "/proc/self/fd/%d/%s", dir->fd, name);
 		h.link = true;
@@ -112,7 +113,7 @@ static int xattr_list(struct copy *copy, const struct holder *h, char *buf, size
 {
 	if (h->volume)
 		return linkfs_node_listxattr(h->volume, &copy->cli->cred, h->ino, buf, size, len_out);
-	ssize_t n = h->link ? llistxattr(h->path, buf, size) : listxattr(h->path, buf, size);
+	ssize_t n = h->link ? llistxattr(h->path, buf, size) : flistxattr(h->fd, buf, size);
 	if (n < 0)
 		return host_error();
 	*len_out = (size_t)n;
@@ -124,7 +125,7 @@ static int xattr_get(struct copy *copy, const struct holder *h, const char *name
 {
 	if (h->volume)
 		return linkfs_node_getxattr(h->volume, &copy->cli->cred, h->ino, name, buf, size, len_out);
-	ssize_t n = h->link ? lgetxattr(h->path, name, buf, size) : getxattr(h->path, name, buf, size);
+	ssize_t n = h->link ? lgetxattr(h->path, name, buf, size) : fgetxattr(h->fd, name, buf, size);
 	if (n < 0)
 		return host_error();
 	*len_out = (size_t)n;
@@ -135,7 +136,7 @@ static int xattr_set(struct copy *copy, const struct holder *h, const char *name
 {
 	if (h->volume)
 		return linkfs_node_setxattr(h->volume, &copy->cli->cred, h->ino, name, buf, size, 0);
-	int n = h->link ? lsetxattr(h->path, name, buf, size, 0) : setxattr(h->path, name, buf, size, 0);
+	int n = h->link ? lsetxattr(h->path, name, buf, size, 0) : fsetxattr(h->fd, name, buf, size, 0);
 	return n == 0 ? 0 : host_error();
 }
 
@@ -146,7 +147,7 @@ static void drop_acl(struct copy *copy, const struct holder *h, const char *name
 	else if (h->link)
 		lremovexattr(h->path, name);
 	else
-		removexattr(h->path, name);
+		fremovexattr(h->fd, name);
 }
 
 bool copy_xattr_is_foreign(const char *name, bool root)
@@ -156,6 +157,49 @@ bool copy_xattr_is_foreign(const char *name, bool root)
 	if (strncmp(name, "trusted.", 8) == 0)
 		return !root;
 	return strncmp(name, "system.", 7) == 0 && strncmp(name, "system.posix_acl_", 17) != 0;
+}
+
+/* Whether the destination has it already; value is not touched. */
+static bool has_xattr(struct copy *copy, const struct holder *to, const char *name, const char *value, size_t size)
+{
+	char *there = copy->buf + LINKFS_XATTR_SIZE_MAX * 3;
+	size_t len = 0;
+	return xattr_get(copy, to, name, there, LINKFS_XATTR_SIZE_MAX, &len) == 0 && len == size &&
+	       memcmp(there, value, size) == 0;
+}
+
+static bool is_listed(const char *names, size_t len, const char *name)
+{
+	for (size_t i = 0; i < len; i += strlen(names + i) + 1) {
+		if (strcmp(names + i, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void note_change(const struct copy_meta *meta)
+{
+	if (meta->changed)
+		*meta->changed = true;
+}
+
+/* What the source does not have goes. */
+static int drop_others(struct copy *copy, const struct copy_meta *meta, const struct holder *to, const char *names,
+		       size_t len)
+{
+	char *there = copy->buf + LINKFS_XATTR_SIZE_MAX * 2;
+	bool root = copy->cli->cred.uid == 0;
+	size_t have = 0;
+	int error = xattr_list(copy, to, there, LINKFS_XATTR_SIZE_MAX * 2, &have);
+	for (size_t i = 0; i < have && !error; i += strlen(there + i) + 1) {
+		if (is_foreign(there + i, root) || is_listed(names, len, there + i))
+			continue;
+		note_change(meta);
+		error = linkfs_node_removexattr(to->volume, &copy->cli->cred, to->ino, there + i);
+		if (error == LINKFS_ENODATA)
+			error = 0;
+	}
+	return error;
 }
 
 static int copy_xattrs(struct copy *copy, const struct copy_meta *meta)
@@ -168,6 +212,8 @@ static int copy_xattrs(struct copy *copy, const struct copy_meta *meta)
 	int error = xattr_list(copy, &from, names, LINKFS_XATTR_SIZE_MAX * 2, &len);
 	if (error == LINKFS_EOPNOTSUPP || error == LINKFS_EPERM)
 		return 0;
+	if (!error && meta->exact && to.volume)
+		error = drop_others(copy, meta, &to, names, len);
 	for (size_t i = 0; i < len && !error; i += strlen(names + i) + 1) {
 		const char *name = names + i;
 		if (copy_xattr_is_foreign(name, root))
@@ -178,8 +224,10 @@ static int copy_xattrs(struct copy *copy, const struct copy_meta *meta)
 			error = 0;
 			continue;
 		}
-		if (!error)
-			error = xattr_set(copy, &to, name, value, size);
+		if (error || (meta->exact && has_xattr(copy, &to, name, value, size)))
+			continue;
+		note_change(meta);
+		error = xattr_set(copy, &to, name, value, size);
 	}
 	if (!error && meta->merged && !has_acl && !S_ISLNK(meta->from->st.mode))
 		drop_acl(copy, &to, "system.posix_acl_access");
@@ -255,7 +303,13 @@ static int volume_attributes(struct copy *copy, const struct copy_meta *meta)
 				     .gid = st->gid,
 				     .atime_ns = st->atime_ns,
 				     .mtime_ns = st->mtime_ns};
+	struct linkfs_stat now;
 	int error = 0;
+	if (meta->exact && copy->keep_mode && copy->keep_times && linkfs_node_getattr(volume, ino, &now) == 0 &&
+	    now.mode == st->mode && now.mtime_ns == st->mtime_ns &&
+	    (cred->uid != 0 || (now.uid == st->uid && now.gid == st->gid)))
+		return copy_xattrs(copy, meta);
+	note_change(meta);
 	if (copy->keep_owner && cred->uid == 0)
 		set.valid |= LINKFS_SET_UID | LINKFS_SET_GID;
 	else if (copy->keep_owner && st->uid != cred->uid)

@@ -190,6 +190,15 @@ static bool is_snapshot(const char *text)
 	return found;
 }
 
+/* Whether the operand may be a volume as a whole, by its directory alone. */
+static bool takes_volume(const struct resolve *resolve, const struct cli_path *path)
+{
+	const struct cli_args *args = resolve->args;
+	return resolve->command->takes == CLI_TAKES_VOLUME ||
+	       ((resolve->command->flags & CLI_VOLUME_LAST) && args->noperands &&
+		path == &args->operands[args->noperands - 1]);
+}
+
 static int resolve_one(struct resolve *resolve, struct cli_path *path)
 {
 	const char *text = path->text;
@@ -205,7 +214,7 @@ static int resolve_one(struct resolve *resolve, struct cli_path *path)
 	}
 	if (!*path->host)
 		return 0;
-	if (resolve->command->takes == CLI_TAKES_VOLUME && access(path->host, F_OK) == 0 && is_volume(path->host))
+	if (takes_volume(resolve, path) && access(path->host, F_OK) == 0 && is_volume(path->host))
 		return name_volume(resolve, path, path->host, strlen(path->host), "");
 	if (path->host == text && is_snapshot(text) &&
 	    (resolve->command->takes == CLI_TAKES_VOLUME || resolve->command->flags & CLI_SNAPSHOT_WORDS))

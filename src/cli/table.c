@@ -17,6 +17,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_cmd_recover,
 	&cli_cmd_import,
 	&cli_cmd_export,
+	&cli_cmd_backup,
 	&cli_cmd_restore,
 	&cli_cmd_ls,
 	&cli_cmd_stat,

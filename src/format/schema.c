@@ -88,6 +88,14 @@ static const struct lk_column moved_columns[] = {INT(lk_moved, time_ns), INT(lk_
 static const uint8_t moved_by_place[] = {2, 3};
 static const uint8_t moved_by_ino[] = {1};
 
+static const struct lk_column source_columns[] = {
+	INT(lk_source, id), INT(lk_source, dir), BYTES(lk_source, machine), BYTES(lk_source, host), BYTES(lk_source, path),
+	INT(lk_source, rules), INT(lk_source, time_ns), INT(lk_source, files), INT(lk_source, bytes)};
+static const struct lk_column copied_columns[] = {
+	INT(lk_copied, ino), INT(lk_copied, source), INT(lk_copied, fs), INT(lk_copied, inode), INT(lk_copied, mode),
+	INT(lk_copied, nlink), INT(lk_copied, size), INT(lk_copied, mtime_ns), INT(lk_copied, ctime_ns),
+	INT(lk_copied, own_ctime_ns), INT(lk_copied, flags)};
+
 /* Of a history table: the live table's key of one, two or three columns, then last, which stands first. */
 static const uint8_t key_of_1[] = {1, 0};
 static const uint8_t key_of_2[] = {1, 2, 0};
@@ -142,6 +150,8 @@ const struct lk_table lk_tables[LK_T_COUNT] = {
 	[LK_T_SHARED] = {PLAIN(LK_T_SHARED, "shared", lk_shared, 1, true), COLUMNS(shared_columns)},
 	[LK_T_SNAPSHOT] = {PLAIN(LK_T_SNAPSHOT, "snapshot", lk_snapshot, 1, true), COLUMNS(snapshot_columns)},
 	[LK_T_MOVED] = {PLAIN(LK_T_MOVED, "moved", lk_moved, 1, true), COLUMNS(moved_columns), INDEXES(moved_indexes)},
+	[LK_T_SOURCE] = {PLAIN(LK_T_SOURCE, "source", lk_source, 1, true), COLUMNS(source_columns)},
+	[LK_T_COPIED] = {PLAIN(LK_T_COPIED, "copied", lk_copied, 1, true), COLUMNS(copied_columns)},
 
 	[LK_T_INODE_OLD] = {OLD(LK_T_INODE_OLD, "inode_old", lk_inode, 1), COLUMNS(inode_old_columns),
 			    INDEXES(inode_old_indexes)},

@@ -56,6 +56,8 @@ enum lk_table_id {
 	LK_T_SHARED,
 	LK_T_SNAPSHOT,
 	LK_T_MOVED,
+	LK_T_SOURCE,
+	LK_T_COPIED,
 	LK_T_LIVE_COUNT,
 	/* The history of each versioned table: "last", then the same columns. The key is last with the live table's, so that what goes
 	 * with a snapshot lies together. */
@@ -85,6 +87,11 @@ struct lk_table {
 };
 
 extern const struct lk_table lk_tables[LK_T_COUNT];
+/* Tables that volumes of the first linkfs lack: they stand last in sqlite_schema, and are made when such a volume is opened for writing. */
+static inline bool lk_table_late(enum lk_table_id id)
+{
+	return id == LK_T_SOURCE || id == LK_T_COPIED;
+}
 
 /* The largest number of columns and record struct size of any table. */
 #define LK_COLUMNS_MAX 24
@@ -286,6 +293,32 @@ struct lk_moved {
 };
 #define LK_MOVED_BY_PLACE 0 /* index (dir, hash), in it by time */
 #define LK_MOVED_BY_INO 1   /* index (ino), in it by time */
+
+/* A tree of a host that is backed up (E4), and where to. */
+struct lk_source {
+	int64_t id;
+	int64_t dir;             /* inode number of the directory that has its content */
+	struct lk_bytes machine; /* identifies the host */
+	struct lk_bytes host;    /* its name, for people */
+	struct lk_bytes path;    /* absolute, on the host */
+	int64_t rules; /* identifies the rules by which files were left out; 0: of a backup that did not come to its end */
+	int64_t time_ns;      /* when the last backup that did began */
+	int64_t files, bytes; /* that it found */
+};
+#define LK_SOURCE_TEXT_MAX 255u
+
+/* What file ino of the volume was made from: while its ctime is own_ctime_ns it is what the source's file was. */
+struct lk_copied {
+	int64_t ino;
+	int64_t source;
+	int64_t fs; /* inode number of the directory that shows the root of the source's file system, or as much of it as there is */
+	int64_t inode; /* of the source's file: any 64 bits */
+	int64_t mode;  /* and what else its attributes were */
+	int64_t nlink, size, mtime_ns, ctime_ns;
+	int64_t own_ctime_ns;
+	int64_t flags;
+};
+#define LK_COPIED_DOUBT 1 /* it may have been changed since without a sign: to be read again */
 
 /* The checksum of a data block, as in an extent's sums. */
 uint64_t lk_block_sum(const void *block, size_t len);

@@ -303,13 +303,16 @@ static int connect_and_check(struct lk_sqlite *db, uint32_t flags, struct linkfs
 	if (!r)
 		r = lk_sqlite_check_header(db->handle, why);
 	if (!r)
-		r = lk_sqlite_check_schema(db->handle, why);
+		r = lk_sqlite_check_schema(db->handle, &db->lacks_late, why);
 	/* Again: that read has rolled a journal back, if the making of the volume left one. */
 	if (!r)
 		r = lk_sqlite_check_header(db->handle, why);
 	/* Whether we can write, for SQLite reads without the WAL index where it must. */
 	if (!r && !db->read_only)
 		r = lk_sqlite_exec(db->handle, "BEGIN IMMEDIATE; ROLLBACK");
+	/* Where there is no room for them the volume is as good without. */
+	if (!r && !db->read_only && db->lacks_late)
+		db->lacks_late = lk_sqlite_add_late(db->handle) != 0;
 	return r;
 }
 

@@ -53,6 +53,7 @@ struct lk_sqlite {
 	struct lk_scan_stmt *scans[LK_T_COUNT];
 	struct lk_walk *walk; /* the scan that is under way */
 	bool read_only;
+	bool lacks_late;     /* a reader of a volume without the late tables: they have no rows */
 	bool exclusive;      /* the host has no shared memory: one connection only */
 	bool in_transaction; /* between begin and commit or rollback */
 	bool lost;           /* in_transaction, but SQLite has rolled it back by itself */
@@ -86,7 +87,10 @@ int lk_sqlite_connect(const char *path, uint32_t flags, struct lk_space *space, 
 int lk_sqlite_tune(sqlite3 *handle, bool read_only);
 int lk_sqlite_create_schema(sqlite3 *handle, struct linkfs_message *why);
 int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why);
-int lk_sqlite_check_schema(sqlite3 *handle, struct linkfs_message *why);
+/* *lacks_out: tables are missing that the first volumes did not have (lk_table_late()). */
+int lk_sqlite_check_schema(sqlite3 *handle, bool *lacks_out, struct linkfs_message *why);
+/* Makes them. */
+int lk_sqlite_add_late(sqlite3 *handle);
 
 /* db_sqlite.c */
 /* The one place where SQLite's codes become ours. */

@@ -122,12 +122,14 @@ int lk_sqlite_tune(sqlite3 *handle, bool read_only)
 /* What sqlite_schema must hold, in order: each table, then its indexes. fn's name and table are descriptors' own. */
 typedef int schema_fn(void *arg, const char *type, const char *name, const char *table, const char *sql);
 
-static int each_object(schema_fn *fn, void *arg)
+static int some_objects(bool late, schema_fn *fn, void *arg)
 {
 	struct lk_buf sql = {0};
 	int r = 0;
 	for (size_t t = 0; t < LK_T_COUNT && !r; t++) {
 		const struct lk_table *table = &lk_tables[t];
+		if (lk_table_late(table->id) != late)
+			continue;
 		sql.len = 0;
 		r = lk_sql_create_table(&sql, table);
 		if (!r)
@@ -141,6 +143,12 @@ static int each_object(schema_fn *fn, void *arg)
 	}
 	lk_buf_done(&sql);
 	return r;
+}
+
+static int each_object(schema_fn *fn, void *arg)
+{
+	int r = some_objects(false, fn, arg);
+	return r ? r : some_objects(true, fn, arg);
 }
 
 static int make_object(void *arg, const char *type, const char *name, const char *table, const char *sql)
@@ -229,6 +237,7 @@ struct proof {
 	bool name_known, found;
 	uint64_t seen; /* bit per object of ours */
 	unsigned at;
+	bool lacks_late;
 	char missing[80];
 };
 
@@ -249,11 +258,18 @@ static int compare_object(void *arg, const char *type, const char *name, const c
 
 static int find_missing(void *arg, const char *type, const char *name, const char *table, const char *sql)
 {
-	(void)table;
 	(void)sql;
 	struct proof *p = arg;
 	unsigned at = p->at++;
-	if (!(p->seen >> at & 1) && !p->missing[0])
+	if (p->seen >> at & 1)
+		return 0;
+	for (size_t t = 0; t < LK_T_COUNT; t++) {
+		if (lk_table_late(lk_tables[t].id) && strcmp(table, lk_tables[t].name) == 0) {
+			p->lacks_late = true;
+			return 0;
+		}
+	}
+	if (!p->missing[0])
 		(void)snprintf(p->missing, sizeof(p->missing), "%s \"%s\"", type, name);
 	return 0;
 }
@@ -264,7 +280,7 @@ static const char *column_text(sqlite3_stmt *stmt, int at)
 	return s ? s : "";
 }
 
-int lk_sqlite_check_schema(sqlite3 *handle, struct linkfs_message *why)
+int lk_sqlite_check_schema(sqlite3 *handle, bool *lacks_out, struct linkfs_message *why)
 {
 	_Static_assert(LK_T_COUNT * 2 <= OBJECTS_MAX, "seen has a bit for every table and index");
 	struct proof p = {0};
@@ -311,5 +327,28 @@ int lk_sqlite_check_schema(sqlite3 *handle, struct linkfs_message *why)
 	r = each_object(find_missing, &p);
 	if (!r && p.missing[0])
 		r = lk_fail(why, LINKFS_ESCHEMA, "%s lacks %s", LK_DB_FILE, p.missing);
+	*lacks_out = p.lacks_late;
+	return r;
+}
+
+static int make_if_missing(void *arg, const char *type, const char *name, const char *table, const char *sql)
+{
+	char text[80];
+	int64_t there = 0;
+	(void)snprintf(text, sizeof(text), "SELECT count(*) FROM sqlite_schema WHERE name='%s'", name);
+	int r = lk_sqlite_integer(arg, text, &there);
+	return r || there ? r : make_object(arg, type, name, table, sql);
+}
+
+int lk_sqlite_add_late(sqlite3 *handle)
+{
+	int r = lk_sqlite_exec(handle, "BEGIN IMMEDIATE");
+	if (r)
+		return r;
+	r = some_objects(true, make_if_missing, handle);
+	if (!r)
+		r = lk_sqlite_exec(handle, "COMMIT");
+	if (r && !sqlite3_get_autocommit(handle))
+		(void)lk_sqlite_exec(handle, "ROLLBACK");
 	return r;
 }

@@ -11,6 +11,8 @@
 static int operation(struct lk_sqlite *db, const struct lk_table *table, enum lk_operation op, sqlite3_stmt **out)
 {
 	sqlite3_stmt **slot = &db->operation[table->id][op];
+	if (db->lacks_late && lk_table_late(table->id))
+		return op == LK_SQL_GET || op == LK_SQL_ERASE ? LINKFS_ENOENT : LINKFS_ENOSPC;
 	if (!*slot) {
 		struct lk_buf sql = {0};
 		int r = lk_sql_operation(&sql, table, op);
@@ -299,6 +301,8 @@ int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn
 	if (scan->index < LK_BY_KEY || scan->index >= scan->table->index_count ||
 	    scan->equal + scan->ranged > lk_index_order(scan->table, scan->index, columns))
 		return LINKFS_EINVAL;
+	if (db->lacks_late && lk_table_late(scan->table->id))
+		return 0;
 	part.ranged = scan->ranged > 0;
 	part.equal = (uint8_t)(scan->equal + scan->ranged - part.ranged);
 	int r = scan_part(db, &part, columns, &w);

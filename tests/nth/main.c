@@ -100,6 +100,7 @@ static const struct scenario *group_of(const char *name)
 	       : strcmp(name, "content") == 0   ? scenarios_content
 	       : strcmp(name, "places") == 0    ? scenarios_places
 	       : strcmp(name, "snapshots") == 0 ? scenarios_snapshots
+	       : strcmp(name, "backup") == 0    ? scenarios_backup
 	       : strcmp(name, "volume") == 0    ? scenarios_volume
 						: NULL;
 }
@@ -107,8 +108,8 @@ static const struct scenario *group_of(const char *name)
 static const struct scenario *scenario_named(const char *name)
 {
 	static struct scenario drawn;
-	const struct scenario *const groups[] = {scenarios_names, scenarios_content, scenarios_places,
-						 scenarios_snapshots, scenarios_volume};
+	const struct scenario *const groups[] = {scenarios_names,     scenarios_content, scenarios_places,
+						 scenarios_snapshots, scenarios_backup,  scenarios_volume};
 	for (size_t g = 0; g < LK_ARRAY_LEN(groups); g++)
 		for (const struct scenario *s = groups[g]; s->name; s++)
 			if (strcmp(s->name, name) == 0)

@@ -74,7 +74,7 @@ struct scenario {
 };
 
 extern const struct scenario scenarios_names[], scenarios_content[], scenarios_places[], scenarios_snapshots[],
-	scenarios_volume[]; /* name NULL ends */
+	scenarios_volume[], scenarios_backup[]; /* name NULL ends */
 /* A batch of operations drawn from seed; the last ones sync. */
 void scenario_random(uint64_t seed, struct scenario *out);
 
