@@ -94,7 +94,8 @@ int lk_snapshot_add(struct lk_op *op, struct lk_snapshot *s)
 {
 	int rc = is_free(op, s->name.p, s->name.len);
 
-	s->time_ns = op->now_ns;
+	if (s->time_ns == 0)
+		s->time_ns = op->now_ns;
 	if (rc == 0)
 		rc = lk_txn_snapshot_add(op, s);
 	return rc ? rc : tell(op);
