@@ -421,8 +421,8 @@ static bool in_group(const struct linkfs_cred *cred, uint32_t gid)
 
 static int take_attr(struct lk_receiving *r, const struct lk_wire *w)
 {
-	const struct lk_received_attributes a = {w->mode,     w->uid,      w->gid,     w->flags,
-						 w->atime_ns, w->mtime_ns, w->btime_ns};
+	struct lk_received_attributes a = {w->mode,     w->uid,      w->gid,      w->flags,
+					   w->atime_ns, w->mtime_ns, w->btime_ns, false};
 	struct linkfs_stat st;
 	uint64_t ino = 0;
 	int rc = known(r, w->object, &ino);
@@ -434,6 +434,8 @@ static int take_attr(struct lk_receiving *r, const struct lk_wire *w)
 				     "what it brings belongs to user %u, group %u: only root can receive that", w->uid,
 				     w->gid);
 	}
+	/* The root is as old as its volume, but in a copy of the whole. */
+	a.made = rc == 0 && r->inos[w->object].base == 0;
 	return rc ? rc : lk_receive_attributes(r->fs, ino, &a);
 }
 

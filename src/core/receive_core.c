@@ -47,7 +47,8 @@ int lk_receive_attributes(struct lk_fs *fs, uint64_t ino, const struct lk_receiv
 	inode.gid = what->gid;
 	inode.atime_ns = what->atime_ns;
 	inode.mtime_ns = what->mtime_ns;
-	inode.btime_ns = what->btime_ns;
+	if (what->made)
+		inode.btime_ns = what->btime_ns;
 	inode.flags = (inode.flags & ~(int64_t)LK_INODE_KEEP_LINKS) |
 		      (what->flags & LINKFS_INO_KEEP_LINKS ? LK_INODE_KEEP_LINKS : 0);
 	lk_inode_touch(&op, &inode, false);

@@ -13,6 +13,7 @@ struct lk_received_attributes {
 	uint32_t uid, gid;
 	uint32_t flags; /* LINKFS_INO_KEEP_LINKS */
 	int64_t atime_ns, mtime_ns, btime_ns;
+	bool made; /* it was not there before: its birth is set, which nothing changes later */
 };
 /* LINKFS_EINVAL: of another type, or with bits that there are none of. An ACL is kept in step with the mode. */
 int lk_receive_attributes(struct lk_fs *fs, uint64_t ino, const struct lk_received_attributes *what);

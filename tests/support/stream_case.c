@@ -288,7 +288,7 @@ static int take_name(void *arg, const struct linkfs_entry *e)
 {
 	struct listing *l = arg;
 	if (l->count < 64 && strcmp(e->name, ".") != 0 && strcmp(e->name, "..") != 0)
-		l->names[l->count++] = strndup(e->name, e->name_len);
+		l->names[l->count++] = strdup(e->name);
 	return 0;
 }
 
