@@ -91,13 +91,28 @@ int lk_receive_may(struct linkfs_volume *volume, const struct linkfs_cred *cred,
 	return lk_op_end(&op, rc);
 }
 
+/* Of a snapshot, if it is there still. */
+static int name_of(struct lk_fs *fs, int64_t epoch, char out[256])
+{
+	struct lk_snapshot row = {.epoch = epoch};
+	struct lk_op op;
+	int rc = lk_op_begin(fs, &op, 0);
+
+	if (rc)
+		return rc;
+	rc = lk_txn_get(&op, LK_T_SNAPSHOT, &row, &row);
+	if (rc == 0 && !row.deleting) {
+		memcpy(out, row.name.p, LK_MIN(row.name.len, (size_t)255));
+		out[LK_MIN(row.name.len, (size_t)255)] = 0;
+	}
+	return lk_op_end(&op, rc == LINKFS_ENOENT ? 0 : rc);
+}
+
 int linkfs_receive_pending(struct linkfs_volume *volume, struct linkfs_receive_pending *out)
 {
 	struct lk_receive_state s;
 	struct lk_stream_token t = {0};
-	uint8_t ids[2][16] = {{0}};
 	struct linkfs_receive_pending p = {0};
-	int64_t epoch;
 	int rc = lk_receive_state_get(volume, &s);
 
 	if (rc)
@@ -110,9 +125,9 @@ int linkfs_receive_pending(struct linkfs_volume *volume, struct linkfs_receive_p
 	t.at = s.at;
 	p.records = s.at;
 	lk_stream_token_format(&t, p.token);
-	memcpy(ids[0], s.base_id, 16);
-	if (s.base && lk_stream_find(volume, (const uint8_t(*)[16])ids, &epoch, p.base) != 0)
-		p.base[0] = 0;
-	*out = p;
-	return 0;
+	if (s.base)
+		rc = name_of(lk_volume_fs(volume), s.base, p.base);
+	if (rc == 0)
+		*out = p;
+	return rc;
 }
