@@ -174,6 +174,7 @@ static int note(struct lk_receiving *r, const struct lk_wire *record)
 {
 	int rc;
 
+	r->applied = record->index + 1;
 	r->since_note += r->record.len;
 	if (r->since_note < NOTE_BYTES && (record->index + 1 - r->state.at) < NOTE_RECORDS)
 		return 0;
@@ -237,8 +238,10 @@ static int receive(struct lk_receiving *r)
 /* What there is stays for the next time, also after an error. */
 static void keep(struct lk_receiving *r)
 {
-	if (r->stage && !r->state.ending)
-		(void)lk_receive_flush_map(r);
+	if (r->stage && r->applied > r->state.at && !r->state.ending && lk_receive_flush_map(r) == 0) {
+		r->state.at = r->applied;
+		(void)lk_receive_state_put(r->volume, &r->state);
+	}
 	if (r->base_bits)
 		lk_call_unhold(r->fs, r->base_bits | LINKFS_ROOT_INO, 1);
 	free(r->inos);

@@ -58,6 +58,7 @@ struct lk_receiving {
 	struct lk_buf record; /* the one that is read */
 	void *sum;            /* XXH3_state_t */
 	uint64_t since_note;  /* bytes */
+	uint64_t applied;     /* records, beyond those that are noted */
 };
 
 /* receive_state.c */

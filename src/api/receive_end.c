@@ -84,6 +84,16 @@ static int look_for_strangers(struct lk_receiving *r)
 	return rc == 0 && s.any ? changed(r, s.path) : rc;
 }
 
+/* Its times, which the stage has changed. */
+static int restore_root(struct lk_receiving *r)
+{
+	const struct linkfs_setattr times = {.valid = LINKFS_SET_ATIME | LINKFS_SET_MTIME,
+					     .atime_ns = r->state.root_atime_ns,
+					     .mtime_ns = r->state.root_mtime_ns};
+
+	return linkfs_node_setattr(r->volume, NULL, LINKFS_ROOT_INO, &times, NULL);
+}
+
 int lk_receive_verify(struct lk_receiving *r, const struct lk_wire *end)
 {
 	const struct lk_fingerprint f = {r->fs, 0, &r->number_of};
@@ -94,6 +104,8 @@ int lk_receive_verify(struct lk_receiving *r, const struct lk_wire *end)
 		return lk_fail(r->why, LINKFS_EINVAL, "the stream has %llu objects and says it has %llu",
 			       (unsigned long long)r->objects, (unsigned long long)end->object);
 	rc = lk_receive_flush_map(r);
+	if (rc == 0)
+		rc = restore_root(r);
 	for (size_t i = 1; rc == 0 && i <= r->objects; i++) {
 		rc = lk_fingerprint(&f, i, r->inos[i].ino, print);
 		if (rc == 0)
@@ -110,6 +122,11 @@ int lk_receive_verify(struct lk_receiving *r, const struct lk_wire *end)
 			     "what was received is not what was sent: others changed it meanwhile, or the tree was not "
 			     "what the "
 			     "difference starts from; give it up (--abort) and receive again");
+	if (rc == LINKFS_EAGAIN) {
+		/* Given again, all of it is done again: that may put it right. */
+		r->state.at = r->applied = 1;
+		(void)lk_receive_state_put(r->volume, &r->state);
+	}
 	if (rc)
 		return rc;
 	r->state.ending = true;
@@ -168,6 +185,40 @@ int lk_receive_clear(struct linkfs_volume *volume, uint64_t top)
 	}
 }
 
+/* With keep-deleted: what nobody shall ever want back. */
+static int take_time(void *arg, const struct linkfs_deleted *d)
+{
+	*(int64_t *)arg = d->time_ns;
+	return 1;
+}
+
+static int forget(struct linkfs_volume *volume, const struct linkfs_deleted_query *query)
+{
+	int64_t time_ns, cursor = 0;
+	int rc;
+
+	do {
+		time_ns = 0;
+		rc = linkfs_deleted_list(volume, NULL, query, &cursor, take_time, &time_ns);
+		if (rc == 0 && time_ns)
+			return linkfs_deleted_purge(volume, NULL, time_ns);
+	} while (rc == 0 && cursor);
+	return rc;
+}
+
+static int forget_stage(struct lk_receiving *r, uint64_t stage)
+{
+	const struct linkfs_deleted_query map = {.dir = stage,
+						 .name = LK_RECEIVE_MAP,
+						 .name_len = strlen(LK_RECEIVE_MAP)},
+					  itself = {.ino = stage};
+	int rc = forget(r->volume, &map);
+
+	if (rc == 0 || rc == LINKFS_ENOENT)
+		rc = forget(r->volume, &itself);
+	return rc == LINKFS_ENOENT || rc == LINKFS_ESTALE ? 0 : rc;
+}
+
 static int remove_stage(struct lk_receiving *r)
 {
 	const char *name = r->state.stage;
@@ -177,17 +228,9 @@ static int remove_stage(struct lk_receiving *r)
 	if (rc || ino == 0)
 		return rc;
 	rc = lk_receive_clear(r->volume, ino);
-	return rc ? rc : linkfs_node_rmdir(r->volume, NULL, LINKFS_ROOT_INO, name, strlen(name));
-}
-
-/* Its times, which the stage has changed. */
-static int restore_root(struct lk_receiving *r)
-{
-	const struct linkfs_setattr times = {.valid = LINKFS_SET_ATIME | LINKFS_SET_MTIME,
-					     .atime_ns = r->state.root_atime_ns,
-					     .mtime_ns = r->state.root_mtime_ns};
-
-	return linkfs_node_setattr(r->volume, NULL, LINKFS_ROOT_INO, &times, NULL);
+	if (rc == 0)
+		rc = linkfs_node_rmdir(r->volume, NULL, LINKFS_ROOT_INO, name, strlen(name));
+	return rc ? rc : forget_stage(r, ino);
 }
 
 static int take_snapshot(struct lk_receiving *r)

@@ -11,6 +11,8 @@
 #include "views.h"
 #include "xattr.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NOTE_KEY "receive"
@@ -194,6 +196,19 @@ int lk_receive_noted(struct lk_fs *fs, struct lk_buf *out)
 		return rc;
 	return lk_op_end(&op,
 			 lk_property_noted((struct lk_bytes){fs->properties.p, fs->properties.len}, NOTE_KEY, out));
+}
+
+int64_t lk_receive_base(const struct lk_fs *fs)
+{
+	struct lk_buf text = {0};
+	int64_t epoch = 0;
+
+	/* Most of the time there is no such line; without memory for it there is one. */
+	if (lk_property_noted((struct lk_bytes){fs->properties.p, fs->properties.len}, NOTE_KEY, &text) == 0 &&
+	    sscanf((const char *)text.p, "%*d %*s %*s %*s %*u %" SCNd64, &epoch) != 1)
+		epoch = 0;
+	lk_buf_done(&text);
+	return epoch;
 }
 
 int lk_receive_done(struct lk_fs *fs, struct lk_snapshot *s)

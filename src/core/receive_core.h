@@ -31,10 +31,13 @@ int lk_receive_find(struct lk_fs *fs, uint64_t bits, uint64_t dir, const char *n
 		    uint64_t *bound_out);
 
 /* What is under way is noted beside the properties of the volume, where no rollback and no program reaches it. text NULL: nothing is.
- * get: LINKFS_ENOENT; the text is appended to out, NUL after it. */
+ * noted: LINKFS_ENOENT; the text is appended to out, NUL after it. Words, the sixth of which is the number of
+ * the snapshot that it starts from. */
 #define LK_RECEIVE_NOTE_MAX 2048u
 int lk_receive_note(struct lk_fs *fs, const char *text);
 int lk_receive_noted(struct lk_fs *fs, struct lk_buf *out);
+/* The snapshot that what is noted starts from, which is not to be deleted; 0: none. Lock held. */
+int64_t lk_receive_base(const struct lk_fs *fs);
 /* In one op: the snapshot is taken, and the note goes. LINKFS_EEXIST. */
 int lk_receive_done(struct lk_fs *fs, struct lk_snapshot *s);
 

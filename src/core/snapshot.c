@@ -5,6 +5,7 @@
 #include "snapshot.h"
 
 #include "inode_cache.h"
+#include "receive_core.h"
 #include "tags.h"
 #include "txn_impl.h"
 
@@ -181,6 +182,8 @@ int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *ep
 		return rc;
 	rc = lk_snapshot_find(&op, name, len, &row);
 	*epoch_out = row.epoch;
+	if (rc == 0 && row.epoch == lk_receive_base(fs))
+		rc = LINKFS_EBUSY;
 	return rc ? lk_op_end(&op, rc) : mark(&op, row.epoch);
 }
 
@@ -195,6 +198,8 @@ int lk_snapshot_mark_epoch(struct lk_fs *fs, int64_t epoch)
 	rc = lk_txn_get(&op, LK_T_SNAPSHOT, &row, &row);
 	if (rc == 0 && row.deleting)
 		rc = LINKFS_ENOENT;
+	if (rc == 0 && epoch == lk_receive_base(fs))
+		rc = LINKFS_EBUSY;
 	return rc ? lk_op_end(&op, rc) : mark(&op, epoch);
 }
 
