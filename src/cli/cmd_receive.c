@@ -147,7 +147,8 @@ static int run(struct cli *cli, const struct cli_args *args)
 	if (r.abort && (r.discard || r.name))
 		return cli_usage(cli, "--abort takes neither --discard nor --name");
 	/* In a mount the root is where the walk starts. */
-	if ((r.path->snapshot && *r.path->snapshot) || r.path->path[strspn(r.path->path, "./")])
+	if (r.path->kind == CLI_VOLUME &&
+	    ((r.path->snapshot && *r.path->snapshot) || r.path->path[strspn(r.path->path, "./")]))
 		return cli_usage(cli, "a volume receives as a whole: name it without a path");
 	if (!r.token && !r.abort && cli->in_tty)
 		return cli_usage(cli, "the stream is read from standard input, which is a terminal");

@@ -44,7 +44,8 @@ static void tell_error(struct send *s, const struct cli_path *path, int error, c
 	if (error == LINKFS_EINTR)
 		cli_failf(s->cli, path->text, "interrupted");
 	else if (error == LINKFS_EPIPE)
-		cli_failf(s->cli, path->text, "nobody reads the stream any more, or it cannot be written");
+		cli_failf(s->cli, path->text,
+			  "the stream cannot be written: nobody reads it any more, or there is no space");
 	else if (error == LINKFS_ESTALE)
 		cli_failf(s->cli, path->text, "a snapshot was deleted meanwhile");
 	else if (why->text[0])
@@ -74,6 +75,8 @@ static void act(struct send *s, const struct cli_path *path, struct linkfs_send 
 static int snapshot_of(struct cli *cli, const struct cli_path *path, uint64_t *out)
 {
 	struct linkfs_volume *volume;
+	if (path->kind != CLI_VOLUME)
+		return cli_path_volume(cli, path, &volume) ? cli->status : 0;
 	if (!path->snapshot || !*path->snapshot || strcmp(path->path, "/") != 0)
 		return no_snapshot(cli, path);
 	if (cli_path_volume(cli, path, &volume) != 0)
@@ -99,7 +102,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 				 "the stream is no text for a terminal: send it to a file or into 'linkfs receive'");
 	if (ask.token && (args->noperands > 1 || ask.flags))
 		return cli_usage(cli, "--resume knows the snapshots: name the volume alone");
-	if (args->noperands > 1 && strcmp(first->volume, last->volume) != 0)
+	if (first->kind == CLI_VOLUME && last->kind == CLI_VOLUME && strcmp(first->volume, last->volume) != 0)
 		return cli_usage(cli, "the two snapshots are not of one volume");
 	if (!ask.token && snapshot_of(cli, last, &ask.to))
 		return cli->status;

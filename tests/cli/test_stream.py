@@ -151,6 +151,11 @@ def refusals(base, a, b, first, second):
     h.ok("nothing is pending" in h.linkfs("receive", "--token", b.path).err, "no token when nothing is pending")
     h.ok("nothing is pending" in h.linkfs("receive", "--abort", b.path).err, "nothing to give up")
     h.equal(h.linkfs("receive", "--token", "--abort", b.path).rc, 2, "a usage error")
+    for words in (["receive", base + "/none"], ["receive", base], ["send", base + "/none@one"], ["send", base + "/none@one", a.path + "@one"],
+                  ["send", a.path + "@one", base + "/none@two"], ["send", a.path + ":/t"], ["receive", a.path + ":/t"], ["receive", a.path + "@one"],
+                  ["send", "--resume", "x", base + "/none"], ["send", a.path + "@one", b.path + "@two"]):
+        result = h.linkfs(*words, stdin=first)
+        h.ok(result.rc in (1, 2) and result.err.startswith("linkfs: "), "refused with a sentence: " + " ".join(w.replace(base, "") for w in words), result)
 
 
 def cut_off(base, a, first):
@@ -171,6 +176,17 @@ def cut_off(base, a, first):
     h.equal(h.must("ls", "-A", d()).out, "", "the tree is empty again")
     h.equal(h.linkfs("check", d.path).rc, 0, "and clean")
     h.equal(receive(d, first).rc, 0, "the stream can be given again")
+
+
+def full(base, first):
+    """The volume has no room for the stream: all that was received stays, and nothing is broken."""
+    d = base + "/small2"
+    h.must("create", "--limit=100K", d)
+    result = h.linkfs("receive", d, stdin=first)
+    h.ok(result.rc == 1 and "No space left" in result.err, "a full volume is told", result)
+    h.equal(h.linkfs("check", "--data", d).rc, 0, "and clean")
+    h.equal(h.linkfs("receive", "--abort", d).rc, 0, "it can be given up")
+    h.equal(h.must("ls", "-A", d + ":/").out, "", "and is empty")
 
 
 def killed(base, a, first):
@@ -223,6 +239,7 @@ first, second = copies(base, a, b)
 refusals(base, a, b, first, second)
 cut_off(base, a, first)
 if FACE == "offline":
+    full(base, first)
     killed(base, a, first)
     if h.ROOT:
         user(base, a, first)
