@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 static struct stream_bytes whole, difference;
 
@@ -102,6 +103,57 @@ static void every_byte_flipped(void **state)
 	free(want);
 	free(flipped.p);
 	stream_case_free(&small);
+}
+
+/* Of a record that begins at byte at, so that only what it says is wrong. */
+static void seal(struct stream_bytes *stream, size_t at, size_t end)
+{
+	uint64_t sum = XXH3_64bits(stream->p + at, end - at - 8);
+	for (int i = 0; i < 8; i++)
+		stream->p[end - 8 + (size_t)i] = (unsigned char)(sum >> (8 * i));
+}
+
+static void what_the_ends_say_is_compared(void **state)
+{
+	struct stream_bytes other = whole;
+	struct linkfs_message why;
+	const size_t end = 64, last = whole.len - end; /* END's length, and where it begins */
+	(void)state;
+	other.p = malloc(2 * whole.len);
+	/* The checksum of the whole stream. */
+	memcpy(other.p, whole.p, whole.len);
+	other.p[whole.len - 9] ^= 1;
+	seal(&other, last, whole.len);
+	assert_int_equal(stream_case_receive(v, &other, other.len, 0, &why), LINKFS_EIO);
+	assert_string_equal(why.text, "the stream is damaged: its checksum is wrong");
+	/* What the tree is to be. */
+	memcpy(other.p, whole.p, whole.len);
+	other.p[whole.len - 25] ^= 1;
+	seal(&other, last, whole.len);
+	assert_int_equal(stream_case_receive(v, &other, other.len, 0, NULL), LINKFS_EAGAIN);
+	/* The number of objects. */
+	memcpy(other.p, whole.p, whole.len);
+	other.p[last + 16] ^= 1;
+	seal(&other, last, whole.len);
+	assert_int_equal(stream_case_receive(v, &other, other.len, 0, NULL), LINKFS_EINVAL);
+	/* A record is left out, and one comes twice. */
+	size_t from = stream_case_record(&whole, 20), to = stream_case_record(&whole, 21);
+	memcpy(other.p, whole.p, from);
+	memcpy(other.p + from, whole.p + to, whole.len - to);
+	assert_int_equal(stream_case_receive(v, &other, whole.len - (to - from), 0, NULL), LINKFS_EINVAL);
+	memcpy(other.p, whole.p, to);
+	memcpy(other.p + to, whole.p + from, to - from);
+	assert_int_equal(stream_case_receive(v, &other, to + (to - from), 0, NULL), LINKFS_EINVAL);
+	/* Of another version. */
+	memcpy(other.p, whole.p, whole.len);
+	other.p[8] = 2;
+	assert_int_equal(stream_case_receive(v, &other, other.len, 0, NULL), LINKFS_ENEWER);
+	char *none = text("one");
+	assert_string_equal(none, "none");
+	free(none);
+	OK(receive(&whole, whole.len));
+	check();
+	free(other.p);
 }
 
 /* ---- cut off ----------------------------------------------------------------------------------------------------- */
@@ -256,6 +308,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(every_byte_flipped, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(what_the_ends_say_is_compared, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(what_others_change_is_noticed, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(whole_ones_want_an_empty_volume, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(cut_at_every_record, volume_setup, volume_teardown),
