@@ -57,7 +57,7 @@ static void tell(struct receive *r, const struct linkfs_received *done)
 			fputs("received snapshot ", r->cli->out);
 		cli_show_bytes(r->cli, done->name, strlen(done->name));
 		if (!done->known)
-			fprintf(r->cli->out, " (%s)", size);
+			fprintf(r->cli->out, " (%s%s)", size, done->bytes < 1024 ? " bytes" : "");
 		fputc('\n', r->cli->out);
 	}
 }
