@@ -113,13 +113,15 @@ static int take_old(struct lk_receiving *r, const struct lk_wire *w)
 		return rc;
 	if (!r->base_bits)
 		return lk_fail(r->why, LINKFS_EINVAL, "it names what a base has, and there is none");
-	rc = known(r, w->dir, &dir);
+	rc = touched(r, w->dir, &dir);
 	if (rc == 0)
 		rc = lk_receive_find(r->fs, 0, dir, w->name.p, w->name.len, &ino, NULL);
 	if (rc == 0 && r->inos[w->dir].base)
 		rc = lk_receive_find(r->fs, r->base_bits, r->inos[w->dir].base, w->name.p, w->name.len, &base, NULL);
 	if (rc == 0 && (ino == 0 || base == 0 || lk_pairs_get(&r->number_of, ino)))
 		rc = lk_fail(r->why, LINKFS_EINVAL, "there is no such entry, or it has a number already");
+	if (rc == 0) /* also what it copies from, or only names */
+		rc = may_touch(r, ino);
 	return rc ? rc : lk_receive_number(r, ino, base);
 }
 
@@ -339,7 +341,7 @@ static int take_size(struct lk_receiving *r, const struct lk_wire *w, uint64_t i
 static int take_clone(struct lk_receiving *r, const struct lk_wire *w, uint64_t ino)
 {
 	uint64_t from = 0, done = 0;
-	int rc = known(r, w->other, &from);
+	int rc = touched(r, w->other, &from);
 
 	if (rc == 0 && ((w->flags & ~LK_WIRE_BASE) || ((w->flags & LK_WIRE_BASE) && !r->base_bits)))
 		rc = LINKFS_EINVAL;
@@ -429,7 +431,8 @@ static int take_attr(struct lk_receiving *r, const struct lk_wire *w)
 
 	if (rc == 0 && !lk_cred_may_all(r->cred)) {
 		rc = linkfs_node_getattr(r->volume, ino, &st);
-		if (rc == 0 && (w->uid != r->cred->uid || (!in_group(r->cred, w->gid) && w->gid != st.gid)))
+		if (rc == 0 && (w->uid != r->cred->uid || st.uid != r->cred->uid ||
+				(!in_group(r->cred, w->gid) && (w->gid != st.gid || (w->mode & S_ISGID)))))
 			rc = lk_fail(r->why, LINKFS_EPERM,
 				     "what it brings belongs to user %u, group %u: only root can receive that", w->uid,
 				     w->gid);

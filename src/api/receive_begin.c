@@ -184,6 +184,13 @@ static int make_stage(struct lk_receiving *r)
 		rc = linkfs_node_make(r->volume, NULL, LINKFS_ROOT_INO, r->state.stage, strlen(r->state.stage),
 				      &(struct linkfs_make){.mode = S_IFDIR | 0700}, 0, &st);
 		r->stage = st.ino;
+	} else if (rc == 0) {
+		/* What lies in it was in the hands of who began. */
+		rc = linkfs_node_getattr(r->volume, r->stage, &st);
+		if (rc == 0 && st.uid != r->cred->uid && st.uid != 0)
+			rc = lk_fail(r->why, LINKFS_EPERM,
+				     "user %u has begun to receive this: he goes on, or it is given up (--abort)",
+				     st.uid);
 	}
 	if (rc == 0)
 		rc = lk_receive_xattr(r->fs, r->stage, "system.posix_acl_default", NULL, 0);

@@ -46,7 +46,7 @@ int stream_case_send(struct linkfs_volume *volume, uint64_t from, uint64_t to, c
 	return linkfs_send(volume, NULL, &ask, NULL);
 }
 
-static int get(void *arg, void *buf, size_t size, size_t *done_out)
+int stream_case_get(void *arg, void *buf, size_t size, size_t *done_out)
 {
 	struct stream_bytes *b = arg;
 	size_t n = b->end - b->at < size ? b->end - b->at : size;
@@ -62,7 +62,7 @@ static int get(void *arg, void *buf, size_t size, size_t *done_out)
 int stream_case_receive(struct linkfs_volume *volume, struct stream_bytes *stream, size_t end, uint32_t flags,
 			struct linkfs_message *why)
 {
-	const struct linkfs_receive ask = {.read = get, .arg = stream, .flags = flags};
+	const struct linkfs_receive ask = {.read = stream_case_get, .arg = stream, .flags = flags};
 	stream->at = 0;
 	stream->end = end;
 	return linkfs_receive(volume, NULL, &ask, NULL, why);

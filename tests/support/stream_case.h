@@ -21,6 +21,8 @@ int stream_case_send(struct linkfs_volume *volume, uint64_t from, uint64_t to, c
 /* Up to byte end. why may be NULL. */
 int stream_case_receive(struct linkfs_volume *volume, struct stream_bytes *stream, size_t end, uint32_t flags,
 			struct linkfs_message *why);
+/* The read of a struct linkfs_receive, from at to end. */
+int stream_case_get(void *arg, void *buf, size_t size, size_t *done_out);
 /* What the tree below node at shows, malloc'd: a line for each path. NULL with *error_out. */
 char *stream_case_text(struct linkfs_volume *volume, uint64_t at, int *error_out);
 /* The same of a snapshot; "none" when there is none of that name. */

@@ -304,6 +304,117 @@ static void who_may(void **state)
 	assert_int_equal(linkfs_send(v, NULL, &ask, &why), LINKFS_EINVAL);
 }
 
+static void own(const char *path, uint32_t uid, uint32_t mode)
+{
+	const struct linkfs_setattr change = {
+		.valid = LINKFS_SET_UID | LINKFS_SET_GID | LINKFS_SET_MODE, .uid = uid, .gid = uid, .mode = mode};
+	OK(linkfs_path_setattr(v, NULL, ROOT, path, LINKFS_NOFOLLOW, &change));
+}
+
+/* Which of the changes of a difference the owner of the root directory may receive where a file is root's. */
+static int difference_as_user(void (*change)(void))
+{
+	const struct linkfs_cred user = {.uid = 1000, .gid = 1000};
+	struct stream_bytes first = {0}, second = {0};
+	struct linkfs_volume *receiver = v, *sender;
+	struct linkfs_message why;
+	char path[4200];
+	(void)snprintf(path, sizeof(path), "%.4000s.sender", volume_path);
+	OK(linkfs_volume_create(path, &(struct linkfs_create_options){.root_uid = 1000, .root_gid = 1000}, NULL));
+	OK(linkfs_volume_open(path, &(struct linkfs_open_options){0}, &sender, NULL));
+	v = sender;
+	put("secret", "nobody shall read this");
+	own("/secret", 0, 0600);
+	put("his", "his");
+	own("/his", 1000, 0644);
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/his", 0, &(struct linkfs_setattr){.valid = LINKFS_SET_GID, .gid = 5}));
+	make("/dir", S_IFDIR | 0755);
+	own("/dir", 0, 0755);
+	struct linkfs_stat st;
+	OK(linkfs_path_stat(v, NULL, ROOT, "/secret", 0, &st));
+	char block[8192];
+	memset(block, 's', sizeof(block));
+	OK(linkfs_node_write(v, NULL, st.ino, 0, block, sizeof(block), 0, NULL, NULL));
+	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = "a"}, NULL));
+	change();
+	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = "b"}, NULL));
+	OK(stream_case_send(v, 0, id_of("a"), NULL, &first));
+	OK(stream_case_send(v, id_of("a"), id_of("b"), NULL, &second));
+	OK(linkfs_volume_close(sender));
+	lk_test_rmdir(strdup(path));
+	v = receiver;
+	OK(receive(&first, first.len));
+	const struct linkfs_receive ask = {.read = stream_case_get, .arg = &second};
+	second.at = 0;
+	second.end = second.len;
+	int r = linkfs_receive(v, &user, &ask, NULL, &why);
+	if (r)
+		OK(linkfs_receive_abort(v, NULL, NULL));
+	check();
+	stream_case_free(&first);
+	stream_case_free(&second);
+	return r;
+}
+
+static void write_his(void)
+{
+	put("his", "changed");
+}
+
+static void copy_secret(void)
+{
+	OK(linkfs_path_clone(v, NULL, ROOT, "/secret", ROOT, "/copy", 0, NULL));
+	own("/copy", 1000, 0644);
+}
+
+static void name_in_roots(void)
+{
+	OK(linkfs_path_link(v, NULL, ROOT, "/his", ROOT, "/dir/link", 0));
+}
+
+static void give_away(void)
+{
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/his", 0, &(struct linkfs_setattr){.valid = LINKFS_SET_UID, .uid = 7}));
+}
+
+static void take_group(void)
+{
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/his", 0,
+			       &(struct linkfs_setattr){.valid = LINKFS_SET_MODE, .mode = 02755}));
+}
+
+static void remove_secret(void)
+{
+	OK(linkfs_path_unlink(v, NULL, ROOT, "/secret"));
+}
+
+/* A volume whose root directory is his. */
+static int user_setup(void **state)
+{
+	int r = volume_setup(state);
+	own("/", 1000, 0755);
+	return r;
+}
+
+static void his_own(void **state)
+{
+	(void)state;
+	OK(difference_as_user(write_his));
+}
+
+#define NOT_HIS(change)                                                                                                \
+	static void change##_is_refused(void **state)                                                                  \
+	{                                                                                                              \
+		void (*what)(void) = change;                                                                           \
+		(void)state;                                                                                           \
+		assert_int_equal(difference_as_user(what), LINKFS_EPERM);                                              \
+	}
+NOT_HIS(copy_secret)
+NOT_HIS(name_in_roots)
+NOT_HIS(give_away)
+NOT_HIS(take_group)
+NOT_HIS(remove_secret)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -313,6 +424,12 @@ int main(void)
 		cmocka_unit_test_setup_teardown(whole_ones_want_an_empty_volume, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(cut_at_every_record, volume_setup, volume_teardown),
 		cmocka_unit_test_setup_teardown(who_may, volume_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(his_own, user_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(copy_secret_is_refused, user_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(name_in_roots_is_refused, user_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(give_away_is_refused, user_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(take_group_is_refused, user_setup, volume_teardown),
+		cmocka_unit_test_setup_teardown(remove_secret_is_refused, user_setup, volume_teardown),
 	};
 	char *top = lk_test_mkdir(), path[4200];
 	(void)snprintf(path, sizeof(path), "%s/source", top);
