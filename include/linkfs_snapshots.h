@@ -89,7 +89,8 @@ typedef int linkfs_snapshot_progress_fn(void *arg, const struct linkfs_snapshot_
 /* The snapshot is gone at once, and its name free; then what it alone kept is given back, step by step, in time proportional to what
  * changed between it and its neighbours. Others go on meanwhile. Cut off, by fn, by a failure or by the end of the process, it goes on by
  * itself while the volume is open for writing; what fails then is met again at the next opening. fn and done_out may be NULL.
- * LINKFS_ENOENT, LINKFS_EPERM, LINKFS_EROFS; LINKFS_EINTR when fn ended it. */
+ * LINKFS_ENOENT, LINKFS_EPERM, LINKFS_EROFS; LINKFS_EINTR when fn ended it; LINKFS_EBUSY: a stream is pending that starts from it
+ * (linkfs_stream.h). */
 LINKFS_API int linkfs_snapshot_delete(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
 				      linkfs_snapshot_progress_fn *fn, void *arg,
 				      struct linkfs_snapshot_progress *done_out);

@@ -180,7 +180,8 @@ static int delete_others(struct lk_fs *fs, const struct plan *plan, int64_t spar
 			break;
 		}
 		rc = lk_snapshot_mark_epoch(fs, epoch);
-		if (rc == LINKFS_ENOENT) { /* somebody was faster */
+		if (rc == LINKFS_ENOENT ||
+		    rc == LINKFS_EBUSY) { /* somebody was faster, or receives what starts from it */
 			rc = 0;
 			continue;
 		}

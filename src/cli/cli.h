@@ -106,6 +106,7 @@ struct cli_capture {
 #define CLI_TEXT_THIRD 32u     /* the third operand is text */
 #define CLI_SNAPSHOT_WORDS 64u /* with CLI_TAKES_VOLUME: VOLUME@SNAPSHOT without a ':' is a tree */
 #define CLI_VOLUME_LAST 128u   /* the last operand may be a volume's directory, which is its root then */
+#define CLI_INPUT 256u         /* reads standard input, whatever the operands are */
 #define CLI_TEXT_AFTER 16u     /* of the operands that are not leading text only the first is a path */
 
 struct cli_command {

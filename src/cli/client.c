@@ -284,7 +284,8 @@ int cli_run_there(struct cli *cli, const char *socket_path, int argc, char *cons
 	int error = send_request(cli, fd, owner, argc, argv, args);
 	int status = 0;
 	/* Even when sending failed: the owner may have said why. */
-	int relayed = relay(cli, fd, names_input(cli->command, args), owner != geteuid() && owner != 0, &status);
+	bool input = cli->command->flags & CLI_INPUT || names_input(cli->command, args);
+	int relayed = relay(cli, fd, input, owner != geteuid() && owner != 0, &status);
 	close(fd);
 	if (relayed == LINKFS_EPIPE || (error && relayed)) {
 		cli_failf(cli, NULL, "the process that serves the volume ended before the command did");

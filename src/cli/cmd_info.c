@@ -3,6 +3,7 @@
  */
 #include "table.h"
 #include <inttypes.h>
+#include <linkfs_stream.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@ struct facts {
 	char *properties;  /* lines KEY=VALUE, allocated */
 	bool served;       /* by another process than this command's own */
 	char *mount_point; /* NULL when not mounted */
+	bool receiving;    /* a stream was cut off */
+	struct linkfs_receive_pending pending;
 };
 
 static void format_uuid(const uint8_t uuid[16], char out[40])
@@ -47,6 +50,7 @@ static int gather(struct cli *cli, const struct cli_path *path, struct facts *fa
 	if (error)
 		return error;
 	error = linkfs_volume_info(volume, &facts->info);
+	facts->receiving = linkfs_receive_pending(volume, &facts->pending) == 0;
 	free(facts->properties);
 	facts->properties = error ? NULL : list_properties(volume);
 	if (!error && !facts->properties)
@@ -94,6 +98,10 @@ static void show(struct cli *cli, const struct facts *facts)
 		fprintf(out, "%-12s%" PRIu64 " deleted files, %s (free for others: see 'linkfs undelete --list')\n",
 			"Kept:", info->kept_inodes, human);
 	}
+	if (facts->receiving)
+		fprintf(out,
+			"%-12ssnapshot '%s', %" PRIu64 " records so far (see 'linkfs receive --token' and '--abort')\n",
+			"Receiving:", cli_show(facts->pending.name, text, sizeof(text)), facts->pending.records);
 	if (info->poisoned)
 		fprintf(out, "%-12s%s\n",
 			"State:", "READ-ONLY: writing to the disk failed; unmount, look after the disk, mount again");
@@ -126,6 +134,14 @@ static void show_json(struct cli_json *json, const struct facts *facts)
 	cli_json_number(json, "data_blocks_used", info->data_blocks_used);
 	cli_json_number(json, "meta_bytes", info->meta_bytes);
 	cli_json_number(json, "limit_bytes", info->limit_bytes);
+	if (facts->receiving) {
+		cli_json_open(json, "receiving", '{');
+		cli_json_bytes(json, "snapshot", facts->pending.name, strlen(facts->pending.name));
+		cli_json_number(json, "records", facts->pending.records);
+		cli_json_close(json, '}');
+	} else {
+		cli_json_null(json, "receiving");
+	}
 	cli_json_open(json, "properties", '{');
 	for (char *line = facts->properties; *line; line += strlen(line) + 1) {
 		char *equals = strchr(line, '=');

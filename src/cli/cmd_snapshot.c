@@ -34,6 +34,12 @@ static void tell_error(const struct snapshots *s, const char *name, int error)
 		cli_failf(s->cli, s->path->text,
 			  "'%s' cannot be a snapshot's name: it is empty, '.' or '..', or has a '/' in it", name);
 		break;
+	case LINKFS_EBUSY:
+		cli_failf(s->cli, s->path->text,
+			  "'%s' is what a stream starts from that was cut off: receive its rest, or 'linkfs receive "
+			  "--abort'",
+			  name);
+		break;
 	case LINKFS_EPERM:
 		cli_failf(s->cli, s->path->text, "snapshots are for root and for the owner of the root directory");
 		break;

@@ -49,6 +49,8 @@ const struct cli_command *const cli_commands[] = {
 	&cli_cmd_prune,
 	&cli_cmd_diff,
 	&cli_cmd_rollback,
+	&cli_cmd_send,
+	&cli_cmd_receive,
 	&cli_cmd_undelete,
 	&cli_cmd_get,
 	&cli_cmd_set,

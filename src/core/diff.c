@@ -171,6 +171,15 @@ int lk_diff_step(struct lk_diff *d, bool *more_out)
 	return rc;
 }
 
+bool lk_diff_found(const struct lk_diff *d, const uint64_t **inos_out, size_t *count_out)
+{
+	if (d->phase < LK_ARRAY_LEN(phases) && phases[d->phase].run != lk_diff_compare)
+		return false;
+	*inos_out = d->inodes.p;
+	*count_out = d->inodes.count;
+	return true;
+}
+
 void lk_diff_progress(const struct lk_diff *d, struct linkfs_diff_progress *out)
 {
 	*out = d->progress;

@@ -32,7 +32,10 @@ void lk_diff_free(struct lk_diff *d);
 
 /* Gathers what may differ, one step of bounded length. LINKFS_ESTALE: a snapshot is not there any more. */
 int lk_diff_step(struct lk_diff *d, bool *more_out);
-/* After that: the next change, in order. *any_out false: there is none. Its strings are valid until the next call. */
+/* For who compares himself: true after the step in which the last of the inodes was found that may differ. They are sorted, and d's. Binds are not among
+ * them. */
+bool lk_diff_found(const struct lk_diff *d, const uint64_t **inos_out, size_t *count_out);
+/* When there are no more steps: the next change, in order. *any_out false: there is none. Its strings are valid until the next call. */
 int lk_diff_next(struct lk_diff *d, struct linkfs_diff_change *out, bool *any_out);
 void lk_diff_progress(const struct lk_diff *d, struct linkfs_diff_progress *out);
 

@@ -28,6 +28,10 @@ int lk_file_seek(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, 
 int lk_file_extents(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t *offset, linkfs_extent_fn *fn, void *arg);
 int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset,
 		       uint64_t to, uint64_t to_offset, uint64_t length, uint64_t *done_out);
+/* The same of a range that is less than a block, begins one in both, and ends file to: its last block is from's, shared. *done_out false: it is no
+ * such range, and nothing was done. */
+int lk_file_share_tail(struct lk_fs *fs, uint64_t from, uint64_t from_offset, uint64_t to, uint64_t to_offset,
+		       uint64_t length, bool *done_out);
 /* Gives the new and nameless file to the content of from, whose blocks it shares; unwritten blocks become holes.
  * Both nodes are locked, no op is open; in bounded steps. Sizes are equal then, times are not looked at. */
 int lk_file_clone(struct lk_fs *fs, uint64_t from, uint64_t to);

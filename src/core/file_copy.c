@@ -16,6 +16,7 @@ struct copy {
 	uint64_t from, from_offset, to, to_offset, length;
 	uint8_t *buf;
 	bool atime; /* the source's is due (M9) */
+	bool tail;  /* lk_file_share_tail() */
 };
 
 /* Linux's generic_copy_file_checks(). *length_out: what there is to copy. */
@@ -103,6 +104,8 @@ static int share_op(struct lk_op *op, struct copy *c, uint32_t blocks)
 		r = lk_extent_replace(op, &inode, first, segs, map.pieces);
 	if (r)
 		return r;
+	if (c->tail) /* a last block that is not full */
+		end = c->to_offset + c->length;
 	inode.size = (int64_t)LK_MAX((uint64_t)inode.size, end);
 	return lk_file_changed(op, c->cred, &inode, 0);
 }
@@ -176,10 +179,52 @@ static int copy_locked(struct copy *c, uint64_t *done_out)
 	return 0;
 }
 
+/* The target ends with the range, which begins a block in both and is less than one. */
+static int is_tail(struct lk_op *op, const struct copy *c, bool *out)
+{
+	struct lk_inode from, to;
+	int r = lk_inode_get(op, c->from, &from);
+	lk_view_leave(op);
+	if (r == 0)
+		r = lk_inode_get(op, c->to, &to);
+	*out = r == 0 && lk_is_reg(&from) && lk_is_reg(&to) && !(from.flags & LK_INODE_INLINE) &&
+	       !(to.flags & LK_INODE_TRIM) && c->length && c->length < LK_BLOCK_SIZE &&
+	       c->from_offset % LK_BLOCK_SIZE == 0 && c->to_offset % LK_BLOCK_SIZE == 0 &&
+	       c->from_offset + c->length <= (uint64_t)from.size && c->to_offset + c->length == (uint64_t)to.size;
+	return r;
+}
+
+int lk_file_share_tail(struct lk_fs *fs, uint64_t from, uint64_t from_offset, uint64_t to, uint64_t to_offset,
+		       uint64_t length, bool *done_out)
+{
+	struct copy c = {.fs = fs,
+			 .from = from,
+			 .from_offset = from_offset,
+			 .to = to,
+			 .to_offset = to_offset,
+			 .length = length,
+			 .tail = true};
+	struct lk_op op;
+	int r;
+	*done_out = false;
+	r = lk_node_lock2(fs, from, to);
+	if (r)
+		return r;
+	r = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_BULK);
+	if (r == 0) {
+		r = is_tail(&op, &c, done_out);
+		if (r == 0 && *done_out)
+			r = share_op(&op, &c, 1);
+		r = lk_op_end(&op, r);
+	}
+	lk_node_unlock2(fs, from, to);
+	return r;
+}
+
 int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset,
 		       uint64_t to, uint64_t to_offset, uint64_t length, uint64_t *done_out)
 {
-	struct copy c = {fs, cred, from, from_offset, to, to_offset, length, NULL, false};
+	struct copy c = {fs, cred, from, from_offset, to, to_offset, length, NULL, false, false};
 	int r = lk_node_lock2(fs, from, to);
 	if (r)
 		return r;

@@ -293,6 +293,47 @@ int lk_property_set(struct lk_op *op, const char *key, const char *value, struct
 	return r;
 }
 
+int lk_property_note(struct lk_op *op, const char *key, const char *value)
+{
+	struct lk_super super = {.id = 1};
+	struct lk_buf text = {0};
+	struct line line;
+	int r = lk_txn_get(op, LK_T_SUPER, &super, &super);
+	if (r == LINKFS_ENOENT)
+		r = LINKFS_ECORRUPT;
+	const char *p = r == 0 ? super.properties.p : NULL,
+		   *end = r == 0 && super.properties.len ? p + super.properties.len : p;
+	while (r == 0 && p != end && next_line(&p, end, &line, &r)) {
+		if (!is_key(&line, key))
+			r = add_line(&text, line.key, line.key_len, line.value, line.value_len);
+	}
+	if (r == 0 && value)
+		r = add_line(&text, key, strlen(key), value, strlen(value));
+	if (r == 0 && text.len > LK_PROPERTIES_MAX)
+		r = LINKFS_ENOSPC;
+	super.properties = (struct lk_bytes){text.len ? (const void *)text.p : "", text.len};
+	if (r == 0)
+		r = lk_txn_put(op, LK_T_SUPER, &super);
+	if (r == 0)
+		r = lk_property_take(op->fs, super.properties);
+	lk_buf_done(&text);
+	return r;
+}
+
+int lk_property_noted(struct lk_bytes text, const char *key, struct lk_buf *out)
+{
+	const char *p = text.p, *end = text.len ? p + text.len : p;
+	struct line line;
+	int error = 0;
+	while (text.len && next_line(&p, end, &line, &error)) {
+		if (!is_key(&line, key))
+			continue;
+		error = lk_buf_append(out, line.value, line.value_len);
+		return error ? error : lk_buf_append(out, "", 1);
+	}
+	return error ? error : LINKFS_ENOENT;
+}
+
 int lk_property_reload(struct lk_fs *fs)
 {
 	struct lk_super super = {.id = 1};

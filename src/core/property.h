@@ -29,6 +29,11 @@ int lk_property_take(struct lk_fs *fs, struct lk_bytes text);
 int lk_property_set(struct lk_op *op, const char *key, const char *value, struct linkfs_message *why);
 int lk_property_reload(struct lk_fs *fs);
 
+/* Lines of linkfs's own beside the properties, which nobody sets or lists: value has no newline; NULL takes the line away. Otherwise as set.
+ * noted: appends the value and a NUL; LINKFS_ENOENT. */
+int lk_property_note(struct lk_op *op, const char *key, const char *value);
+int lk_property_noted(struct lk_bytes text, const char *key, struct lk_buf *out);
+
 /* "7d", "12h", "30m", "90s", "off" and sums as "1d12h"; 0 for off. LINKFS_EINVAL. */
 int lk_duration_parse(const char *text, int64_t *ns_out);
 /* In the largest unit that needs no fraction. */

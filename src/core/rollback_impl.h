@@ -5,19 +5,10 @@
 #ifndef LK_ROLLBACK_IMPL_H
 #define LK_ROLLBACK_IMPL_H
 
+#include "pairs.h"
 #include "resolve.h"
 #include "rollback.h"
 #include "set.h"
-
-/* Numbers by numbers; none is 0. Zeroed: empty. */
-struct lk_pairs {
-	struct lk_pair {
-		uint64_t key, value;
-	} * slots;
-	size_t count, cap;
-};
-uint64_t lk_pairs_get(const struct lk_pairs *pairs, uint64_t key); /* 0: none */
-int lk_pairs_set(struct lk_pairs *pairs, uint64_t key, uint64_t value);
 
 /* A directory of then, and the one that is it now. */
 struct lk_rollback_dir {

@@ -5,6 +5,7 @@
 #include "snapshot.h"
 
 #include "inode_cache.h"
+#include "receive_core.h"
 #include "tags.h"
 #include "txn_impl.h"
 
@@ -94,7 +95,8 @@ int lk_snapshot_add(struct lk_op *op, struct lk_snapshot *s)
 {
 	int rc = is_free(op, s->name.p, s->name.len);
 
-	s->time_ns = op->now_ns;
+	if (s->time_ns == 0)
+		s->time_ns = op->now_ns;
 	if (rc == 0)
 		rc = lk_txn_snapshot_add(op, s);
 	return rc ? rc : tell(op);
@@ -180,6 +182,8 @@ int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *ep
 		return rc;
 	rc = lk_snapshot_find(&op, name, len, &row);
 	*epoch_out = row.epoch;
+	if (rc == 0 && row.epoch == lk_receive_base(fs))
+		rc = LINKFS_EBUSY;
 	return rc ? lk_op_end(&op, rc) : mark(&op, row.epoch);
 }
 
@@ -194,6 +198,8 @@ int lk_snapshot_mark_epoch(struct lk_fs *fs, int64_t epoch)
 	rc = lk_txn_get(&op, LK_T_SNAPSHOT, &row, &row);
 	if (rc == 0 && row.deleting)
 		rc = LINKFS_ENOENT;
+	if (rc == 0 && epoch == lk_receive_base(fs))
+		rc = LINKFS_EBUSY;
 	return rc ? lk_op_end(&op, rc) : mark(&op, epoch);
 }
 

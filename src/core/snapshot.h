@@ -14,7 +14,7 @@
 
 /* Whether it may be a snapshot's name: 1 to 255 bytes without '/' and NUL, not "." or "..". LINKFS_EINVAL, LINKFS_ENAMETOOLONG. */
 int lk_snapshot_check(const char *name, size_t len);
-/* The state before this op, which has changed nothing yet, with the name, note and tags of *s; the rest of it is set. LINKFS_EEXIST. */
+/* The state before this op, which has changed nothing yet, with the name, note, tags and time of *s (0: now); the rest of it is set. LINKFS_EEXIST. */
 int lk_snapshot_add(struct lk_op *op, struct lk_snapshot *s);
 /* LINKFS_ENOENT: there is none, or it is being deleted. */
 int lk_snapshot_find(struct lk_op *op, const char *name, size_t len, struct lk_snapshot *out);

@@ -55,7 +55,7 @@ ok $? "library and pkg-config file name the same version"
 
 # 9: what a user finds
 missing=""
-for f in bin/linkfs include/linkfs.h include/linkfs_check.h include/linkfs_diff.h include/linkfs_links.h include/linkfs_mount.h include/linkfs_prune.h include/linkfs_recover.h include/linkfs_snapshots.h include/linkfs_space.h; do
+for f in bin/linkfs include/linkfs.h include/linkfs_check.h include/linkfs_diff.h include/linkfs_links.h include/linkfs_mount.h include/linkfs_prune.h include/linkfs_recover.h include/linkfs_snapshots.h include/linkfs_space.h include/linkfs_stream.h; do
   find "$root" -path "*/$f" | grep -q . || missing="$missing $f"
 done
 [ -z "$missing" ] || echo "# missing:$missing"

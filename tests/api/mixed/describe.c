@@ -62,6 +62,8 @@ static void say_content(struct text *t, uint64_t at, const char *path, uint64_t 
 	say(t, " content %llx", (unsigned long long)sum);
 }
 
+bool describe_texts = true;
+
 static void say_link(struct text *t, uint64_t at, const char *path, uint64_t size, bool ends)
 {
 	char target[LINKFS_PATH_MAX];
@@ -69,11 +71,13 @@ static void say_link(struct text *t, uint64_t at, const char *path, uint64_t siz
 	size_t len;
 	OK(linkfs_path_readlink(v, NULL, at, path, target, sizeof(target), &len));
 	assert_int_equal(len, size);
-	say(t, " -> %.*s", (int)len, target);
+	if (describe_texts)
+		say(t, " -> %.*s", (int)len, target);
 	if (!ends)
 		return;
 	int r = linkfs_path_stat(v, NULL, at, path, 0, &end);
-	say(t, " = %s", r ? linkfs_error_name(r) : first_of(end.ino, ""));
+	if (r == 0 || describe_texts)
+		say(t, " = %s", r ? linkfs_error_name(r) : first_of(end.ino, ""));
 }
 
 char *describe(uint64_t at, const char *top, bool all)

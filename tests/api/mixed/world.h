@@ -48,6 +48,8 @@ const char *some_path(mode_t type);
 /* What is seen below root node at, malloc'd: a line for each path. top: "", or a path: of what is there and below it alone, without what
  * depends on the rest. all: with what cannot be set, ctime. */
 char *describe(uint64_t at, const char *top, bool all);
+/* Symlinks with their texts; those of tracked ones depend on inode numbers where directories have several names. */
+extern bool describe_texts;
 /* The names of what was seen are the paths by which it was seen. */
 void same_names(const struct seen *s);
 /* Those that lead to a file or directory seen below root node at are the symlinks seen, by each of their paths, whose walk ends there. */

@@ -1,0 +1,322 @@
+/*
+ * receive_end.c - the end of a reception: what is there is what was sent, and becomes a snapshot; or it is given up (receive.h, V4).
+ * Layer: api.
+ */
+#include "call.h"
+
+#include <string.h>
+
+#include "receive.h"
+
+#include "fingerprint.h"
+#include "snapshots.h"
+#include "tags.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* ---- nothing else differs --------------------------------------------------------------------------------------- */
+
+struct strangers {
+	struct lk_receiving *r;
+	struct lk_receive_same same;
+	char path[512];
+	bool any;
+};
+
+static int is_stranger(void *arg, const struct linkfs_diff_change *c)
+{
+	struct strangers *s = arg;
+	const char *stage = s->r->state.stage;
+	size_t len = strlen(stage);
+	uint64_t now = c->after.ino & LK_INO_MASK, then = c->before.ino & LK_INO_MASK;
+
+	/* The paths are from the root. */
+	if (c->path_len > len && memcmp(c->path + 1, stage, len) == 0 &&
+	    (c->path[1 + len] == '/' || c->path[1 + len] == 0))
+		return 0;
+	/* Binds are compared whole, by their fingerprint. */
+	if ((now && lk_pairs_get(&s->r->number_of, now)) || (!now && lk_pairs_get(&s->r->number_then, then)) ||
+	    c->what == LINKFS_DIFF_BIND || lk_receive_is_same(&s->same, c))
+		return s->same.rc != 0;
+	(void)snprintf(s->path, sizeof(s->path), "%.500s", c->path);
+	s->any = true;
+	return 1;
+}
+
+static int count_inodes(struct lk_receiving *r, uint64_t *out)
+{
+	struct linkfs_info *info = malloc(sizeof(*info));
+	int rc = info ? linkfs_volume_info(r->volume, info) : LINKFS_ENOMEM;
+
+	if (rc == 0)
+		*out = info->inodes;
+	free(info);
+	return rc;
+}
+
+static int changed(struct lk_receiving *r, const char *path)
+{
+	return lk_fail(
+		r->why, LINKFS_EAGAIN,
+		"the tree was changed by others while the stream was received%s%s: put that right and give the stream "
+		"again, or give it up (--abort)",
+		*path ? ", at " : "", path);
+}
+
+static int look_for_strangers(struct lk_receiving *r)
+{
+	const struct linkfs_diff ask = {.from = r->base_bits | LINKFS_ROOT_INO, .to = LINKFS_ROOT_INO};
+	struct strangers s = {.r = r, .same = {.fs = r->fs, .base_bits = r->base_bits}};
+	uint64_t inodes = 0;
+	int rc;
+
+	if (!r->state.base) {
+		rc = count_inodes(r, &inodes);
+		/* Beside the objects there are the stage and the map. */
+		return rc == 0 && inodes != r->objects + 2 ? changed(r, "") : rc;
+	}
+	rc = linkfs_diff(r->volume, NULL, &ask, is_stranger, &s, NULL);
+	if (rc == 0)
+		rc = s.same.rc;
+	lk_receive_same_done(&s.same);
+	return rc == 0 && s.any ? changed(r, s.path) : rc;
+}
+
+/* Its times, which the stage has changed. */
+static int restore_root(struct lk_receiving *r)
+{
+	const struct linkfs_setattr times = {.valid = LINKFS_SET_ATIME | LINKFS_SET_MTIME,
+					     .atime_ns = r->state.root_atime_ns,
+					     .mtime_ns = r->state.root_mtime_ns};
+
+	return linkfs_node_setattr(r->volume, NULL, LINKFS_ROOT_INO, &times, NULL);
+}
+
+int lk_receive_verify(struct lk_receiving *r, const struct lk_wire *end)
+{
+	const struct lk_fingerprint f = {r->fs, 0, &r->number_of};
+	uint8_t tree[16] = {0}, print[16];
+	int rc = 0;
+
+	if (end->object != r->objects)
+		return lk_fail(r->why, LINKFS_EINVAL, "the stream has %llu objects and says it has %llu",
+			       (unsigned long long)r->objects, (unsigned long long)end->object);
+	rc = lk_receive_flush_map(r);
+	if (rc == 0)
+		rc = restore_root(r);
+	for (size_t i = 1; rc == 0 && i <= r->objects; i++) {
+		rc = lk_fingerprint(&f, i, r->inos[i].ino, print);
+		if (rc == 0)
+			lk_stream_join(tree, print);
+	}
+	if (rc == 0)
+		rc = lk_fingerprint_binds(&f, print);
+	if (rc == 0)
+		lk_stream_join(tree, print);
+	if (rc == 0)
+		rc = look_for_strangers(r);
+	if (rc == 0 && memcmp(tree, end->tree, 16) != 0)
+		rc = lk_fail(r->why, LINKFS_EAGAIN,
+			     "what was received is not what was sent: others changed it meanwhile, or the tree was not "
+			     "what the "
+			     "difference starts from; give it up (--abort) and receive again");
+	if (rc == LINKFS_EAGAIN) {
+		/* Given again, all of it is done again: that may put it right. */
+		r->state.at = r->applied = 1;
+		(void)lk_receive_state_put(r->volume, &r->state);
+	}
+	if (rc)
+		return rc;
+	r->state.ending = true;
+	r->state.at = end->index;
+	return lk_receive_state_put(r->volume, &r->state);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------------- */
+
+struct entry {
+	char name[LINKFS_NAME_MAX];
+	size_t len;
+	uint64_t ino;
+	uint32_t type;
+	bool any;
+};
+
+static int first_entry(void *arg, const struct linkfs_entry *e)
+{
+	struct entry *out = arg;
+
+	if (e->name[0] == '.' && (e->name_len == 1 || (e->name_len == 2 && e->name[1] == '.')))
+		return 0;
+	memcpy(out->name, e->name, e->name_len);
+	out->len = e->name_len;
+	out->ino = e->ino;
+	out->type = e->type;
+	out->any = true;
+	return 1;
+}
+
+/* Down to the first directory that is empty, or holds a file first; as often as there is something. No memory is needed for how deep it
+ * goes. */
+int lk_receive_clear(struct linkfs_volume *volume, uint64_t top)
+{
+	for (;;) {
+		uint64_t dir = top;
+		struct entry e = {.any = false}, next;
+		int rc = linkfs_node_readdir(volume, NULL, dir, 0, 0, first_entry, &e);
+
+		if (rc || !e.any)
+			return rc;
+		while (rc == 0 && S_ISDIR(e.type)) {
+			next = (struct entry){.any = false};
+			rc = linkfs_node_readdir(volume, NULL, e.ino, 0, 0, first_entry, &next);
+			if (rc || !next.any)
+				break;
+			dir = e.ino;
+			e = next;
+		}
+		if (rc == 0)
+			rc = S_ISDIR(e.type) ? linkfs_node_rmdir(volume, NULL, dir, e.name, e.len)
+					     : linkfs_node_unlink(volume, NULL, dir, e.name, e.len);
+		if (rc)
+			return rc;
+	}
+}
+
+/* With keep-deleted: what nobody shall ever want back. */
+static int take_time(void *arg, const struct linkfs_deleted *d)
+{
+	*(int64_t *)arg = d->time_ns;
+	return 1;
+}
+
+static int forget(struct linkfs_volume *volume, const struct linkfs_deleted_query *query)
+{
+	int64_t time_ns, cursor = 0;
+	int rc;
+
+	do {
+		time_ns = 0;
+		rc = linkfs_deleted_list(volume, NULL, query, &cursor, take_time, &time_ns);
+		if (rc == 0 && time_ns)
+			return linkfs_deleted_purge(volume, NULL, time_ns);
+	} while (rc == 0 && cursor);
+	return rc;
+}
+
+static int forget_stage(struct lk_receiving *r, uint64_t stage)
+{
+	const struct linkfs_deleted_query map = {.dir = stage,
+						 .name = LK_RECEIVE_MAP,
+						 .name_len = strlen(LK_RECEIVE_MAP)},
+					  itself = {.ino = stage};
+	int rc = forget(r->volume, &map);
+
+	if (rc == 0 || rc == LINKFS_ENOENT)
+		rc = forget(r->volume, &itself);
+	return rc == LINKFS_ENOENT || rc == LINKFS_ESTALE ? 0 : rc;
+}
+
+static int remove_stage(struct lk_receiving *r)
+{
+	const char *name = r->state.stage;
+	uint64_t ino = 0;
+	int rc = lk_receive_find(r->fs, 0, LINKFS_ROOT_INO, name, strlen(name), &ino, NULL);
+
+	if (rc || ino == 0)
+		return rc;
+	rc = lk_receive_clear(r->volume, ino);
+	if (rc == 0)
+		rc = linkfs_node_rmdir(r->volume, NULL, LINKFS_ROOT_INO, name, strlen(name));
+	return rc ? rc : forget_stage(r, ino);
+}
+
+static int take_snapshot(struct lk_receiving *r)
+{
+	const uint8_t *id = lk_stream_is_id(r->begin.self[1]) ? r->begin.self[1] : r->begin.self[0];
+	char tag[64] = LINKFS_RECEIVED_TAG;
+	struct lk_buf tags = {0};
+	struct lk_snapshot row = {
+		.name = {r->state.name, strlen(r->state.name)}, .note = r->begin.note, .time_ns = r->begin.mtime_ns};
+	int rc;
+
+	lk_stream_hex(id, 16, tag + strlen(tag));
+	rc = lk_tags_valid(r->begin.tags) ? lk_tags_change(r->begin.tags, (struct lk_bytes){tag, strlen(tag)},
+							   (struct lk_bytes){"", 0}, &tags)
+					  : LINKFS_EINVAL;
+	if (rc == LINKFS_ENAMETOOLONG) /* this one matters more */
+		rc = lk_buf_append(&tags, tag, strlen(tag));
+	row.tags = (struct lk_bytes){tags.p, tags.len};
+	if (row.note.len == 0)
+		row.note.p = "";
+	if (rc == 0)
+		rc = lk_receive_done(r->fs, &row);
+	lk_buf_done(&tags);
+	if (rc == 0)
+		r->done.id = (uint64_t)row.epoch;
+	return rc;
+}
+
+int lk_receive_end(struct lk_receiving *r)
+{
+	int rc = remove_stage(r);
+
+	if (rc == 0)
+		rc = restore_root(r);
+	if (rc == 0)
+		rc = take_snapshot(r);
+	if (rc == LINKFS_EEXIST)
+		return lk_fail(
+			r->why, rc,
+			"a snapshot '%.200s' was made meanwhile: rename it, and give the stream again to end this",
+			r->state.name);
+	return rc ? rc : linkfs_volume_sync(r->volume);
+}
+
+/* ---- given up --------------------------------------------------------------------------------------------------- */
+
+static int go_back(struct linkfs_volume *volume, const struct linkfs_cred *cred, const struct lk_receive_state *s,
+		   struct linkfs_message *why)
+{
+	struct linkfs_stat root;
+	int rc;
+
+	if (s->base) {
+		rc = linkfs_path_rollback(volume, cred, LINKFS_ROOT_INO, "/", (uint64_t)s->base, 0, NULL, NULL);
+		return rc ? lk_fail(why, rc, "rolling back: %s", linkfs_strerror(rc)) : 0;
+	}
+	rc = lk_receive_unbind_all(volume);
+	if (rc == 0)
+		rc = linkfs_node_getattr(volume, LINKFS_ROOT_INO, &root);
+	return rc ? rc : lk_receive_clear(volume, LINKFS_ROOT_INO);
+}
+
+int linkfs_receive_abort(struct linkfs_volume *volume, const struct linkfs_cred *cred, struct linkfs_message *why)
+{
+	struct linkfs_message own = {""};
+	struct lk_receive_state s;
+	int rc = lk_receive_claim(volume);
+
+	if (rc)
+		return lk_fail(why, rc, "a stream is being received just now");
+	rc = lk_receive_may(volume, lk_cred(cred), &own);
+	if (rc == 0)
+		rc = lk_receive_state_get(volume, &s);
+	if (rc == LINKFS_ENOENT)
+		rc = lk_fail(&own, rc, "nothing is pending");
+	/* From here on it does not go on forwards. */
+	if (rc == 0 && !s.aborting) {
+		s.aborting = true;
+		rc = lk_receive_state_put(volume, &s);
+	}
+	if (rc == 0)
+		rc = go_back(volume, lk_cred(cred), &s, &own);
+	if (rc == 0)
+		rc = lk_receive_note(lk_volume_fs(volume), NULL);
+	if (rc == 0)
+		rc = linkfs_volume_sync(volume);
+	lk_receive_unclaim(volume);
+	return rc ? lk_fail(why, rc, "%s", own.text[0] ? own.text : linkfs_strerror(rc)) : 0;
+}

@@ -1,0 +1,475 @@
+/*
+ * send_content.c - what of a file's content is another than in the base (send.h): by blocks, of which nothing is read that both have, and
+ * nothing is sent that something sent before has too.
+ * Layer: api.
+ */
+#include "call.h"
+
+#include <string.h>
+
+#include "send.h"
+
+#include "extent.h"
+#include "file_impl.h"
+#include "set.h"
+#include "track.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#define STEP_ROWS 64u /* of a file, looked at in one op */
+#define SCAN_ROWS 256u
+
+/* A stretch of the file: what it is now, and how it differs. */
+struct stretch {
+	uint64_t at, count; /* blocks */
+	uint64_t disk;      /* with data */
+	enum { SAME, HOLE, DATA } kind;
+	bool shared; /* more than this names the blocks */
+};
+
+struct file {
+	struct lk_sending *s;
+	const struct lk_send_item *item;
+	struct lk_inode now, base;
+	uint64_t number;
+	uint64_t end, base_end; /* of the rows, in blocks */
+	uint64_t data_at, data; /* bytes not sent yet, from there on */
+	struct stretch list[STEP_ROWS];
+	uint32_t count;
+};
+
+/* ---- sharing ---------------------------------------------------------------------------------------------------- */
+
+static int remember(struct lk_sending *s, uint64_t disk, uint64_t count, uint64_t at, uint64_t ino, bool base)
+{
+	int rc = 0;
+
+	while (rc == 0 && count) {
+		uint64_t bucket = disk / LK_EXTENT_BLOCKS_MAX + 1;
+		uint64_t part = LK_MIN(count, bucket * LK_EXTENT_BLOCKS_MAX - disk);
+
+		if (s->share_count == s->share_cap) {
+			size_t cap = s->share_cap ? s->share_cap * 2 : 256;
+			struct lk_send_share *more = reallocarray(s->shares, cap, sizeof(*more));
+
+			if (!more)
+				return LINKFS_ENOMEM;
+			s->shares = more;
+			s->share_cap = cap;
+		}
+		s->shares[s->share_count++] = (struct lk_send_share){
+			disk, part, ino, at, base, (size_t)lk_pairs_get(&s->share_first, bucket)};
+		rc = lk_pairs_set(&s->share_first, bucket, s->share_count);
+		disk += part;
+		at += part;
+		count -= part;
+	}
+	return rc;
+}
+
+/* Whether something has the block; *count is cut to how many from it on it has. */
+static const struct lk_send_share *known(const struct lk_sending *s, uint64_t disk, uint64_t *count)
+{
+	uint64_t bucket = disk / LK_EXTENT_BLOCKS_MAX + 1, limit = *count;
+
+	for (size_t i = (size_t)lk_pairs_get(&s->share_first, bucket); i; i = s->shares[i - 1].next) {
+		const struct lk_send_share *share = &s->shares[i - 1];
+
+		if (disk >= share->disk && disk < share->disk + share->count) {
+			*count = LK_MIN(limit, share->disk + share->count - disk);
+			return share;
+		}
+		if (share->disk > disk)
+			*count = LK_MIN(*count, share->disk - disk);
+	}
+	*count = LK_MIN(*count, bucket * LK_EXTENT_BLOCKS_MAX - disk);
+	return NULL;
+}
+
+/* ---- records ---------------------------------------------------------------------------------------------------- */
+
+static int flush(struct file *f)
+{
+	struct lk_sending *s = f->s;
+	int rc = 0;
+
+	while (rc == 0 && f->data) {
+		size_t len = (size_t)LK_MIN(f->data, (uint64_t)LK_WIRE_DATA_MAX), got = len;
+		struct lk_wire r = {.type = LK_WIRE_DATA, .object = f->number, .offset = f->data_at};
+
+		if (!lk_send_skips(s))
+			rc = lk_file_peek(s->fs, s->side[LK_SEND_NOW].epoch, f->item->ino, f->data_at, s->data, len,
+					  &got);
+		if (rc == 0 && got != len)
+			rc = LINKFS_ECORRUPT;
+		r.data = (struct lk_bytes){s->data, len};
+		if (rc == 0)
+			rc = lk_send_emit(s, &r);
+		f->data_at += len;
+		f->data -= len;
+	}
+	return rc;
+}
+
+/* How many bytes of a stretch lie before the end. */
+static uint64_t bytes_of(const struct file *f, uint64_t at, uint64_t count)
+{
+	uint64_t from = at * LK_BLOCK_SIZE, size = (uint64_t)f->now.size;
+
+	return from >= size ? 0 : LK_MIN(count * LK_BLOCK_SIZE, size - from);
+}
+
+static int send_data(struct file *f, uint64_t at, uint64_t count)
+{
+	uint64_t len = bytes_of(f, at, count);
+	int rc = 0;
+
+	if (f->data && f->data_at + f->data != at * LK_BLOCK_SIZE)
+		rc = flush(f);
+	if (f->data == 0)
+		f->data_at = at * LK_BLOCK_SIZE;
+	f->data += len;
+	return rc == 0 && f->data >= LK_WIRE_DATA_MAX ? flush(f) : rc;
+}
+
+static int send_hole(struct file *f, const struct stretch *t)
+{
+	struct lk_wire r = {.type = LK_WIRE_HOLE,
+			    .object = f->number,
+			    .offset = t->at * LK_BLOCK_SIZE,
+			    .length = bytes_of(f, t->at, t->count)};
+	int rc = flush(f);
+
+	/* A new file, and what a file grew by, is a hole before anything is written. */
+	if (rc || !f->item->there[LK_SEND_BASE] || r.offset >= (uint64_t)f->base.size || r.length == 0)
+		return rc;
+	return lk_send_emit(f->s, &r);
+}
+
+/* Not when the source ends before this does: what its last block has behind its end is known to nobody there. */
+static int send_clone(struct file *f, const struct lk_send_share *from, uint64_t skip, uint64_t at, uint64_t count,
+		      bool *done_out)
+{
+	struct lk_sending *s = f->s;
+	struct lk_wire r = {.type = LK_WIRE_CLONE,
+			    .object = f->number,
+			    .offset = at * LK_BLOCK_SIZE,
+			    .length = bytes_of(f, at, count),
+			    .other_offset = (from->at + skip) * LK_BLOCK_SIZE,
+			    .flags = from->base ? LK_WIRE_BASE : 0};
+	struct lk_inode inode;
+	struct lk_op op;
+	uint64_t left;
+	int rc = lk_send_begin(s, from->base ? LK_SEND_BASE : LK_SEND_NOW, &op);
+
+	if (rc)
+		return rc;
+	rc = lk_op_end(&op, lk_inode_get(&op, from->ino, &inode));
+	if (rc)
+		return rc;
+	left = (uint64_t)inode.size > r.other_offset ? (uint64_t)inode.size - r.other_offset : 0;
+	*done_out = left >= r.length;
+	if (!*done_out)
+		return 0;
+	rc = flush(f);
+	if (rc == 0)
+		rc = lk_send_number(s, from->ino, &r.other);
+	return rc ? rc : lk_send_emit(s, &r);
+}
+
+static int send_blocks(struct file *f, const struct stretch *t)
+{
+	uint64_t at = t->at, left = t->count;
+	int rc = 0;
+
+	if (!t->shared)
+		return send_data(f, at, left);
+	while (rc == 0 && left) {
+		uint64_t disk = t->disk + (at - t->at), count = left;
+		const struct lk_send_share *share = known(f->s, disk, &count);
+		bool done = false;
+
+		if (share)
+			rc = send_clone(f, share, disk - share->disk, at, count, &done);
+		if (rc == 0 && !done) {
+			rc = send_data(f, at, count);
+			if (rc == 0)
+				rc = remember(f->s, disk, count, at, f->item->ino, false);
+		}
+		at += count;
+		left -= count;
+	}
+	return rc;
+}
+
+static int send_stretch(struct file *f, const struct stretch *t)
+{
+	if (t->kind == HOLE)
+		return send_hole(f, t);
+	if (t->kind == DATA)
+		return send_blocks(f, t);
+	return flush(f);
+}
+
+/* ---- comparing -------------------------------------------------------------------------------------------------- */
+
+/* One op for each side: what the rows say of blocks from at on. */
+static int read_rows(struct file *f, int side, uint64_t at, uint64_t end, struct lk_ext *out, uint32_t *count,
+		     bool *shared)
+{
+	struct lk_op op;
+	int rc = lk_send_begin(f->s, side, &op);
+
+	if (rc)
+		return rc;
+	for (*count = 0; rc == 0 && *count < STEP_ROWS && at < end; ++*count) {
+		rc = lk_extent_find(&op, f->item->ino, at, &out[*count]);
+		if (rc)
+			break;
+		at = out[*count].at + out[*count].count;
+		if (shared) {
+			shared[*count] = false;
+			if (out[*count].codec == LK_CODEC_RAW)
+				rc = lk_share_any(&op, out[*count].disk, out[*count].count, &shared[*count]);
+		}
+	}
+	return lk_op_end(&op, rc);
+}
+
+static bool is_hole(const struct lk_ext *e)
+{
+	return e->codec == LK_CODEC_HOLE || e->codec == LK_CODEC_UNWRITTEN;
+}
+
+/* Of the next rows, from *at on. */
+static int compare_some(struct file *f, uint64_t *at)
+{
+	struct lk_ext now[STEP_ROWS], base[STEP_ROWS];
+	bool shared[STEP_ROWS];
+	uint32_t count = 0, base_count = 0, j = 0;
+	int rc = read_rows(f, LK_SEND_NOW, *at, f->end, now, &count, shared);
+
+	if (rc == 0 && *at < f->base_end)
+		rc = read_rows(f, LK_SEND_BASE, *at, f->base_end, base, &base_count, NULL);
+	f->count = 0;
+	for (uint32_t i = 0; rc == 0 && i < count && f->count < STEP_ROWS;) {
+		uint64_t stop = LK_MIN(f->end, now[i].at + now[i].count);
+		struct stretch t = {.at = *at, .kind = is_hole(&now[i]) ? HOLE : DATA, .shared = shared[i]};
+
+		while (j < base_count && base[j].at + base[j].count <= *at)
+			j++;
+		if (j == base_count && *at < f->base_end)
+			break; /* the base's rows of this step are at their end */
+		if (j < base_count) {
+			stop = LK_MIN(stop, base[j].at + base[j].count);
+			if (is_hole(&now[i]) ? is_hole(&base[j])
+					     : now[i].codec == base[j].codec && now[i].codec == LK_CODEC_RAW &&
+						       now[i].disk - now[i].at == base[j].disk - base[j].at)
+				t.kind = SAME;
+		}
+		t.disk = is_hole(&now[i]) ? 0 : now[i].disk + (*at - now[i].at);
+		t.shared &= !is_hole(&now[i]) && now[i].codec == LK_CODEC_RAW;
+		t.count = stop - *at;
+		f->list[f->count++] = t;
+		*at = stop;
+		if (*at == now[i].at + now[i].count)
+			i++;
+	}
+	return rc;
+}
+
+static int send_rows(struct file *f)
+{
+	uint64_t at = 0;
+	int rc = 0;
+
+	while (rc == 0 && at < f->end) {
+		rc = compare_some(f, &at);
+		for (uint32_t i = 0; rc == 0 && i < f->count; i++)
+			rc = send_stretch(f, &f->list[i]);
+	}
+	return rc ? rc : flush(f);
+}
+
+/* Content that lies with the metadata: all or nothing. */
+static int send_small(struct file *f)
+{
+	uint8_t base[LK_INLINE_MAX], now[LK_INLINE_MAX];
+	size_t len = (size_t)f->now.size, got = 0;
+	int rc = 0;
+
+	if (len > LK_INLINE_MAX)
+		return LINKFS_ECORRUPT;
+	if (f->item->there[LK_SEND_BASE] && f->base.size == f->now.size) {
+		rc = lk_file_peek(f->s->fs, f->s->side[LK_SEND_BASE].epoch, f->item->ino, 0, base, len, &got);
+		if (rc == 0)
+			rc = lk_file_peek(f->s->fs, f->s->side[LK_SEND_NOW].epoch, f->item->ino, 0, now, len, &got);
+		if (rc || memcmp(base, now, len) == 0)
+			return rc;
+	}
+	/* Written, and not grown before that, it lies with the metadata there too. */
+	if (f->base.size > f->now.size || (f->item->there[LK_SEND_BASE] && !(f->base.flags & LK_INODE_INLINE)))
+		rc = lk_send_emit(f->s, &(struct lk_wire){.type = LK_WIRE_SIZE, .object = f->number});
+	if (rc)
+		return rc;
+	rc = send_data(f, 0, 1);
+	return rc ? rc : flush(f);
+}
+
+static int read_side(struct file *f, int side, struct lk_inode *inode, uint64_t *end)
+{
+	struct lk_op op;
+	int rc = lk_send_begin(f->s, side, &op);
+
+	if (rc)
+		return rc;
+	rc = lk_inode_get(&op, f->item->ino, inode);
+	if (rc == 0 && !(inode->flags & LK_INODE_INLINE))
+		rc = lk_extent_end(&op, f->item->ino, end);
+	return lk_op_end(&op, rc);
+}
+
+static int open_file(struct lk_sending *s, const struct lk_send_item *item, struct file **out)
+{
+	struct file *f = calloc(1, sizeof(*f));
+	int rc;
+
+	if (!f)
+		return LINKFS_ENOMEM;
+	f->s = s;
+	f->item = item;
+	f->number = lk_pairs_get(&s->number_of, item->ino);
+	rc = read_side(f, LK_SEND_NOW, &f->now, &f->end);
+	if (rc == 0 && item->there[LK_SEND_BASE])
+		rc = read_side(f, LK_SEND_BASE, &f->base, &f->base_end);
+	/* What lies past the size is nobody's content. */
+	f->end = LK_MIN(f->end, lk_blocks_up((uint64_t)f->now.size));
+	f->base_end = LK_MIN(f->base_end, lk_blocks_up((uint64_t)f->base.size));
+	if (rc)
+		free(f);
+	else
+		*out = f;
+	return rc;
+}
+
+/* ---- what the base has ------------------------------------------------------------------------------------------ */
+
+static uint64_t bucket_of(uint64_t disk)
+{
+	return disk / LK_EXTENT_BLOCKS_MAX + 1;
+}
+
+/* Where blocks lie that are to be sent and belong to more than this file. */
+static int want(struct file *f, struct lk_set *wanted)
+{
+	uint64_t at = 0;
+	bool added;
+	int rc = 0;
+
+	while (rc == 0 && at < f->end) {
+		rc = compare_some(f, &at);
+		for (uint32_t i = 0; rc == 0 && i < f->count; i++) {
+			const struct stretch *t = &f->list[i];
+			uint64_t last = bucket_of(t->disk + t->count - 1);
+
+			for (uint64_t b = bucket_of(t->disk); rc == 0 && t->kind == DATA && t->shared && b <= last; b++)
+				rc = lk_set_add(wanted, b, &added);
+		}
+	}
+	return rc;
+}
+
+struct scan {
+	struct lk_sending *s;
+	const struct lk_set *wanted;
+	struct lk_extent last;
+	uint32_t rows;
+};
+
+static int extent_row(void *arg, const void *record)
+{
+	const struct lk_extent *e = record;
+	struct scan *scan = arg;
+
+	scan->rows++;
+	scan->last = *e;
+	if (e->codec != LK_CODEC_RAW || e->disk_block < 0 || e->count < 1 || e->count > LK_EXTENT_BLOCKS_MAX ||
+	    (!lk_set_has(scan->wanted, bucket_of((uint64_t)e->disk_block)) &&
+	     !lk_set_has(scan->wanted, bucket_of((uint64_t)(e->disk_block + e->count - 1)))))
+		return 0;
+	return remember(scan->s, (uint64_t)e->disk_block, (uint64_t)e->count, (uint64_t)e->file_block, (uint64_t)e->ino,
+			true);
+}
+
+/* Nothing says which files have a block: all rows are looked at, once. */
+static int find_in_base(struct lk_sending *s, const struct lk_set *wanted)
+{
+	struct scan scan = {.s = s, .wanted = wanted};
+	int rc;
+
+	do {
+		struct lk_extent from = {.ino = scan.last.ino, .file_block = scan.last.file_block};
+		const struct lk_scan rows = {.table = &lk_tables[LK_T_EXTENT],
+					     .index = LK_BY_KEY,
+					     .ranged = 2,
+					     .exclusive = true,
+					     .from = &from,
+					     .limit = SCAN_ROWS};
+		struct lk_op op;
+
+		scan.rows = 0;
+		rc = lk_send_begin(s, LK_SEND_BASE, &op);
+		if (rc == 0)
+			rc = lk_op_end(&op, lk_txn_scan(&op, &rows, extent_row, &scan));
+	} while (rc == 0 && scan.rows);
+	return rc;
+}
+
+int lk_send_find_shared(struct lk_sending *s)
+{
+	struct lk_set wanted = {0};
+	uint64_t number;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && lk_send_is_difference(s) && i < s->count; i++) {
+		struct file *f;
+
+		if (!S_ISREG(s->items[i].type) || !s->items[i].there[LK_SEND_NOW])
+			continue;
+		rc = open_file(s, &s->items[i], &f);
+		if (rc)
+			break;
+		if (!(f->now.flags & LK_INODE_INLINE))
+			rc = want(f, &wanted);
+		free(f);
+	}
+	if (rc == 0 && wanted.count)
+		rc = find_in_base(s, &wanted);
+	for (size_t i = 0; rc == 0 && i < s->share_count; i++)
+		rc = lk_send_number(s, s->shares[i].ino, &number);
+	lk_set_done(&wanted);
+	return rc;
+}
+
+int lk_send_content(struct lk_sending *s, const struct lk_send_item *item)
+{
+	struct file *f;
+	bool small;
+	int rc;
+
+	if (!S_ISREG(item->type))
+		return 0;
+	rc = open_file(s, item, &f);
+	if (rc)
+		return rc;
+	small = f->now.size && (f->now.flags & LK_INODE_INLINE);
+	if (f->now.size != f->base.size && !small)
+		rc = lk_send_emit(
+			s,
+			&(struct lk_wire){.type = LK_WIRE_SIZE, .object = f->number, .length = (uint64_t)f->now.size});
+	if (rc == 0 && f->now.size)
+		rc = small ? send_small(f) : send_rows(f);
+	free(f);
+	return rc;
+}

@@ -1,0 +1,44 @@
+/*
+ * receive_core.h - what a received stream sets that no program's call does (docs/STREAM.md): attributes as they were, what a tracked link follows,
+ * the snapshot at the end. Each is one op and can be done again.
+ * Layer: core. No lock held.
+ */
+#ifndef LK_RECEIVE_CORE_H
+#define LK_RECEIVE_CORE_H
+
+#include "inode.h"
+
+struct lk_received_attributes {
+	uint32_t mode; /* with the type, which must be the inode's */
+	uint32_t uid, gid;
+	uint32_t flags; /* LINKFS_INO_KEEP_LINKS */
+	int64_t atime_ns, mtime_ns, btime_ns;
+	bool made; /* it was not there before: its birth is set, which nothing changes later */
+};
+/* LINKFS_EINVAL: of another type, or with bits that there are none of. An ACL is kept in step with the mode. */
+int lk_receive_attributes(struct lk_fs *fs, uint64_t ino, const struct lk_received_attributes *what);
+/* value NULL: it goes, if it is there. The rules of setxattr(2) for root. */
+int lk_receive_xattr(struct lk_fs *fs, uint64_t ino, const char *name, const void *value, size_t size);
+/* The text of a symlink; of a tracked one the one that it has when its target is gone. */
+int lk_receive_text(struct lk_fs *fs, uint64_t ino, const char *text, size_t len);
+/* Symlink ino follows target, by the entry name of directory dir (0: any). LINKFS_ENOENT: target has no such name. */
+int lk_receive_track(struct lk_fs *fs, uint64_t ino, uint64_t target, uint64_t dir, const char *name, size_t len);
+/* What symlink ino of a view follows; 0: nothing. */
+int lk_receive_followed(struct lk_fs *fs, uint64_t bits, uint64_t ino, uint64_t *target_out);
+
+/* The entry name of directory dir, what a bind shows there apart: *ino_out 0 for none. bits: of a snapshot's node ids, or 0. */
+int lk_receive_find(struct lk_fs *fs, uint64_t bits, uint64_t dir, const char *name, size_t len, uint64_t *ino_out,
+		    uint64_t *bound_out);
+
+/* What is under way is noted beside the properties of the volume, where no rollback and no program reaches it. text NULL: nothing is.
+ * noted: LINKFS_ENOENT; the text is appended to out, NUL after it. Words, the sixth of which is the number of
+ * the snapshot that it starts from. */
+#define LK_RECEIVE_NOTE_MAX 2048u
+int lk_receive_note(struct lk_fs *fs, const char *text);
+int lk_receive_noted(struct lk_fs *fs, struct lk_buf *out);
+/* The snapshot that what is noted starts from, which is not to be deleted; 0: none. Lock held. */
+int64_t lk_receive_base(const struct lk_fs *fs);
+/* In one op: the snapshot is taken, and the note goes. LINKFS_EEXIST. */
+int lk_receive_done(struct lk_fs *fs, struct lk_snapshot *s);
+
+#endif
