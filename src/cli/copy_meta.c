@@ -192,7 +192,7 @@ static int drop_others(struct copy *copy, const struct copy_meta *meta, const st
 	size_t have = 0;
 	int error = xattr_list(copy, to, there, LINKFS_XATTR_SIZE_MAX * 2, &have);
 	for (size_t i = 0; i < have && !error; i += strlen(there + i) + 1) {
-		if (is_foreign(there + i, root) || is_listed(names, len, there + i))
+		if (copy_xattr_is_foreign(there + i, root) || is_listed(names, len, there + i))
 			continue;
 		note_change(meta);
 		error = linkfs_node_removexattr(to->volume, &copy->cli->cred, to->ino, there + i);
