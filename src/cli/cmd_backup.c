@@ -152,6 +152,16 @@ static int check(struct backup *b)
 		cli_failf(cli, b->dest->text, "%s", CLI_PAST_FIXED);
 		return cli->status;
 	}
+	if (b->dest->kind == CLI_HOST && access(b->dest->text, X_OK) == 0) {
+		cli_failf(cli, b->dest->text,
+			  "is neither a volume ('linkfs create' makes one) nor in a volume's mount");
+		return cli->status;
+	}
+	if (b->dest->kind == CLI_HOST && errno != ENOTCONN) {
+		cli_failf(cli, b->dest->text, "cannot be backed up into: %s; 'linkfs create' makes volumes",
+			  strerror(errno));
+		return cli->status;
+	}
 	return 0;
 }
 
