@@ -141,6 +141,9 @@ struct linkfs_cred {
 #define LINKFS_INO_KEEP_LINKS 2u
 /* A tracked symlink: see linkfs_path_track(). */
 #define LINKFS_INO_TRACKED 4u
+/* Content is compressed, or not, whatever the volume's property says: of a file, and what is made in a directory inherits it. */
+#define LINKFS_INO_COMPRESS 2048u
+#define LINKFS_INO_NO_COMPRESS 4096u
 struct linkfs_stat {
 	uint64_t ino, node;
 	uint64_t size;   /* bytes; for a symlink the length of its text */
@@ -251,6 +254,9 @@ struct linkfs_info {
 LINKFS_API int linkfs_volume_info(struct linkfs_volume *volume, struct linkfs_info *out);
 
 /* Properties: settings that are kept in the volume. Keys and values are text. */
+/* "none", "zstd" or "zstd:LEVEL" (1 to 19; 3 when left out): how content that is written from now on is compressed. What is there stays as it
+ * is. Content that does not get smaller stays plain. */
+#define LINKFS_COMPRESSION "compression"
 #define LINKFS_KEEP_DELETED "keep-deleted" /* a duration; see "deleted files" below; others: linkfs_prune.h */
 struct linkfs_property {
 	const char *key;
@@ -482,11 +488,14 @@ struct linkfs_extent {
 	uint64_t offset,
 		length; /* bytes in the file, multiples of the block size; the last may reach past the file's size */
 	uint64_t disk;  /* bytes in the volume's data: files share what has the same place */
+	uint64_t
+		disk_length; /* bytes there; of compressed content fewer than in the file, and all that belongs to what it was compressed with */
 	uint32_t flags; /* LINKFS_EXTENT_... */
 };
 #define LINKFS_EXTENT_SHARED                                                                                           \
 	1u /* part of it, or all, belongs to more: another file, another place in this one, an earlier state */
-#define LINKFS_EXTENT_UNWRITTEN 2u /* reserved; reads as zeros */
+#define LINKFS_EXTENT_UNWRITTEN 2u  /* reserved; reads as zeros */
+#define LINKFS_EXTENT_COMPRESSED 4u /* disk is where what holds it begins */
 typedef int linkfs_extent_fn(void *arg, const struct linkfs_extent *extent);
 /* Lists where the content of file ino lies, in order of offset, from the extent that holds byte *offset on: 0 to begin with. Sets *offset to
  * where to go on, UINT64_MAX at the end; a call may return 0 after a bounded number. A nonzero result of fn stops it: that extent

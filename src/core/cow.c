@@ -29,7 +29,7 @@ static int make_nameless(struct lk_op *op, const struct linkfs_cred *cred, uint6
 	copy.mode = (source.mode & S_IFMT) | 0600;
 	copy.uid = cred->uid;
 	copy.gid = cred->gid;
-	copy.rdev = source.rdev;
+	copy.rdev = lk_is_reg(&source) ? 0 : source.rdev;
 	copy.nlink = 0;
 	copy.flags |= LK_INODE_TMPFILE | (lk_is_reg(&copy) ? LK_INODE_INLINE : 0);
 	if (lk_is_lnk(&copy))
