@@ -284,8 +284,7 @@ static int inline_size(struct lk_check *c, struct lk_file *f, const struct lk_in
 int lk_packed_size(struct lk_check *c, struct lk_bytes stored, int64_t *size_out)
 {
 	size_t size = 0;
-	if (stored.len > LK_PACKED_MAX || lk_pack_size(stored.p, stored.len, &size) || size > LK_PACKED_SIZE_MAX ||
-	    size <= stored.len)
+	if (stored.len > LK_PACKED_MAX || lk_pack_size(stored.p, stored.len, &size) || size > LK_PACKED_SIZE_MAX)
 		return LINKFS_ECORRUPT;
 	struct lk_packer *packer = lk_pack_take(c->pack);
 	int r = packer ? lk_pack_expand(packer, stored.p, stored.len, packer->plain, size) : LINKFS_ENOMEM;

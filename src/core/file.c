@@ -32,8 +32,7 @@ int lk_file_inline_stored(struct lk_op *op, const struct lk_inode *inode, struct
 	int r = lk_txn_get(op, LK_T_INLINE, &row, &row);
 	if (r)
 		return r == LINKFS_ENOENT ? LINKFS_ECORRUPT : r;
-	if (packed ? row.content.len > LK_PACKED_MAX || row.content.len >= (size_t)inode->size
-		   : row.content.len != (size_t)inode->size)
+	if (packed ? row.content.len > LK_PACKED_MAX : row.content.len != (size_t)inode->size)
 		return LINKFS_ECORRUPT;
 	*out = row.content;
 	return 0;
@@ -74,16 +73,15 @@ int lk_file_inline_get(struct lk_op *op, const struct lk_inode *inode, size_t ro
 
 int lk_file_inline_put(struct lk_op *op, struct lk_inode *inode, const uint8_t *content, size_t size)
 {
-	return lk_file_inline_store(op, inode, content, size, size);
+	return lk_file_inline_store(op, inode, content, size, size, false);
 }
 
-int lk_file_inline_store(struct lk_op *op, struct lk_inode *inode, const uint8_t *stored, size_t len, size_t size)
+int lk_file_inline_store(struct lk_op *op, struct lk_inode *inode, const uint8_t *stored, size_t len, size_t size,
+			 bool packed)
 {
 	struct lk_inline row = {.ino = inode->ino, .content = {stored, len}};
 	int r = 0;
-	if (len != size && (len > LK_PACKED_MAX || size > LK_PACKED_SIZE_MAX))
-		return LINKFS_ECORRUPT;
-	if (len == size && size > LK_INLINE_MAX)
+	if (packed ? len > LK_PACKED_MAX || size > LK_PACKED_SIZE_MAX : size > LK_INLINE_MAX)
 		return LINKFS_ECORRUPT;
 	op->pages += (uint32_t)(len / (LK_BLOCK_SIZE / 2)); /* overflow pages, here and in the history */
 	if (size)
@@ -93,8 +91,8 @@ int lk_file_inline_store(struct lk_op *op, struct lk_inode *inode, const uint8_t
 	if (r == 0) {
 		inode->size = (int64_t)size;
 		inode->flags &= ~(int64_t)LK_INODE_PACKED;
-		inode->flags |= len != size ? LK_INODE_PACKED : 0;
-		inode->rdev = len != size ? (int64_t)len : 0;
+		inode->flags |= packed ? LK_INODE_PACKED : 0;
+		inode->rdev = packed ? (int64_t)len : 0;
 	}
 	return r == LINKFS_ENOENT ? LINKFS_ECORRUPT : r;
 }

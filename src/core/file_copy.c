@@ -270,7 +270,8 @@ static int clone_inline(struct lk_op *op, const struct lk_inode *from, uint64_t 
 	if (r == 0 && from->size)
 		r = lk_file_inline_stored(op, from, &stored);
 	if (r == 0)
-		r = lk_file_inline_store(op, &copy, stored.p, stored.len, (size_t)from->size);
+		r = lk_file_inline_store(op, &copy, stored.p, stored.len, (size_t)from->size,
+					 from->flags & LK_INODE_PACKED);
 	return r ? r : lk_inode_put(op, &copy);
 }
 

@@ -35,8 +35,9 @@ int lk_file_inline_put(struct lk_op *op, struct lk_inode *inode, const uint8_t *
 int lk_file_inline_stored(struct lk_op *op, const struct lk_inode *inode, struct lk_bytes *out);
 /* What they are, inode->size bytes. Needs no lock. */
 int lk_file_inline_plain(struct lk_fs *fs, const struct lk_inode *inode, struct lk_bytes stored, uint8_t *out);
-/* Puts len bytes that stand for size; fewer are a compressed content. Sets inode->size, and LK_INODE_PACKED. */
-int lk_file_inline_store(struct lk_op *op, struct lk_inode *inode, const uint8_t *stored, size_t len, size_t size);
+/* Puts len bytes that stand for size. Sets inode->size and LK_INODE_PACKED. */
+int lk_file_inline_store(struct lk_op *op, struct lk_inode *inode, const uint8_t *stored, size_t len, size_t size,
+			 bool packed);
 /* An inline file becomes one of extents; its first keep bytes go to blocks (written under the lock). */
 int lk_file_to_extents(struct lk_op *op, struct lk_inode *inode, uint64_t keep);
 

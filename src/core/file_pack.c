@@ -34,8 +34,7 @@ int lk_file_pack_level(const struct lk_fs *fs, const struct lk_inode *inode)
 	return fs->pack_level;
 }
 
-/* Before the first compressed row: who does not know it must not open the volume (V4). */
-static int need_feature(struct lk_fs *fs)
+int lk_file_pack_feature(struct lk_fs *fs)
 {
 	struct lk_super super = {.id = 1};
 	struct lk_op op;
@@ -68,7 +67,7 @@ static int need_feature(struct lk_fs *fs)
 static int make_chunk(struct lk_making *m, struct lk_packer *packer, int level, uint64_t at, const uint8_t *p,
 		      uint32_t count)
 {
-	uint32_t gain = LK_MAX(count / 8, 1u);
+	uint32_t gain = LK_MAX(count / 16, 1u);
 	struct lk_made chunk = {.at = at, .count = count, .bytes = m->bytes.len};
 	size_t len = 0;
 	int r = lk_pack_make(packer, level, p, (size_t)count * LK_BLOCK_SIZE, packer->stored,
@@ -117,7 +116,8 @@ static int make_chunks(struct lk_making *m, struct lk_packer *packer, int level,
 /* All of a small file. */
 static int make_row(struct lk_making *m, struct lk_packer *packer, int level, const uint8_t *buf, size_t size)
 {
-	size_t len = 0, room = LK_MIN(size - size / 8, (size_t)LK_PACKED_MAX);
+	/* What would need a block does better in the row, smaller or not. */
+	size_t len = 0, room = size > LK_INLINE_MAX ? LK_PACKED_MAX : size - size / 8;
 	int r = lk_pack_make(packer, level, buf, size, packer->stored, room, &len);
 	if (r == 0 && len)
 		r = lk_buf_append(&m->bytes, packer->stored, len);
@@ -136,7 +136,7 @@ int lk_file_make(struct lk_fs *fs, int level, uint64_t offset, const uint8_t *bu
 		r = make_chunks(out, packer, level, offset, buf, size, old_size);
 	lk_pack_give(fs->pack, packer);
 	if (r == 0 && (out->in_row || out->count))
-		r = need_feature(fs);
+		r = lk_file_pack_feature(fs);
 	if (r)
 		lk_making_done(out);
 	return r;
@@ -285,7 +285,7 @@ static int swap_row(struct lk_op *op, struct lk_inode *inode, const struct again
 	int r = lk_extent_trim(op, inode, 0, UINT32_MAX, &more);
 	inode->size = 0;
 	inode->flags |= LK_INODE_INLINE;
-	return r ? r : lk_file_inline_store(op, inode, a->made.bytes.p, a->made.bytes.len, (size_t)a->size);
+	return r ? r : lk_file_inline_store(op, inode, a->made.bytes.p, a->made.bytes.len, (size_t)a->size, true);
 }
 
 static int swap_chunk(struct lk_op *op, struct lk_inode *inode, struct again *a)
@@ -380,8 +380,8 @@ int lk_file_pack_end(struct lk_fs *fs, uint64_t ino)
 	if (r)
 		return r;
 	r = lk_inode_get(&op, ino, &inode);
-	if (r == 0 && lk_is_reg(&inode) && lk_file_pack_level(fs, &inode) && !(inode.flags & LK_INODE_INLINE) &&
-	    inode.size) {
+	if (r == 0 && op.view == LK_VIEW_LIVE && lk_is_reg(&inode) && lk_file_pack_level(fs, &inode) &&
+	    !(inode.flags & LK_INODE_INLINE) && inode.size) {
 		at = lk_block_of((uint64_t)inode.size - 1) / LK_CHUNK_BLOCKS * LK_CHUNK_BLOCKS;
 		worth = true;
 	}
@@ -393,5 +393,50 @@ int lk_file_pack_end(struct lk_fs *fs, uint64_t ino)
 		return r;
 	r = lk_file_pack_chunk(fs, ino, 0, at, &saved);
 	lk_node_unlock(fs, ino);
+	return r;
+}
+
+#define PACK_CHUNKS 32u /* looked at in one call: 4 MiB */
+
+/* Who may: root and the owner. *at: in blocks; behind the file when all was looked at. */
+static int pack_look(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t *end_out)
+{
+	struct lk_inode inode;
+	struct lk_op op;
+	int r = lk_op_begin(fs, &op, lk_op_flags(cred, 0));
+	if (r)
+		return r;
+	r = lk_perm_writable(&op);
+	if (r == 0)
+		r = lk_inode_get(&op, ino, &inode);
+	if (r == 0 && op.view != LK_VIEW_LIVE)
+		r = LINKFS_EROFS;
+	if (r == 0)
+		r = lk_file_check_type(&inode);
+	if (r == 0 && !lk_cred_owns(cred, &inode))
+		r = LINKFS_EPERM;
+	if (r == 0)
+		*end_out = inode.flags & LK_INODE_INLINE ? 0 : lk_blocks_up((uint64_t)inode.size);
+	return lk_op_end(&op, r);
+}
+
+int lk_file_pack(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, int level, uint64_t *offset,
+		 uint64_t *saved_out)
+{
+	uint64_t at = *offset / LK_CHUNK_BYTES * LK_CHUNK_BLOCKS, end = 0, saved = 0;
+	int r = pack_look(fs, lk_cred(cred), ino, &end);
+	for (unsigned i = 0; r == 0 && i < PACK_CHUNKS && at < end; i++) {
+		uint64_t here = 0;
+		r = lk_node_lock(fs, ino);
+		if (r)
+			break;
+		r = lk_file_pack_chunk(fs, ino, level, at, &here);
+		lk_node_unlock(fs, ino);
+		saved += here;
+		at += LK_CHUNK_BLOCKS;
+	}
+	*saved_out += saved;
+	if (r == 0)
+		*offset = at < end ? at * LK_BLOCK_SIZE : UINT64_MAX;
 	return r;
 }

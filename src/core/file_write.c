@@ -519,7 +519,7 @@ static int write_packed(struct writing *w)
 		return r;
 	r = lk_inode_get(&op, w->ino, &inode);
 	if (r == 0)
-		r = lk_file_inline_store(&op, &inode, w->made.bytes.p, w->made.bytes.len, w->size);
+		r = lk_file_inline_store(&op, &inode, w->made.bytes.p, w->made.bytes.len, w->size, true);
 	return lk_op_end(&op, r ? r : lk_file_changed(&op, w->cred, &inode, w->flags));
 }
 

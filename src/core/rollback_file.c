@@ -194,7 +194,7 @@ static int take_inline(struct lk_op *op, const struct lk_then *then, const struc
 	lk_then_see(op, then);
 	rc = lk_file_inline_stored(op, old, &stored);
 	lk_view_leave(op);
-	return rc ? rc : lk_file_inline_store(op, inode, stored.p, stored.len, (size_t)old->size);
+	return rc ? rc : lk_file_inline_store(op, inode, stored.p, stored.len, (size_t)old->size, true);
 }
 
 static int take_extents(struct lk_op *op, const struct lk_then *then, const struct lk_inode *old,
