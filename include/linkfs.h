@@ -518,6 +518,7 @@ LINKFS_API int linkfs_node_copy_range(struct linkfs_volume *volume, const struct
  * The file is the same to everybody, its times too; each step happens wholly or not at all. What snapshots or other files share is left alone, as it would be there twice, and what
  * does not get smaller. For root and the owner, else LINKFS_EPERM. LINKFS_EISDIR, LINKFS_EINVAL (no regular file, or no such level), LINKFS_EROFS. */
 #define LINKFS_COMPRESSION_LEVEL_MAX 19u
+#define LINKFS_COMPRESSION_LEVEL_DEFAULT 3u
 LINKFS_API int linkfs_node_compress(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
 				    uint32_t level, uint64_t *offset, uint64_t *saved_out);
 /* A hint: who wrote to the file is done for now. Where content is compressed, the end of what was written in small pieces is made one then.
