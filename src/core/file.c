@@ -308,10 +308,13 @@ static int read_some(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offs
 {
 	struct lk_op op;
 	struct lk_inode inode;
-	struct reading q = {.offset = offset, .size = 0};
+	struct reading q;                /* its map is large, and filled only when it is needed */
 	struct lk_packer *packed = NULL; /* holds what is to be unpacked */
 	size_t stored = 0;
 	uint64_t ticket = 0;
+	q.offset = offset;
+	q.size = 0;
+	q.map.pieces = 0;
 	int r = lk_op_begin(fs, &op, 0);
 	if (r)
 		return r;

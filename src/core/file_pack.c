@@ -350,8 +350,7 @@ int lk_file_pack_chunk(struct lk_fs *fs, uint64_t ino, int level, uint64_t at, u
 	if (r == 0 && a.count)
 		r = make_again(&a);
 	if (r == 0 && a.count) {
-		uint64_t now = a.made.in_row ? a.made.bytes.len
-					     : lk_blocks_up(a.made.chunks[0].length) * LK_BLOCK_SIZE;
+		uint64_t now = a.made.in_row ? a.made.bytes.len : lk_blocks_up(a.made.chunks[0].length) * LK_BLOCK_SIZE;
 		r = a.made.in_row ? 0 : put_again(&a);
 		if (r == 0)
 			r = swap_again(&a);

@@ -156,7 +156,8 @@ struct lk_counter {
 #define LK_INODE_COMPRESS                                                                                              \
 	2048 /* of a file, or of what is made in a directory: content is compressed, whatever the volume says */
 #define LK_INODE_NO_COMPRESS 4096 /* it is not */
-#define LK_INODE_INHERITED (LK_INODE_KEEP_LINKS | LK_INODE_COMPRESS | LK_INODE_NO_COMPRESS) /* by what is made in a directory */
+#define LK_INODE_INHERITED                                                                                             \
+	(LK_INODE_KEEP_LINKS | LK_INODE_COMPRESS | LK_INODE_NO_COMPRESS) /* by what is made in a directory */
 
 struct lk_inode {
 	int64_t ino;
