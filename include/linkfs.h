@@ -141,6 +141,9 @@ struct linkfs_cred {
 #define LINKFS_INO_KEEP_LINKS 2u
 /* A tracked symlink: see linkfs_path_track(). */
 #define LINKFS_INO_TRACKED 4u
+/* Content is compressed, or not, whatever the volume's property says: of a file, and what is made in a directory inherits it. */
+#define LINKFS_INO_COMPRESS 2048u
+#define LINKFS_INO_NO_COMPRESS 4096u
 struct linkfs_stat {
 	uint64_t ino, node;
 	uint64_t size;   /* bytes; for a symlink the length of its text */
@@ -251,6 +254,9 @@ struct linkfs_info {
 LINKFS_API int linkfs_volume_info(struct linkfs_volume *volume, struct linkfs_info *out);
 
 /* Properties: settings that are kept in the volume. Keys and values are text. */
+/* "none", "zstd" or "zstd:LEVEL" (1 to 19; 3 when left out): how content that is written from now on is compressed. What is there stays as it
+ * is. Content that does not get smaller stays plain. */
+#define LINKFS_COMPRESSION "compression"
 #define LINKFS_KEEP_DELETED "keep-deleted" /* a duration; see "deleted files" below; others: linkfs_prune.h */
 struct linkfs_property {
 	const char *key;
@@ -403,7 +409,10 @@ LINKFS_API int linkfs_node_rmdir(struct linkfs_volume *volume, const struct link
  * that saves into a new file), all its other names become the new file's as well, in the same step, and the new file has the flag. That is
  * for root, and for who owns both files: for others the rename takes the one name and leaves the rest, as always. Who has the old file open
  * keeps it. LINKFS_EMLINK when the new file would have too many names. Time in proportion to the number of names.
- * Of a directory: files and directories made in it have the flag from the start. */
+ * Of a directory: files and directories made in it have the flag from the start.
+ *
+ * LINKFS_INO_COMPRESS and LINKFS_INO_NO_COMPRESS, not together (LINKFS_EINVAL): content written from now on is compressed, or not, whatever property
+ * LINKFS_COMPRESSION says; with the property's level when it has one. Of a directory: as above. */
 LINKFS_API int linkfs_node_set_flags(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
 				     uint32_t flags, uint32_t mask, struct linkfs_stat *out);
 
@@ -482,11 +491,14 @@ struct linkfs_extent {
 	uint64_t offset,
 		length; /* bytes in the file, multiples of the block size; the last may reach past the file's size */
 	uint64_t disk;  /* bytes in the volume's data: files share what has the same place */
+	uint64_t
+		disk_length; /* bytes there; of compressed content fewer than in the file, and all that belongs to what it was compressed with */
 	uint32_t flags; /* LINKFS_EXTENT_... */
 };
 #define LINKFS_EXTENT_SHARED                                                                                           \
 	1u /* part of it, or all, belongs to more: another file, another place in this one, an earlier state */
-#define LINKFS_EXTENT_UNWRITTEN 2u /* reserved; reads as zeros */
+#define LINKFS_EXTENT_UNWRITTEN 2u  /* reserved; reads as zeros */
+#define LINKFS_EXTENT_COMPRESSED 4u /* disk is where what holds it begins */
 typedef int linkfs_extent_fn(void *arg, const struct linkfs_extent *extent);
 /* Lists where the content of file ino lies, in order of offset, from the extent that holds byte *offset on: 0 to begin with. Sets *offset to
  * where to go on, UINT64_MAX at the end; a call may return 0 after a bounded number. A nonzero result of fn stops it: that extent
@@ -500,6 +512,18 @@ LINKFS_API int linkfs_node_extents(struct linkfs_volume *volume, uint64_t ino, u
 LINKFS_API int linkfs_node_copy_range(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t from,
 				      uint64_t from_offset, uint64_t to, uint64_t to_offset, uint64_t length,
 				      uint64_t *done_out);
+
+/* Compresses content that is there: some of the file's, from byte *offset on (0 to begin with); *offset is where to go on, UINT64_MAX at the end, and what it
+ * saved on disk is added to *saved_out. level: 1 to LINKFS_COMPRESSION_LEVEL_MAX; 0: as the file and the volume say, which may be not at all.
+ * The file is the same to everybody, its times too; each step happens wholly or not at all. What snapshots or other files share is left alone, as it would be there twice, and what
+ * does not get smaller. For root and the owner, else LINKFS_EPERM. LINKFS_EISDIR, LINKFS_EINVAL (no regular file, or no such level), LINKFS_EROFS. */
+#define LINKFS_COMPRESSION_LEVEL_MAX 19u
+#define LINKFS_COMPRESSION_LEVEL_DEFAULT 3u
+LINKFS_API int linkfs_node_compress(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,
+				    uint32_t level, uint64_t *offset, uint64_t *saved_out);
+/* A hint: who wrote to the file is done for now. Where content is compressed, the end of what was written in small pieces is made one then.
+ * linkfs_file_close() and a mount's close(2) say so themselves. */
+LINKFS_API void linkfs_node_written(struct linkfs_volume *volume, uint64_t ino);
 
 /* Files with equal content. */
 

@@ -48,3 +48,16 @@ int linkfs_node_copy_range(struct linkfs_volume *volume, const struct linkfs_cre
 {
 	return lk_file_copy_range(lk_volume_fs(volume), cred, from, from_offset, to, to_offset, length, done_out);
 }
+
+int linkfs_node_compress(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint32_t level,
+			 uint64_t *offset, uint64_t *saved_out)
+{
+	if (level > LINKFS_COMPRESSION_LEVEL_MAX)
+		return LINKFS_EINVAL;
+	return lk_file_pack(lk_volume_fs(volume), cred, ino, (int)level, offset, saved_out);
+}
+
+void linkfs_node_written(struct linkfs_volume *volume, uint64_t ino)
+{
+	(void)lk_file_pack_end(lk_volume_fs(volume), ino);
+}

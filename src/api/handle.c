@@ -5,13 +5,15 @@
  */
 #include "call.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct linkfs_file {
 	struct linkfs_volume *volume;
 	uint64_t ino;
-	uint32_t flags;          /* LINKFS_O_... */
+	uint32_t flags; /* LINKFS_O_... */
+	atomic_bool wrote;
 	struct linkfs_cred cred; /* the opener's: who he is decides what a write or truncate drops */
 	uint32_t groups[];
 };
@@ -123,6 +125,7 @@ static struct linkfs_file *new_file(struct linkfs_volume *volume, const struct l
 		return NULL;
 	file->volume = volume;
 	file->ino = 0;
+	atomic_init(&file->wrote, false);
 	file->flags = flags;
 	file->cred = *cred;
 	if (cred->ngroups)
@@ -187,6 +190,8 @@ void linkfs_file_close(struct linkfs_file *file)
 {
 	if (!file)
 		return;
+	if (atomic_load(&file->wrote))
+		linkfs_node_written(file->volume, file->ino);
 	lk_call_unhold(lk_volume_fs(file->volume), file->ino, 1);
 	free(file);
 }
@@ -213,6 +218,7 @@ int linkfs_file_write(struct linkfs_file *file, uint64_t offset, const void *buf
 		flags |= LINKFS_WRITE_APPEND;
 	if (file->flags & LINKFS_O_SYNC)
 		flags |= LINKFS_WRITE_SYNC;
+	atomic_store(&file->wrote, true);
 	return linkfs_node_write(file->volume, &file->cred, file->ino, offset, buf, size, flags, done_out, NULL);
 }
 

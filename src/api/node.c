@@ -3,6 +3,7 @@
  * Layer: api.
  */
 #include "call.h"
+#include "file.h"
 #include "keep.h"
 #include "xattr.h"
 
@@ -42,7 +43,9 @@ int linkfs_node_set_flags(struct linkfs_volume *volume, const struct linkfs_cred
 	int rc;
 
 	cred = lk_cred(cred);
-	rc = lk_call_begin(volume, &op, cred, 0);
+	rc = flags & (LINKFS_INO_COMPRESS | LINKFS_INO_NO_COMPRESS) ? lk_file_pack_feature(lk_volume_fs(volume)) : 0;
+	if (rc == 0)
+		rc = lk_call_begin(volume, &op, cred, 0);
 	if (rc)
 		return rc;
 	lk_op_own(&op, ino);

@@ -68,9 +68,12 @@ struct lk_check {
 	struct linkfs_message *why;
 	bool repair; /* in force: LINKFS_CHECK_REPAIR, and nothing forbids it */
 	bool drop_data;
-	bool in_batch;    /* a transaction of mends is open */
-	bool failed;      /* a mend could not be written */
-	uint32_t pending; /* row writes in it */
+	struct lk_pack *pack;
+	bool packed; /* pass_files.c, pass_history.c: there is a row of codec ZSTD, or an inode with LK_INODE_PACKED */
+	bool packed_known; /* pass_super.c: the super record says so */
+	bool in_batch;     /* a transaction of mends is open */
+	bool failed;       /* a mend could not be written */
+	uint32_t pending;  /* row writes in it */
 	uint32_t round;
 	uint64_t mended; /* in this round */
 	uint64_t left;   /* in this round: found and not mended */
@@ -229,6 +232,8 @@ struct lk_file {
 };
 int lk_content_check(struct lk_check *c, struct lk_file *f);
 int lk_extents_check(struct lk_check *c, struct lk_file *f, int64_t *end_out, int64_t *blocks_out);
+/* The bytes of a compressed content of the inline table: how many they are; LINKFS_ECORRUPT. LINKFS_ENOMEM. */
+int lk_packed_size(struct lk_check *c, struct lk_bytes stored, int64_t *size_out);
 int lk_xattrs_check(struct lk_check *c, struct lk_file *f);
 /* A symlink without a text goes: f->exists is false then. */
 int lk_target_check(struct lk_check *c, struct lk_file *f);

@@ -5,6 +5,7 @@
 #include "check_impl.h"
 
 #include "blocks.h"
+#include "pack.h"
 
 #include <string.h>
 
@@ -83,9 +84,12 @@ int lk_check_run(const struct lk_check_job *job, struct linkfs_check_summary *ou
 	if (why)
 		why->text[0] = '\0';
 	memset(out, 0, sizeof(*out));
-	int r = run_rounds(&c);
+	int r = lk_pack_new(&c.pack);
+	if (r == 0)
+		r = run_rounds(&c);
 	if (r)
 		lk_mend_abandon(&c);
+	lk_pack_free(c.pack);
 	lk_blocks_free(c.blocks);
 	lk_buf_done(&c.inodes);
 	lk_buf_done(&c.olds);

@@ -5,6 +5,7 @@
 #include "check_impl.h"
 
 #include "blocks.h"
+#include "pack.h"
 
 #include <string.h>
 
@@ -28,9 +29,11 @@ static int row_of(struct lk_check *c, struct lk_rows *rows, int64_t ino, const v
 
 static int name_blocks(struct lk_check *c, const struct lk_extent *e)
 {
-	if (e->codec == LK_CODEC_HOLE || (uint64_t)(e->disk_block + e->count) > c->block_end)
+	int64_t named = lk_blocks_named(e->codec, e->count, e->length);
+	c->packed |= e->codec == LK_CODEC_ZSTD;
+	if (e->codec == LK_CODEC_HOLE || (uint64_t)(e->disk_block + named) > c->block_end)
 		return 0;
-	return lk_blocks_name(c->blocks, (uint64_t)e->disk_block, (uint64_t)e->count);
+	return lk_blocks_name(c->blocks, (uint64_t)e->disk_block, (uint64_t)named);
 }
 
 static int put_hole(struct lk_check *c, int64_t ino, int64_t at, int64_t count, int64_t born)
@@ -49,7 +52,9 @@ static int cut_front(struct lk_check *c, const struct lk_extent *row, int64_t n)
 		return r;
 	e.file_block += n;
 	e.count -= n;
-	if (e.codec != LK_CODEC_HOLE)
+	if (e.codec == LK_CODEC_ZSTD)
+		e.offset += n;
+	else if (e.codec != LK_CODEC_HOLE)
 		e.disk_block += n;
 	if (e.codec == LK_CODEC_RAW)
 		e.sums = (struct lk_bytes){(const uint8_t *)e.sums.p + n * 8, e.sums.len - (size_t)n * 8};
@@ -95,9 +100,11 @@ static int judge_disk(struct lk_check *c, struct lk_extent *e, const struct tili
 {
 	struct lk_place place = {.ino = e->ino, .block = (uint64_t)e->file_block, .have = e->disk_block};
 	int r = 0;
-	if (e->codec != LK_CODEC_HOLE && (uint64_t)(e->disk_block + e->count) > c->block_end)
+	bool data = e->codec == LK_CODEC_RAW || e->codec == LK_CODEC_ZSTD;
+	int64_t named = lk_blocks_named(e->codec, e->count, e->length);
+	if (e->codec != LK_CODEC_HOLE && (uint64_t)(e->disk_block + named) > c->block_end)
 		r = lk_found(c, LK_P_EXTENT_OUTSIDE, &place);
-	else if (e->codec == LK_CODEC_RAW && e->file_block >= t->size && !t->past)
+	else if (data && e->file_block >= t->size && !t->past)
 		r = lk_found(c, LK_P_EXTENT_PAST, &place);
 	if (r <= 0)
 		return r;
@@ -130,7 +137,7 @@ static int judge_row(struct lk_check *c, struct lk_rows *rows, const struct lk_e
 		r = judge_disk(c, &e, t);
 	if (r == 0)
 		r = name_blocks(c, &e);
-	t->blocks += e.codec == LK_CODEC_HOLE ? 0 : e.count;
+	t->blocks += lk_blocks_counted(e.codec, e.count, e.length);
 	t->at = LK_MAX(t->at, e.file_block + e.count);
 	lk_rows_next(rows);
 	return r;
@@ -248,7 +255,8 @@ static int inline_missing(struct lk_check *c, struct lk_file *f)
 	int r = lk_found(c, LK_P_INLINE_MISSING, &place);
 	if (r <= 0)
 		return r;
-	i->flags &= ~(int64_t)LK_INODE_INLINE;
+	i->flags &= ~(int64_t)(LK_INODE_INLINE | LK_INODE_PACKED);
+	i->rdev = 0;
 	f->changed = true;
 	r = put_hole(c, i->ino, 0, blocks_up(i->size), c->epoch);
 	if (r == 0)
@@ -273,6 +281,85 @@ static int inline_size(struct lk_check *c, struct lk_file *f, const struct lk_in
 	return fixed.content.len ? lk_mend_put(c, LK_T_INLINE, &fixed) : lk_mend_erase(c, LK_T_INLINE, row);
 }
 
+int lk_packed_size(struct lk_check *c, struct lk_bytes stored, int64_t *size_out)
+{
+	size_t size = 0;
+	if (stored.len > LK_PACKED_MAX || lk_pack_size(stored.p, stored.len, &size) || size > LK_PACKED_SIZE_MAX)
+		return LINKFS_ECORRUPT;
+	struct lk_packer *packer = lk_pack_take(c->pack);
+	int r = packer ? lk_pack_expand(packer, stored.p, stored.len, packer->plain, size) : LINKFS_ENOMEM;
+	lk_pack_give(c->pack, packer);
+	if (r == 0)
+		*size_out = (int64_t)size;
+	return r;
+}
+
+/* The size follows what unpacks; what does not is lost. */
+static int check_packed(struct lk_check *c, struct lk_file *f, const struct lk_inline *row)
+{
+	struct lk_inode *i = &f->inode;
+	struct lk_place place = {LK_NOWHERE, .ino = i->ino, .have = i->size};
+	int64_t size = 0;
+	int r = lk_packed_size(c, row->content, &size);
+	if (r == LINKFS_ENOMEM)
+		return r;
+	c->packed = true;
+	if (size != i->size) {
+		place.want = size;
+		r = lk_found(c, LK_P_INLINE_PACKED, &place);
+		if (r > 0 && size == 0) {
+			r = lk_mend_erase(c, LK_T_INLINE, row);
+			i->rdev = 0;
+			i->flags &= ~(int64_t)(LK_INODE_INLINE | LK_INODE_PACKED);
+			if (r == 0)
+				r = put_hole(c, i->ino, 0, blocks_up(i->size), c->epoch);
+			if (r == 0)
+				lk_rows_reread(f->extents);
+			f->changed = true;
+			return r;
+		}
+		if (r > 0) {
+			i->size = size;
+			f->changed = true;
+		}
+		if (r < 0 || size == 0)
+			return r;
+	}
+	if (i->rdev == (int64_t)row->content.len)
+		return 0;
+	place.have = i->rdev;
+	place.want = (int64_t)row->content.len;
+	r = lk_found(c, LK_P_INLINE_STORED, &place);
+	if (r > 0) {
+		i->rdev = place.want;
+		f->changed = true;
+	}
+	return r < 0 ? r : 0;
+}
+
+/* Bytes that are no plain content of this size, and unpack to it, are a compressed one whose mark is lost. With the record lost there is no size
+ * to tell: what unpacks was compressed. */
+static int lost_mark(struct lk_check *c, struct lk_file *f, const struct lk_inline *row)
+{
+	struct lk_inode *i = &f->inode;
+	int64_t size = 0;
+	if ((i->flags & LK_INODE_PACKED) || (!f->made && (int64_t)row->content.len == i->size))
+		return 0;
+	int r = lk_packed_size(c, row->content, &size);
+	if (r == LINKFS_ENOMEM)
+		return r;
+	if (f->made && size) {
+		i->flags |= LK_INODE_PACKED;
+		i->size = size;
+		i->rdev = (int64_t)row->content.len;
+	} else if (size && size == i->size) {
+		r = wrong_flags(c, f, i->flags | LK_INODE_PACKED);
+		i->rdev = (int64_t)row->content.len;
+		return r;
+	}
+	return 0;
+}
+
 static int check_inline(struct lk_check *c, struct lk_file *f)
 {
 	struct lk_inode *i = &f->inode;
@@ -285,8 +372,13 @@ static int check_inline(struct lk_check *c, struct lk_file *f)
 	const struct lk_inline *content = row;
 	if (f->made)
 		i->size = (int64_t)content->content.len;
-	if (content->content.len == 0 || content->content.len > LK_INLINE_MAX ||
-	    (int64_t)content->content.len != i->size)
+	r = lost_mark(c, f, content);
+	if (r)
+		return r;
+	if (i->flags & LK_INODE_PACKED)
+		r = check_packed(c, f, content);
+	else if (content->content.len == 0 || content->content.len > LK_INLINE_MAX ||
+		 (int64_t)content->content.len != i->size)
 		r = inline_size(c, f, content);
 	lk_rows_next(f->inlines);
 	return r;
@@ -310,8 +402,14 @@ static int settle_kind(struct lk_check *c, struct lk_file *f)
 			i->flags |= LK_INODE_INLINE;
 		return 0;
 	}
-	if (is_inline && extent && !content && i->size)
-		return wrong_flags(c, f, i->flags & ~(int64_t)LK_INODE_INLINE);
+	if (is_inline && extent && !content && i->size) {
+		i->rdev = 0;
+		return wrong_flags(c, f, i->flags & ~(int64_t)(LK_INODE_INLINE | LK_INODE_PACKED));
+	}
+	if (is_inline && i->size == 0 && !content && (i->flags & LK_INODE_PACKED)) {
+		i->rdev = 0;
+		return wrong_flags(c, f, i->flags & ~(int64_t)LK_INODE_PACKED);
+	}
 	if (!is_inline && content && !extent)
 		return wrong_flags(c, f, (i->flags | LK_INODE_INLINE) & ~(int64_t)LK_INODE_TRIM);
 	return 0;

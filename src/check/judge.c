@@ -58,11 +58,16 @@ bool lk_dirent_valid(const struct lk_dirent *d)
 
 const char *lk_extent_fault(const struct lk_extent *e)
 {
-	int64_t max = FILE_BLOCKS_MAX, sums = 0;
+	int64_t max = FILE_BLOCKS_MAX, sums = 0, named = e->count;
+	bool packed = e->codec == LK_CODEC_ZSTD;
 	switch (e->codec) {
 	case LK_CODEC_RAW:
 		max = LK_EXTENT_BLOCKS_MAX;
 		sums = e->count;
+		break;
+	case LK_CODEC_ZSTD:
+		max = LK_CHUNK_BLOCKS;
+		sums = 1;
 		break;
 	case LK_CODEC_UNWRITTEN:
 		max = LK_GROUP_BLOCKS;
@@ -76,15 +81,21 @@ const char *lk_extent_fault(const struct lk_extent *e)
 		return "its place in the file is out of range";
 	if (e->count < 1 || e->count > max || e->count > FILE_BLOCKS_MAX - e->file_block)
 		return "its count is out of range";
-	if (e->length || e->offset)
+	if (!packed && (e->length || e->offset))
 		return "it has a length or offset of compressed data";
+	if (packed && (e->length < 1 || e->length > (int64_t)LK_CHUNK_BYTES - (int64_t)LK_BLOCK_SIZE))
+		return "its length of compressed data is out of range";
+	if (packed && (e->offset < 0 || e->offset > (int64_t)LK_CHUNK_BLOCKS - e->count))
+		return "its offset into compressed data is out of range";
+	if (packed)
+		named = (e->length + (int64_t)LK_BLOCK_SIZE - 1) / (int64_t)LK_BLOCK_SIZE;
 	if (e->sums.len != (size_t)sums * 8)
-		return "it does not have a checksum for each block";
+		return packed ? "it does not have one checksum" : "it does not have a checksum for each block";
 	if (e->codec == LK_CODEC_HOLE)
 		return e->disk_block ? "it is a hole with a disk block" : NULL;
 	if (e->disk_block < 0 || e->disk_block > LK_DISK_BLOCK_MAX)
 		return "its disk block is out of range";
-	if (e->disk_block % LK_GROUP_BLOCKS + e->count > LK_GROUP_BLOCKS)
+	if (e->disk_block % LK_GROUP_BLOCKS + named > LK_GROUP_BLOCKS)
 		return "its disk blocks do not lie in one group";
 	return NULL;
 }
@@ -97,11 +108,13 @@ static bool within(int64_t value, int64_t max)
 int64_t lk_flags_allowed(int64_t mode)
 {
 	int64_t any = LK_INODE_HAS_CAPS | LK_INODE_KEEP_LINKS | LK_INODE_KEPT;
+	int64_t how = LK_INODE_COMPRESS | LK_INODE_NO_COMPRESS;
 	switch (mode & LK_CHECK_MODE_MASK) {
 	case S_IFREG:
-		return any | LK_INODE_INLINE | LK_INODE_HAS_ACL | LK_INODE_TMPFILE | LK_INODE_TRIM | LK_INODE_FOLLOWED;
+		return any | how | LK_INODE_INLINE | LK_INODE_HAS_ACL | LK_INODE_TMPFILE | LK_INODE_TRIM |
+		       LK_INODE_FOLLOWED | LK_INODE_PACKED;
 	case S_IFDIR:
-		return any | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL | LK_INODE_FOLLOWED;
+		return any | how | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL | LK_INODE_FOLLOWED;
 	case S_IFLNK:
 		return any | LK_INODE_TRACKED;
 	default:
@@ -122,11 +135,16 @@ const char *lk_inode_fault(const struct lk_inode *i, int64_t epoch)
 		return "its size";
 	if (!within(i->blocks, LK_DISK_BLOCK_MAX))
 		return "its count of blocks";
-	if (i->rdev < 0 || (i->rdev && type != S_IFCHR && type != S_IFBLK))
+	bool packed = type == S_IFREG && (i->flags & LK_INODE_PACKED);
+	if (packed && (i->rdev < 1 || i->rdev > (int64_t)LK_PACKED_MAX))
+		return "its count of compressed bytes";
+	if (!packed && (i->rdev < 0 || (i->rdev && type != S_IFCHR && type != S_IFBLK)))
 		return "its device number";
 	if (!within(i->xattr_count, INT32_MAX))
 		return "its count of extended attributes";
-	if (i->flags & ~lk_flags_allowed(i->mode))
+	if ((i->flags & ~lk_flags_allowed(i->mode)) ||
+	    ((i->flags & LK_INODE_COMPRESS) && (i->flags & LK_INODE_NO_COMPRESS)) ||
+	    ((i->flags & LK_INODE_PACKED) && !(i->flags & LK_INODE_INLINE)))
 		return "its flags";
 	return i->born < 1 || i->born > epoch ? "its epoch" : NULL;
 }

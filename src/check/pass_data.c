@@ -6,6 +6,7 @@
 #include "check_impl.h"
 
 #include "blocks.h"
+#include "pack.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@ struct stretch {
 	uint32_t count;
 	uint32_t sums; /* offset in the batch's sums, in checksums */
 	int64_t ino, file_block, last;
+	uint32_t length, plain; /* compressed: bytes there, and blocks that they must unpack to; else 0 */
 };
 
 struct data {
@@ -29,6 +31,8 @@ struct data {
 	uint64_t first, have; /* of the window */
 	uint64_t error_at;    /* of the window's blocks, the first that could not be read; UINT64_MAX */
 	uint64_t done;
+	struct stretch good; /* the compressed one that was found whole last; several rows may name it */
+	uint64_t good_sum;
 };
 
 struct bad_block {
@@ -52,10 +56,15 @@ static int add(struct data *d, const void *record)
 {
 	const struct lk_extent *e = record;
 	/* What breaks a rule was told by the passes before. */
-	if (e->codec != LK_CODEC_RAW || lk_extent_fault(e) || (uint64_t)(e->disk_block + e->count) > d->c->block_end)
+	bool packed = e->codec == LK_CODEC_ZSTD;
+	int64_t named = lk_blocks_named(e->codec, e->count, e->length);
+	if ((e->codec != LK_CODEC_RAW && !packed) || lk_extent_fault(e) ||
+	    (uint64_t)(e->disk_block + named) > d->c->block_end)
 		return 0;
 	struct stretch s = {.disk = (uint64_t)e->disk_block,
-			    .count = (uint32_t)e->count,
+			    .count = (uint32_t)named,
+			    .length = packed ? (uint32_t)e->length : 0,
+			    .plain = packed ? (uint32_t)(e->offset + e->count) : 0,
 			    .sums = (uint32_t)(d->sums.len / 8),
 			    .ino = e->ino,
 			    .file_block = e->file_block,
@@ -129,14 +138,14 @@ static int load(struct data *d, size_t i, uint64_t from)
 	return 0;
 }
 
-static int tell(struct data *d, const struct stretch *s, uint32_t k, bool unread)
+static int tell(struct data *d, const struct stretch *s, uint32_t k, enum lk_problem_id problem)
 {
 	struct lk_check *c = d->c;
 	struct lk_place place = {.ino = s->ino, .block = (uint64_t)s->file_block + k, .have = (int64_t)(s->disk + k)};
 	int r = enter(c, false);
 	if (r)
 		return r;
-	r = lk_found(c, unread ? LK_P_DATA_READ : LK_P_DATA_SUM, &place);
+	r = lk_found(c, problem, &place);
 	leave(c);
 	if (r <= 0)
 		return r;
@@ -144,10 +153,51 @@ static int tell(struct data *d, const struct stretch *s, uint32_t k, bool unread
 	return lk_buf_append(&d->bad, &b, sizeof(b));
 }
 
+static bool unpacks(struct lk_packer *packer, const struct stretch *s, const uint8_t *stored)
+{
+	size_t size = 0;
+	return lk_pack_size(stored, s->length, &size) == 0 && size % LK_BLOCK_SIZE == 0 &&
+	       size >= (size_t)s->plain * LK_BLOCK_SIZE &&
+	       lk_pack_expand(packer, stored, s->length, packer->plain, size) == 0;
+}
+
+/* Compressed content, which is whole or not. */
+static int verify_packed(struct data *d, size_t i)
+{
+	const struct stretch *s = (const struct stretch *)(const void *)d->stretches.p + i, *good = &d->good;
+	uint64_t sum = lk_get_u64(d->sums.p + (size_t)s->sums * 8);
+	if (good->length == s->length && good->disk == s->disk && d->good_sum == sum && good->plain >= s->plain)
+		return 0;
+	int r = 0;
+	if (s->disk < d->first || s->disk + s->count > d->first + d->have)
+		r = load(d, i, s->disk);
+	if (r)
+		return r;
+	if (d->have < s->count || d->error_at == s->disk)
+		return tell(d, s, 0, LK_P_DATA_READ);
+	const uint8_t *at = d->window + (s->disk - d->first) * LK_BLOCK_SIZE;
+	if (lk_block_sum(at, (size_t)s->count * LK_BLOCK_SIZE) != sum)
+		return tell(d, s, 0, LK_P_DATA_SUM);
+	struct lk_packer *packer = lk_pack_take(d->c->pack);
+	if (!packer)
+		return LINKFS_ENOMEM;
+	bool whole = unpacks(packer, s, at);
+	lk_pack_give(d->c->pack, packer);
+	if (!whole)
+		return tell(d, s, 0, LK_P_DATA_PACKED);
+	d->good = *s;
+	d->good_sum = sum;
+	return 0;
+}
+
 static int verify(struct data *d, size_t i)
 {
 	const struct stretch *s = (const struct stretch *)(const void *)d->stretches.p + i;
-	int r = 0;
+	int r = s->length ? verify_packed(d, i) : 0;
+	if (s->length) {
+		d->done += s->count;
+		return r ? r : lk_progress(d->c, d->done * LK_BLOCK_SIZE);
+	}
 	for (uint32_t k = 0; r == 0 && k < s->count; k++) {
 		uint64_t block = s->disk + k;
 		if (block < d->first || block >= d->first + d->have)
@@ -157,7 +207,7 @@ static int verify(struct data *d, size_t i)
 		bool unread = block == d->error_at;
 		const uint8_t *at = d->window + (block - d->first) * LK_BLOCK_SIZE;
 		if (unread || lk_block_sum(at, LK_BLOCK_SIZE) != lk_get_u64(d->sums.p + ((size_t)s->sums + k) * 8))
-			r = tell(d, s, k, unread);
+			r = tell(d, s, k, unread ? LK_P_DATA_READ : LK_P_DATA_SUM);
 	}
 	d->done += s->count;
 	return r ? r : lk_progress(d->c, d->done * LK_BLOCK_SIZE);
@@ -200,6 +250,7 @@ static int put_part(struct lk_check *c, const struct lk_table *table, const void
 	e->count = to - from;
 	e->disk_block = hole ? 0 : e->disk_block + from;
 	e->codec = hole ? LK_CODEC_HOLE : LK_CODEC_RAW;
+	e->length = e->offset = 0;
 	e->sums = hole ? (struct lk_bytes){"", 0} : (struct lk_bytes){sums + from * 8, (size_t)(to - from) * 8};
 	return lk_mend_put(c, table->id, part);
 }
@@ -220,7 +271,13 @@ static int drop(struct data *d, const struct bad_block *b)
 			       .from = from};
 	int r = lk_db_scan(c->db, &scan, covers, &k);
 	const struct lk_extent *e = (const void *)k.row;
-	if (r == 0 && k.found && e->codec == LK_CODEC_RAW) {
+	if (r == 0 && k.found && e->codec == LK_CODEC_ZSTD) {
+		r = lk_mend_erase(c, d->table->id, k.row);
+		if (r == 0)
+			r = put_part(c, d->table, k.row, 0, e->count, k.sums.p, true);
+		if (r == 0)
+			r = lk_mend_point(c);
+	} else if (r == 0 && k.found && e->codec == LK_CODEC_RAW) {
 		int64_t at = b->file_block - e->file_block;
 		r = lk_mend_erase(c, d->table->id, k.row);
 		if (r == 0)

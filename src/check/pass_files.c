@@ -71,10 +71,15 @@ static void clamp_fields(struct lk_check *c, struct lk_inode *i)
 			: type == S_IFLNK ? LINKFS_SYMLINK_MAX
 					  : 0);
 	i->blocks = clamp(i->blocks, 0, LK_DISK_BLOCK_MAX);
-	if (i->rdev < 0 || (type != S_IFCHR && type != S_IFBLK))
+	if (i->rdev < 0 || (type != S_IFCHR && type != S_IFBLK && !(type == S_IFREG && (i->flags & LK_INODE_PACKED))))
 		i->rdev = 0;
 	i->xattr_count = clamp(i->xattr_count, 0, INT32_MAX);
 	i->flags &= lk_flags_allowed(i->mode);
+	if (i->flags & LK_INODE_COMPRESS)
+		i->flags &= ~(int64_t)LK_INODE_NO_COMPRESS;
+	if (!(i->flags & LK_INODE_INLINE))
+		i->flags &= ~(int64_t)LK_INODE_PACKED;
+	i->rdev = i->flags & LK_INODE_PACKED ? clamp(i->rdev, 1, LK_PACKED_MAX) : i->rdev;
 	i->born = clamp(i->born, 1, c->epoch);
 }
 
@@ -334,6 +339,7 @@ int lk_pass_files(struct lk_check *c)
 	struct lk_file f = {.inlines = &inlines, .extents = &extents, .targets = &targets, .xattrs = &xattrs};
 	int r = block_end(c);
 	c->inodes.len = 0;
+	c->packed = false;
 	c->largest_ino = c->kept = c->kept_blocks = 0;
 	lk_blocks_free(c->blocks);
 	c->blocks = NULL;

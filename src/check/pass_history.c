@@ -53,12 +53,13 @@ static bool record_valid(const struct past *p, const void *record)
 		return lk_text_valid(&((const struct lk_target *)record)->text) && lk_tracks_valid(record);
 	case LK_T_INLINE: {
 		const struct lk_inline *in = record;
-		return in->content.len > 0 && in->content.len <= LK_INLINE_MAX;
+		return in->content.len > 0 && in->content.len <= LK_PACKED_MAX;
 	}
 	case LK_T_EXTENT: {
 		const struct lk_extent *e = record;
 		return !lk_extent_fault(e) &&
-		       (e->codec == LK_CODEC_HOLE || (uint64_t)(e->disk_block + e->count) <= c->block_end);
+		       (e->codec == LK_CODEC_HOLE ||
+			(uint64_t)(e->disk_block + lk_blocks_named(e->codec, e->count, e->length)) <= c->block_end);
 	}
 	case LK_T_XATTR:
 		return !lk_xattr_fault(record);
@@ -174,15 +175,18 @@ static int note(struct past *p, const void *record, int64_t last)
 	struct lk_check *c = p->c;
 	if (p->table->id == LK_T_INODE) {
 		const struct lk_inode *i = record;
+		c->packed |= (i->flags & LK_INODE_PACKED) != 0;
 		struct lk_seen_old old = {i->ino, last, i->born};
 		c->largest_ino = LK_MAX(c->largest_ino, i->ino);
 		return lk_buf_append(&c->olds, &old, sizeof(old));
 	}
 	if (p->table->id == LK_T_EXTENT) {
 		const struct lk_extent *e = record;
+		c->packed |= e->codec == LK_CODEC_ZSTD;
 		return e->codec == LK_CODEC_HOLE
 			       ? 0
-			       : lk_blocks_name(c->blocks, (uint64_t)e->disk_block, (uint64_t)e->count);
+			       : lk_blocks_name(c->blocks, (uint64_t)e->disk_block,
+						(uint64_t)lk_blocks_named(e->codec, e->count, e->length));
 	}
 	if (p->table->id != LK_T_DIRENT || lk_is_broken(c, LK_T_INODE_OLD) || lk_is_broken(c, LK_T_INODE))
 		return 0;

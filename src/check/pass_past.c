@@ -13,6 +13,7 @@ struct version {
 	int64_t key; /* of an extent: its file block; else 0 */
 	int64_t last, born;
 	int64_t count; /* of an extent: blocks; else bytes */
+	int64_t plain; /* of inline content: what it unpacks to; 0: it is not compressed */
 };
 
 struct past {
@@ -54,14 +55,18 @@ static int take_row(void *arg, const void *record)
 		const struct lk_extent *e = record;
 		if (lk_extent_fault(e))
 			return 0;
-		struct version v = {e->file_block, last, e->born, e->count};
+		struct version v = {e->file_block, last, e->born, e->count, 0};
 		return lk_buf_append(&p->extents, &v, sizeof(v));
 	}
 	bool text = t->table->id == LK_T_TARGET || t->table->id == LK_T_TARGET_OLD;
 	const struct lk_target *target = record;
 	const struct lk_inline *content = record;
 	struct version v = {0, last, text ? target->born : content->born,
-			    (int64_t)(text ? target->text.len : content->content.len)};
+			    (int64_t)(text ? target->text.len : content->content.len), 0};
+	if (!text)
+		r = lk_packed_size(p->c, content->content, &v.plain);
+	if (r == LINKFS_ENOMEM)
+		return r;
 	return lk_buf_append(&p->contents, &v, sizeof(v));
 }
 
@@ -217,18 +222,21 @@ static int check_content(struct past *p, const struct lk_inode *i, int64_t last,
 	size_t at = 0;
 	const struct version *v = p->contents.len ? visible(&p->contents, &at, epoch) : NULL;
 	struct lk_place place = place_at(p, epoch, v ? "its size is not its content's" : "its content is missing");
-	if (v ? v->count == i->size : i->size == 0 && !text)
+	bool packed = !text && (i->flags & LK_INODE_PACKED);
+	if (v ? (packed ? v->plain : v->count) == i->size : i->size == 0 && !text)
 		return 0;
 	int r = lk_found(p->c, LK_P_HISTORY_CONTENT, &place);
 	if (r <= 0)
 		return r;
-	if (v && last) {
+	if (v && last && (!packed || v->plain)) {
 		struct lk_inode row = *i;
-		row.size = v->count;
+		row.size = packed ? v->plain : v->count;
 		lk_record_to_old(&lk_tables[LK_T_INODE], &row, last, old);
 		return lk_mend_put(p->c, LK_T_INODE_OLD, old);
 	}
 	if (text)
+		return drop_record(p, last);
+	if (packed && i->size > (int64_t)LK_INLINE_MAX)
 		return drop_record(p, last);
 	size_t len = (size_t)LK_MIN(i->size, (int64_t)LK_INLINE_MAX);
 	struct lk_inline row = {.ino = p->ino, .content = {zeros, len}, .born = epoch};

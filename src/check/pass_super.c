@@ -115,6 +115,7 @@ static int check_super(struct lk_check *c)
 		}
 		if (r >= 0)
 			r = check_features(c, &s);
+		c->packed_known = s.features_incompat & (int64_t)LK_FEATURE_PACKED;
 		if (r >= 0)
 			r = judge_super(c, &s, uuid, &properties);
 		c->limit_blocks = s.limit_blocks > 0 ? (uint64_t)s.limit_blocks : 0;
@@ -354,12 +355,33 @@ static int set_counter(struct lk_check *c, enum lk_problem_id id, int64_t counte
 	return r;
 }
 
+/* What was met in the passes before decides. A record that is missing is told there. */
+static int check_packed(struct lk_check *c)
+{
+	struct lk_super s = {.id = 1};
+	struct lk_buf bytes = {0};
+	if (!c->packed || c->packed_known || lk_is_broken(c, LK_T_SUPER))
+		return 0;
+	int r = lk_get(c, LK_T_SUPER, &s, &s, &bytes);
+	if (r == 0)
+		r = lk_found(c, LK_P_SUPER_FEATURE, &(struct lk_place){LK_NOWHERE});
+	if (r > 0) {
+		s.features_incompat |= (int64_t)LK_FEATURE_PACKED;
+		r = lk_mend_put(c, LK_T_SUPER, &s);
+	}
+	lk_buf_done(&bytes);
+	return r == LINKFS_ENOENT ? 0 : r;
+}
+
 int lk_pass_counters(struct lk_check *c)
 {
+	int r = check_packed(c);
+	if (r < 0)
+		return r;
 	if (lk_is_broken(c, LK_T_COUNTER) || lk_is_broken(c, LK_T_INODE) || lk_is_broken(c, LK_T_INODE_OLD))
 		return 0;
 	int64_t count = (int64_t)lk_seen_count(c), largest = LK_MAX(c->largest_ino, (int64_t)LINKFS_ROOT_INO);
-	int r = 0;
+	r = 0;
 	if (c->next_ino == 0)
 		r = set_counter(c, LK_P_COUNTER_MISSING, LK_COUNTER_NEXT_INO, 0, largest);
 	else if (c->next_ino <= largest)

@@ -4,6 +4,8 @@
  */
 #include "recover_impl.h"
 
+#include "pack.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,7 +56,11 @@ int lk_recovery_open(const char *dir, const struct linkfs_recover_options *optio
 	r->gid = getegid();
 	if (options)
 		r->options = *options;
-	int e = read_all(dir, r, why);
+	int e = lk_pack_new(&r->pack);
+	if (e)
+		(void)lk_fail(why, e, "out of memory");
+	else
+		e = read_all(dir, r, why);
 	if (e)
 		lk_recovery_close(r);
 	else
@@ -75,7 +81,7 @@ void lk_recovery_new_volume(const struct lk_recovery *r, struct linkfs_create_op
 	const struct lk_extent_row *e = r->rows.extents.p;
 	uint64_t blocks = SPARE_BLOCKS;
 	for (size_t i = 0; i < r->rows.extents.len; i++)
-		blocks += e[i].codec == LK_CODEC_RAW ? e[i].count : 0;
+		blocks += e[i].codec == LK_CODEC_RAW || e[i].codec == LK_CODEC_ZSTD ? e[i].count : 0;
 	blocks = LK_MAX(blocks, (uint64_t)r->rows.limit_blocks);
 	out->limit_bytes = LK_MIN(blocks, (uint64_t)LK_DISK_BLOCK_MAX) * LK_BLOCK_SIZE;
 }
@@ -109,6 +115,8 @@ void lk_recovery_close(struct lk_recovery *r)
 	lk_recover_rows_done(&r->rows);
 	lk_array_done(&r->found);
 	lk_data_close(r->data);
+	lk_pack_give(r->pack, r->chunk);
+	lk_pack_free(r->pack);
 	lk_buf_done(&r->path);
 	lk_buf_done(&r->block);
 	free(r);

@@ -11,6 +11,7 @@
 
 #include "file.h"
 #include "node.h"
+#include "pack.h"
 #include "perm.h"
 
 #include <stdlib.h>
@@ -100,8 +101,48 @@ static int by_at(const void *a, const void *b)
 	return (x->at > y->at) - (x->at < y->at);
 }
 
+static bool has_content(const struct lk_extent_row *row)
+{
+	return row->codec == LK_CODEC_RAW || row->codec == LK_CODEC_ZSTD;
+}
+
+static bool unpack(struct lk_recovery *r, const struct lk_extent_row *row)
+{
+	uint8_t *stored = r->chunk->stored;
+	uint32_t blocks = (row->length + LK_BLOCK_SIZE - 1) / LK_BLOCK_SIZE;
+	r->chunk_row = NULL;
+	if (lk_data_read(r->data, row->disk, blocks, stored) ||
+	    lk_block_sum(stored, (size_t)blocks * LK_BLOCK_SIZE) != lk_get_u64(row->sums) ||
+	    lk_pack_size(stored, row->length, &r->chunk_size) ||
+	    lk_pack_expand(r->chunk, stored, row->length, r->chunk->plain, r->chunk_size))
+		return false;
+	r->chunk_row = row;
+	return true;
+}
+
+/* Block i of a row of compressed content; NULL: it is lost. */
+static const uint8_t *packed_block(struct lk_recovery *r, const struct lk_extent_row *row, uint64_t i)
+{
+	const struct lk_extent_row *had = r->chunk_row;
+	if (!r->chunk)
+		r->chunk = lk_pack_take(r->pack);
+	if (!r->chunk)
+		return NULL;
+	if (!(had && had->disk == row->disk && had->length == row->length && memcmp(had->sums, row->sums, 8) == 0) &&
+	    !unpack(r, row))
+		return NULL;
+	size_t at = (size_t)(row->offset + i) * LK_BLOCK_SIZE;
+	return at + LK_BLOCK_SIZE <= r->chunk_size ? r->chunk->plain + at : NULL;
+}
+
 static bool block_holds(struct lk_recovery *r, const struct lk_extent_row *row, uint64_t i, uint8_t *buf)
 {
+	if (row->codec == LK_CODEC_ZSTD) {
+		const uint8_t *block = packed_block(r, row, i);
+		if (block)
+			memcpy(buf, block, LK_BLOCK_SIZE);
+		return block != NULL;
+	}
 	return lk_data_read(r->data, row->disk + i, 1, buf) == 0 &&
 	       lk_block_sum(buf, LK_BLOCK_SIZE) == lk_get_u64(row->sums + 8 * i);
 }
@@ -137,7 +178,7 @@ static int gather_proofs(struct content *c, const struct lk_extent_row *row, uin
 {
 	uint8_t block[LK_BLOCK_SIZE];
 	uint64_t to = LK_MIN(row->at + row->count, blocks);
-	for (uint64_t b = row->at; row->codec == LK_CODEC_RAW && b < to; b++) {
+	for (uint64_t b = row->at; has_content(row) && b < to; b++) {
 		if (!block_holds(c->r, row, b - row->at, block))
 			continue;
 		struct proof *p = lk_array_add(out, sizeof(*p));
@@ -179,7 +220,7 @@ static int claim(struct content *c, const struct lk_extent_row *rows, size_t cou
 	for (size_t i = 0; i < count && e == 0; i++) {
 		const struct lk_extent_row *row = &rows[i];
 		uint64_t at = LK_MAX(row->at, next), to = LK_MIN(row->at + row->count, blocks);
-		if (at >= to || (only_holes && row->codec == LK_CODEC_RAW))
+		if (at >= to || (only_holes && has_content(row)))
 			continue;
 		next = to;
 		e = add_rest(&more, &c->stretches, &from, at, to, row);
@@ -252,7 +293,7 @@ static int copy_run(struct content *c, const struct stretch *s, uint64_t from, u
 	const struct lk_extent_row *row = s->row;
 	uint64_t first = s->at + from - row->at, start = 0;
 	uint8_t *buf = r->block.p;
-	bool whole = lk_data_read(r->data, row->disk + first, (uint32_t)count, buf) == 0;
+	bool whole = row->codec == LK_CODEC_RAW && lk_data_read(r->data, row->disk + first, (uint32_t)count, buf) == 0;
 	int e = 0;
 	for (uint64_t i = 0; i <= count && e == 0; i++) {
 		uint8_t *block = buf + i * LK_BLOCK_SIZE;
@@ -278,9 +319,9 @@ static int copy_stretch(struct content *c, const struct stretch *s)
 {
 	int e = 0;
 	/* Old versions may name blocks that hold other content by now, and a hole proves nothing. */
-	if (s->row->rank == LK_RANK_STALE || (lk_bad_rank(s->row->rank) && s->row->codec != LK_CODEC_RAW))
+	if (s->row->rank == LK_RANK_STALE || (lk_bad_rank(s->row->rank) && !has_content(s->row)))
 		c->f->doubtful = true;
-	if (s->row->codec != LK_CODEC_RAW)
+	if (!has_content(s->row))
 		return 0;
 	for (uint64_t i = 0; i < s->count && e == 0; i += RUN)
 		e = copy_run(c, s, i, LK_MIN(s->count - i, RUN));
@@ -307,7 +348,7 @@ static uint64_t guess_size(const struct lk_extent_row *rows, size_t count)
 {
 	uint64_t end = 0;
 	for (size_t i = 0; i < count; i++) {
-		if (rows[i].codec == LK_CODEC_RAW)
+		if (has_content(&rows[i]))
 			end = LK_MAX(end, rows[i].at + rows[i].count);
 	}
 	return LK_MIN(end * LK_BLOCK_SIZE, LINKFS_FILE_SIZE_MAX);
@@ -327,14 +368,43 @@ static int from_extents(struct content *c)
 	return e;
 }
 
+/* Of a file without a record nothing tells whether it was compressed but that it unpacks. */
+static int from_packed(struct content *c, const struct lk_bytes_row *row, bool *done_out)
+{
+	const struct lk_inode_row *inode = c->f->inode;
+	size_t size = 0;
+	*done_out = false;
+	if (inode && !(inode->inode.flags & LK_INODE_PACKED))
+		return 0;
+	if (!c->r->chunk)
+		c->r->chunk = lk_pack_take(c->r->pack);
+	if (!c->r->chunk)
+		return LINKFS_ENOMEM;
+	c->r->chunk_row = NULL;
+	bool good = lk_pack_size(row->bytes.p, row->bytes.len, &size) == 0 && size <= LK_PACKED_SIZE_MAX &&
+		    lk_pack_expand(c->r->chunk, row->bytes.p, row->bytes.len, c->r->chunk->plain, size) == 0;
+	*done_out = good || inode;
+	if (!good)
+		return inode ? lose(c, 0, c->size) : 0;
+	if (!inode)
+		c->size = size;
+	c->f->doubtful |= lk_bad_rank(row->rank) || size != c->size;
+	int e = put(c, 0, c->r->chunk->plain, size);
+	return e ? e : lose(c, size, c->size);
+}
+
 static int from_inline(struct content *c, const struct lk_bytes_row *row)
 {
 	const struct lk_inode_row *inode = c->f->inode;
+	bool done = false;
 	c->size = inode ? (uint64_t)inode->inode.size : row ? row->bytes.len : 0;
 	if (!row)
 		return lose(c, 0, c->size);
+	int e = from_packed(c, row, &done);
+	if (e || done)
+		return e;
 	c->f->doubtful |= lk_bad_rank(row->rank) || row->bytes.len != c->size;
-	int e = put(c, 0, row->bytes.p, row->bytes.len);
+	e = put(c, 0, row->bytes.p, row->bytes.len);
 	return e ? e : lose(c, row->bytes.len, c->size);
 }
 

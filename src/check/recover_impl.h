@@ -45,8 +45,12 @@ struct lk_recovery {
 	uint64_t lost_found;  /* inode number of that directory in it, once it is needed */
 	bool lost_found_made;
 	char lost_found_name[32];
-	struct lk_buf path;   /* of the file at hand */
-	struct lk_buf block;  /* content on its way */
+	struct lk_buf path;  /* of the file at hand */
+	struct lk_buf block; /* content on its way */
+	struct lk_pack *pack;
+	struct lk_packer *chunk; /* its plain bytes are those of chunk_row's chunk; NULL: none was needed yet */
+	const struct lk_extent_row *chunk_row;
+	size_t chunk_size;
 	uint64_t done, total; /* files */
 	uint32_t uid, gid;    /* owner of what has lost its own */
 };

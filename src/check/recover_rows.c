@@ -145,6 +145,8 @@ static int add_extent(struct lk_recover_rows *rows, const struct lk_extent *e, c
 				      .disk = (uint64_t)e->disk_block,
 				      .count = (uint64_t)e->count,
 				      .codec = (uint8_t)e->codec,
+				      .length = (uint32_t)e->length,
+				      .offset = (uint32_t)e->offset,
 				      .rank = (uint8_t)o->rank,
 				      .order = o->order};
 	int r = keep(rows, e->sums.p, e->sums.len, &sums);

@@ -47,6 +47,7 @@ struct lk_extent_row {
 	uint64_t at, disk, count; /* blocks */
 	const uint8_t *sums;
 	uint32_t order;
+	uint32_t length, offset; /* compressed: as in the row */
 	uint8_t codec, rank;
 };
 

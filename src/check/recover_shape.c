@@ -199,6 +199,11 @@ static bool extent_valid(const struct lk_extent *e)
 		return e->disk_block == 0 && e->sums.len == 0;
 	if (!within(e->disk_block, 0, LK_DISK_BLOCK_MAX) || e->count > LK_DISK_BLOCK_MAX + 1 - e->disk_block)
 		return false;
+	if (e->codec == LK_CODEC_ZSTD)
+		return e->count <= LK_CHUNK_BLOCKS && within(e->length, 1, LK_CHUNK_BYTES - LK_BLOCK_SIZE) &&
+		       within(e->offset, 0, (int64_t)LK_CHUNK_BLOCKS - e->count) && e->sums.len == 8;
+	if (e->length || e->offset)
+		return false;
 	if (e->codec == LK_CODEC_UNWRITTEN)
 		return e->count <= LK_GROUP_BLOCKS && e->sums.len == 0;
 	return e->codec == LK_CODEC_RAW && e->count <= LK_EXTENT_BLOCKS_MAX && e->sums.len == (size_t)e->count * 8;
@@ -226,7 +231,7 @@ static bool target_valid(const struct lk_target *t)
 
 static bool inline_valid(const struct lk_inline *i)
 {
-	return is_ino(i->ino) && within((int64_t)i->content.len, 1, LK_INLINE_MAX) && i->born >= 1;
+	return is_ino(i->ino) && within((int64_t)i->content.len, 1, LK_PACKED_MAX) && i->born >= 1;
 }
 
 static bool intent_valid(const struct lk_intent *i)

@@ -160,7 +160,7 @@ static int tell(struct lk_check *c, enum lk_problem_id id, const struct lk_place
 /* Whether this problem is mended in this run. */
 static bool will_mend(const struct lk_check *c, enum lk_problem_id id)
 {
-	bool data = id == LK_P_DATA_SUM || id == LK_P_DATA_READ;
+	bool data = id == LK_P_DATA_SUM || id == LK_P_DATA_PACKED || id == LK_P_DATA_READ;
 	return c->repair && lk_problems[id].repair && (!data || c->drop_data);
 }
 

@@ -73,7 +73,7 @@ static int on_extent(void *arg, const struct linkfs_extent *extent)
 		return 0;
 	if (cli_grow(&s->parts, &s->parts_cap, s->nparts, sizeof(*s->parts)) != 0)
 		return LINKFS_ENOMEM;
-	s->parts[s->nparts++] = (struct part){extent->disk, extent->length, s->current};
+	s->parts[s->nparts++] = (struct part){extent->disk, extent->disk_length, s->current};
 	return 0;
 }
 

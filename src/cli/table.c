@@ -28,6 +28,7 @@ const struct cli_command *const cli_commands[] = {
 	&cli_cmd_bind,
 	&cli_cmd_unbind,
 	&cli_cmd_keep_links,
+	&cli_cmd_compress,
 	&cli_cmd_readlink,
 	&cli_cmd_mkdir,
 	&cli_cmd_rmdir,

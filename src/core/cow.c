@@ -29,7 +29,7 @@ static int make_nameless(struct lk_op *op, const struct linkfs_cred *cred, uint6
 	copy.mode = (source.mode & S_IFMT) | 0600;
 	copy.uid = cred->uid;
 	copy.gid = cred->gid;
-	copy.rdev = source.rdev;
+	copy.rdev = lk_is_reg(&source) ? 0 : source.rdev;
 	copy.nlink = 0;
 	copy.flags |= LK_INODE_TMPFILE | (lk_is_reg(&copy) ? LK_INODE_INLINE : 0);
 	if (lk_is_lnk(&copy))
@@ -93,7 +93,7 @@ static int take_metadata(struct lk_op *op, const struct lk_inode *source, bool a
 	copy->gid = source->gid;
 	copy->atime_ns = source->atime_ns;
 	copy->mtime_ns = source->mtime_ns;
-	copy->flags |= source->flags & LK_INODE_KEEP_LINKS;
+	copy->flags |= source->flags & LK_INODE_INHERITED;
 	return lk_xattr_copy(op, source, copy, privileged);
 }
 
@@ -188,8 +188,11 @@ int lk_cow_link(struct lk_op *op, const struct linkfs_cred *cred, struct lk_cow 
 		copy.gid = dir->mode & S_ISGID ? dir->gid : cred->gid;
 		copy.mode &= ~(int64_t)S_ISGID;
 	}
-	if (lk_is_reg(&copy)) /* made in it, like any other */
+	/* Made in it, like any other; but how a file is compressed it may say itself. */
+	if (lk_is_reg(&copy))
 		copy.flags |= dir->flags & LK_INODE_KEEP_LINKS;
+	if (lk_is_reg(&copy) && !(copy.flags & (LK_INODE_COMPRESS | LK_INODE_NO_COMPRESS)))
+		copy.flags |= dir->flags & LK_INODE_INHERITED;
 	if (rc == 0)
 		rc = lk_orphan_remove(op, cow->to);
 	if (rc)

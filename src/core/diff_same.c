@@ -28,7 +28,7 @@ static uint32_t compare_attributes(const struct lk_inode *a, const struct lk_ino
 		what |= LINKFS_DIFF_OWNER;
 	if (a->mtime_ns != b->mtime_ns && !lk_is_dir(a))
 		what |= LINKFS_DIFF_TIME;
-	if (a->rdev != b->rdev)
+	if (a->rdev != b->rdev && !lk_is_reg(a))
 		what |= LINKFS_DIFF_DEVICE;
 	if ((a->flags ^ b->flags) & LK_INODE_KEEP_LINKS)
 		what |= LINKFS_DIFF_FLAGS;
@@ -120,7 +120,12 @@ static int compare_files(struct lk_diff *d, struct lk_op *op, const struct lk_in
 	lk_diff_spend(d, SIDES);
 	if (rc)
 		return rc == LINKFS_ENOENT ? LINKFS_ECORRUPT : rc;
-	if (lk_bytes_compare(&row[OLDER].content, &row[NEWER].content) != 0)
+	bool packed[SIDES] = {inode[OLDER].flags & LK_INODE_PACKED, inode[NEWER].flags & LK_INODE_PACKED};
+	bool same = lk_bytes_compare(&row[OLDER].content, &row[NEWER].content) == 0 && packed[OLDER] == packed[NEWER];
+	/* Two ways to compress the same bytes differ. */
+	if (!same && (packed[OLDER] || packed[NEWER]))
+		*undecided = LK_WHOLE;
+	else if (!same)
 		*what |= LINKFS_DIFF_CONTENT;
 	return 0;
 }
@@ -187,7 +192,7 @@ static int skip_blocks(struct reading *r, struct lk_op *op, uint64_t at, uint64_
 	for (uint32_t rows = 0; at < end && rows < ROWS_IN_OP; rows++) {
 		struct lk_ext e[SIDES];
 		uint64_t count = end - at;
-		bool raw[SIDES];
+		bool data = false;
 
 		for (int side = 0; side < SIDES; side++) {
 			int rc;
@@ -196,13 +201,13 @@ static int skip_blocks(struct reading *r, struct lk_op *op, uint64_t at, uint64_
 			rc = lk_extent_find(op, r->c->ino[side], at, &e[side]);
 			if (rc)
 				return rc;
-			raw[side] = e[side].codec == LK_CODEC_RAW;
+			data |= lk_ext_data(e[side].codec);
 			count = LK_MIN(count, e[side].at + e[side].count - at);
 		}
 		lk_diff_spend(r->d, SIDES);
-		if ((raw[OLDER] || raw[NEWER]) &&
-		    !(raw[OLDER] && raw[NEWER] &&
-		      e[OLDER].disk + (at - e[OLDER].at) == e[NEWER].disk + (at - e[NEWER].at))) {
+		for (int side = 0; side < SIDES; side++)
+			e[side] = lk_ext_part(&e[side], at - e[side].at, count);
+		if (data && !lk_ext_same(&e[OLDER], &e[NEWER])) {
 			*read_out = LK_MIN(count, (uint64_t)LK_EXTENT_BLOCKS_MAX);
 			break;
 		}
@@ -253,7 +258,7 @@ static int compare_blocks(struct reading *r, uint64_t at, uint64_t end)
 		end = LK_MIN(end, (r->size + LK_BLOCK_SIZE - 1) / LK_BLOCK_SIZE);
 		if (rc == 0 && !r->differs && r->by_rows && at < end)
 			rc = skip_blocks(r, &op, at, end, &skip, &count);
-		else if (rc == 0 && !r->differs && at < end) /* at most a page or so of inline content */
+		else if (rc == 0 && !r->differs && at < end) /* at most some pages of inline content */
 			count = LK_MIN(end - at, (uint64_t)LK_EXTENT_BLOCKS_MAX);
 		rc = lk_op_end(&op, rc);
 		at += skip;

@@ -8,11 +8,14 @@
 
 int lk_ext_check(const struct lk_extent *row, uint64_t ino, struct lk_ext *out)
 {
-	int64_t count_max = (int64_t)LK_FILE_BLOCKS_MAX, sums = 0;
+	int64_t count_max = (int64_t)LK_FILE_BLOCKS_MAX;
+	bool packed = row->codec == LK_CODEC_ZSTD;
 	switch (row->codec) {
 	case LK_CODEC_RAW:
 		count_max = LK_EXTENT_BLOCKS_MAX;
-		sums = row->count;
+		break;
+	case LK_CODEC_ZSTD:
+		count_max = LK_CHUNK_BLOCKS;
 		break;
 	case LK_CODEC_UNWRITTEN:
 		count_max = LK_GROUP_BLOCKS;
@@ -22,18 +25,22 @@ int lk_ext_check(const struct lk_extent *row, uint64_t ino, struct lk_ext *out)
 	default:
 		return LINKFS_ECORRUPT;
 	}
-	if (row->ino != (int64_t)ino || row->length || row->offset || row->file_block < 0 ||
-	    row->file_block >= (int64_t)LK_FILE_BLOCKS_MAX || row->count < 1 || row->count > count_max ||
-	    row->count > (int64_t)LK_FILE_BLOCKS_MAX - row->file_block)
+	if (row->ino != (int64_t)ino || row->file_block < 0 || row->file_block >= (int64_t)LK_FILE_BLOCKS_MAX ||
+	    row->count < 1 || row->count > count_max || row->count > (int64_t)LK_FILE_BLOCKS_MAX - row->file_block)
 		return LINKFS_ECORRUPT;
-	if (row->sums.len != (size_t)sums * 8)
+	if (packed ? row->length < 1 || row->length > (int64_t)(LK_CHUNK_BYTES - LK_BLOCK_SIZE) || row->offset < 0 ||
+			     row->offset > (int64_t)LK_CHUNK_BLOCKS - row->count
+		   : row->length != 0 || row->offset != 0)
 		return LINKFS_ECORRUPT;
+	if (row->sums.len != (size_t)lk_sums_of(row->codec, row->count) * 8)
+		return LINKFS_ECORRUPT;
+	int64_t named = lk_blocks_named(row->codec, row->count, row->length);
 	if (row->codec == LK_CODEC_HOLE ? row->disk_block != 0
 					: row->disk_block < 0 || row->disk_block > LK_DISK_BLOCK_MAX ||
-						  row->disk_block % LK_GROUP_BLOCKS + row->count > LK_GROUP_BLOCKS)
+						  row->disk_block % LK_GROUP_BLOCKS + named > LK_GROUP_BLOCKS)
 		return LINKFS_ECORRUPT;
-	*out = (struct lk_ext){(uint64_t)row->file_block, (uint64_t)row->count, (uint64_t)row->disk_block,
-			       (uint32_t)row->codec};
+	*out = (struct lk_ext){(uint64_t)row->file_block, (uint64_t)row->count,  (uint64_t)row->disk_block,
+			       (uint32_t)row->codec,      (uint32_t)row->length, (uint32_t)row->offset};
 	return 0;
 }
 
@@ -58,9 +65,11 @@ int lk_ext_put(struct lk_op *op, uint64_t ino, const struct lk_ext *e, const uin
 				.file_block = (int64_t)e->at,
 				.disk_block = (int64_t)e->disk,
 				.count = (int64_t)e->count,
-				.codec = (int64_t)e->codec};
-	if (e->codec == LK_CODEC_RAW)
-		row.sums = (struct lk_bytes){sums, (size_t)e->count * 8};
+				.codec = (int64_t)e->codec,
+				.length = e->length,
+				.offset = e->offset};
+	if (lk_ext_data(e->codec))
+		row.sums = (struct lk_bytes){sums, (size_t)lk_sums_of((int64_t)e->codec, (int64_t)e->count) * 8};
 	int r = fresh ? lk_txn_insert(op, LK_T_EXTENT, &row) : lk_txn_put(op, LK_T_EXTENT, &row);
 	return r == LINKFS_EEXIST ? LINKFS_ECORRUPT : r;
 }
@@ -93,7 +102,7 @@ static int map_row(void *arg, const void *record)
 	uint64_t end = lk_ext_end(&e);
 	if (m->below == UINT64_MAX) {
 		map->end = end;
-		map->disk_end = lk_ext_allocated(e.codec) ? e.disk + e.count : 0;
+		map->disk_end = lk_ext_allocated(e.codec) ? e.disk + lk_ext_named(&e) : 0;
 	} else if (end != m->below) {
 		return LINKFS_ECORRUPT;
 	}
@@ -101,9 +110,10 @@ static int map_row(void *arg, const void *record)
 	uint64_t from = LK_MAX(e.at, map->first), to = LK_MIN(end, m->last + 1);
 	if (from < to) {
 		struct lk_ext *piece = &map->piece[--m->from];
-		*piece = (struct lk_ext){from, to - from, lk_ext_allocated(e.codec) ? e.disk + (from - e.at) : 0,
-					 e.codec};
-		if (e.codec == LK_CODEC_RAW) {
+		*piece = lk_ext_part(&e, from - e.at, to - from);
+		if (e.codec == LK_CODEC_ZSTD) {
+			map->sums[from - map->first] = lk_get_u64(row->sums.p);
+		} else if (e.codec == LK_CODEC_RAW) {
 			const uint8_t *sums = (const uint8_t *)row->sums.p + (from - e.at) * 8;
 			for (uint64_t i = 0; i < piece->count; i++)
 				map->sums[from - map->first + i] = lk_get_u64(sums + i * 8);
@@ -227,6 +237,34 @@ int lk_extent_span(struct lk_op *op, uint64_t ino, uint64_t first, uint64_t coun
 	}
 	if (r == 0)
 		*span_out = LK_MIN(s.end, s.limit) - first;
+	return r;
+}
+
+struct oldest {
+	int64_t first, born;
+};
+
+static int oldest_row(void *arg, const void *record)
+{
+	const struct lk_extent *row = record;
+	struct oldest *o = arg;
+	o->born = LK_MIN(o->born, row->born);
+	return row->file_block <= o->first;
+}
+
+int lk_extent_oldest(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count, int64_t *born_out)
+{
+	struct lk_extent from = {.ino = (int64_t)ino, .file_block = (int64_t)(first + count - 1)};
+	struct lk_scan scan = {.table = &lk_tables[LK_T_EXTENT],
+			       .index = LK_BY_KEY,
+			       .equal = 1,
+			       .ranged = 1,
+			       .reverse = true,
+			       .from = &from};
+	struct oldest o = {(int64_t)first, INT64_MAX};
+	int r = lk_txn_scan(op, &scan, oldest_row, &o);
+	if (r == 0)
+		*born_out = o.born;
 	return r;
 }
 

@@ -16,8 +16,9 @@
 struct lk_ext {
 	uint64_t at; /* first file block */
 	uint64_t count;
-	uint64_t disk; /* first disk block; 0 for a hole */
+	uint64_t disk; /* first disk block, of a chunk's the first of all; 0 for a hole */
 	uint32_t codec;
+	uint32_t length, offset; /* ZSTD: bytes stored; which block of the chunk the first one is */
 };
 
 /* What rows say of a short range of file blocks. */
@@ -29,7 +30,7 @@ struct lk_map {
 		end; /* of the last row that begins at or before the range's last block: E if that is less than the range's end */
 	uint64_t disk_end;                  /* the disk block after that row's last; 0 for a hole */
 	struct lk_ext piece[LK_MAP_BLOCKS]; /* clipped to the range, ascending */
-	uint64_t sums[LK_MAP_BLOCKS];       /* by block of the range, where the codec is RAW */
+	uint64_t sums[LK_MAP_BLOCKS]; /* by block of the range, where the codec is RAW; a ZSTD piece's at its first */
 };
 
 /* LINKFS_ECORRUPT when rows leave a gap or overlap. What lies at or after map->end no row covers. */
@@ -38,6 +39,8 @@ int lk_extent_map(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count
 int lk_extent_find(struct lk_op *op, uint64_t ino, uint64_t block, struct lk_ext *out);
 /* E: where the rows end. */
 int lk_extent_end(struct lk_op *op, uint64_t ino, uint64_t *end_out);
+/* The epoch of the oldest row that maps some of count blocks from first on; INT64_MAX: none does. */
+int lk_extent_oldest(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count, int64_t *born_out);
 /* How many rows begin at or after block from. */
 int lk_extent_count(struct lk_op *op, uint64_t ino, uint64_t from, uint64_t *rows_out);
 /* How many blocks from first on, at most count, at most max_rows rows cover. first lies below E. */
@@ -49,8 +52,9 @@ struct lk_seg {
 	uint64_t count;
 	uint64_t disk;
 	uint32_t codec;
-	bool kept;           /* the row that is replaced names the same disk blocks: they are not given up */
-	const uint8_t *sums; /* RAW: 8 bytes a block, as in the row */
+	bool kept;               /* the row that is replaced names the same disk blocks: they are not given up */
+	const uint8_t *sums;     /* RAW: 8 bytes a block, as in the row; ZSTD: 8 bytes */
+	uint32_t length, offset; /* ZSTD */
 };
 /* Replaces the mapping of the file blocks from first on by segs; fills with a hole when first lies past E. Blocks no
  * longer named lose a reference; the new ones have theirs already. Keeps inode->blocks; does not put. */
@@ -64,14 +68,47 @@ int lk_extent_shift(struct lk_op *op, uint64_t ino, uint64_t from, int64_t delta
 int lk_extent_remove(struct lk_op *op, struct lk_inode *inode, uint64_t first, uint64_t count);
 /* Fills a gap that lk_extent_shift() left. */
 int lk_extent_put_hole(struct lk_op *op, uint64_t ino, uint64_t at, uint64_t count);
-/* Makes a row begin at block. */
-int lk_extent_split(struct lk_op *op, uint64_t ino, uint64_t block);
+/* Makes a row begin at block. Both halves of a chunk name all of it. Keeps inode->blocks. */
+int lk_extent_split(struct lk_op *op, struct lk_inode *inode, uint64_t block);
 /* After lk_txn_start(): history rows count as references (K3). */
 void lk_extent_start(struct lk_fs *fs);
 
 static inline bool lk_ext_allocated(uint32_t codec)
 {
 	return codec != LK_CODEC_HOLE;
+}
+/* Whether it holds bytes that were written. */
+static inline bool lk_ext_data(uint32_t codec)
+{
+	return codec == LK_CODEC_RAW || codec == LK_CODEC_ZSTD;
+}
+/* How many disk blocks it names, from disk on. */
+static inline uint64_t lk_ext_named(const struct lk_ext *e)
+{
+	return (uint64_t)lk_blocks_named((int64_t)e->codec, (int64_t)e->count, (int64_t)e->length);
+}
+/* What it adds to inode->blocks. */
+static inline int64_t lk_ext_counted(const struct lk_ext *e)
+{
+	return lk_blocks_counted((int64_t)e->codec, (int64_t)e->count, (int64_t)e->length);
+}
+/* The part of count blocks from the skip-th on. */
+static inline struct lk_ext lk_ext_part(const struct lk_ext *e, uint64_t skip, uint64_t count)
+{
+	struct lk_ext part = *e;
+	part.at += skip;
+	part.count = count;
+	if (e->codec == LK_CODEC_ZSTD)
+		part.offset += (uint32_t)skip;
+	else if (lk_ext_allocated(e->codec))
+		part.disk += skip;
+	return part;
+}
+/* Whether two stretches, of the same length, have the same bytes because they are the same blocks. */
+static inline bool lk_ext_same(const struct lk_ext *a, const struct lk_ext *b)
+{
+	return lk_ext_data(a->codec) && a->codec == b->codec && a->disk == b->disk && a->length == b->length &&
+	       a->offset == b->offset;
 }
 
 #endif

@@ -49,6 +49,11 @@ struct build {
 	uint8_t sums[LK_EXTENT_BLOCKS_MAX * 8];
 };
 
+static size_t sums_len(const struct lk_ext *e)
+{
+	return (size_t)lk_sums_of((int64_t)e->codec, (int64_t)e->count) * 8;
+}
+
 static int build_flush(struct build *b)
 {
 	if (!b->any)
@@ -64,8 +69,9 @@ static int build_flush(struct build *b)
 			b->old_at++;
 			fresh = false;
 			if (o->e.count == b->row.count && o->e.disk == b->row.disk && o->e.codec == b->row.codec &&
-			    (o->e.codec != LK_CODEC_RAW ||
-			     memcmp(b->old->sums.p + o->sums, b->sums, (size_t)o->e.count * 8) == 0))
+			    o->e.length == b->row.length && o->e.offset == b->row.offset &&
+			    (!lk_ext_data(o->e.codec) ||
+			     memcmp(b->old->sums.p + o->sums, b->sums, sums_len(&o->e)) == 0))
 				return 0;
 			break;
 		}
@@ -99,6 +105,16 @@ static uint64_t joins(const struct build *b, const struct lk_ext *part, bool who
 static int build_add(struct build *b, const struct lk_ext *e, const uint8_t *sums, bool whole)
 {
 	struct lk_ext part = *e;
+	/* Parts of a chunk stay rows of their own, each of which counts as a reference to all of it. */
+	if (part.codec == LK_CODEC_ZSTD) {
+		int r = build_flush(b);
+		if (r)
+			return r;
+		b->any = true;
+		b->row = part;
+		memcpy(b->sums, sums, 8);
+		return 0;
+	}
 	while (part.count) {
 		uint64_t n = joins(b, &part, whole);
 		if (n == 0) {
@@ -143,8 +159,8 @@ static int build_old(struct build *b, const struct lk_ext_row *o, uint64_t from,
 	if (from >= to)
 		return 0;
 	uint64_t skip = from - o->e.at;
-	struct lk_ext part = {from, to - from, lk_ext_allocated(o->e.codec) ? o->e.disk + skip : 0, o->e.codec};
-	return build_add(b, &part, o->e.codec == LK_CODEC_RAW ? b->old->sums.p + o->sums + skip * 8 : NULL, true);
+	struct lk_ext part = lk_ext_part(&o->e, skip, to - from);
+	return build_add(b, &part, lk_ext_sums(b->old, o, skip), true);
 }
 
 static int blocks_add(struct lk_inode *inode, int64_t delta)
@@ -153,11 +169,24 @@ static int blocks_add(struct lk_inode *inode, int64_t delta)
 	return inode->blocks < 0 ? LINKFS_ECORRUPT : 0;
 }
 
+/* A row of a chunk is cut: each of its halves, of left and right blocks, names all of the chunk, as it did itself. */
+static int cut_chunk(struct lk_op *op, struct lk_inode *inode, const struct lk_ext *old, uint64_t left, uint64_t right)
+{
+	struct lk_ext a = lk_ext_part(old, 0, left), z = lk_ext_part(old, old->count - right, right);
+	int r = 0;
+	if (left && right)
+		r = lk_share_add(op, old->disk, lk_ext_named(old));
+	else if (!left && !right)
+		r = lk_share_sub(op, old->disk, lk_ext_named(old));
+	return r ? r : blocks_add(inode, lk_ext_counted(&a) + lk_ext_counted(&z) - lk_ext_counted(old));
+}
+
 /* Gives up [from, to) of an old row, but for the parts that kept segments take over. */
 static int give_up(struct lk_op *op, struct lk_inode *inode, const struct lk_ext *old, uint64_t first,
 		   const struct lk_seg *segs, uint32_t seg_count, uint64_t from, uint64_t to)
 {
 	uint64_t at = first;
+	bool chunk = old->codec == LK_CODEC_ZSTD;
 	for (uint32_t i = 0; i < seg_count && at < to; at += segs[i++].count) {
 		uint64_t a = LK_MAX(from, at), z = LK_MIN(to, at + segs[i].count);
 		if (a >= z)
@@ -168,7 +197,7 @@ static int give_up(struct lk_op *op, struct lk_inode *inode, const struct lk_ext
 				return LINKFS_ECORRUPT;
 			continue;
 		}
-		if (!lk_ext_allocated(old->codec))
+		if (!lk_ext_allocated(old->codec) || chunk)
 			continue;
 		int r = lk_share_sub(op, disk, z - a);
 		if (r == 0)
@@ -176,7 +205,7 @@ static int give_up(struct lk_op *op, struct lk_inode *inode, const struct lk_ext
 		if (r)
 			return r;
 	}
-	return 0;
+	return chunk ? cut_chunk(op, inode, old, from - old->at, lk_ext_end(old) - to) : 0;
 }
 
 static int compose(struct build *b, uint64_t first, uint64_t end, const struct lk_seg *segs, uint32_t seg_count)
@@ -187,12 +216,12 @@ static int compose(struct build *b, uint64_t first, uint64_t end, const struct l
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = build_old(b, lk_ext_rows_at(b->old, i), 0, first);
 	if (r == 0 && rows_end < first) {
-		struct lk_ext hole = {rows_end, first - rows_end, 0, LK_CODEC_HOLE};
+		struct lk_ext hole = {.at = rows_end, .count = first - rows_end, .codec = LK_CODEC_HOLE};
 		r = build_add(b, &hole, NULL, false);
 	}
 	uint64_t at = first;
 	for (uint32_t i = 0; r == 0 && i < seg_count; at += segs[i++].count) {
-		struct lk_ext part = {at, segs[i].count, segs[i].disk, segs[i].codec};
+		struct lk_ext part = {at, segs[i].count, segs[i].disk, segs[i].codec, segs[i].length, segs[i].offset};
 		r = build_add(b, &part, segs[i].sums, false);
 	}
 	for (size_t i = 0; r == 0 && i < n; i++)
@@ -207,8 +236,8 @@ int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, 
 	int64_t added = 0;
 	for (uint32_t i = 0; i < seg_count; i++) {
 		end += segs[i].count;
-		if (lk_ext_allocated(segs[i].codec) && !segs[i].kept)
-			added += (int64_t)segs[i].count;
+		if (!segs[i].kept)
+			added += lk_blocks_counted(segs[i].codec, (int64_t)segs[i].count, segs[i].length);
 	}
 	if (end > LK_FILE_BLOCKS_MAX)
 		return LINKFS_EFBIG;
@@ -236,10 +265,12 @@ static int trim_row(struct lk_op *op, struct lk_inode *inode, const struct lk_ex
 {
 	struct lk_ext keep = o->e;
 	keep.count = o->e.at < from ? from - o->e.at : 0;
-	int r = keep.count ? lk_ext_put(op, (uint64_t)inode->ino, &keep, l->sums.p ? l->sums.p + o->sums : NULL, false)
+	int r = keep.count ? lk_ext_put(op, (uint64_t)inode->ino, &keep, lk_ext_sums(l, o, 0), false)
 			   : lk_ext_erase(op, (uint64_t)inode->ino, o->e.at);
 	if (r || !lk_ext_allocated(o->e.codec))
 		return r;
+	if (o->e.codec == LK_CODEC_ZSTD)
+		return cut_chunk(op, inode, &o->e, keep.count, 0);
 	uint64_t cut = o->e.count - keep.count;
 	r = lk_share_sub(op, o->e.disk + keep.count, cut);
 	return r ? r : blocks_add(inode, -(int64_t)cut);
@@ -316,7 +347,7 @@ int lk_extent_shift(struct lk_op *op, uint64_t ino, uint64_t from, int64_t delta
 			if (r == 0)
 				r = lk_ext_erase(op, ino, o->e.at);
 			if (r == 0 && moved.at < LK_FILE_BLOCKS_MAX)
-				r = lk_ext_put(op, ino, &moved, l.sums.p ? l.sums.p + o->sums : NULL, true);
+				r = lk_ext_put(op, ino, &moved, lk_ext_sums(&l, o, 0), true);
 			next = down ? o->e.at : o->e.at + 1;
 		}
 	}
@@ -343,17 +374,18 @@ int lk_extent_remove(struct lk_op *op, struct lk_inode *inode, uint64_t first, u
 			next = lk_ext_end(e);
 			r = lk_ext_erase(op, (uint64_t)inode->ino, e->at);
 			if (r == 0 && lk_ext_allocated(e->codec))
-				r = lk_share_sub(op, e->disk, e->count);
+				r = lk_share_sub(op, e->disk, lk_ext_named(e));
 			if (r == 0 && lk_ext_allocated(e->codec))
-				r = blocks_add(inode, -(int64_t)e->count);
+				r = blocks_add(inode, -lk_ext_counted(e));
 		}
 	}
 	lk_ext_rows_done(&l);
 	return r;
 }
 
-int lk_extent_split(struct lk_op *op, uint64_t ino, uint64_t block)
+int lk_extent_split(struct lk_op *op, struct lk_inode *inode, uint64_t block)
 {
+	uint64_t ino = (uint64_t)inode->ino;
 	struct lk_ext_rows l = {0};
 	struct lk_extent from = {.ino = (int64_t)ino, .file_block = (int64_t)block};
 	struct lk_scan scan = {.table = extent_table,
@@ -367,17 +399,13 @@ int lk_extent_split(struct lk_op *op, uint64_t ino, uint64_t block)
 	if (r == 0 && lk_ext_rows_count(&l)) {
 		const struct lk_ext_row *o = lk_ext_rows_at(&l, 0);
 		if (o->e.at < block && lk_ext_end(&o->e) > block) {
-			const uint8_t *sums = l.sums.p ? l.sums.p + o->sums : NULL;
-			struct lk_ext left = o->e, right = o->e;
 			uint64_t n = block - o->e.at;
-			left.count = n;
-			right.at = block;
-			right.count -= n;
-			if (lk_ext_allocated(right.codec))
-				right.disk += n;
-			r = lk_ext_put(op, ino, &left, sums, false);
+			struct lk_ext left = lk_ext_part(&o->e, 0, n), right = lk_ext_part(&o->e, n, o->e.count - n);
+			r = lk_ext_put(op, ino, &left, lk_ext_sums(&l, o, 0), false);
 			if (r == 0)
-				r = lk_ext_put(op, ino, &right, sums ? sums + n * 8 : NULL, true);
+				r = lk_ext_put(op, ino, &right, lk_ext_sums(&l, o, n), true);
+			if (r == 0 && o->e.codec == LK_CODEC_ZSTD)
+				r = cut_chunk(op, inode, &o->e, left.count, right.count);
 		}
 	}
 	lk_ext_rows_done(&l);
@@ -386,7 +414,7 @@ int lk_extent_split(struct lk_op *op, uint64_t ino, uint64_t block)
 
 int lk_extent_put_hole(struct lk_op *op, uint64_t ino, uint64_t at, uint64_t count)
 {
-	struct lk_ext hole = {at, count, 0, LK_CODEC_HOLE};
+	struct lk_ext hole = {.at = at, .count = count, .codec = LK_CODEC_HOLE};
 	return lk_ext_put(op, ino, &hole, NULL, true);
 }
 
@@ -395,7 +423,7 @@ static int history_kept(struct lk_op *op, const void *record)
 	const struct lk_extent *row = record;
 	struct lk_ext e;
 	int r = lk_ext_check(row, (uint64_t)row->ino, &e);
-	return r || !lk_ext_allocated(e.codec) ? r : lk_share_add(op, e.disk, e.count);
+	return r || !lk_ext_allocated(e.codec) ? r : lk_share_add(op, e.disk, lk_ext_named(&e));
 }
 
 static int history_dropped(struct lk_op *op, const void *record)
@@ -403,7 +431,7 @@ static int history_dropped(struct lk_op *op, const void *record)
 	const struct lk_extent *row = record;
 	struct lk_ext e;
 	int r = lk_ext_check(row, (uint64_t)row->ino, &e);
-	return r || !lk_ext_allocated(e.codec) ? r : lk_share_sub(op, e.disk, e.count);
+	return r || !lk_ext_allocated(e.codec) ? r : lk_share_sub(op, e.disk, lk_ext_named(&e));
 }
 
 void lk_extent_start(struct lk_fs *fs)

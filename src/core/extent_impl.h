@@ -9,7 +9,7 @@
 
 struct lk_ext_row {
 	struct lk_ext e;
-	size_t sums; /* offset in the list's sums; RAW only */
+	size_t sums; /* offset in the list's sums; RAW and ZSTD */
 };
 
 /* Zero-initialised is empty; lk_ext_rows_done() frees. */
@@ -37,12 +37,19 @@ static inline void lk_ext_rows_done(struct lk_ext_rows *l)
 	lk_buf_done(&l->rows);
 	lk_buf_done(&l->sums);
 }
+/* Where the sums of the blocks from the skip-th on stand in a row's, if it has any. */
+static inline const uint8_t *lk_ext_sums(const struct lk_ext_rows *l, const struct lk_ext_row *o, uint64_t skip)
+{
+	if (!lk_ext_data(o->e.codec))
+		return NULL;
+	return l->sums.p + o->sums + (o->e.codec == LK_CODEC_RAW ? skip * 8 : 0);
+}
 static inline uint64_t lk_ext_end(const struct lk_ext *e)
 {
 	return e->at + e->count;
 }
 
-/* sums: 8 bytes a block for RAW, else unused. fresh: no row has this key. */
+/* sums: 8 bytes a block for RAW, 8 for ZSTD, else unused. fresh: no row has this key. */
 int lk_ext_put(struct lk_op *op, uint64_t ino, const struct lk_ext *e, const uint8_t *sums, bool fresh);
 int lk_ext_erase(struct lk_op *op, uint64_t ino, uint64_t at);
 

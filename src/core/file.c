@@ -8,7 +8,9 @@
  */
 #include "file_impl.h"
 
+#include "chunk.h"
 #include "deleted.h"
+#include "pack.h"
 
 #include <string.h>
 
@@ -21,23 +23,48 @@ int lk_file_check_type(const struct lk_inode *inode)
 
 /* ---- inline content -------------------------------------------------------------------------------------------- */
 
+int lk_file_inline_stored(struct lk_op *op, const struct lk_inode *inode, struct lk_bytes *out)
+{
+	struct lk_inline row = {.ino = inode->ino};
+	bool packed = inode->flags & LK_INODE_PACKED;
+	if (inode->size > (int64_t)(packed ? LK_PACKED_SIZE_MAX : LK_INLINE_MAX))
+		return LINKFS_ECORRUPT;
+	int r = lk_txn_get(op, LK_T_INLINE, &row, &row);
+	if (r)
+		return r == LINKFS_ENOENT ? LINKFS_ECORRUPT : r;
+	if (packed ? row.content.len > LK_PACKED_MAX : row.content.len != (size_t)inode->size)
+		return LINKFS_ECORRUPT;
+	*out = row.content;
+	return 0;
+}
+
+int lk_file_inline_plain(struct lk_fs *fs, const struct lk_inode *inode, struct lk_bytes stored, uint8_t *out)
+{
+	if (inode->size == 0)
+		return 0;
+	if (!(inode->flags & LK_INODE_PACKED)) {
+		memcpy(out, stored.p, stored.len);
+		return 0;
+	}
+	struct lk_packer *packer = lk_pack_take(fs->pack);
+	int r = packer ? lk_pack_expand(packer, stored.p, stored.len, out, (size_t)inode->size) : LINKFS_ENOMEM;
+	lk_pack_give(fs->pack, packer);
+	return r;
+}
+
 int lk_file_inline_get(struct lk_op *op, const struct lk_inode *inode, size_t room, uint8_t **content_out)
 {
 	size_t size = (size_t)inode->size;
-	if (inode->size > (int64_t)LK_INLINE_MAX)
-		return LINKFS_ECORRUPT;
+	struct lk_bytes stored = {NULL, 0};
+	int r = size ? lk_file_inline_stored(op, inode, &stored) : 0;
+	if (r)
+		return r;
 	uint8_t *content = lk_op_alloc(op, LK_MAX(LK_MAX(size, room), (size_t)1));
 	if (!content)
 		return LINKFS_ENOMEM;
-	if (size) {
-		struct lk_inline row = {.ino = inode->ino};
-		int r = lk_txn_get(op, LK_T_INLINE, &row, &row);
-		if (r == LINKFS_ENOENT || (r == 0 && row.content.len != size))
-			return LINKFS_ECORRUPT;
-		if (r)
-			return r;
-		memcpy(content, row.content.p, size);
-	}
+	r = lk_file_inline_plain(op->fs, inode, stored, content);
+	if (r)
+		return r;
 	if (room > size)
 		memset(content + size, 0, room - size);
 	*content_out = content;
@@ -46,36 +73,54 @@ int lk_file_inline_get(struct lk_op *op, const struct lk_inode *inode, size_t ro
 
 int lk_file_inline_put(struct lk_op *op, struct lk_inode *inode, const uint8_t *content, size_t size)
 {
-	struct lk_inline row = {.ino = inode->ino, .content = {content, size}};
+	return lk_file_inline_store(op, inode, content, size, size, false);
+}
+
+int lk_file_inline_store(struct lk_op *op, struct lk_inode *inode, const uint8_t *stored, size_t len, size_t size,
+			 bool packed)
+{
+	struct lk_inline row = {.ino = inode->ino, .content = {stored, len}};
 	int r = 0;
+	if (packed ? len > LK_PACKED_MAX || size > LK_PACKED_SIZE_MAX : size > LK_INLINE_MAX)
+		return LINKFS_ECORRUPT;
+	op->pages += (uint32_t)(len / (LK_BLOCK_SIZE / 2)); /* overflow pages, here and in the history */
 	if (size)
 		r = lk_txn_put(op, LK_T_INLINE, &row);
 	else if (inode->size)
 		r = lk_txn_erase(op, LK_T_INLINE, &row);
-	if (r == 0)
+	if (r == 0) {
 		inode->size = (int64_t)size;
+		inode->flags &= ~(int64_t)LK_INODE_PACKED;
+		inode->flags |= packed ? LK_INODE_PACKED : 0;
+		inode->rdev = packed ? (int64_t)len : 0;
+	}
 	return r == LINKFS_ENOENT ? LINKFS_ECORRUPT : r;
 }
 
-int lk_file_to_extents(struct lk_op *op, struct lk_inode *inode)
+int lk_file_to_extents(struct lk_op *op, struct lk_inode *inode, uint64_t keep)
 {
 	int64_t size = inode->size;
+	uint32_t blocks = (uint32_t)lk_blocks_up(LK_MIN(keep, (uint64_t)size));
 	uint8_t *content;
-	int r = lk_file_inline_get(op, inode, LK_BLOCK_SIZE, &content);
+	int r = lk_file_inline_get(op, inode, (size_t)lk_blocks_up((uint64_t)size) * LK_BLOCK_SIZE, &content);
 	if (r == 0)
 		r = lk_file_inline_put(op, inode, NULL, 0);
 	if (r)
 		return r;
 	inode->flags &= ~(int64_t)LK_INODE_INLINE;
 	inode->size = size;
-	return size ? lk_file_block_put(op, inode, 0, 0, content) : 0;
+	for (uint32_t i = 0; r == 0 && i < blocks; i++)
+		r = lk_file_block_put(op, inode, i, 0, content + (size_t)i * LK_BLOCK_SIZE);
+	return r;
 }
 
 /* ---- single blocks ---------------------------------------------------------------------------------------------- */
 
-int lk_file_block_read(struct lk_fs *fs, uint64_t disk, uint64_t sum, void *out)
+int lk_file_block_read(struct lk_fs *fs, const struct lk_ext *piece, uint64_t sum, void *out)
 {
-	int r = lk_data_read(fs->data, disk, 1, out);
+	if (piece->codec == LK_CODEC_ZSTD)
+		return lk_chunk_read(fs, piece, sum, 0, LK_BLOCK_SIZE, out);
+	int r = lk_data_read(fs->data, piece->disk, 1, out);
 	if (r)
 		return r;
 	return lk_block_sum(out, LK_BLOCK_SIZE) == sum ? 0 : LINKFS_ECORRUPT;
@@ -107,9 +152,10 @@ int lk_file_zero_part(struct lk_op *op, struct lk_inode *inode, uint64_t at, uin
 	struct lk_map map;
 	uint8_t block[LK_BLOCK_SIZE];
 	int r = lk_extent_map(op, (uint64_t)inode->ino, at, 1, &map);
-	if (r || map.pieces == 0 || map.piece[0].codec != LK_CODEC_RAW)
+	if (r || map.pieces == 0 || !lk_ext_data(map.piece[0].codec))
 		return r;
-	r = lk_file_block_read(op->fs, map.piece[0].disk, map.sums[0], block);
+	bool chunk = map.piece[0].codec == LK_CODEC_ZSTD;
+	r = lk_file_block_read(op->fs, &map.piece[0], map.sums[0], block);
 	if (r)
 		return r;
 	uint8_t any = 0;
@@ -118,7 +164,7 @@ int lk_file_zero_part(struct lk_op *op, struct lk_inode *inode, uint64_t at, uin
 	if (!any)
 		return 0;
 	memset(block + from, 0, to - from);
-	return lk_file_block_put(op, inode, at, 1, block);
+	return lk_file_block_put(op, inode, at, !chunk, block); /* no block goes for it while the chunk is needed */
 }
 
 int lk_file_clean_tail(struct lk_op *op, struct lk_inode *inode)
@@ -209,7 +255,8 @@ static int read_blocks(struct lk_fs *fs, const struct reading *q, uint64_t at, u
 	}
 	/* A partial block at the edge: count is 1 (read_pieces cuts so). */
 	uint8_t block[LK_BLOCK_SIZE];
-	int r = lk_file_block_read(fs, disk, sums[0], block);
+	struct lk_ext piece = {.at = at, .count = 1, .disk = disk, .codec = LK_CODEC_RAW};
+	int r = lk_file_block_read(fs, &piece, sums[0], block);
 	if (r)
 		return r;
 	uint64_t from = LK_MAX(begin, q->offset), to = LK_MIN(end, want_end);
@@ -229,7 +276,12 @@ static int read_pieces(struct lk_fs *fs, const struct reading *q, uint8_t *buf)
 		if (p->codec != LK_CODEC_RAW) {
 			uint64_t from = LK_MAX(at * LK_BLOCK_SIZE, q->offset);
 			uint64_t to = LK_MIN((at + count) * LK_BLOCK_SIZE, want_end);
-			memset(buf + (from - q->offset), 0, (size_t)(to - from));
+			uint8_t *out = buf + (from - q->offset);
+			if (p->codec == LK_CODEC_ZSTD)
+				r = lk_chunk_read(fs, p, q->map.sums[at - q->map.first], from - at * LK_BLOCK_SIZE,
+						  (size_t)(to - from), out);
+			else
+				memset(out, 0, (size_t)(to - from));
 			continue;
 		}
 		while (i < q->map.pieces && q->map.piece[i].codec == LK_CODEC_RAW &&
@@ -256,8 +308,13 @@ static int read_some(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offs
 {
 	struct lk_op op;
 	struct lk_inode inode;
-	struct reading q = {.offset = offset, .size = 0};
+	struct reading q;                /* its map is large, and filled only when it is needed */
+	struct lk_packer *packed = NULL; /* holds what is to be unpacked */
+	size_t stored = 0;
 	uint64_t ticket = 0;
+	q.offset = offset;
+	q.size = 0;
+	q.map.pieces = 0;
 	int r = lk_op_begin(fs, &op, 0);
 	if (r)
 		return r;
@@ -279,10 +336,17 @@ static int read_some(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offs
 			r = LINKFS_ECORRUPT; /* rows tile the size */
 		raw = r == 0;
 	} else if (r == 0 && q.size) {
-		uint8_t *content;
-		r = lk_file_inline_get(&op, &inode, 0, &content);
-		if (r == 0)
-			memcpy(buf, content + offset, q.size);
+		struct lk_bytes content;
+		r = lk_file_inline_stored(&op, &inode, &content);
+		if (r == 0 && (inode.flags & LK_INODE_PACKED)) {
+			packed = lk_pack_take(fs->pack);
+			stored = content.len;
+			r = packed ? 0 : LINKFS_ENOMEM;
+			if (r == 0)
+				memcpy(packed->stored, content.p, stored);
+		} else if (r == 0) {
+			memcpy(buf, (const uint8_t *)content.p + offset, q.size);
+		}
 	}
 	if (r == 0)
 		*atime_out = lk_atime_due(&op, &inode);
@@ -294,6 +358,11 @@ static int read_some(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offs
 			r = read_pieces(fs, &q, buf);
 		lk_alloc_reader_end(fs->alloc, ticket);
 	}
+	if (r == 0 && packed)
+		r = lk_pack_expand(packed, packed->stored, stored, packed->plain, (size_t)inode.size);
+	if (r == 0 && packed)
+		memcpy(buf, packed->plain + offset, q.size);
+	lk_pack_give(fs->pack, packed);
 	if (r == 0)
 		*done_out = q.size;
 	return r;
@@ -351,7 +420,7 @@ static int seek_row(void *arg, const void *record)
 		return LINKFS_ECORRUPT;
 	s->end = at + (uint64_t)row->count;
 	/* As on ext4, what is allocated and was never written is a hole. */
-	if ((row->codec == LK_CODEC_RAW) == s->data) {
+	if (lk_ext_data((uint32_t)row->codec) == s->data) {
 		s->block = at;
 		s->found = true;
 		return 1;
@@ -365,7 +434,7 @@ static int seek_extents(struct lk_op *op, const struct lk_inode *inode, uint64_t
 	int r = lk_extent_find(op, (uint64_t)inode->ino, lk_block_of(offset), &e);
 	if (r)
 		return r;
-	struct seeking s = {(uint64_t)inode->ino, e.at, e.at + e.count, data, (e.codec == LK_CODEC_RAW) == data};
+	struct seeking s = {(uint64_t)inode->ino, e.at, e.at + e.count, data, lk_ext_data(e.codec) == data};
 	if (!s.found) {
 		struct lk_extent from = {.ino = inode->ino, .file_block = (int64_t)s.end};
 		struct lk_scan scan = {

@@ -35,6 +35,14 @@ int lk_file_share_tail(struct lk_fs *fs, uint64_t from, uint64_t from_offset, ui
 /* Gives the new and nameless file to the content of from, whose blocks it shares; unwritten blocks become holes.
  * Both nodes are locked, no op is open; in bounded steps. Sizes are equal then, times are not looked at. */
 int lk_file_clone(struct lk_fs *fs, uint64_t from, uint64_t to);
+/* Before the first compressed row, or mark of an inode that asks for one: who does not know of it must not open the volume (V4). No op open. */
+int lk_file_pack_feature(struct lk_fs *fs);
+/* linkfs_node_compress(). level 0: as the file says. */
+int lk_file_pack(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, int level, uint64_t *offset,
+		 uint64_t *saved_out);
+/* After the last write to a file: its last chunk, which several writes may have left in parts, is compressed as one. Best effort: nothing
+ * is lost by a failure. Takes the node's lock. */
+int lk_file_pack_end(struct lk_fs *fs, uint64_t ino);
 /* One step of a truncation that needs several (LK_INODE_TRIM); 0 when there is none. */
 int lk_file_trim_step(struct lk_op *op, uint64_t ino, bool *more_out);
 /* Finishes a long operation that a crash cut off. */

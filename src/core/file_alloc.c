@@ -186,7 +186,7 @@ static int find_need(struct lk_op *op, struct change *c, uint64_t *at, uint64_t 
 			return r;
 		uint64_t stop = LK_MIN(e.at + e.count, last);
 		bool need = e.codec == LK_CODEC_HOLE;
-		if (c->zero && e.codec == LK_CODEC_RAW && *at < zero_to && stop > zero_from) {
+		if (c->zero && lk_ext_data(e.codec) && *at < zero_to && stop > zero_from) {
 			need = true;
 			if (*at < zero_from) {
 				need = false;
@@ -299,7 +299,7 @@ static int fill(struct change *c)
 		return lk_op_end(&op, r);
 	}
 	if (inode.flags & LK_INODE_INLINE)
-		r = lk_file_to_extents(&op, &inode);
+		r = lk_file_to_extents(&op, &inode, UINT64_MAX);
 	if (r == 0 && c->zero)
 		r = zero_edges(&op, &inode, c->offset, c->end);
 	if (r == 0)
@@ -344,15 +344,15 @@ static int shift(struct change *c, bool insert)
 	if (r == 0)
 		r = lk_op_need(&op, (uint32_t)LK_MIN(rows / 2 + 16, (uint64_t)UINT32_MAX));
 	if (r == 0 && (inode.flags & LK_INODE_INLINE))
-		r = lk_file_to_extents(&op, &inode);
+		r = lk_file_to_extents(&op, &inode, UINT64_MAX);
 	if (r == 0)
-		r = lk_extent_split(&op, c->ino, from);
+		r = lk_extent_split(&op, &inode, from);
 	if (r == 0 && insert) {
 		r = lk_extent_shift(&op, c->ino, from, (int64_t)count);
 		if (r == 0)
 			r = lk_extent_put_hole(&op, c->ino, from, count);
 	} else if (r == 0) {
-		r = lk_extent_split(&op, c->ino, from + count);
+		r = lk_extent_split(&op, &inode, from + count);
 		if (r == 0)
 			r = lk_extent_remove(&op, &inode, from, count);
 		if (r == 0)
@@ -393,6 +393,8 @@ static int run(struct change *c, uint32_t mode)
 	r = lk_op_end(&op, r);
 	if (r == 0 && (inode.flags & LK_INODE_TRIM))
 		r = lk_file_settle(c->fs, c->ino);
+	if (r == 0 && (inode.flags & LK_INODE_PACKED) && inode.size > (int64_t)LK_INLINE_MAX)
+		r = lk_file_unpack(c->fs, c->ino);
 	if (r)
 		return r;
 	switch (mode & ~LINKFS_ALLOC_KEEP_SIZE) {

@@ -17,6 +17,7 @@ struct copy {
 	uint8_t *buf;
 	bool atime; /* the source's is due (M9) */
 	bool tail;  /* lk_file_share_tail() */
+	bool bytes; /* the source has nothing to share: it lies in its inode's row */
 };
 
 /* Linux's generic_copy_file_checks(). *length_out: what there is to copy. */
@@ -29,6 +30,7 @@ static int check(struct copy *c, bool *settle)
 		return r;
 	r = lk_inode_get(&op, c->from, &from);
 	c->atime = r == 0 && lk_atime_due(&op, &from);
+	c->bytes = r == 0 && (from.flags & LK_INODE_INLINE);
 	lk_view_leave(&op);
 	if (r == 0)
 		r = lk_inode_get(&op, c->to, &to);
@@ -62,12 +64,14 @@ static int share_map(struct lk_op *op, const struct lk_map *map, struct lk_seg *
 {
 	for (uint32_t i = 0; i < map->pieces; i++) {
 		const struct lk_ext *p = &map->piece[i];
-		bool raw = p->codec == LK_CODEC_RAW;
+		bool data = lk_ext_data(p->codec);
 		segs[i] = (struct lk_seg){.count = p->count,
-					  .disk = raw ? p->disk : 0,
-					  .codec = raw ? LK_CODEC_RAW : LK_CODEC_HOLE,
-					  .sums = sums + (p->at - map->first) * 8};
-		int r = raw ? lk_share_add(op, p->disk, p->count) : 0;
+					  .disk = data ? p->disk : 0,
+					  .codec = data ? p->codec : LK_CODEC_HOLE,
+					  .sums = sums + (p->at - map->first) * 8,
+					  .length = p->length,
+					  .offset = p->offset};
+		int r = data ? lk_share_add(op, p->disk, lk_ext_named(p)) : 0;
 		if (r)
 			return r;
 	}
@@ -97,7 +101,7 @@ static int share_op(struct lk_op *op, struct copy *c, uint32_t blocks)
 		return r;
 	r = share_map(op, &map, segs, sums);
 	if (r == 0 && (inode.flags & LK_INODE_INLINE))
-		r = lk_file_to_extents(op, &inode);
+		r = lk_file_to_extents(op, &inode, UINT64_MAX);
 	if (r == 0 && c->to_offset > (uint64_t)inode.size)
 		r = lk_file_clean_tail(op, &inode);
 	if (r == 0)
@@ -110,10 +114,17 @@ static int share_op(struct lk_op *op, struct copy *c, uint32_t blocks)
 	return lk_file_changed(op, c->cred, &inode, 0);
 }
 
+/* Blocks from at on for one op, so that chunks are not cut where ops meet. */
+static uint32_t blocks_once(uint64_t at, uint64_t left)
+{
+	uint64_t most = LK_MAP_BLOCKS - (at + LK_MAP_BLOCKS) % LK_CHUNK_BLOCKS;
+	return (uint32_t)LK_MIN(left, most);
+}
+
 static int share_some(struct copy *c, uint64_t *done_out)
 {
 	struct lk_op op;
-	uint32_t blocks = (uint32_t)LK_MIN(lk_block_of(c->length), (uint64_t)LK_MAP_BLOCKS);
+	uint32_t blocks = blocks_once(lk_block_of(c->from_offset), lk_block_of(c->length));
 	int r = lk_op_begin(c->fs, &op, lk_op_flags(c->cred, LK_OP_BULK));
 	if (r)
 		return r;
@@ -141,7 +152,7 @@ static int copy_bytes(struct copy *c, uint64_t want, uint64_t *done_out)
 static int copy_some(struct copy *c, uint64_t *done_out)
 {
 	uint64_t part = c->from_offset % LK_BLOCK_SIZE;
-	if (part != c->to_offset % LK_BLOCK_SIZE)
+	if (c->bytes || part != c->to_offset % LK_BLOCK_SIZE)
 		return copy_bytes(c, c->length, done_out);
 	if (part)
 		return copy_bytes(c, LK_MIN(c->length, LK_BLOCK_SIZE - part), done_out);
@@ -224,7 +235,13 @@ int lk_file_share_tail(struct lk_fs *fs, uint64_t from, uint64_t from_offset, ui
 int lk_file_copy_range(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t from, uint64_t from_offset,
 		       uint64_t to, uint64_t to_offset, uint64_t length, uint64_t *done_out)
 {
-	struct copy c = {fs, cred, from, from_offset, to, to_offset, length, NULL, false, false};
+	struct copy c = {.fs = fs,
+			 .cred = cred,
+			 .from = from,
+			 .from_offset = from_offset,
+			 .to = to,
+			 .to_offset = to_offset,
+			 .length = length};
 	int r = lk_node_lock2(fs, from, to);
 	if (r)
 		return r;
@@ -246,8 +263,8 @@ static int next_content(struct lk_op *op, uint64_t from, uint64_t *at, uint64_t 
 		int r = lk_extent_find(op, from, *at, &ext);
 		if (r)
 			return r;
-		if (ext.codec == LK_CODEC_RAW) {
-			*count_out = (uint32_t)LK_MIN(end - *at, (uint64_t)LK_MAP_BLOCKS);
+		if (lk_ext_data(ext.codec)) {
+			*count_out = blocks_once(*at, end - *at);
 			return 0;
 		}
 		*at = LK_MIN(ext.at + ext.count, end);
@@ -275,7 +292,7 @@ static int clone_step(struct copy *c, uint64_t end, bool *done_out)
 		if (r == 0)
 			r = lk_inode_get(&op, c->to, &to);
 		if (r == 0 && (to.flags & LK_INODE_INLINE))
-			r = lk_file_to_extents(&op, &to);
+			r = lk_file_to_extents(&op, &to, UINT64_MAX);
 		if (r == 0)
 			r = lk_file_extend(&op, &to, end);
 		to.size = from.size;
@@ -293,12 +310,13 @@ static int clone_step(struct copy *c, uint64_t end, bool *done_out)
 static int clone_inline(struct lk_op *op, const struct lk_inode *from, uint64_t to)
 {
 	struct lk_inode copy;
-	uint8_t *content;
+	struct lk_bytes stored = {NULL, 0};
 	int r = lk_inode_get(op, to, &copy);
+	if (r == 0 && from->size)
+		r = lk_file_inline_stored(op, from, &stored);
 	if (r == 0)
-		r = lk_file_inline_get(op, from, 0, &content);
-	if (r == 0)
-		r = lk_file_inline_put(op, &copy, content, (size_t)from->size);
+		r = lk_file_inline_store(op, &copy, stored.p, stored.len, (size_t)from->size,
+					 from->flags & LK_INODE_PACKED);
 	return r ? r : lk_inode_put(op, &copy);
 }
 

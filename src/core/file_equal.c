@@ -62,8 +62,10 @@ static void add_sum(struct digest *d, uint64_t sum)
 	add_token(d, sum);
 }
 
-/* What a file's rows say of blocks from *at on, at most DIGEST_ROWS rows and not past end. */
-static int digest_rows(struct lk_op *op, uint64_t ino, uint64_t *at, uint64_t end, struct digest *d, struct lk_map *map)
+/* What a file's rows say of blocks from *at on, at most DIGEST_ROWS rows and not past end. *packed: blocks from there on whose bytes
+ * must be read, as they are compressed. */
+static int digest_rows(struct lk_op *op, uint64_t ino, uint64_t *at, uint64_t end, struct digest *d, struct lk_map *map,
+		       uint32_t *packed)
 {
 	for (uint32_t row = 0; row < DIGEST_ROWS && *at < end; row++) {
 		struct lk_ext e;
@@ -72,6 +74,10 @@ static int digest_rows(struct lk_op *op, uint64_t ino, uint64_t *at, uint64_t en
 			return r;
 		uint64_t left = LK_MIN(lk_block_of(UINT64_MAX), e.at + e.count) - *at;
 		left = LK_MIN(left, end - *at);
+		if (e.codec == LK_CODEC_ZSTD) {
+			*packed = (uint32_t)LK_MIN(left, (uint64_t)LK_CHUNK_BLOCKS);
+			return 0;
+		}
 		if (e.codec != LK_CODEC_RAW) {
 			d->zeros += left;
 			*at += left;
@@ -88,10 +94,25 @@ static int digest_rows(struct lk_op *op, uint64_t ino, uint64_t *at, uint64_t en
 	return 0;
 }
 
-/* One op. *size_out: the content's; *done_out: no full blocks are left. */
+static int digest_bytes(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t *at, uint32_t count, struct digest *d)
+{
+	size_t len = (size_t)count * LK_BLOCK_SIZE, got = 0;
+	uint8_t *bytes = malloc(len);
+	int r = bytes ? lk_file_peek(fs, view, ino, *at * LK_BLOCK_SIZE, bytes, len, &got) : LINKFS_ENOMEM;
+	if (r == 0 && got < len) /* cut off meanwhile */
+		memset(bytes + got, 0, len - got);
+	for (uint32_t i = 0; r == 0 && i < count; i++)
+		add_sum(d, lk_block_sum(bytes + (size_t)i * LK_BLOCK_SIZE, LK_BLOCK_SIZE));
+	free(bytes);
+	*at += count;
+	return r;
+}
+
+/* One op, and what it says must be read. *size_out: the content's; *done_out: no full blocks are left. */
 static int digest_step(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t *at, struct digest *d, uint64_t *size_out,
 		       bool *done_out)
 {
+	uint32_t packed = 0;
 	struct lk_map map = {0};
 	struct lk_inode inode;
 	struct lk_op op;
@@ -103,12 +124,16 @@ static int digest_step(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t *a
 	if (r == 0)
 		r = lk_file_check_type(&inode);
 	if (r == 0) {
-		uint64_t full = inode.flags & LK_INODE_INLINE ? 0 : lk_block_of((uint64_t)inode.size);
+		uint64_t full = lk_block_of((uint64_t)inode.size);
 		*size_out = (uint64_t)inode.size;
-		r = *at < full ? digest_rows(&op, (uint64_t)inode.ino, at, full, d, &map) : 0;
+		if (*at < full && (inode.flags & LK_INODE_INLINE))
+			packed = (uint32_t)LK_MIN(full - *at, (uint64_t)LK_CHUNK_BLOCKS);
+		else if (*at < full)
+			r = digest_rows(&op, (uint64_t)inode.ino, at, full, d, &map, &packed);
 		*done_out = *at >= full;
 	}
-	return lk_op_end(&op, r);
+	r = lk_op_end(&op, r);
+	return r || !packed ? r : digest_bytes(fs, view, ino, at, packed, d);
 }
 
 int lk_file_digest(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t out[2])
@@ -184,7 +209,9 @@ static int look(struct pair *p, bool *equal)
 	return 0;
 }
 
-/* The disk blocks of count file blocks, each + 1; 0 where there is no content on disk. */
+#define IN_CHUNK (UINT64_C(1) << 63)
+
+/* Where count file blocks lie on disk, each + 1; 0 where there is no content on disk. Of a chunk's blocks it is a mark that no other has. */
 static int disks(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count, struct lk_map *map, uint64_t *disk)
 {
 	int r = lk_extent_map(op, ino, first, count, map);
@@ -195,6 +222,8 @@ static int disks(struct lk_op *op, uint64_t ino, uint64_t first, uint32_t count,
 		const struct lk_ext *e = &map->piece[i];
 		for (uint64_t k = 0; e->codec == LK_CODEC_RAW && k < e->count; k++)
 			disk[e->at - first + k] = e->disk + k + 1;
+		for (uint64_t k = 0; e->codec == LK_CODEC_ZSTD && k < e->count; k++)
+			disk[e->at - first + k] = IN_CHUNK | (e->disk * LK_CHUNK_BLOCKS + e->offset + k);
 	}
 	return r;
 }
@@ -242,7 +271,7 @@ static int row_at(struct lk_op *op, uint64_t ino, uint64_t at, uint64_t *end, bo
 	if (r)
 		return r;
 	*end = LK_MIN(lk_block_of(UINT64_MAX), e.at + e.count);
-	*zeros = e.codec != LK_CODEC_RAW;
+	*zeros = !lk_ext_data(e.codec);
 	return 0;
 }
 
@@ -316,43 +345,62 @@ static int count_own(struct lk_op *op, uint64_t disk, uint64_t count, uint64_t *
 	return r;
 }
 
-/* File blocks [first + i, first + i + count) of to take from's disk blocks. */
-static int share_run(struct lk_op *op, struct lk_inode *to, uint64_t at, uint64_t disk, uint32_t count,
+/* File blocks of to from at on take from's, which piece says. */
+static int share_run(struct lk_op *op, struct lk_inode *to, uint64_t at, const struct lk_ext *piece,
 		     const uint64_t *sums)
 {
 	uint8_t bytes[STEP_BLOCKS * 8];
-	struct lk_seg seg = {.count = count, .disk = disk, .codec = LK_CODEC_RAW, .sums = bytes};
-	for (uint32_t i = 0; i < count; i++)
+	struct lk_seg seg = {.count = piece->count,
+			     .disk = piece->disk,
+			     .codec = piece->codec,
+			     .sums = bytes,
+			     .length = piece->length,
+			     .offset = piece->offset};
+	for (uint32_t i = 0; i < (uint32_t)lk_sums_of((int64_t)piece->codec, (int64_t)piece->count); i++)
 		lk_put_u64(bytes + (size_t)i * 8, sums[i]);
-	int r = lk_share_add(op, disk, count);
+	int r = lk_share_add(op, piece->disk, lk_ext_named(piece));
 	return r ? r : lk_extent_replace(op, to, at, &seg, 1);
 }
 
-/* Both are equal there and locked. Only what is on disk in both is shared: a hole costs less than any block. */
+/* The piece of a map that covers block, from it on. */
+static struct lk_ext piece_from(const struct lk_map *map, uint32_t *i, uint64_t block, const uint64_t **sum)
+{
+	while (map->piece[*i].at + map->piece[*i].count <= block)
+		++*i;
+	const struct lk_ext *p = &map->piece[*i];
+	uint64_t skip = block - p->at;
+	*sum = &map->sums[p->at - map->first + (p->codec == LK_CODEC_RAW ? skip : 0)];
+	return lk_ext_part(p, skip, p->count - skip);
+}
+
+/* Both are equal there and locked. Only what is on disk in both is shared: a hole costs less than any block. A part of a chunk is not
+ * given up for another, as the rest keeps it. */
 static int share_op(struct lk_op *op, struct pair *p, uint64_t first, bool share, struct linkfs_dedupe *out)
 {
-	uint64_t a[STEP_BLOCKS] = {0}, b[STEP_BLOCKS] = {0}, shared = 0, own = 0;
-	uint32_t count = blocks_from(p, first), i = 0;
-	struct lk_map map = {0};
+	uint64_t shared = 0, own = 0;
+	uint32_t count = blocks_from(p, first), i = 0, at_a = 0, at_b = 0;
+	struct lk_map a = {0}, b = {0};
 	struct lk_inode to;
 	int r = lk_inode_get(op, p->to, &to);
 	if (r == 0)
-		r = disks(op, p->to, first, count, &map, b);
-	if (r == 0) /* last: its sums are in map then */
-		r = disks(op, p->from, first, count, &map, a);
+		r = lk_extent_map(op, p->to, first, count, &b);
+	if (r == 0)
+		r = lk_extent_map(op, p->from, first, count, &a);
+	if (r == 0 && (a.end < first + count || b.end < first + count))
+		r = LINKFS_ECORRUPT;
 	while (r == 0 && i < count) {
-		uint32_t n = 1;
-		if (!a[i] || !b[i] || a[i] == b[i]) {
-			i++;
+		const uint64_t *sums, *none;
+		struct lk_ext x = piece_from(&a, &at_a, first + i, &sums), y = piece_from(&b, &at_b, first + i, &none);
+		uint64_t whole = y.count;
+		bool all = y.codec != LK_CODEC_ZSTD || (x.count >= whole && y.at == b.piece[at_b].at);
+		x.count = y.count = LK_MIN(LK_MIN(x.count, y.count), (uint64_t)(count - i));
+		i += (uint32_t)x.count;
+		if (!lk_ext_data(x.codec) || !lk_ext_data(y.codec) || lk_ext_same(&x, &y) || !all)
 			continue;
-		}
-		while (i + n < count && a[i + n] == a[i] + n && b[i + n] == b[i] + n)
-			n++;
-		r = count_own(op, b[i] - 1, n, &own);
+		r = count_own(op, y.disk, lk_ext_named(&y), &own);
 		if (r == 0 && share)
-			r = share_run(op, &to, first + i, a[i] - 1, n, map.sums + i);
-		shared += n;
-		i += n;
+			r = share_run(op, &to, x.at, &x, sums);
+		shared += x.count;
 	}
 	if (r == 0 && share && shared)
 		r = lk_inode_put(op, &to);

@@ -11,13 +11,15 @@
 static int tell(struct lk_op *op, const struct lk_ext *e, linkfs_extent_fn *fn, void *arg)
 {
 	bool shared = false;
-	int r = lk_share_any(op, e->disk, e->count, &shared);
+	int r = lk_share_any(op, e->disk, lk_ext_named(e), &shared);
 	if (r)
 		return r;
 	struct linkfs_extent extent = {.offset = e->at * LK_BLOCK_SIZE,
 				       .length = e->count * LK_BLOCK_SIZE,
 				       .disk = e->disk * LK_BLOCK_SIZE,
+				       .disk_length = lk_ext_named(e) * LK_BLOCK_SIZE,
 				       .flags = (shared ? LINKFS_EXTENT_SHARED : 0) |
+						(e->codec == LK_CODEC_ZSTD ? LINKFS_EXTENT_COMPRESSED : 0) |
 						(e->codec == LK_CODEC_UNWRITTEN ? LINKFS_EXTENT_UNWRITTEN : 0)};
 	return fn(arg, &extent);
 }

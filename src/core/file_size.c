@@ -49,12 +49,14 @@ static int resize_inline(struct lk_op *op, struct lk_inode *inode, uint64_t size
 {
 	uint8_t *content;
 	/* An empty file made larger is a hole, not content. */
-	if (size > LK_INLINE_MAX || (inode->size == 0 && size)) {
-		int r = lk_file_to_extents(op, inode);
-		return r ? r : lk_file_extend(op, inode, lk_blocks_up(size));
-	}
 	if (size == (uint64_t)inode->size)
 		return 0;
+	if (size > LK_INLINE_MAX || inode->size == 0) {
+		int r = lk_file_to_extents(op, inode, size);
+		return r ? r : lk_file_extend(op, inode, lk_blocks_up(size));
+	}
+	if (size == 0)
+		return lk_file_inline_put(op, inode, NULL, 0);
 	int r = lk_file_inline_get(op, inode, (size_t)size, &content);
 	return r ? r : lk_file_inline_put(op, inode, content, (size_t)size);
 }

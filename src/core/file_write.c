@@ -8,6 +8,9 @@
  *
  * Blocks of an unwritten row are written in place: no row, durable or not, calls their content valid, so a crash or a
  * failure leaves zeros. This holds only while no other row names them; then they are replaced like any other.
+ *
+ * Where content is compressed (file_pack.c) there is a step between two looks, without the metadata lock: the blocks that the range covers
+ * whole are compressed in chunks; what comes out decides how many blocks are reserved.
  */
 #include "file_impl.h"
 
@@ -19,11 +22,12 @@
 
 /* A block at the edge of the range of which old bytes are kept. */
 struct edge {
-	bool partial;      /* some bytes of the block are not in the range */
-	bool read;         /* and must be read: from disk, with sum */
-	uint32_t from, to; /* bytes in the range */
-	uint32_t valid;    /* bytes of old content: up to the old size */
-	uint64_t disk, sum;
+	bool partial;        /* some bytes of the block are not in the range */
+	bool read;           /* and must be read: from disk, with sum */
+	uint32_t from, to;   /* bytes in the range */
+	uint32_t valid;      /* bytes of old content: up to the old size */
+	struct lk_ext piece; /* that block */
+	uint64_t sum;
 	uint8_t block[LK_BLOCK_SIZE];
 };
 
@@ -36,6 +40,14 @@ struct writing {
 	uint32_t flags;
 	bool host_full; /* the host refused a write */
 	bool settle;    /* a truncation must be finished first */
+	bool unpack;    /* what lies compressed in the inode's row must be taken out first */
+	bool tried;     /* compression was: made has what came out of it */
+	bool row;       /* the file's content is in its inode's row */
+	int level;      /* with which to compress; 0: not */
+	uint64_t old_size;
+	struct lk_making made;
+	uint32_t made_at;   /* chunks before it stand in want, and when their blocks are reserved ... */
+	uint32_t made_used; /* ... those before it are the op's business */
 
 	uint64_t first;
 	uint32_t blocks, fresh;   /* in the range; of them to be reserved */
@@ -53,6 +65,7 @@ static void plan_done(struct writing *w)
 {
 	lk_buf_done(&w->want);
 	lk_buf_done(&w->segs);
+	lk_making_done(&w->made);
 	if (w->runs != w->few)
 		free(w->runs);
 	if (w->sums != w->few_sums)
@@ -65,6 +78,12 @@ static void give_back(struct writing *w)
 	for (uint32_t i = w->used; i < w->run_count; i++)
 		lk_alloc_unreserve(w->fs->alloc, &w->runs[i]);
 	w->run_count = w->used = 0;
+	for (uint32_t i = w->made_used; i < w->made.count; i++) {
+		struct lk_made *m = &w->made.chunks[i];
+		if (m->run.count)
+			lk_alloc_unreserve(w->fs->alloc, &m->run);
+		m->run.count = 0;
+	}
 }
 
 /* ---- look ---------------------------------------------------------------------------------------------------------- */
@@ -108,11 +127,11 @@ static void edge_init(struct edge *e, uint64_t block, uint64_t offset, uint64_t 
 static void edge_look(struct edge *e, uint64_t block, const struct lk_map *map, const struct lk_ext *p)
 {
 	bool keeps = e->partial && ((e->from > 0 && e->valid > 0) || e->valid > e->to);
-	if (!keeps || p->codec != LK_CODEC_RAW || block < p->at || block >= p->at + p->count)
+	if (!keeps || !lk_ext_data(p->codec) || block < p->at || block >= p->at + p->count)
 		return;
 	e->read = true;
-	e->disk = p->disk + (block - p->at);
-	e->sum = map->sums[block - map->first];
+	e->piece = lk_ext_part(p, block - p->at, 1);
+	e->sum = map->sums[(p->codec == LK_CODEC_ZSTD ? p->at : block) - map->first];
 }
 
 static int want_add(struct writing *w, uint64_t count, uint64_t disk, bool kept)
@@ -120,12 +139,37 @@ static int want_add(struct writing *w, uint64_t count, uint64_t disk, bool kept)
 	struct lk_seg *last = w->want.len ? (struct lk_seg *)(void *)(w->want.p + w->want.len) - 1 : NULL;
 	if (!kept)
 		w->fresh += (uint32_t)count;
-	if (last && !kept && !last->kept) {
+	if (last && !kept && !last->kept && last->codec == LK_CODEC_RAW) {
 		last->count += count;
 		return 0;
 	}
 	struct lk_seg seg = {.count = count, .disk = disk, .codec = LK_CODEC_RAW, .kept = kept};
 	return lk_buf_append(&w->want, &seg, sizeof(seg));
+}
+
+/* The same for [at, at + count), but where chunks take the place of what is there. */
+static int want_range(struct writing *w, uint64_t at, uint64_t count, uint64_t disk, bool kept)
+{
+	uint64_t end = at + count;
+	int r = 0;
+	while (r == 0 && at < end) {
+		/* The last chunk that was met may go on here. */
+		const struct lk_made *before = w->made_at ? &w->made.chunks[w->made_at - 1] : NULL;
+		if (before && before->at + before->count > at) {
+			at = LK_MIN(end, before->at + before->count);
+			continue;
+		}
+		const struct lk_made *next = w->made_at < w->made.count ? &w->made.chunks[w->made_at] : NULL;
+		if (next && next->at == at) {
+			struct lk_seg seg = {.count = next->count, .disk = w->made_at++, .codec = LK_CODEC_ZSTD};
+			r = lk_buf_append(&w->want, &seg, sizeof(seg));
+			continue;
+		}
+		uint64_t n = (next ? LK_MIN(end, next->at) : end) - at;
+		r = want_add(w, n, kept ? disk + (at - (end - count)) : 0, kept);
+		at += n;
+	}
+	return r;
 }
 
 /* One part of the range, of at most LK_MAP_BLOCKS blocks. */
@@ -150,20 +194,43 @@ static int look_part(struct lk_op *op, struct writing *w, const struct lk_inode 
 		if (!shared && !unwritten)
 			w->replaced += (uint32_t)p->count;
 		if (r == 0)
-			r = want_add(w, p->count, p->disk, unwritten && !shared);
+			r = want_range(w, p->at, p->count, p->disk, unwritten && !shared);
 		edge_look(&w->head, w->first, &map, p);
 		edge_look(&w->tail, w->first + w->blocks - 1, &map, p);
 		covered += p->count;
 	}
 	if (r == 0 && covered < at + count)
-		r = want_add(w, at + count - covered, 0, false);
+		r = want_range(w, covered, at + count - covered, 0, false);
+	return r;
+}
+
+/* Each chunk lies in one piece. */
+static int reserve_chunks(struct writing *w, uint64_t *hint)
+{
+	int r = 0;
+	for (uint32_t i = 0; r == 0 && i < w->made.count; i++) {
+		struct lk_made *m = &w->made.chunks[i];
+		uint32_t n = 0, want = (uint32_t)lk_blocks_up(m->length), replaced = LK_MIN(w->replaced, want);
+		r = lk_alloc_reserve_for(w->fs->alloc, want, replaced, *hint, &m->run, 1, &n);
+		if (r == LINKFS_ENOSPC && *hint)
+			r = lk_alloc_reserve_for(w->fs->alloc, want, replaced, 0, &m->run, 1, &n);
+		if (r) {
+			m->run.count = 0;
+			break;
+		}
+		w->replaced -= replaced;
+		*hint = m->run.block + m->run.count;
+	}
 	return r;
 }
 
 static int reserve(struct writing *w, uint64_t hint)
 {
 	uint32_t n = 0;
-	int r = lk_alloc_reserve_for(w->fs->alloc, w->fresh, w->replaced, hint, w->few, INLINE_RUNS, &n);
+	int r = reserve_chunks(w, &hint);
+	if (r || w->fresh == 0)
+		return r;
+	r = lk_alloc_reserve_for(w->fs->alloc, w->fresh, w->replaced, hint, w->few, INLINE_RUNS, &n);
 	if (r == LINKFS_ENOSPC && w->fresh > INLINE_RUNS) {
 		/* Room there may be, but in pieces. */
 		w->runs = malloc(w->fresh * sizeof(*w->runs));
@@ -188,7 +255,11 @@ static int assign(struct writing *w)
 		struct lk_seg seg = want[i];
 		uint64_t left = seg.count;
 		while (left) {
-			if (!seg.kept) {
+			if (seg.codec == LK_CODEC_ZSTD) {
+				const struct lk_made *m = &w->made.chunks[want[i].disk];
+				seg.disk = m->run.block;
+				seg.length = m->length;
+			} else if (!seg.kept) {
 				seg.disk = w->runs[run].block + taken;
 				seg.count = LK_MIN(left, (uint64_t)w->runs[run].count - taken);
 				taken += (uint32_t)seg.count;
@@ -197,7 +268,7 @@ static int assign(struct writing *w)
 					taken = 0;
 				}
 			}
-			seg.sums = sums;
+			seg.sums = seg.codec == LK_CODEC_ZSTD ? w->made.chunks[want[i].disk].sum : sums;
 			sums += seg.count * 8;
 			left -= seg.count;
 			int r = lk_buf_append(&w->segs, &seg, sizeof(seg));
@@ -226,13 +297,15 @@ static int look_extents(struct lk_op *op, struct writing *w, const struct lk_ino
 	}
 	int r = 0;
 	if (inode->flags & LK_INODE_INLINE) {
-		/* Its bytes are the head's, or become block 0 when the rows are put. */
+		/* Its bytes are the head's, or become block 0 when the rows are put. More than a block is all overwritten. */
 		uint8_t *content;
-		r = lk_file_inline_get(op, inode, 0, &content);
-		if (r == 0 && w->first == 0 && w->head.partial)
+		bool kept = w->first == 0 && w->head.partial && old_size <= LK_BLOCK_SIZE;
+		if (kept)
+			r = lk_file_inline_get(op, inode, 0, &content);
+		if (r == 0 && kept)
 			memcpy(w->head.block, content, (size_t)old_size);
 		if (r == 0)
-			r = want_add(w, w->blocks, 0, false);
+			r = want_range(w, w->first, w->blocks, 0, false);
 	}
 	for (uint64_t at = w->first; r == 0 && !(inode->flags & LK_INODE_INLINE) && at <= last; at += LK_MAP_BLOCKS)
 		r = look_part(op, w, inode, at, (uint32_t)LK_MIN(last + 1 - at, (uint64_t)LK_MAP_BLOCKS), &hint);
@@ -248,6 +321,40 @@ static int look_extents(struct lk_op *op, struct writing *w, const struct lk_ino
 		w->ticket = lk_alloc_reader_begin(w->fs->alloc);
 		w->reader = true;
 	}
+	return 0;
+}
+
+/* Whether it is worth to try: blocks that are written whole, or all that a small file has. */
+static bool worth_packing(const struct writing *w, const struct lk_inode *inode)
+{
+	uint64_t end = w->offset + w->size;
+	if ((inode->flags & LK_INODE_INLINE) && w->offset == 0 && end >= (uint64_t)inode->size &&
+	    end <= LK_PACKED_SIZE_MAX)
+		return end >= LK_PACK_LEAST;
+	return w->size > LK_BLOCK_SIZE;
+}
+
+static int look_at_file(struct lk_op *op, struct writing *w, const struct lk_inode *inode, bool *small_out)
+{
+	uint64_t end = w->offset + w->size;
+	bool is_inline = inode->flags & LK_INODE_INLINE, packed = inode->flags & LK_INODE_PACKED;
+	w->settle = inode->flags & LK_INODE_TRIM;
+	if (w->settle)
+		return 0;
+	w->old_size = (uint64_t)inode->size;
+	w->row = is_inline;
+	w->level = lk_file_pack_level(w->fs, inode);
+	if (w->tried || !w->level || !worth_packing(w, inode)) {
+		*small_out = is_inline && LK_MAX(end, w->old_size) <= LK_INLINE_MAX;
+		/* What one block can hold is taken out as plain content is. */
+		w->unpack =
+			packed && !*small_out && w->old_size > LK_BLOCK_SIZE && (w->offset > 0 || end < w->old_size);
+		w->tried = true;
+		return *small_out || w->unpack ? 0 : look_extents(op, w, inode);
+	}
+	/* So that what is compressed at once does not take all memory. */
+	if (w->size > LK_PACK_WRITE_MAX)
+		w->size = LK_PACK_WRITE_MAX - (size_t)(w->offset % LK_CHUNK_BYTES);
 	return 0;
 }
 
@@ -271,10 +378,7 @@ static int look(struct writing *w, bool *done)
 		r = LINKFS_EFBIG;
 	if (r == 0) {
 		w->size = (size_t)LK_MIN((uint64_t)w->size, LINKFS_FILE_SIZE_MAX - w->offset);
-		w->settle = inode.flags & LK_INODE_TRIM;
-		small = (inode.flags & LK_INODE_INLINE) && w->offset + w->size <= LK_INLINE_MAX;
-		if (!small && !w->settle)
-			r = look_extents(&op, w, &inode);
+		r = look_at_file(&op, w, &inode, &small);
 	}
 	int end = lk_op_end(&op, r);
 	if (r == 0 && end) {
@@ -293,7 +397,7 @@ static int edge_fill(struct writing *w, struct edge *e, const uint8_t *from)
 	if (!e->partial)
 		return 0;
 	if (e->read) {
-		int r = lk_file_block_read(w->fs, e->disk, e->sum, e->block);
+		int r = lk_file_block_read(w->fs, &e->piece, e->sum, e->block);
 		if (r)
 			return r;
 		memset(e->block + e->valid, 0, LK_BLOCK_SIZE - e->valid);
@@ -338,7 +442,15 @@ static int put_all(struct writing *w)
 	int r = edge_fill(w, &w->head, w->buf);
 	if (r == 0 && w->blocks > 1)
 		r = edge_fill(w, &w->tail, w->buf + ((w->first + w->blocks - 1) * LK_BLOCK_SIZE - w->offset));
+	uint32_t chunk = 0;
 	for (size_t i = 0; r == 0 && i < w->segs.len / sizeof(*segs); i++) {
+		if (segs[i].codec == LK_CODEC_ZSTD) {
+			const struct lk_made *m = &w->made.chunks[chunk++];
+			r = lk_data_write(w->fs->data, m->run.block, m->run.count, w->made.bytes.p + m->bytes);
+			w->host_full = r == LINKFS_ENOSPC;
+			rel += m->count;
+			continue;
+		}
 		r = put_blocks(w, rel, (uint32_t)segs[i].count, segs[i].disk, w->sums + (size_t)rel * 8);
 		rel += (uint32_t)segs[i].count;
 	}
@@ -358,6 +470,8 @@ static int put_rows(struct lk_op *op, struct writing *w)
 		return r;
 	for (; r == 0 && w->used < w->run_count; w->used += r == 0)
 		r = lk_alloc_use(w->fs->alloc, &op->alloc, &w->runs[w->used]);
+	for (; r == 0 && w->made_used < w->made.count; w->made_used += r == 0)
+		r = lk_alloc_use(w->fs->alloc, &op->alloc, &w->made.chunks[w->made_used].run);
 	if (r == 0 && (inode.flags & LK_INODE_INLINE)) {
 		if (w->first == 0) {
 			int64_t size = inode.size;
@@ -365,7 +479,7 @@ static int put_rows(struct lk_op *op, struct writing *w)
 			inode.size = size;
 			inode.flags &= ~(int64_t)LK_INODE_INLINE;
 		} else {
-			r = lk_file_to_extents(op, &inode);
+			r = lk_file_to_extents(op, &inode, UINT64_MAX);
 		}
 	}
 	/* The old last block is rewritten when it is in the range; else its rest shows from now on. */
@@ -395,13 +509,53 @@ static int swap(struct writing *w)
 	return lk_op_end(&op, r);
 }
 
+/* All of a small file, compressed. */
+static int write_packed(struct writing *w)
+{
+	struct lk_op op;
+	struct lk_inode inode;
+	int r = lk_op_begin(w->fs, &op, lk_op_flags(w->cred, 0));
+	if (r)
+		return r;
+	r = lk_inode_get(&op, w->ino, &inode);
+	if (r == 0)
+		r = lk_file_inline_store(&op, &inode, w->made.bytes.p, w->made.bytes.len, w->size, true);
+	return lk_op_end(&op, r ? r : lk_file_changed(&op, w->cred, &inode, w->flags));
+}
+
+/* A look that asks for compression is followed by another one. Where there is no room for chunks in one piece there may be some for
+ * blocks as they are. */
+static int look_and_pack(struct writing *w, bool *done)
+{
+	int r = look(w, done);
+	if (r || *done || w->settle || w->tried)
+		return r;
+	w->tried = true;
+	r = lk_file_make(w->fs, w->level, w->offset, w->buf, w->size, w->old_size, w->row, &w->made);
+	if (r == 0 && w->made.in_row) {
+		*done = true;
+		return write_packed(w);
+	}
+	if (r == 0)
+		r = look(w, done);
+	if (r == LINKFS_ENOSPC && w->made.count) {
+		lk_making_done(&w->made);
+		plan_done(w);
+		w->fresh = w->replaced = w->made_at = 0;
+		w->runs = w->few;
+		w->sums = w->few_sums;
+		r = look(w, done);
+	}
+	return r;
+}
+
 static int write_once(struct writing *w)
 {
 	bool done = false;
 	w->runs = w->few;
 	w->sums = w->few_sums;
-	int r = look(w, &done);
-	if (r == 0 && !done && !w->settle) {
+	int r = look_and_pack(w, &done);
+	if (r == 0 && !done && !w->settle && !w->unpack) {
 		r = put_all(w);
 		if (w->reader)
 			lk_alloc_reader_end(w->fs->alloc, w->ticket);
@@ -419,36 +573,57 @@ static int write_once(struct writing *w)
 	return r;
 }
 
-int lk_file_write_locked(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset,
-			 const void *buf, size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out)
+/* The node is locked. *w says afterwards what was written where. */
+static int write_part(struct writing *w, struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino,
+		      uint64_t offset, const void *buf, size_t size, uint32_t flags)
 {
-	struct writing w;
 	unsigned tries = 0;
 	int r;
 	do {
 		/* All but the edges' bytes, which edge_init() clears. */
-		memset(&w, 0, offsetof(struct writing, few));
-		w.run_count = w.used = 0;
-		w.reader = false;
-		w.head.partial = w.head.read = w.tail.partial = w.tail.read = false;
-		w.fs = fs;
-		w.cred = cred;
-		w.ino = ino;
-		w.offset = offset;
-		w.buf = buf;
-		w.size = LK_MIN(size, SIZE_MAX_ONE);
-		w.flags = flags;
-		r = write_once(&w);
-		if (r == 0 && w.settle)
+		memset(w, 0, offsetof(struct writing, few));
+		w->run_count = w->used = 0;
+		w->reader = false;
+		w->head.partial = w->head.read = w->tail.partial = w->tail.read = false;
+		w->fs = fs;
+		w->cred = cred;
+		w->ino = ino;
+		w->offset = offset;
+		w->buf = buf;
+		w->size = LK_MIN(size, SIZE_MAX_ONE);
+		w->flags = flags;
+		r = write_once(w);
+		if (r == 0 && w->settle)
 			r = lk_file_settle(fs, ino);
-	} while ((r == 0 && w.settle) || lk_file_again(fs, r, w.host_full, &tries));
-	if (r == 0) {
-		if (done_out)
-			*done_out = w.size;
-		if (offset_out)
-			*offset_out = w.offset;
-	}
+		else if (r == 0 && w->unpack)
+			r = lk_file_unpack(fs, ino);
+	} while ((r == 0 && (w->settle || w->unpack)) || lk_file_again(fs, r, w->host_full, &tries));
 	return r;
+}
+
+int lk_file_write_locked(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset,
+			 const void *buf, size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out)
+{
+	struct writing w;
+	size_t done = 0;
+	uint64_t at = offset;
+	int r;
+	do {
+		r = write_part(&w, fs, cred, ino, offset + done, (const uint8_t *)buf + done, size - done, flags);
+		if (r == 0 && done == 0)
+			at = w.offset;
+		if (r == 0)
+			done += w.size;
+	} while (r == 0 && w.level && w.size == LK_PACK_WRITE_MAX - (size_t)(w.offset % LK_CHUNK_BYTES) && done < size);
+	if (r && done == 0)
+		return r;
+	if (w.level)
+		lk_file_pack_behind(fs, ino, w.old_size, w.offset, w.offset + w.size);
+	if (done_out)
+		*done_out = done;
+	if (offset_out)
+		*offset_out = at;
+	return 0;
 }
 
 int lk_file_write(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,

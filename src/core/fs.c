@@ -4,6 +4,7 @@
  */
 #include "fs.h"
 
+#include "chunk.h"
 #include "deleted.h"
 #include "extent.h"
 #include "inode.h"
@@ -12,6 +13,7 @@
 #include "name_cache.h"
 #include "node.h"
 #include "orphan.h"
+#include "pack.h"
 #include "property.h"
 #include "snapshot.h"
 #include "track.h"
@@ -197,6 +199,8 @@ static void fs_free(struct lk_fs *fs)
 	lk_name_cache_free(fs->names);
 	lk_places_free(fs->places);
 	lk_views_free(fs->views);
+	lk_chunks_free(fs->chunks);
+	lk_pack_free(fs->pack);
 	lk_node_table_free(fs->nodes);
 	if (fs->alloc)
 		lk_alloc_close(fs->alloc);
@@ -229,6 +233,10 @@ static int start(struct lk_fs *fs, struct linkfs_message *why)
 		r = lk_places_new(&fs->places);
 	if (r == 0)
 		r = lk_views_new(&fs->views);
+	if (r == 0)
+		r = lk_pack_new(&fs->pack);
+	if (r == 0)
+		r = lk_chunks_new(&fs->chunks);
 	if (r == 0)
 		r = lk_txn_start(fs);
 	if (r == 0) {

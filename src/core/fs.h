@@ -17,6 +17,8 @@ struct lk_batch;       /* txn.c */
 struct lk_inode_cache; /* inode_cache.h */
 struct lk_name_cache;  /* name_cache.h */
 struct lk_places;      /* places.h */
+struct lk_pack;        /* pack.h */
+struct lk_chunks;      /* chunk.h */
 
 /* What moved.c knows of its table without looking. */
 struct lk_moved_memory {
@@ -40,7 +42,9 @@ struct lk_fs {
 	struct lk_name_cache *names;
 	struct lk_places *places;
 	struct lk_views *views;
-	char *path; /* absolute, of the volume's directory; constant */
+	struct lk_pack *pack;     /* any thread */
+	struct lk_chunks *chunks; /* any thread */
+	char *path;               /* absolute, of the volume's directory; constant */
 	uint8_t name_secret[192];
 	uint8_t uuid[16];
 	char label[256];
@@ -50,6 +54,7 @@ struct lk_fs {
 	struct lk_buf properties;  /* the super record's text */
 	int64_t keep_deleted_ns;   /* of them; 0: off (deleted.h) */
 	int64_t snapshot_every_ns; /* of them; 0: off (linkfs_prune.h) */
+	int pack_level;            /* of them: how content is compressed; 0: not */
 	uint64_t deleted_due;      /* monotonic: when the keeper looks after kept files; 0: there are none */
 	uint32_t open_flags;       /* LINKFS_OPEN_...; constant */
 	uint32_t commit_interval_ms;
@@ -69,7 +74,8 @@ struct lk_fs {
 /* Feature bits that this version knows. */
 #define LK_FEATURES_COMPAT UINT64_C(0)
 #define LK_FEATURES_RO_COMPAT UINT64_C(0)
-#define LK_FEATURES_INCOMPAT UINT64_C(0)
+#define LK_FEATURE_PACKED UINT64_C(1) /* incompatible: rows of codec ZSTD, or inodes with LK_INODE_PACKED */
+#define LK_FEATURES_INCOMPAT LK_FEATURE_PACKED
 
 /* Writes a new volume's database and data into directory dir, which is empty; durable when it returns 0. */
 int lk_fs_create(const char *dir, const struct linkfs_create_options *options, struct linkfs_message *why);

@@ -11,7 +11,8 @@
 
 #define KNOWN_FLAGS                                                                                                    \
 	(LK_INODE_INLINE | LK_INODE_KEEP_LINKS | LK_INODE_TRACKED | LK_INODE_HAS_ACL | LK_INODE_HAS_DEFAULT_ACL |      \
-	 LK_INODE_HAS_CAPS | LK_INODE_TMPFILE | LK_INODE_TRIM | LK_INODE_KEPT | LK_INODE_FOLLOWED)
+	 LK_INODE_HAS_CAPS | LK_INODE_TMPFILE | LK_INODE_TRIM | LK_INODE_KEPT | LK_INODE_FOLLOWED | LK_INODE_PACKED |  \
+	 LK_INODE_COMPRESS | LK_INODE_NO_COMPRESS)
 
 static bool known_type(int64_t mode)
 {
@@ -194,7 +195,7 @@ void lk_inode_stat(const struct lk_inode *inode, struct linkfs_stat *out)
 		blocks = LK_BLOCK_SIZE / 512;
 	} else if (lk_is_reg(inode) && (inode->flags & LK_INODE_INLINE)) {
 		/* tar and others take a file with bytes but no blocks for one hole (as ext4 does for inline data). */
-		blocks = (size + 511) / 512;
+		blocks = (inode->flags & LK_INODE_PACKED ? (uint64_t)inode->rdev + 511 : size + 511) / 512;
 	}
 	*out = (struct linkfs_stat){
 		.ino = (uint64_t)inode->ino,
@@ -205,10 +206,11 @@ void lk_inode_stat(const struct lk_inode *inode, struct linkfs_stat *out)
 		.nlink = (uint32_t)inode->nlink,
 		.uid = (uint32_t)inode->uid,
 		.gid = (uint32_t)inode->gid,
-		.rdev_major = (uint32_t)((uint64_t)inode->rdev >> 32),
-		.rdev_minor = (uint32_t)inode->rdev,
+		.rdev_major = lk_is_reg(inode) ? 0 : (uint32_t)((uint64_t)inode->rdev >> 32),
+		.rdev_minor = lk_is_reg(inode) ? 0 : (uint32_t)inode->rdev,
 		.blksize = LK_BLOCK_SIZE,
-		.flags = (uint32_t)inode->flags & (LINKFS_INO_KEEP_LINKS | LINKFS_INO_TRACKED),
+		.flags = (uint32_t)inode->flags &
+			 (LINKFS_INO_KEEP_LINKS | LINKFS_INO_TRACKED | LINKFS_INO_COMPRESS | LINKFS_INO_NO_COMPRESS),
 		.atime_ns = inode->atime_ns,
 		.mtime_ns = inode->mtime_ns,
 		.ctime_ns = inode->ctime_ns,

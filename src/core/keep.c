@@ -8,9 +8,12 @@
 
 #include <string.h>
 
-#define SETTABLE LINKFS_INO_KEEP_LINKS
+#define COMPRESSION (LINKFS_INO_COMPRESS | LINKFS_INO_NO_COMPRESS)
+#define SETTABLE (LINKFS_INO_KEEP_LINKS | COMPRESSION)
 
 _Static_assert(LINKFS_INO_KEEP_LINKS == LK_INODE_KEEP_LINKS, "the public flag is the stored one");
+_Static_assert(LINKFS_INO_COMPRESS == LK_INODE_COMPRESS && LINKFS_INO_NO_COMPRESS == LK_INODE_NO_COMPRESS,
+	       "so are these");
 
 static int tell_name(void *arg, const void *record)
 {
@@ -38,14 +41,16 @@ int lk_keep_set(struct lk_op *op, const struct linkfs_cred *cred, uint64_t ino, 
 	if ((out->flags & (int64_t)mask) == (int64_t)flags)
 		return 0;
 	out->flags = (out->flags & ~(int64_t)mask) | (int64_t)flags;
+	if ((out->flags & COMPRESSION) == COMPRESSION)
+		return LINKFS_EINVAL;
 	lk_inode_touch(op, out, false);
 	rc = lk_inode_put(op, out);
 	if (rc == 0)
 		rc = lk_op_event(op, LINKFS_EVENT_ATTR, (uint64_t)out->ino, NULL, 0);
 	/* What is known of its names was meant to hold for ever. */
-	if (rc == 0 && lk_is_reg(out) && flags)
+	if (rc == 0 && lk_is_reg(out) && (flags & LINKFS_INO_KEEP_LINKS))
 		rc = lk_dirent_names(op, (uint64_t)out->ino, 0, tell_name, op);
-	if (rc == 0 && lk_is_reg(out) && flags)
+	if (rc == 0 && lk_is_reg(out) && (flags & LINKFS_INO_KEEP_LINKS))
 		rc = lk_bind_tell(op, (uint64_t)out->ino);
 	return rc;
 }

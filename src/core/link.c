@@ -39,7 +39,7 @@ int lk_link_new_inode(struct lk_op *op, const struct linkfs_cred *cred, const st
 	if (S_ISREG(mode))
 		out->flags |= LK_INODE_INLINE; /* empty: small until it grows */
 	if (S_ISREG(mode) || S_ISDIR(mode))
-		out->flags |= dir->flags & LK_INODE_KEEP_LINKS;
+		out->flags |= dir->flags & LK_INODE_INHERITED;
 	return lk_link_own(op, cred, dir, mode, out);
 }
 

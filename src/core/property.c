@@ -4,6 +4,7 @@
  */
 #include "property.h"
 
+#include "pack.h"
 #include "retain.h"
 
 #include <stdio.h>
@@ -97,6 +98,45 @@ static int usual_rules(const char *value, char out[LK_PROPERTY_VALUE_MAX], struc
 	return r;
 }
 
+/* "none", "zstd" or "zstd:LEVEL". */
+static int parse_compression(const char *value, int *level_out)
+{
+	static const char zstd[] = "zstd";
+	int level = 0;
+	if (strcmp(value, "none") == 0) {
+		*level_out = 0;
+		return 0;
+	}
+	if (strncmp(value, zstd, sizeof(zstd) - 1) != 0)
+		return LINKFS_EINVAL;
+	value += sizeof(zstd) - 1;
+	if (!*value) {
+		*level_out = LK_PACK_LEVEL_DEFAULT;
+		return 0;
+	}
+	if (*value++ != ':' || !*value || strlen(value) > 2)
+		return LINKFS_EINVAL;
+	for (; *value; value++) {
+		if (*value < '0' || *value > '9')
+			return LINKFS_EINVAL;
+		level = level * 10 + (*value - '0');
+	}
+	if (level < 1 || level > LK_PACK_LEVEL_MAX)
+		return LINKFS_EINVAL;
+	*level_out = level;
+	return 0;
+}
+
+static int usual_compression(const char *value, char out[LK_PROPERTY_VALUE_MAX], struct linkfs_message *why)
+{
+	int level;
+	int r = parse_compression(value, &level);
+	(void)why;
+	if (r == 0)
+		(void)snprintf(out, LK_PROPERTY_VALUE_MAX, level ? "zstd:%d" : "none", level);
+	return r;
+}
+
 static const struct known {
 	struct linkfs_property property;
 	usual_fn *usual;
@@ -116,6 +156,11 @@ static const struct known {
 	  .form = "rules of prune as last=3,hourly=24,daily=7, or off",
 	  .text = "which of these snapshots stay when another is taken; off: all"},
 	 usual_rules},
+	{{.key = LINKFS_COMPRESSION,
+	  .initial = "none",
+	  .form = "none, zstd or zstd:LEVEL with a level from 1 to 19",
+	  .text = "how content that is written from now on is compressed"},
+	 usual_compression},
 };
 
 const struct linkfs_property *lk_property_known(size_t i)
@@ -246,6 +291,7 @@ int lk_property_take(struct lk_fs *fs, struct lk_bytes text)
 {
 	char value[LK_PROPERTY_VALUE_MAX];
 	int64_t keep_ns, every_ns;
+	int level = 0;
 	if (text.len > LK_PROPERTIES_MAX)
 		return LINKFS_ECORRUPT;
 	int r = lk_property_get(text, LINKFS_KEEP_DELETED, value);
@@ -259,6 +305,10 @@ int lk_property_take(struct lk_fs *fs, struct lk_bytes text)
 		r = lk_property_get(text, LINKFS_SNAPSHOT_KEEP, value);
 	if (r == 0)
 		r = usual_rules(value, value, NULL);
+	if (r == 0)
+		r = lk_property_get(text, LINKFS_COMPRESSION, value);
+	if (r == 0)
+		r = parse_compression(value, &level);
 	if (r)
 		return r == LINKFS_EINVAL ? LINKFS_ECORRUPT : r;
 	struct lk_buf copy = {0};
@@ -270,6 +320,7 @@ int lk_property_take(struct lk_fs *fs, struct lk_bytes text)
 	fs->properties = copy;
 	fs->keep_deleted_ns = keep_ns;
 	fs->snapshot_every_ns = every_ns;
+	fs->pack_level = level;
 	return 0;
 }
 

@@ -53,7 +53,8 @@ struct walk {
 };
 /* A stretch that differs: then's, and what it is to be. */
 struct stretch {
-	uint64_t at, count, disk;
+	uint64_t at, count;
+	struct lk_ext then;
 	bool hole;
 };
 
@@ -74,19 +75,21 @@ static int next_stretch(struct walk *w, struct stretch *out)
 			rc = lk_extent_find(w->op, w->ino, w->at, &now);
 		if (rc)
 			return rc;
-		hole = then.codec != LK_CODEC_RAW;
+		hole = !lk_ext_data(then.codec);
 		stop = LK_MIN(w->end, then.at + then.count);
 		if (there)
 			stop = LK_MIN(stop, now.at + now.count);
+		then = lk_ext_part(&then, w->at - then.at, stop - w->at);
+		if (there)
+			now = lk_ext_part(&now, w->at - now.at, stop - w->at);
 		if (!there)
 			same = false;
 		else if (hole)
-			same = now.codec != LK_CODEC_RAW;
+			same = !lk_ext_data(now.codec);
 		else
-			same = now.codec == LK_CODEC_RAW &&
-			       then.disk + (w->at - then.at) == now.disk + (w->at - now.at);
+			same = lk_ext_same(&then, &now);
 		if (!same) {
-			*out = (struct stretch){w->at, stop - w->at, hole ? 0 : then.disk + (w->at - then.at), hole};
+			*out = (struct stretch){w->at, stop - w->at, then, hole};
 			w->at = stop;
 			return 0;
 		}
@@ -99,7 +102,7 @@ static int take_stretch(struct walk *w, struct lk_inode *inode, const struct str
 {
 	struct lk_map map;
 	uint8_t sums[LK_EXTENT_BLOCKS_MAX * 8];
-	struct lk_seg seg = {.count = s->count, .disk = s->disk, .codec = LK_CODEC_HOLE};
+	struct lk_seg seg = {.count = s->count, .codec = LK_CODEC_HOLE};
 	int rc = 0;
 
 	if (!s->hole) {
@@ -110,10 +113,13 @@ static int take_stretch(struct walk *w, struct lk_inode *inode, const struct str
 		lk_view_leave(w->op);
 		for (uint32_t i = 0; rc == 0 && i < s->count; i++)
 			lk_put_u64(sums + (size_t)i * 8, map.sums[i]);
-		seg.codec = LK_CODEC_RAW;
+		seg.codec = s->then.codec;
+		seg.disk = s->then.disk;
+		seg.length = s->then.length;
+		seg.offset = s->then.offset;
 		seg.sums = sums;
 		if (rc == 0)
-			rc = lk_share_add(w->op, s->disk, s->count);
+			rc = lk_share_add(w->op, s->then.disk, lk_ext_named(&s->then));
 	}
 	return rc ? rc : lk_extent_replace(w->op, inode, s->at, &seg, 1);
 }
@@ -150,7 +156,7 @@ static int inline_differs(struct lk_op *op, const struct lk_inode *old, const ui
 	if (*out)
 		return 0;
 	rc = lk_file_inline_get(op, inode, 0, &now);
-	*out = rc == 0 && memcmp(now, content, (size_t)old->size) != 0;
+	*out = rc == 0 && old->size && memcmp(now, content, (size_t)old->size) != 0;
 	return rc;
 }
 
@@ -182,7 +188,13 @@ static int take_inline(struct lk_op *op, const struct lk_then *then, const struc
 		if (rc == 0)
 			rc = lk_file_drop(op, inode, UINT32_MAX, &more);
 	}
-	return rc ? rc : lk_file_inline_put(op, inode, content, (size_t)old->size);
+	if (rc || !(old->flags & LK_INODE_PACKED))
+		return rc ? rc : lk_file_inline_put(op, inode, content, (size_t)old->size);
+	struct lk_bytes stored = {NULL, 0};
+	lk_then_see(op, then);
+	rc = lk_file_inline_stored(op, old, &stored);
+	lk_view_leave(op);
+	return rc ? rc : lk_file_inline_store(op, inode, stored.p, stored.len, (size_t)old->size, true);
 }
 
 static int take_extents(struct lk_op *op, const struct lk_then *then, const struct lk_inode *old,

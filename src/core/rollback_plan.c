@@ -340,7 +340,7 @@ static int may_become(struct lk_rollback *r, struct lk_op *op, const struct lk_i
 	    lk_rollback_is_fresh(r, slot->ino))
 		return 0;
 	rc = lk_inode_get(op, slot->ino, &inode);
-	if (rc || ((inode.mode ^ old->mode) & S_IFMT) || inode.rdev != old->rdev ||
+	if (rc || ((inode.mode ^ old->mode) & S_IFMT) || (!lk_is_reg(old) && inode.rdev != old->rdev) ||
 	    (!(old->flags & LK_INODE_TRACKED) && (inode.flags & LK_INODE_TRACKED)))
 		return rc;
 	/* Whose it is may have it open still, and would read and write what is somebody else's. */

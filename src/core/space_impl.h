@@ -106,7 +106,7 @@ static inline void lk_space_sizes(struct lk_space_run *run, const struct lk_inod
 	uint64_t allocated = (uint64_t)inode->blocks * LK_BLOCK_SIZE;
 
 	if (lk_is_reg(inode) && (inode->flags & LK_INODE_INLINE))
-		allocated += (uint64_t)inode->size;
+		allocated += (uint64_t)(inode->flags & LK_INODE_PACKED ? inode->rdev : inode->size);
 	run->sum->files += times;
 	run->sum->allocated += times * allocated;
 	if (lk_is_reg(inode) || lk_is_lnk(inode))

@@ -74,7 +74,7 @@ static int extent_row(struct lk_space_run *run, const struct lk_extent *row, enu
 	struct lk_ext e;
 	int rc = lk_ext_check(row, (uint64_t)row->ino, &e);
 
-	return rc || !lk_ext_allocated(e.codec) ? rc : lk_space_blocks(run, e.disk, e.count, fate);
+	return rc || !lk_ext_allocated(e.codec) ? rc : lk_space_blocks(run, e.disk, lk_ext_named(&e), fate);
 }
 
 /* ---- history that goes ------------------------------------------------------------------------------------------------ */

@@ -95,7 +95,7 @@ static int look_at(struct look *look, const struct lk_extent *row, int64_t last)
 	sight.to = (uint32_t)(live ? run->stay_count : lk_space_first(run->stay, run->stay_count, last + 1));
 	for (size_t i = span_after(run, e.disk); rc == 0 && i < run->span_count; i++) {
 		sight.span.from = LK_MAX(run->spans[i].from, e.disk);
-		sight.span.to = LK_MIN(run->spans[i].to, e.disk + e.count);
+		sight.span.to = LK_MIN(run->spans[i].to, e.disk + lk_ext_named(&e));
 		if (sight.span.from >= sight.span.to)
 			break;
 		if (sight.from < sight.to)

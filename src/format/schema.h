@@ -18,6 +18,10 @@
 #define LK_GROUP_BLOCKS 32768u   /* blocks in a group: 128 MiB */
 #define LK_PIECE_BLOCKS 262144u  /* blocks in a data piece: 1 GiB */
 #define LK_INLINE_MAX 2048u      /* content up to this is kept in the inline table */
+#define LK_CHUNK_BLOCKS 32u      /* blocks compressed together, at most */
+#define LK_CHUNK_BYTES (LK_CHUNK_BLOCKS * LK_BLOCK_SIZE)
+#define LK_PACKED_MAX 8192u       /* compressed content up to this is kept in the inline table ... */
+#define LK_PACKED_SIZE_MAX 65536u /* ... of files up to this size */
 #define LK_INO_BITS 48
 #define LK_INO_MAX ((INT64_C(1) << LK_INO_BITS) - 1)
 #define LK_INO_MASK ((UINT64_C(1) << LK_INO_BITS) - 1)
@@ -156,6 +160,12 @@ struct lk_counter {
 #define LK_INODE_TRIM 128     /* extent rows past the size hold old content: an intent is to cut them off */
 #define LK_INODE_KEPT 256     /* has lost its last name and is kept: rows of table deleted name it (E9) */
 #define LK_INODE_FOLLOWED 512 /* tracked links follow it, or did: rows of component have its negated number (D5) */
+#define LK_INODE_PACKED 1024  /* with INLINE: the content is compressed */
+#define LK_INODE_COMPRESS                                                                                              \
+	2048 /* of a file, or of what is made in a directory: content is compressed, whatever the volume says */
+#define LK_INODE_NO_COMPRESS 4096 /* it is not */
+#define LK_INODE_INHERITED                                                                                             \
+	(LK_INODE_KEEP_LINKS | LK_INODE_COMPRESS | LK_INODE_NO_COMPRESS) /* by what is made in a directory */
 
 struct lk_inode {
 	int64_t ino;
@@ -216,6 +226,8 @@ enum lk_codec {
 	LK_CODEC_RAW = 0,
 	LK_CODEC_HOLE = 1,      /* disk_block 0, any count, no sums */
 	LK_CODEC_UNWRITTEN = 2, /* allocated, reads as zeros, any count within one group, no sums */
+	LK_CODEC_ZSTD =
+		3, /* count blocks from block offset on of a chunk compressed to length bytes; one sum, of its disk blocks */
 };
 struct lk_extent {
 	int64_t ino, file_block;
@@ -225,6 +237,23 @@ struct lk_extent {
 	struct lk_bytes sums;   /* count x XXH3 64, little-endian */
 	int64_t born;
 };
+/* How many disk blocks a row names (K3). */
+static inline int64_t lk_blocks_named(int64_t codec, int64_t count, int64_t length)
+{
+	if (codec == LK_CODEC_ZSTD)
+		return (length + (int64_t)LK_BLOCK_SIZE - 1) / (int64_t)LK_BLOCK_SIZE;
+	return codec == LK_CODEC_HOLE ? 0 : count;
+}
+/* What a row adds to its inode's blocks: a part of a chunk names all of it, and counts as no more than it shows. */
+static inline int64_t lk_blocks_counted(int64_t codec, int64_t count, int64_t length)
+{
+	return LK_MIN(count, lk_blocks_named(codec, count, length));
+}
+/* How many checksums a row has. */
+static inline int64_t lk_sums_of(int64_t codec, int64_t count)
+{
+	return codec == LK_CODEC_RAW ? count : codec == LK_CODEC_ZSTD;
+}
 
 struct lk_xattr {
 	int64_t ino;

@@ -38,6 +38,9 @@ int lk_fuse_release(struct lk_fuse_request *rq)
 	const struct fuse_release_in *arg = rq->arg;
 	if (rq->in->opcode == FUSE_RELEASE)
 		lk_fuse_writer_closes(rq->mount, rq->in->nodeid, arg->flags);
+	/* Nobody waits for this reply. */
+	if (rq->in->opcode == FUSE_RELEASE && (arg->flags & O_ACCMODE) != O_RDONLY && !lk_fuse_is_past(rq->in->nodeid))
+		linkfs_node_written(rq->mount->volume, rq->in->nodeid);
 	return lk_fuse_done(rq);
 }
 

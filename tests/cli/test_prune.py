@@ -167,9 +167,9 @@ def deletes(volume, operand):
 
 def properties(base, volume, operand):
     h.must("set", operand, "snapshot-every=90m", "snapshot-keep=daily=7,tag=a+b,last=03")
-    h.equal(h.must("get", operand).out, "keep-deleted=off\nsnapshot-every=90m\nsnapshot-keep=last=3,daily=7,tag=a+b\n", "get")
+    h.equal(h.must("get", operand).out, "keep-deleted=off\nsnapshot-every=90m\nsnapshot-keep=last=3,daily=7,tag=a+b\ncompression=none\n", "get")
     info = h.must("info", operand).out
-    h.ok("Properties: keep-deleted=off\n            snapshot-every=90m\n            snapshot-keep=last=3,daily=7,tag=a+b\n" in info, "info", info)
+    h.ok("Properties: keep-deleted=off\n            snapshot-every=90m\n            snapshot-keep=last=3,daily=7,tag=a+b\n            compression=none\n" in info, "info", info)
     for word, words in (("snapshot-every=often", "snapshot-every: 'often' is not a duration as 7d, 12h, 30m or 90s, or off"),
                         ("snapshot-keep=3", "snapshot-keep: '3' is not RULE=VALUE"),
                         ("snapshot-keep=last=3,lost=1", "snapshot-keep: 'lost' is no rule; there are last, hourly"),
@@ -180,7 +180,7 @@ def properties(base, volume, operand):
     h.must("set", operand, "snapshot-every=off", "snapshot-keep=off")
     if FACE == "offline":
         h.must("create", "-o", "snapshot-every=1h", "-o", "snapshot-keep=last=3", base + "/made")
-        h.equal(h.must("get", base + "/made").out, "keep-deleted=off\nsnapshot-every=1h\nsnapshot-keep=last=3\n", "create -o")
+        h.equal(h.must("get", base + "/made").out, "keep-deleted=off\nsnapshot-every=1h\nsnapshot-keep=last=3\ncompression=none\n", "create -o")
 
 
 def auto(volume):

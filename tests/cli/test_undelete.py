@@ -71,9 +71,9 @@ def listed(volume, *argv):
 def properties(base):
     path = base + "/props"
     h.must("create", "-o", "keep-deleted=48h", path)
-    h.equal(h.must("get", path).out, "keep-deleted=2d\nsnapshot-every=off\nsnapshot-keep=off\n", "create -o, get")
+    h.equal(h.must("get", path).out, "keep-deleted=2d\nsnapshot-every=off\nsnapshot-keep=off\ncompression=none\n", "create -o, get")
     h.equal(h.must("get", path, "keep-deleted").out, "2d\n", "get of one property is its value")
-    off = {"snapshot-every": "off", "snapshot-keep": "off"}
+    off = {"snapshot-every": "off", "snapshot-keep": "off", "compression": "none"}
     h.equal(json.loads(h.must("get", "--json", path).raw), {"keep-deleted": "2d", **off}, "get --json")
     h.must("set", path, "keep-deleted=90s")
     (info,) = json.loads(h.must("info", "--json", path).raw)

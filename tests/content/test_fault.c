@@ -5,6 +5,7 @@
 #include "world.h"
 
 #include <db_wrap.h>
+#include <file.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,23 @@ static int copy(struct scene *s)
 	return linkfs_node_copy_range(s->w.volume, NULL, s->source, 0, s->ino, 2 * B, 8 * B, &done);
 }
 
+static int write_chunks(struct scene *s)
+{
+	return linkfs_node_write(s->w.volume, NULL, s->ino, 3 * B + 1, s->bytes, 35 * B, 0, NULL, NULL);
+}
+static int write_all(struct scene *s)
+{
+	return linkfs_node_write(s->w.volume, NULL, s->ino, 0, s->bytes, 5000, 0, NULL, NULL);
+}
+static int append(struct scene *s)
+{
+	return linkfs_node_write(s->w.volume, NULL, s->ino, 31 * B, s->bytes, B + 10, 0, NULL, NULL);
+}
+static int compress(struct scene *s)
+{
+	return lk_file_pack_end(lk_volume_fs(s->w.volume), s->ino);
+}
+
 static const struct change {
 	const char *name;
 	uint64_t size;
@@ -91,6 +109,10 @@ static const struct change {
 	{"insert", 20 * B, insert},
 	{"copy", 20 * B, copy},
 	{"copy to inline", 1000, copy},
+	{"write in chunks", 10 * B, write_chunks},
+	{"write all", 1000, write_all},
+	{"fill a chunk", 31 * B, append},
+	{"compress again", 12 * B, compress},
 };
 
 static void content(struct scene *s, uint8_t *out, uint64_t *size_out)
@@ -147,7 +169,8 @@ static void try(struct scene *s, const struct change *c, int error)
 		if (!r && (size != s->after_size || memcmp(got, s->after, sizeof(got))))
 			fail_msg("%s, call %u: succeeded and did not do it", c->name, n);
 		uint64_t now = world_check(&s->w);
-		if (r)
+		/* Compressed content may have been taken out of the row before the step that failed. */
+		if (r && !world_packs())
 			assert_int_equal(now, blocks);
 		/* Again, without a fault. */
 		if (r) {

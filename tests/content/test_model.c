@@ -1,11 +1,13 @@
 /*
  * test_model.c - random changes of content on four files, each compared with bytes in memory and with the same calls on a
  * file of the host (ext4, where results and errors are the reference); holes and data too; reopening and the checker between.
+ * With LINKFS_TEST_PROPERTY compression=zstd content is compressed, what is there is compressed again at random, and some of it cannot be.
  */
 #include "world.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <file_impl.h>
 #include <schema.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,7 +170,7 @@ static void compare_seek(struct model *m, struct file *f)
 	assert_true(r == 0 || (r == LINKFS_ENXIO && whence == LINKFS_SEEK_DATA));
 	uint64_t end = r ? f->size : got;
 	assert_true(end >= at && end <= f->size);
-	if (f->size <= LK_INLINE_MAX)
+	if (f->size <= (world_packs() ? LK_PACKED_SIZE_MAX : LK_INLINE_MAX))
 		return; /* may be inline: one piece of data */
 	for (uint64_t b = at / B; end > at && b * B < end; b++) {
 		if (f->known[b] == wrong)
@@ -197,6 +199,11 @@ static void do_write(struct model *m, struct file *f)
 		m->buf[i] = (uint8_t)(fill >> (i % 8 * 8) ^ i);
 	if (below(m, 10) == 0)
 		memset(m->buf, 0, (size_t)size);
+	if (world_packs() && below(m, 3) == 0) {
+		uint64_t from = below(m, size), n = 1 + below(m, size - from);
+		for (uint64_t i = 0; i < n; i++)
+			m->buf[from + i] = (uint8_t)lk_test_next(&m->random);
+	}
 	size_t done = 0;
 	int r = linkfs_node_write(m->w.volume, NULL, f->ino, flags ? 7 : at, m->buf, (size_t)size, flags, &done,
 				  &where);
@@ -350,9 +357,26 @@ static void do_copy(struct model *m)
 	}
 }
 
+/* What is there, compressed anew: nobody may see a difference. */
+static void do_pack(struct model *m, struct file *f)
+{
+	struct lk_fs *fs = lk_volume_fs(m->w.volume);
+	uint64_t at = f->size ? below(m, f->size) / LK_CHUNK_BYTES * LK_CHUNK_BLOCKS : 0, saved = 0;
+	trace(m, "pack", f, 0, at * B, 0);
+	if (below(m, 2)) {
+		assert_int_equal(lk_file_pack_end(fs, f->ino), 0);
+		return;
+	}
+	assert_int_equal(lk_node_lock(fs, f->ino), 0);
+	assert_int_equal(lk_file_pack_chunk(fs, f->ino, 0, at, &saved), 0);
+	lk_node_unlock(fs, f->ino);
+}
+
 static void step(struct model *m)
 {
 	struct file *f = &m->files[below(m, FILES)];
+	if (world_packs() && below(m, 8) == 0)
+		do_pack(m, f);
 	switch (below(m, 16)) {
 	case 0:
 	case 1:
@@ -431,12 +455,15 @@ static void run(unsigned steps, uint64_t seed)
 {
 	struct model *m = calloc(1, sizeof(*m));
 	assert_non_null(m);
+	uint64_t packed = 0;
 	m->random.state = seed;
 	model_open(m);
 	for (m->step = 0; m->step < steps; m->step++) {
 		step(m);
-		if (m->step % 64 == 63)
+		if (m->step % 64 == 63) {
 			(void)world_check(&m->w);
+			packed += m->w.packed;
+		}
 		if (below(m, 50) == 0)
 			assert_int_equal(linkfs_volume_sync(m->w.volume), 0);
 		if (m->step % 300 == 299) {
@@ -445,6 +472,7 @@ static void run(unsigned steps, uint64_t seed)
 				compare(m, &m->files[i]);
 		}
 	}
+	assert_true((packed > 0) == world_packs());
 	empty(m);
 	model_close(m);
 	free(m);

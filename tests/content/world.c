@@ -24,10 +24,18 @@ static void open_volume(struct world *w)
 		fail_msg("open: %s: %s", linkfs_error_name(r), why.text);
 }
 
+bool world_packs(void)
+{
+	size_t count;
+	const char *const *word = lk_test_properties(&count);
+	return count && strncmp(*word, LINKFS_COMPRESSION "=zstd", strlen(LINKFS_COMPRESSION "=zstd")) == 0;
+}
+
 void world_open_in(struct world *w, const char *dir, uint64_t limit_bytes)
 {
 	struct linkfs_message why = {""};
 	struct linkfs_create_options options = {.limit_bytes = limit_bytes};
+	options.properties = lk_test_properties(&options.property_count);
 	w->limit_bytes = limit_bytes;
 	if (asprintf(&w->volume_path, "%s/v", dir) < 0)
 		fail_msg("out of memory");
@@ -136,6 +144,7 @@ struct seen {
 	size_t file_count;
 	int64_t last_codec;
 	uint64_t total;
+	uint64_t packed; /* rows */
 };
 
 static int see_extent(void *arg, const void *record)
@@ -151,9 +160,23 @@ static int see_extent(void *arg, const void *record)
 	}
 	assert_int_equal(e->file_block, f->end); /* rows tile */
 	assert_true(e->count >= 1);
+	f->end += e->count;
+	if (e->codec == LK_CODEC_ZSTD) {
+		int64_t named = (e->length + LK_BLOCK_SIZE - 1) / LK_BLOCK_SIZE;
+		assert_true(e->length >= 1 && named < LK_CHUNK_BLOCKS);
+		assert_true(e->offset >= 0 && e->offset + e->count <= LK_CHUNK_BLOCKS);
+		assert_int_equal(e->sums.len, 8);
+		assert_int_equal(e->disk_block / LK_GROUP_BLOCKS, (e->disk_block + named - 1) / LK_GROUP_BLOCKS);
+		assert_true(e->disk_block >= 0 && e->disk_block + named <= DISK_MAX);
+		f->raw_end = f->end;
+		f->blocks += e->count < named ? e->count : named;
+		s->packed++;
+		for (int64_t i = 0; i < named; i++)
+			s->refs[e->disk_block + i]++;
+		return 0;
+	}
 	assert_int_equal(e->length, 0);
 	assert_int_equal(e->offset, 0);
-	f->end += e->count;
 	if (e->codec == LK_CODEC_HOLE) {
 		assert_int_equal(e->disk_block, 0);
 		assert_int_equal(e->sums.len, 0);
@@ -182,8 +205,9 @@ static int see_old(void *arg, const void *record)
 {
 	struct seen *s = arg;
 	const struct lk_extent *e = record;
-	for (int64_t i = 0; e->codec != LK_CODEC_HOLE && i < e->count; i++) {
-		assert_true(e->disk_block >= 0 && e->disk_block + e->count <= DISK_MAX);
+	int64_t named = e->codec == LK_CODEC_ZSTD ? (e->length + LK_BLOCK_SIZE - 1) / LK_BLOCK_SIZE : e->count;
+	for (int64_t i = 0; e->codec != LK_CODEC_HOLE && i < named; i++) {
+		assert_true(e->disk_block >= 0 && e->disk_block + named <= DISK_MAX);
 		s->refs[e->disk_block + i]++;
 		s->unwritten[e->disk_block + i] = false;
 	}
@@ -284,6 +308,7 @@ uint64_t world_check(struct world *w)
 		assert_int_equal(s.files[k].ino, 0); /* rows of a file that is gone */
 	scan(&op, LK_T_INTENT, see_none, &s);
 	assert_int_equal(lk_op_end(&op, 0), 0);
+	w->packed = s.packed;
 	free(s.refs);
 	free(s.unwritten);
 	free(s.files);

@@ -15,10 +15,13 @@ struct world {
 	char *volume_path;
 	struct linkfs_volume *volume;
 	uint64_t limit_bytes;
-	bool damaged; /* on purpose: a check finds problems when it is closed, not none */
+	uint64_t packed; /* rows of compressed content, at the last world_check() */
+	bool damaged;    /* on purpose: a check finds problems when it is closed, not none */
 };
 
 void world_open(struct world *w, uint64_t limit_bytes);
+/* Whether volumes made here compress, as LINKFS_TEST_PROPERTY says. */
+bool world_packs(void);
 /* In a directory that is there, for tests that bring their own host. */
 void world_open_in(struct world *w, const char *dir, uint64_t limit_bytes);
 /* Both check the closed volume, with all its data (F2). */

@@ -3,7 +3,8 @@
  * checksums must be right, and pages byte by byte with their checksum made anew or not.
  *
  * The base volume's numbers: 1 /, 2 /sub, 3 /sub/deep, 4 /small, 5 /empty, 6 /sub/big and /sub/deep/hard, 7 /sparse, 8 /copy,
- * 9 /reserved, 10 /attributes, 11 /changed, 12 what was /gone, 13 /sub/link, 14 /fifo, 15 /device, 16 /open, 17 /open/owned, 18 what was /kept.
+ * 9 /reserved, 10 /attributes, 11 /changed, 12 what was /gone, 13 /sub/link, 14 /fifo, 15 /device, 16 /open, 17 /open/owned, 18 what was /kept, 19 /open/track,
+ * 20 /row and 21 /chunks with compressed content.
  */
 #include "damage.h"
 
@@ -180,6 +181,41 @@ static bool flipped(const struct sample *s)
 	return true;
 }
 
+static bool flipped_chunk(const struct sample *s)
+{
+	sample_flip(s, sample_disk(s, 21));
+	return true;
+}
+
+/* A chunk that is no frame, with a checksum that says it is as it was written. */
+static bool garbage(const struct sample *s)
+{
+	struct lk_db *db = sample_edit(s);
+	uint8_t stored[LK_CHUNK_BYTES], sum[8];
+	char file[4200];
+	(void)snprintf(file, sizeof(file), "%s/data.000000", s->path);
+	int fd = open(file, O_RDWR);
+	assert_true(fd >= 0);
+	for (int64_t at = 0; at <= 6; at += 6) {
+		struct lk_extent e = {.ino = 21, .file_block = at};
+		struct lk_buf bytes = {0};
+		assert_int_equal(lk_db_get(db, &lk_tables[LK_T_EXTENT], &e, &e, &bytes), 0);
+		assert_int_equal(e.codec, LK_CODEC_ZSTD);
+		size_t len = (size_t)lk_blocks_named(e.codec, e.count, e.length) * LK_BLOCK_SIZE;
+		off_t where = (off_t)e.disk_block * LK_BLOCK_SIZE;
+		assert_int_equal(pread(fd, stored, len, where), len);
+		stored[0] = 0;
+		assert_int_equal(pwrite(fd, stored, len, where), len);
+		lk_put_u64(sum, lk_block_sum(stored, len));
+		e.sums.p = sum;
+		assert_int_equal(lk_db_put(db, &lk_tables[LK_T_EXTENT], &e), 0);
+		lk_buf_done(&bytes);
+	}
+	(void)close(fd);
+	sample_save(db);
+	return true;
+}
+
 /* A place of a file of the host that cannot be read (pread is wrapped when the program is linked). */
 static struct {
 	dev_t dev;
@@ -243,6 +279,7 @@ const struct damage damages[] = {
 	{"super-field", "the super record's block size is out of range", .sql = "UPDATE super SET block_size=512"},
 	{"super-field", "the super record's uuid is out of range", .sql = "UPDATE super SET uuid=x'00'"},
 	{"super-field", "the super record's properties is out of range", .sql = "UPDATE super SET properties=CAST(properties||x'00' AS BLOB)"},
+	{"super-feature", "there is compressed content, and the super record does not say so", .sql = "UPDATE super SET features_incompat=0"},
 	{"counter-missing", "the counter next inode number is missing", .sql = "DELETE FROM counter WHERE id=1"},
 	{"counter-missing", "the counter epoch is missing", .sql = "DELETE FROM counter WHERE id=2"},
 	{"counter-missing", "the counter inodes is missing", .sql = "DELETE FROM counter WHERE id=3"},
@@ -254,8 +291,8 @@ const struct damage damages[] = {
 	 .sql = "UPDATE counter SET value=0 WHERE id=2"},
 	{"counter-field", "the counter unknown is 1, out of range", .sql = "INSERT OR REPLACE INTO counter VALUES(77,1)"},
 	{"counter-epoch", "the current epoch is 1, and a snapshot has 2", .sql = "UPDATE counter SET value=1 WHERE id=2"},
-	{"counter-next-ino", "the next inode number is 5, and 19 is used", .sql = "UPDATE counter SET value=5 WHERE id=1"},
-	{"counter-inodes", "20 inodes are counted, and there are 18", .sql = "UPDATE counter SET value=value+2 WHERE id=3"},
+	{"counter-next-ino", "the next inode number is 5, and 21 is used", .sql = "UPDATE counter SET value=5 WHERE id=1"},
+	{"counter-inodes", "22 inodes are counted, and there are 20", .sql = "UPDATE counter SET value=value+2 WHERE id=3"},
 	{"counter-kept", "7 kept deleted files are counted, and there are 1", .sql = "UPDATE counter SET value=7 WHERE id=4"},
 	{"counter-kept", "9 blocks of kept deleted files are counted, and there are 0",
 	 .sql = "UPDATE counter SET value=9 WHERE id=6"},
@@ -302,6 +339,38 @@ const struct damage damages[] = {
 	{"inline-extra", "inode 1: a row of inline content with 1 bytes belongs to nothing", "/", .sql = "INSERT OR REPLACE INTO inline VALUES(1,x'61',1)"},
 	{"inline-size", "inode 4: its size is 100, and its content has 3 bytes", "/small", NULL, "/small~size /small~data:0", "/small~size=3",
 	 .loses = "4~data:0", .sql = "UPDATE inline SET content=x'616263' WHERE ino=4"},
+	{"inline-packed", "inode 20: its size is 3001, and its compressed content unpacks to 3000 bytes", "/row",
+	 .sql = "UPDATE inode SET size=3001 WHERE ino=20"},
+	{"inline-packed", "inode 20: its size is 3000, and its compressed content unpacks to 0 bytes", "/row",
+	 .changes = "/row~data:0 /row~blocks", .loses = "20~data:0", .sql = "UPDATE inline SET content=substr(content,1,40) WHERE ino=20"},
+	{"inline-packed", "inode 20: its size is 3000, and its compressed content unpacks to 0 bytes", "/row", "inline-stored",
+	 .changes = "/row~data:0 /row~blocks", .loses = "20~data:0", .sql = "UPDATE inline SET content=zeroblob(9000) WHERE ino=20"},
+	{"inline-stored", "inode 20: its compressed content is said to take 9 bytes, and takes *", "/row",
+	 .sql = "UPDATE inode SET rdev=9 WHERE ino=20"},
+	{"inode-field", "inode 20: its count of compressed bytes is out of range", "/row", "inline-stored",
+	 .sql = "UPDATE inode SET rdev=8193 WHERE ino=20"},
+	{"inode-flags", "inode 20: its flags are 1, and what it has makes them 1025", "/row", .sql = "UPDATE inode SET flags=1,rdev=0 WHERE ino=20"},
+	{"inode-missing", "inode 20 has content but no record", "/row", "dirent-no-inode counter-inodes", "/row~m*", "/row~mode=100600 /row~size=3000",
+	 .sql = "DELETE FROM inode WHERE ino=20"},
+	{"extent-field", "inode 21: the extent row at block 6: its offset into compressed data is out of range", "/chunks",
+	 "extent-gap inode-blocks shared-count block-leaked history-content", "/chunks~data:* /chunks~blocks =~blocks @extent_old~21*", .loses = "21~data:*",
+	 .sql = "UPDATE extent SET offset=7 WHERE ino=21 AND file_block=6"},
+	{"extent-field", "inode 21: the extent row at block 6: its length of compressed data is out of range", "/chunks",
+	 "extent-gap inode-blocks shared-count block-leaked history-content", "/chunks~data:* /chunks~blocks =~blocks @extent_old~21*", .loses = "21~data:*",
+	 .sql = "UPDATE extent SET length=31*4096+1 WHERE ino=21 AND file_block=6"},
+	{"extent-field", "inode 21: the extent row at block 6: it does not have one checksum", "/chunks",
+	 "extent-gap inode-blocks shared-count block-leaked history-content", "/chunks~data:* /chunks~blocks =~blocks @extent_old~21*", .loses = "21~data:*",
+	 .sql = "UPDATE extent SET sums=zeroblob(16) WHERE ino=21 AND file_block=6"},
+	{"extent-outside", "inode 21: the extent row at block 6 names disk block 235929600, which lies behind the data pieces", "/chunks",
+	 "inode-blocks shared-count block-leaked history-content", "/chunks~data:* /chunks~blocks =~blocks @extent_old~21*", .loses = "21~data:*",
+	 .sql = "UPDATE extent SET disk_block=235929600 WHERE ino=21 AND file_block=6"},
+	{"extent-overlap", "inode 21: 1 blocks from block 5 on are mapped by two rows", "/chunks", "inode-blocks shared-count block-leaked history-content",
+	 "/chunks~data:5 /chunks~blocks =~blocks @extent_old~21*", .loses = "21~data:5", .sql = "UPDATE extent SET count=8 WHERE ino=21 AND file_block=0"},
+	{"extent-gap", "inode 21: 26 blocks from block 6 on are mapped by no row", "/chunks", "inode-blocks shared-count block-leaked history-content",
+	 "/chunks~data:* /chunks~blocks =~blocks @extent_old~21*", .loses = "21~data:*", .sql = "DELETE FROM extent WHERE ino=21 AND file_block=6"},
+	{"extent-past-size", "inode 21: the row at block 6 holds content past its size", "/chunks", "inode-blocks shared-count block-leaked history-content",
+	 "/chunks~* =~blocks @extent_old~21*", .loses = "21~*", .sql = "UPDATE inode SET size=20480+1 WHERE ino=21"},
+	{"inode-blocks", "inode 21: * blocks are counted, and its extents name *", "/chunks", .sql = "UPDATE inode SET blocks=blocks+1 WHERE ino=21"},
 	{"extent-field", "inode 8: the extent row at block 0: its codec is unknown", "/copy", "extent-short inode-blocks shared-count",
 	 "/copy~data:* /copy~blocks", "/copy~blocks=0", .loses = "8~data:*", .sql = "UPDATE extent SET codec=9 WHERE ino=8"},
 	{"extent-field", "inode 7: the extent row at block 0: it does not have a checksum for each block", "/sparse",
@@ -479,6 +548,13 @@ const struct damage damages[] = {
 	/* data */
 	{"data-checksum", "inode 7: block 0 (disk block *) does not have its checksum", "/sparse", NULL, "/sparse~data:0 /sparse~blocks =~blocks",
 	 .loses = "7~data:0", .make = flipped, .kind = DAMAGE_DROP},
+	{"data-checksum", "inode 21: block 0 (disk block *) does not have its checksum", "/chunks", NULL,
+	 "/chunks~data:* /chunks~blocks =~blocks @extent_old~21*", .loses = "21~data:*", .make = flipped_chunk, .kind = DAMAGE_DROP},
+	{"data-packed", "inode 21: the compressed content from block 0 on (disk block *) does not unpack", "/chunks", NULL,
+	 "/chunks~data:* /chunks~blocks =~blocks", .loses = "21~data:*", .make = garbage, .kind = DAMAGE_DROP},
+	{"data-packed", "inode 21: the compressed content from block 34 on (disk block *) does not unpack", "/chunks", NULL,
+	 "/chunks~data:* /chunks~blocks =~blocks", .loses = "21~data:*",
+	 .sql = "UPDATE extent SET offset=offset+1 WHERE ino=21 AND file_block=34", .kind = DAMAGE_DROP},
 	{"data-unreadable", "inode 7: block 0 (disk block *) cannot be read", "/sparse", NULL, "/sparse~data:0 /sparse~blocks =~blocks",
 	 .loses = "7~data:0", .make = bad_sector, .kind = DAMAGE_DROP | DAMAGE_ALONE},
 };

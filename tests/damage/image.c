@@ -112,6 +112,35 @@ static uint64_t make(struct linkfs_volume *v, const struct linkfs_cred *who, con
 	return st.ino;
 }
 
+/* Text that compresses to about a third: words of a number's digits. */
+static void text(uint8_t *out, size_t len, uint64_t seed)
+{
+	static const char *const words[] = {"link ", "volume ", "name ", "file\n", "block ", "row "};
+	for (size_t n = 0; n < len;) {
+		seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+		const char *w = words[seed >> 40 & 3];
+		for (; *w && n < len; w++)
+			out[n++] = (uint8_t)*w;
+		if (n < len)
+			out[n++] = (uint8_t)('0' + (seed >> 33) % 10);
+	}
+}
+
+/* Compressed content: in a row, and in two chunks of which the first is cut in two by what was written into it. */
+static uint64_t compressed(struct linkfs_volume *v)
+{
+	static uint8_t bytes[40 * LK_BLOCK_SIZE];
+	assert_int_equal(linkfs_volume_set_property(v, NULL, LINKFS_COMPRESSION, "zstd", NULL), 0);
+	uint64_t row = make(v, NULL, "row", (struct linkfs_make){.mode = S_IFREG | 0600});
+	text(bytes, sizeof(bytes), 1);
+	assert_int_equal(linkfs_node_write(v, NULL, row, 0, bytes, 3000, 0, NULL, NULL), 0);
+	uint64_t chunks = make(v, NULL, "chunks", (struct linkfs_make){.mode = S_IFREG | 0600});
+	assert_int_equal(linkfs_node_write(v, NULL, chunks, 0, bytes, sizeof(bytes), 0, NULL, NULL), 0);
+	assert_int_equal(linkfs_node_write(v, NULL, chunks, 5 * LK_BLOCK_SIZE, "raw", 3, 0, NULL, NULL), 0);
+	assert_int_equal(linkfs_volume_set_property(v, NULL, LINKFS_COMPRESSION, "none", NULL), 0);
+	return chunks;
+}
+
 static void more(struct linkfs_volume *v, uint64_t changed)
 {
 	static const struct linkfs_cred user = {.uid = 1000, .gid = 100, .umask = 022};
@@ -129,7 +158,9 @@ static void more(struct linkfs_volume *v, uint64_t changed)
 	assert_int_equal(linkfs_path_unlink(v, NULL, LINKFS_ROOT_INO, "kept"), 0);
 	assert_int_equal(
 		linkfs_path_track(v, NULL, LINKFS_ROOT_INO, "open/owned", LINKFS_ROOT_INO, "open/track", 0, NULL), 0);
+	uint64_t chunks = compressed(v);
 	second_snapshot(v);
+	assert_int_equal(linkfs_node_write(v, NULL, chunks, 33 * LK_BLOCK_SIZE, "new", 3, 0, NULL, NULL), 0);
 	memset(block, 'z', sizeof(block));
 	assert_int_equal(linkfs_node_write(v, NULL, changed, 0, block, sizeof(block), 0, NULL, NULL), 0);
 }

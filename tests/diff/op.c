@@ -213,6 +213,8 @@ void lk_fill(unsigned char *buf, size_t len, int64_t seed, int64_t offset)
 		uint64_t word =
 			((at >> 3) + 1) * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)seed * UINT64_C(0xbf58476d1ce4e5b9);
 		buf[i] = (unsigned char)((word ^ (word >> 31)) >> ((at & 7) * 8));
+		if (seed % 3) /* two of three can be compressed */
+			buf[i] &= 7;
 	}
 }
 

@@ -293,6 +293,12 @@ int linkfs_node_fsync(struct linkfs_volume *volume, uint64_t ino, int data_only)
 	return called("fsync", NULL, ino);
 }
 
+void linkfs_node_written(struct linkfs_volume *volume, uint64_t ino)
+{
+	(void)volume;
+	fake.written = ino;
+}
+
 int linkfs_node_allocate(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino, uint32_t mode,
 			 uint64_t offset, uint64_t length)
 {

@@ -26,6 +26,7 @@ struct fake {
 	char call[32];
 	struct linkfs_cred cred;
 	uint64_t ino, dir, offset, length;
+	uint64_t written; /* linkfs_node_written() */
 	char name[LINKFS_NAME_MAX + 1], name2[LINKFS_NAME_MAX + 1];
 	struct linkfs_setattr change;
 	struct linkfs_make how;

@@ -63,6 +63,20 @@ static const uint8_t acl[] = {2, 0,    0,    0,    1,    0,    7,  0, 0xff, 0xff
 			      0, 0xe8, 3,    0,    0,    4,    0,  4, 0,    0xff, 0xff, 0xff, 0xff, 16,  0,
 			      6, 0,    0xff, 0xff, 0xff, 0xff, 32, 0, 4,    0,    0xff, 0xff, 0xff, 0xff};
 
+/* Compressed content: in a row, and in chunks of which one is cut. */
+static void fill_packed(struct linkfs_volume *v)
+{
+	size_t done;
+	uint64_t dir = make(v, LINKFS_ROOT_INO, "packed", S_IFDIR | 0755, 0);
+	must(!linkfs_node_set_flags(v, NULL, dir, LINKFS_INO_COMPRESS, LINKFS_INO_COMPRESS, NULL), "packed");
+	uint64_t row = make(v, dir, "row", S_IFREG | 0644, 3000),
+		 chunks = make(v, dir, "chunks", S_IFREG | 0644, 190000);
+	must(!linkfs_node_write(v, NULL, chunks, 30000, "raw", 3, 0, &done, NULL), "raw");
+	linkfs_node_release(v, dir, 1);
+	linkfs_node_release(v, row, 1);
+	linkfs_node_release(v, chunks, 1);
+}
+
 static void fill(struct linkfs_volume *v)
 {
 	uint64_t copied, root = LINKFS_ROOT_INO;
@@ -93,6 +107,7 @@ static void fill(struct linkfs_volume *v)
 	}
 	for (uint64_t ino = file; ino < file + 8; ino++)
 		linkfs_node_release(v, ino, 1);
+	fill_packed(v);
 }
 
 static struct linkfs_volume *open_it(const char *dir)

@@ -26,6 +26,14 @@ bool lk_test_long(void)
 	return text && strcmp(text, "1") == 0;
 }
 
+const char *const *lk_test_properties(size_t *count_out)
+{
+	static const char *word;
+	word = getenv("LINKFS_TEST_PROPERTY");
+	*count_out = word && *word;
+	return &word;
+}
+
 uint64_t lk_test_next(struct lk_test_random *random)
 {
 	/* splitmix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014. */

@@ -19,6 +19,9 @@ uint64_t lk_test_seed(void);
 /* Whether this is the long tier (LINKFS_LONG is 1; the fast tier sets it to 0): a test may do more of the same. */
 bool lk_test_long(void);
 
+/* LINKFS_TEST_PROPERTY, KEY=VALUE: what volumes that a test makes have set besides; as linkfs_create_options takes it. */
+const char *const *lk_test_properties(size_t *count_out);
+
 /* A generator that gives the same numbers for the same seed everywhere (splitmix64). */
 struct lk_test_random {
 	uint64_t state;

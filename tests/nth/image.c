@@ -282,7 +282,9 @@ static void make_image(enum image image, const char *dir)
 	(void)snprintf(path, sizeof(path), "%s/image", dir);
 	host_reset(true);
 	faults_watch(path);
-	MUST(linkfs_volume_create(path, NULL, NULL));
+	struct linkfs_create_options options = {0};
+	options.properties = lk_test_properties(&options.property_count);
+	MUST(linkfs_volume_create(path, &options, NULL));
 	MUST(volume_open(path, &v));
 	if (image != IMAGE_EMPTY)
 		fill_tree(v);

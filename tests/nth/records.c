@@ -135,11 +135,12 @@ static void see_blocks(struct look *l, const struct lk_extent *e)
 {
 	if (e->codec == LK_CODEC_HOLE)
 		return;
-	if (e->disk_block < 0 || e->disk_block + e->count > BLOCKS) {
+	int64_t named = lk_blocks_named(e->codec, e->count, e->length);
+	if (e->disk_block < 0 || e->disk_block + named > BLOCKS) {
 		(void)wrong(l, "blocks of %lld lie far out", (long long)e->ino);
 		return;
 	}
-	for (int64_t i = 0; i < e->count; i++)
+	for (int64_t i = 0; i < named; i++)
 		l->refs[e->disk_block + i]++;
 }
 
@@ -153,10 +154,9 @@ static int see_extent(void *arg, const void *record)
 	if (r->end != e->file_block)
 		return wrong(l, "extents of %lld do not tile at %lld", (long long)e->ino, (long long)e->file_block);
 	r->end += e->count;
-	if (e->codec == LK_CODEC_RAW)
+	if (e->codec == LK_CODEC_RAW || e->codec == LK_CODEC_ZSTD)
 		r->raw_end = r->end;
-	if (e->codec != LK_CODEC_HOLE)
-		r->blocks += e->count;
+	r->blocks += lk_blocks_counted(e->codec, e->count, e->length);
 	see_blocks(l, e);
 	return 0;
 }
@@ -289,7 +289,8 @@ static void judge(struct look *l, const struct rec *r)
 	if (S_ISLNK((mode_t)i->mode) ? r->target_len != i->size : r->target_len != 0)
 		(void)wrong(l, "the text of symlink %lld is not as long as it says", ino);
 	bool in_row = reg && i->flags & LK_INODE_INLINE;
-	if (in_row ? r->inline_len != i->size || r->end : r->inline_len != 0)
+	int64_t stored = i->flags & LK_INODE_PACKED ? i->rdev : i->size;
+	if (in_row ? r->inline_len != stored || r->end : r->inline_len != 0)
 		(void)wrong(l, "inline content of %lld is not as long as it says", ino);
 	if (reg && !in_row && r->end * LK_BLOCK_SIZE < i->size)
 		(void)wrong(l, "extents of %lld end before its size", ino);

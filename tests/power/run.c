@@ -54,6 +54,7 @@ static void make_base(struct run *run, unsigned which)
 {
 	char *path = path_in(run->top, "volume");
 	struct linkfs_create_options options = {.limit_bytes = which == TIGHT ? TIGHT_BYTES : COMMON_BYTES};
+	options.properties = lk_test_properties(&options.property_count);
 	struct subject s = {.path = path};
 	struct script base = {0};
 	struct image empty = {0};

@@ -198,6 +198,7 @@ char *volume_make(const char *dir, const char *name, unsigned files, uint64_t se
 	char *path = NULL;
 	if (asprintf(&path, "%s/%s", dir, name) < 0)
 		fail_msg("out of memory");
+	create.properties = lk_test_properties(&create.property_count);
 	MUST(linkfs_volume_create(path, &create, NULL));
 	MUST(linkfs_volume_open(path, NULL, &v, NULL));
 	tree_make(v, files, seed);

@@ -23,7 +23,7 @@ static void properties_are_typed(void **state)
 	assert_int_equal(linkfs_property_known(0, &property), 0);
 	assert_string_equal(property.key, LINKFS_KEEP_DELETED);
 	assert_string_equal(property.initial, "off");
-	assert_int_equal(linkfs_property_known(3, &property), LINKFS_ENOENT);
+	assert_int_equal(linkfs_property_known(4, &property), LINKFS_ENOENT);
 	assert_int_equal(linkfs_volume_get_property(w.volume, "keep-deleted", value, sizeof(value)), 0);
 	assert_string_equal(value, "off");
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {

@@ -45,7 +45,7 @@ $cc -o "$TMPDIR/shared" "$user" $(flags --cflags --libs) 2>"$TMPDIR/log" &&
   LD_LIBRARY_PATH=$libdir "$TMPDIR/shared" "$TMPDIR/v1" >>"$TMPDIR/log" 2>&1
 ok $? "a program uses the shared library"
 # shellcheck disable=SC2046
-$cc -o "$TMPDIR/static" "$user" $(flags --cflags) "$libdir/liblinkfs.a" $(pkg-config --libs sqlite3 libxxhash) -pthread 2>>"$TMPDIR/log" &&
+$cc -o "$TMPDIR/static" "$user" $(flags --cflags) "$libdir/liblinkfs.a" $(pkg-config --libs sqlite3 libxxhash libzstd) -pthread 2>>"$TMPDIR/log" &&
   "$TMPDIR/static" "$TMPDIR/v2" >>"$TMPDIR/log" 2>&1
 ok $? "a program uses the static library"
 sed 's/^/# /' "$TMPDIR/log"

@@ -252,7 +252,7 @@ static size_t disk_count, disk_cap;
 static int take_extent(void *arg, const struct linkfs_extent *e)
 {
 	(void)arg;
-	for (uint64_t at = 0; at < e->length; at += 4096) {
+	for (uint64_t at = 0; at < e->disk_length; at += 4096) {
 		if (disk_count == disk_cap) {
 			disk_cap = disk_cap ? 2 * disk_cap : 65536;
 			disk = realloc(disk, disk_cap * sizeof(*disk));

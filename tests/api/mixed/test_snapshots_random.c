@@ -90,7 +90,7 @@ static size_t disk_count;
 static int take_extent(void *arg, const struct linkfs_extent *e)
 {
 	(void)arg;
-	for (uint64_t at = 0; at < e->length; at += 4096) {
+	for (uint64_t at = 0; at < e->disk_length; at += 4096) {
 		assert_true(disk_count < sizeof(disk) / sizeof(disk[0]));
 		disk[disk_count++] = e->disk + at;
 	}

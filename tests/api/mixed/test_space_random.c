@@ -182,7 +182,7 @@ struct blocks {
 static int take_extent(void *arg, const struct linkfs_extent *e)
 {
 	struct blocks *b = arg;
-	for (uint64_t at = 0; at < e->length; at += B) {
+	for (uint64_t at = 0; at < e->disk_length; at += B) {
 		assert_true(b->count < BLOCKS_MAX);
 		b->p[b->count++] = (e->disk + at) / B;
 	}

@@ -270,6 +270,7 @@ int setup(void **state)
 {
 	struct linkfs_create_options o = {.root_mode = 0777};
 	(void)state;
+	o.properties = lk_test_properties(&o.property_count);
 	top = lk_test_mkdir();
 	(void)snprintf(volume_path, sizeof(volume_path), "%s/volume", top);
 	OK(linkfs_volume_create(volume_path, &o, NULL));
