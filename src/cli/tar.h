@@ -1,6 +1,6 @@
 /*
  * tar.h - tar streams for import and export (E8). tar_read.c and tar_write.c turn a stream of bytes into entries and back, and
- * are the only files that know libarchive; tar_stream.c has the bytes' other ends; tar_import.c and tar_export.c
+ * are the only files that know libarchive, as tar_gunzip.c is for zlib; tar_stream.c has the bytes' other ends; tar_import.c and tar_export.c
  * walk, with the sides of the copy engine (copy.h).
  */
 #ifndef CLI_TAR_H
@@ -49,6 +49,21 @@ int tar_reader_next(struct tar_reader *reader, struct tar_entry **out);
 int tar_reader_data(struct tar_reader *reader, const void **buf_out, size_t *len_out, uint64_t *offset_out);
 /* After the end: whether it was marked as such, as it is unless something was cut off. */
 bool tar_reader_ended(const struct tar_reader *reader);
+
+/* After the end: reads what is left of a compressed stream, of which the checksum comes last. An error: what was read may be wrong. */
+int tar_reader_finish(struct tar_reader *reader);
+
+/* ---- tar_gunzip.c ---- */
+
+/* What comes from source, unpacked where gzip packed it. NULL: no memory. */
+struct tar_gunzip *tar_gunzip_new(tar_source_fn *source, void *arg);
+void tar_gunzip_free(struct tar_gunzip *g);
+/* As a source. LINKFS_EINVAL: damaged, tar_gunzip_why() says how. */
+ssize_t tar_gunzip_read(struct tar_gunzip *g, char *buf, size_t size);
+/* Whether it is packed by gzip, once something was read. */
+bool tar_gunzip_found(const struct tar_gunzip *g);
+/* NULL: nothing was found damaged. */
+const char *tar_gunzip_why(const struct tar_gunzip *g);
 
 /* ---- tar_write.c ---- */
 

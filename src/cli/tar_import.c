@@ -390,6 +390,19 @@ static void drain(struct import *im)
 		n = tar_stream_read(im->stream, im->copy->buf, COPY_BUF);
 }
 
+/* What a compressed stream has at its end says whether all of it was right. */
+static void finish(struct import *im, const char *text)
+{
+	int error = tar_reader_finish(im->reader);
+	if (error == LINKFS_EINTR)
+		tar_refuse(im->copy, NULL, "stopped: what was imported stays");
+	else if (error)
+		tar_refuse(im->copy, text, "the archive is damaged: %s; what was imported stays, and may be wrong",
+			   tar_reader_why(im->reader));
+	else
+		drain(im);
+}
+
 static void take_all(struct import *im, const char *text)
 {
 	struct tar_entry *entry;
@@ -415,7 +428,7 @@ static void take_all(struct import *im, const char *text)
 	else if (!tar_reader_ended(im->reader))
 		tar_refuse(im->copy, text, "the archive has no end mark: it may have been cut off after the last file");
 	if (!im->dead)
-		drain(im);
+		finish(im, text);
 }
 
 void tar_import(struct copy *copy, const struct cli_path *archive, const struct cli_path *dest)

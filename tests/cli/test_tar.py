@@ -276,7 +276,25 @@ def broken():
     bad = bytearray(whole)
     bad[3584 + 148] ^= 1  # a header's sum
     got = take(bytes(bad), "/bad")
-    h.ok(got.rc == 1 and "damaged" in got.err, "a header whose checksum is wrong is damage", got)
+    h.ok(got.rc == 1 and "damaged: Damaged tar archive" in got.err and "kind" not in got.err, "a header whose checksum is wrong is damage, and no entry", got)
+
+    # Compressed: what does not come through as it was is told, wherever it lies.
+    noise = archive(("noise", REG, os.urandom(300000)))
+    for program in ("gzip", "bzip2", "xz", "zstd"):
+        packed = subprocess.run([program, "-c"], input=noise, capture_output=True, check=True).stdout
+        for spot in (len(packed) // 2, len(packed) - 6):
+            bad = packed[:spot] + bytes([packed[spot] ^ 1]) + packed[spot + 1:]
+            got = take(bad, f"/{program}{spot}")
+            if program == "bzip2" and "is no tar archive" in got.err:
+                continue
+            h.ok(got.rc == 1 and "damaged" in got.err, f"one bit of {program}'s bytes that is wrong is told (byte {spot} of {len(packed)})", got)
+        for cut in (len(packed) - 3, len(packed) - 12):
+            got = take(packed[:cut], f"/{program}-{cut}")
+            h.ok(got.rc == 1 and "is" in got.err, f"{program}'s bytes without the last {len(packed) - cut} are told", got)
+    half = len(whole) // 2
+    parts = [subprocess.run(["gzip", "-c"], input=part, capture_output=True, check=True).stdout for part in (whole[:half], whole[half:], b"")]
+    got = take(b"".join(parts) + b"\0" * 20000, "/members")
+    h.ok(got.rc == 0 and content("/members/d/b") == "B" * 70000, "gzip's bytes may be several members, and zeros may follow", got)
 
     rest = archive(("after", REG))
     big = tarfile.TarInfo("big")
