@@ -78,7 +78,7 @@ int copy_content(struct copy *copy, struct copy_file *from, const struct copy_st
 		copy->bytes += done;
 		return error || done >= size ? error : set_size(copy, to, size);
 	}
-	if (st->st.blocks * 512 < size && size > 4096)
+	if (copy_has_holes(from, size))
 		return copy_sparse(copy, from, size, to);
 	/* Files of /proc and the like have no size: read until nothing comes. */
 	return copy_bytes(copy, from, to, 0, size ? size : UINT64_MAX, &done);

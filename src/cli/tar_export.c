@@ -152,7 +152,7 @@ static int find_segments(struct export *x, struct copy_file *file, uint64_t size
 static int map_file(struct export *x, struct copy_file *file, const struct linkfs_stat *st, bool *sparse_out)
 {
 	int r = 1;
-	*sparse_out = st->size > 4096 && st->blocks * 512 < st->size;
+	*sparse_out = copy_has_holes(file, st->size);
 	for (uint64_t least = 0; *sparse_out && r == 1; least = least ? least * 4 : 8192)
 		r = find_segments(x, file, st->size, least);
 	if (*sparse_out && !r && x->nsegments == 1 && x->segments[0].len == st->size)

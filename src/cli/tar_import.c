@@ -67,14 +67,6 @@ static int put_content(struct import *im, const struct tar_entry *entry, struct 
 
 /* ---- entries ---- */
 
-/* No half a file under the name; what others have put there meanwhile is theirs. */
-static void drop_half(struct import *im, const struct copy_dir *dir, const char *name, uint64_t ino)
-{
-	struct copy_stat there;
-	if (copy_stat(im->copy, dir, name, false, &there) == 0 && there.st.ino == ino)
-		copy_unlink(im->copy, dir, name);
-}
-
 static int make_file(struct import *im, const struct tar_entry *entry, const struct tar_step *to, const char *name)
 {
 	struct copy_file file = {.fd = -1};
@@ -85,7 +77,7 @@ static int make_file(struct import *im, const struct tar_entry *entry, const str
 	if (!error)
 		error = tar_attrs_set(&im->attrs, entry, file.ino, to->gives_acl);
 	if (error)
-		drop_half(im, &to->dir, name, file.ino);
+		copy_drop_half(im->copy, &to->dir, name, &file);
 	else
 		im->copy->files++;
 	copy_close(&file);
@@ -94,20 +86,18 @@ static int make_file(struct import *im, const struct tar_entry *entry, const str
 
 static int make_other(struct import *im, const struct tar_entry *entry, const struct tar_step *to, const char *name)
 {
-	struct copy_stat made;
+	uint64_t ino = 0;
 	int error;
 	if (S_ISLNK(entry->st.mode) && (!entry->text || !*entry->text || strlen(entry->text) > LINKFS_SYMLINK_MAX)) {
 		tar_refuse(im->copy, entry->path, "a symlink must have a text of 1 to %u bytes", LINKFS_SYMLINK_MAX);
 		return COPY_TOLD;
 	}
 	if (S_ISLNK(entry->st.mode))
-		error = copy_symlink(im->copy, &to->dir, name, entry->text);
+		error = copy_symlink(im->copy, &to->dir, name, entry->text, &ino);
 	else
-		error = copy_make(im->copy, &to->dir, name, &entry->st);
+		error = copy_make(im->copy, &to->dir, name, &entry->st, &ino);
 	if (!error)
-		error = copy_stat(im->copy, &to->dir, name, false, &made);
-	if (!error)
-		error = tar_attrs_set(&im->attrs, entry, made.st.ino, to->gives_acl);
+		error = tar_attrs_set(&im->attrs, entry, ino, to->gives_acl);
 	if (error)
 		return error;
 	if (S_ISLNK(entry->st.mode))

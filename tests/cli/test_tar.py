@@ -439,6 +439,33 @@ def attributes():
         h.skip("default ACLs", "setfacl does not work here")
 
 
+def holes():
+    """A hole stays one where attributes take more blocks than it leaves out."""
+    tree = base + "/holes"
+    os.mkdir(tree)
+    with open(tree + "/f", "wb") as f:
+        f.write(os.urandom(4096 * 3))
+        f.seek(4096 * 4)
+        f.write(os.urandom(4096 * 10))
+    try:
+        for i in range(4):
+            os.setxattr(tree + "/f", f"user.{i}", b"x" * 900)
+        with open(tree + "/f", "rb") as f:
+            if os.lseek(f.fileno(), 0, os.SEEK_HOLE) != 4096 * 3:
+                raise OSError("no holes")
+    except OSError as error:
+        h.skip("a hole beside attributes", str(error))
+        return
+    h.must("import", "-T", tree, at("/holes"))
+    data = h.must("export", "--tar", "-T", at("/holes")).raw
+    with tarfile.open(fileobj=io.BytesIO(data)) as t:
+        h.equal(t.getmember("./f").sparse, [(0, 4096 * 3), (4096 * 4, 4096 * 10)], "a file with one hole and large attributes keeps it in a tree's import and in an archive")
+        h.equal(t.extractfile("./f").read() == h.read(tree + "/f"), True, "and its content")
+    h.must("export", "-T", at("/holes"), base + "/holes2")
+    with open(base + "/holes2/f", "rb") as f:
+        h.equal(os.lseek(f.fileno(), 0, os.SEEK_HOLE), 4096 * 3, "and in a tree's export")
+
+
 def interrupts():
     """Ctrl-C while the archive comes in slowly."""
     data = archive(*[(f"d/f{i}", REG, b"x" * 2000) for i in range(200)])
@@ -532,6 +559,7 @@ def main():
     broken()
     words()
     attributes()
+    holes()
     special_links()
     interrupts()
     full()
