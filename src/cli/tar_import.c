@@ -246,13 +246,13 @@ static int take_top(struct import *im, const struct tar_entry *entry)
 }
 
 /* By any of its names, or of the paths that lead there, as they are in the archive. */
-static bool is_excluded(const struct import *im)
+static bool is_excluded(const struct import *im, const struct tar_entry *entry)
 {
 	size_t len = 2;
 	bool found = false;
 	if (!im->copy->nexcludes)
 		return false;
-	char *path = cli_alloc(TAR_PATH_MAX + 4); /* "./", then the names */
+	char *path = cli_alloc(strlen(entry->path) + 4); /* "./", then the names */
 	if (path)
 		memcpy(path, "./", 3);
 	for (size_t i = 0; path && i < im->names.len && !found; i++) {
@@ -288,7 +288,7 @@ static void take(struct import *im, const struct tar_entry *entry)
 			 entry->path);
 		im->told_absolute = true;
 	}
-	if (!error && is_excluded(im)) {
+	if (!error && is_excluded(im, entry)) {
 		copy->skipped++;
 		return;
 	}
