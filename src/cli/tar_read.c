@@ -269,6 +269,7 @@ struct acl_row {
 	uint16_t tag, perm;
 	uint32_t id;
 };
+#define ACL_GROUP_OBJ_TAG 0x04u
 #define ACL_MASK_TAG 0x10u
 
 static int acl_tag(int tag)
@@ -346,6 +347,15 @@ static void mode_of_acl(struct tar_entry *entry, const struct acl_row *rows, siz
 	}
 }
 
+/* The mode's bits for the group are the mask's as well; without the ACL they would be rights that the group never had. */
+static void mode_without_acl(struct tar_entry *entry, const struct acl_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (rows[i].tag == ACL_GROUP_OBJ_TAG)
+			entry->st.mode &= ~070u | (uint32_t)(rows[i].perm & 7) << 3;
+	}
+}
+
 static int take_acl(struct tar_entry *entry, struct archive_entry *from, int kind, const char *name)
 {
 	struct acl_row *rows = NULL;
@@ -356,11 +366,11 @@ static int take_acl(struct tar_entry *entry, struct archive_entry *from, int kin
 	if (archive_entry_acl_count(from, kind) == 0)
 		return 0;
 	archive_entry_acl_reset(from, kind);
-	while (!error && known && archive_entry_acl_next(from, kind, &type, &permset, &tag, &id, &who) == ARCHIVE_OK) {
+	while (!error && archive_entry_acl_next(from, kind, &type, &permset, &tag, &id, &who) == ARCHIVE_OK) {
 		struct acl_row row = {.tag = (uint16_t)acl_tag(tag), .perm = (uint16_t)(permset & 7)};
 		if (row.tag == 0)
 			continue;
-		known = acl_id(entry, tag, id, who, &row.id);
+		known = known && acl_id(entry, tag, id, who, &row.id);
 		error = cli_grow(&rows, &cap, count, sizeof(*rows));
 		if (!error)
 			rows[count++] = row;
@@ -369,6 +379,8 @@ static int take_acl(struct tar_entry *entry, struct archive_entry *from, int kin
 		if (kind == ARCHIVE_ENTRY_ACL_TYPE_ACCESS)
 			mode_of_acl(entry, rows, count);
 		error = keep_acl(entry, name, rows, count);
+	} else if (!error && kind == ARCHIVE_ENTRY_ACL_TYPE_ACCESS) {
+		mode_without_acl(entry, rows, count);
 	}
 	free(rows);
 	return error;

@@ -426,6 +426,25 @@ def attributes():
     got = take(data, "/late")
     h.equal((got.rc, got.err), (0, ""), "directories that may not be written are filled")
     h.equal(h.must("stat", "-c", "%a %Y", at("/late/ro"), at("/late/ro/sub"), at("/late/ro/sub/f")).out, "555 1000000000\n" * 3, "and have their modes and times")
+    acl = {"SCHILY.acl.access": "user::rw-,user:no such user:rwx,group::r--,mask::rwx,other::---"}
+    got = take(archive(("f", REG, b"", acl), mode=0o670), "/no-acl")
+    h.ok(got.rc == 1 and "is not known here" in got.err, "an ACL of a user that is not known is left out, and told", got)
+    h.equal(h.must("stat", "-c", "%a", at("/no-acl/f")).out, "640\n", "and the group has no right that only the ACL's mask had")
+    if h.ROOT and FACE == "offline":
+        user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
+        os.chmod(base, 0o777)
+        if h.execute([*user, h.BIN, "create", base + "/users"]).rc == 0:
+            out = io.BytesIO()
+            with tarfile.open(fileobj=out, mode="w") as t:
+                for name, mode, uid, gid in (("foreign", 0o6755, 0, 1000), ("own", 0o6755, 1000, 1000), ("group", 0o6755, 1000, 0)):
+                    info = tarfile.TarInfo(name)
+                    info.mode, info.uid, info.gid = mode, uid, gid
+                    t.addfile(info)
+            got = h.execute([*user, h.BIN, "import", "--tar", "-", base + "/users:/"], stdin=out.getvalue())
+            h.equal((got.rc, h.must("stat", "-c", "%a", *(f"{base}/users:/{n}" for n in ("foreign", "own", "group"))).out), (0, "755\n6755\n4755\n"),
+                    "who is not root gives nobody's rights but the own ones", got)
+        else:
+            h.skip("setuid and setgid of an ordinary user", "no access")
     tree = base + "/acl"
     os.makedirs(tree + "/plain")
     h.put(tree + "/file")
