@@ -443,6 +443,17 @@ def attributes():
             got = h.execute([*user, h.BIN, "import", "--tar", "-", base + "/users:/"], stdin=out.getvalue())
             h.equal((got.rc, h.must("stat", "-c", "%a", *(f"{base}/users:/{n}" for n in ("foreign", "own", "group"))).out), (0, "755\n6755\n4755\n"),
                     "who is not root gives nobody's rights but the own ones", got)
+            os.mkdir(base + "/rights")
+            for name, mode, uid, gid in (("foreign", 0o6755, 0, 1000), ("own", 0o6755, 1000, 1000), ("group", 0o6755, 1000, 0)):
+                h.put(f"{base}/rights/{name}")
+                os.chown(f"{base}/rights/{name}", uid, gid)
+                os.chmod(f"{base}/rights/{name}", mode)
+            got = h.execute([*user, h.BIN, "import", "-T", base + "/rights", base + "/users:/tree"])
+            h.equal((got.rc, h.must("stat", "-c", "%a", *(f"{base}/users:/tree/{n}" for n in ("foreign", "own", "group"))).out), (0, "755\n6755\n4755\n"),
+                    "nor does an import of a tree", got)
+            h.must("import", "-T", base + "/rights", base + "/users:/all")
+            got = h.execute([*user, h.BIN, "export", base + "/users:/all", base + "/rights2"])
+            h.equal([stat.S_IMODE(os.stat(f"{base}/rights2/{n}").st_mode) for n in ("foreign", "own", "group")], [0o755, 0o6755, 0o4755], "nor an export", got)
         else:
             h.skip("setuid and setgid of an ordinary user", "no access")
     tree = base + "/acl"
