@@ -186,10 +186,16 @@ static bool put_header(struct export *x, bool sparse)
 	return error == 0;
 }
 
-static int remember(struct export *x, const struct linkfs_stat *st)
+/* Volumes have inodes of equal numbers. */
+static uint64_t device(const struct copy_dir *dir)
+{
+	return (uint64_t)(uintptr_t)dir->volume;
+}
+
+static int remember(struct export *x, const struct copy_dir *dir, const struct linkfs_stat *st)
 {
 	struct copy_place place = {.path = cli_strdup(x->path.p)};
-	return place.path ? copy_map_add(x->copy->map, 0, st->ino, &place) : LINKFS_ENOMEM;
+	return place.path ? copy_map_add(x->copy->map, device(dir), st->ino, &place) : LINKFS_ENOMEM;
 }
 
 static int put_file(struct export *x, const struct copy_dir *dir, const char *name, const struct linkfs_stat *st)
@@ -208,7 +214,7 @@ static int put_file(struct export *x, const struct copy_dir *dir, const char *na
 	if (!error && put_header(x, sparse)) {
 		put_content(x, &file, x->entry.st.size, sparse);
 		if (!x->dead && x->entry.st.nlink > 1)
-			error = remember(x, &x->entry.st);
+			error = remember(x, dir, &x->entry.st);
 		x->copy->files++;
 	}
 	copy_close(&file);
@@ -228,7 +234,7 @@ static int put_other(struct export *x, const struct copy_dir *dir, const char *n
 		else
 			x->copy->others++;
 		if (st->st.nlink > 1)
-			error = remember(x, &st->st);
+			error = remember(x, dir, &st->st);
 	}
 	free(text);
 	return error;
@@ -286,7 +292,7 @@ static void visit(struct export *x, const struct copy_dir *dir, const char *name
 	x->entry.path = x->path.p;
 	x->entry.st = st.st;
 	if (!S_ISDIR(st.st.mode) && st.st.nlink > 1)
-		place = copy_map_find(copy->map, 0, st.st.ino);
+		place = copy_map_find(copy->map, device(dir), st.st.ino);
 	if (place) {
 		x->entry.hardlink = place->path;
 		copy->links += put_header(x, false);

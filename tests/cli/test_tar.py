@@ -505,6 +505,18 @@ def whole_trees():
         h.equal((got.rc, t.getnames()), (1, ["same", "same/a", "other"]), "of two trees with one name the second is left out", got)
     h.ok("left out" in got.err and at("/t/two/same") in got.err, "and told", got)
 
+    for which in ("a", "b"):  # of volumes in which everything has the same number
+        tree = f"{base}/twin-{which}"
+        os.mkdir(tree)
+        h.put(tree + "/file", which.encode())
+        os.link(tree + "/file", tree + "/link")
+        h.must("import", tree, h.Volume(base, "twin" + which)("/"))
+    data = h.must("export", "--tar", f"{base}/twina:/twin-a", f"{base}/twinb:/twin-b").raw
+    with tarfile.open(fileobj=io.BytesIO(data)) as t:
+        h.equal([(m.name, m.linkname or t.extractfile(m).read()) for m in t.getmembers() if not m.isdir()],
+                [("twin-a/file", b"a"), ("twin-a/link", "twin-a/file"), ("twin-b/file", b"b"), ("twin-b/link", "twin-b/file")],
+                "hard links of two volumes are no links to one another's files")
+
     tree = base + "/deep"
     os.mkdir(tree)
     here = os.open(tree, os.O_RDONLY)
