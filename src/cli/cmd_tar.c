@@ -4,6 +4,7 @@
 #include "tar.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool is_dash(const struct cli_path *path)
 {
@@ -55,6 +56,20 @@ int tar_run_import(struct copy *copy, const struct cli_args *args)
 	return 0;
 }
 
+/* Writing over a file that was meant as a tree to export would be a pity. */
+static int check_inferred(struct cli *cli, const struct cli_path *path)
+{
+	struct linkfs_stat st;
+	if (ends_with(path->text, ".tar") || filter_of(path->text) != TAR_PLAIN)
+		return 0;
+	if (cli_any_stat(cli, path, true, &st) != 0 || !S_ISREG(st.mode) || st.size == 0)
+		return 0;
+	return cli_usage(cli,
+			 "'%s' exists: an archive that replaces it needs a name that ends in .tar or says a "
+			 "compression; to export it add - for standard output",
+			 path->text);
+}
+
 /* The archive is "-", or the one operand that is no path in a volume, or the last one of several; without one it is standard output. */
 static int find_archive(struct cli *cli, const struct cli_args *args, size_t *at_out)
 {
@@ -68,8 +83,12 @@ static int find_archive(struct cli *cli, const struct cli_args *args, size_t *at
 					 args->operands[found].text, path->text);
 		found = i;
 	}
-	if (found == args->noperands && args->noperands > 1 && args->operands[args->noperands - 1].in_mount)
+	if (found == args->noperands && args->noperands > 1 && args->operands[args->noperands - 1].in_mount) {
 		found = args->noperands - 1;
+		int status = check_inferred(cli, &args->operands[found]);
+		if (status)
+			return status;
+	}
 	*at_out = found;
 	return 0;
 }

@@ -70,10 +70,13 @@ void copy_close_dir(struct copy_dir *dir);
 int copy_readlink(struct copy *copy, const struct copy_dir *dir, const char *name, const struct copy_stat *st,
 		  char **text_out);
 int copy_mkdir(struct copy *copy, const struct copy_dir *dir, const char *name, uint32_t mode);
-/* FIFOs, sockets, devices. */
-int copy_make(struct copy *copy, const struct copy_dir *dir, const char *name, const struct linkfs_stat *st);
-int copy_symlink(struct copy *copy, const struct copy_dir *dir, const char *name, const char *text);
+/* FIFOs, sockets, devices. In a volume *ino_out is what was made: the name may be another's at once. */
+int copy_make(struct copy *copy, const struct copy_dir *dir, const char *name, const struct linkfs_stat *st,
+	      uint64_t *ino_out);
+int copy_symlink(struct copy *copy, const struct copy_dir *dir, const char *name, const char *text, uint64_t *ino_out);
 int copy_unlink(struct copy *copy, const struct copy_dir *dir, const char *name);
+/* The name of a file that failed half, unless others have put theirs there meanwhile. */
+void copy_drop_half(struct copy *copy, const struct copy_dir *dir, const char *name, const struct copy_file *file);
 int copy_open_read(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_file *out);
 /* A new file; or the one that is there, cut to nothing, through a symlink or not. */
 enum copy_open { COPY_NEW, COPY_THERE, COPY_THERE_FOLLOW };
@@ -83,6 +86,8 @@ void copy_close(struct copy_file *file);
 int copy_read(struct copy_file *file, uint64_t offset, void *buf, size_t size, size_t *done_out);
 int copy_write(struct copy *copy, struct copy_file *file, uint64_t offset, const void *buf, size_t size);
 int copy_seek(struct copy_file *file, uint64_t offset, int whence, uint64_t *out);
+/* Whether a file of this size has holes. How many blocks it has does not say so: those of attributes count, too. */
+bool copy_has_holes(struct copy_file *file, uint64_t size);
 /* The directory and name that an operand stands for; "." for a directory as a whole. name_out is allocated. */
 int copy_operand(struct copy *copy, const struct cli_path *path, struct copy_dir *dir_out, char **name_out);
 

@@ -99,11 +99,10 @@ static int make_file(struct copy_run *run, const struct copy_dir *from, const ch
 					 .merged = run->len == 0 || run->frames[run->len - 1].merged};
 		error = copy_attributes(copy, &meta);
 	}
-	bool opened = out.volume || out.fd >= 0;
+	if (error && (out.volume || out.fd >= 0) && !existing) /* no half a file under the name */
+		copy_drop_half(copy, to, name, &out);
 	copy_close(&out);
 	copy_close(&in);
-	if (error && opened && !existing) /* no half a file under the name */
-		copy_unlink(copy, to, name);
 	return error;
 }
 
@@ -111,29 +110,28 @@ static int make_other(struct copy_run *run, const struct copy_dir *from, const c
 		      const struct copy_stat *st, const struct copy_dir *to, const char *name)
 {
 	struct copy *copy = run->copy;
-	struct copy_stat made;
+	uint64_t made = 0;
 	char *text = NULL;
 	int error;
 	if (S_ISLNK(st->st.mode)) {
 		error = copy_readlink(copy, from, from_name, st, &text);
 		if (!error)
-			error = copy_symlink(copy, to, name, text);
+			error = copy_symlink(copy, to, name, text, &made);
 		free(text);
 	} else {
-		error = copy_make(copy, to, name, &st->st);
+		error = copy_make(copy, to, name, &st->st, &made);
 	}
 	if (error)
 		return error;
-	error = copy_stat(copy, to, name, false, &made);
 	struct copy_meta meta = {.from_dir = from,
 				 .to_dir = to,
 				 .from_name = from_name,
 				 .to_name = name,
 				 .from = st,
-				 .to_ino = made.st.ino,
+				 .to_ino = made,
 				 .made = true,
 				 .merged = run->len == 0 || run->frames[run->len - 1].merged};
-	return error ? error : copy_attributes(copy, &meta);
+	return copy_attributes(copy, &meta);
 }
 
 /* What is at the destination already. Returns 1 to go on with the name free, 2 to write into what is there, 0 to leave

@@ -78,7 +78,7 @@ int copy_content(struct copy *copy, struct copy_file *from, const struct copy_st
 		copy->bytes += done;
 		return error || done >= size ? error : set_size(copy, to, size);
 	}
-	if (st->st.blocks * 512 < size && size > 4096)
+	if (copy_has_holes(from, size))
 		return copy_sparse(copy, from, size, to);
 	/* Files of /proc and the like have no size: read until nothing comes. */
 	return copy_bytes(copy, from, to, 0, size ? size : UINT64_MAX, &done);
@@ -274,15 +274,35 @@ static uint32_t final_mode(const struct copy *copy, const struct copy_meta *meta
 	return copy->keep_mode ? mode : mode & 0777 & ~copy->cli->cred.umask;
 }
 
+/* Who is not root and keeps owners makes files that may be of another owner or group, whose rights are not to be handed out. */
+static uint32_t own_rights(struct copy *copy, const struct copy_meta *meta, uint32_t mode)
+{
+	const struct linkfs_stat *from = &meta->from->st;
+	struct linkfs_volume *volume = meta->to_dir->volume;
+	struct linkfs_stat st = {0};
+	struct stat host = {0};
+	if (!copy->keep_owner || copy->cli->cred.uid == 0 || !(mode & (S_ISUID | S_ISGID)))
+		return mode;
+	if (from->uid != copy->cli->cred.uid)
+		return mode & ~(uint32_t)(S_ISUID | S_ISGID);
+	if (!(mode & S_ISGID) || S_ISDIR(from->mode))
+		return mode;
+	int error = 0;
+	if (volume)
+		error = linkfs_node_getattr(volume, meta->to_file ? meta->to_file->ino : meta->to_ino, &st);
+	else
+		error = meta->to_file ? fstat(meta->to_file->fd, &host)
+				      : fstatat(meta->to_dir->fd, meta->to_name, &host, AT_SYMLINK_NOFOLLOW);
+	return error || (volume ? st.gid : host.st_gid) != from->gid ? mode & ~(uint32_t)S_ISGID : mode;
+}
+
 static int host_attributes(struct copy *copy, const struct copy_meta *meta)
 {
 	bool link = S_ISLNK(meta->from->st.mode);
-	uint32_t mode = final_mode(copy, meta);
+	uint32_t mode = own_rights(copy, meta, final_mode(copy, meta));
 	int error = 0;
 	if (copy->keep_owner && copy->cli->cred.uid == 0)
 		error = host_owner(meta);
-	else if (copy->keep_owner && meta->from->st.uid != copy->cli->cred.uid)
-		mode &= ~(uint32_t)(S_ISUID | S_ISGID); /* they would be somebody else's rights */
 	if (!error && copy->keep_xattr)
 		error = copy_xattrs(copy, meta);
 	if (!error && !link && (copy->keep_mode || meta->made))
@@ -298,7 +318,7 @@ static int volume_attributes(struct copy *copy, const struct copy_meta *meta)
 	const struct linkfs_cred *cred = &copy->cli->cred;
 	const struct linkfs_stat *st = &meta->from->st;
 	uint64_t ino = meta->to_file ? meta->to_file->ino : meta->to_ino;
-	struct linkfs_setattr set = {.mode = final_mode(copy, meta),
+	struct linkfs_setattr set = {.mode = own_rights(copy, meta, final_mode(copy, meta)),
 				     .uid = st->uid,
 				     .gid = st->gid,
 				     .atime_ns = st->atime_ns,
@@ -312,8 +332,6 @@ static int volume_attributes(struct copy *copy, const struct copy_meta *meta)
 	note_change(meta);
 	if (copy->keep_owner && cred->uid == 0)
 		set.valid |= LINKFS_SET_UID | LINKFS_SET_GID;
-	else if (copy->keep_owner && st->uid != cred->uid)
-		set.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
 	/* The owner in a step of its own where it would take bits away again. */
 	if ((set.mode & (S_ISUID | S_ISGID)) && (set.valid & LINKFS_SET_UID)) {
 		error = linkfs_node_setattr(volume, cred, ino, &set, NULL);

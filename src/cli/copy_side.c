@@ -162,7 +162,8 @@ int copy_mkdir(struct copy *copy, const struct copy_dir *dir, const char *name, 
 	return linkfs_node_make(dir->volume, &copy->cli->cred, dir->ino, name, strlen(name), &make, 0, NULL);
 }
 
-int copy_make(struct copy *copy, const struct copy_dir *dir, const char *name, const struct linkfs_stat *st)
+int copy_make(struct copy *copy, const struct copy_dir *dir, const char *name, const struct linkfs_stat *st,
+	      uint64_t *ino_out)
 {
 	struct linkfs_make make = {.mode = st->mode, .rdev_major = st->rdev_major, .rdev_minor = st->rdev_minor};
 	if (!dir->volume) {
@@ -172,15 +173,23 @@ int copy_make(struct copy *copy, const struct copy_dir *dir, const char *name, c
 		uint32_t mode = st->mode & 07777 & ~(copy->keep_mode ? 0 : copy->cli->cred.umask);
 		return fchmodat(dir->fd, name, mode, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : host_error();
 	}
-	return linkfs_node_make(dir->volume, &copy->cli->cred, dir->ino, name, strlen(name), &make, 0, NULL);
+	struct linkfs_stat made;
+	int error = linkfs_node_make(dir->volume, &copy->cli->cred, dir->ino, name, strlen(name), &make, 0, &made);
+	if (!error)
+		*ino_out = made.ino;
+	return error;
 }
 
-int copy_symlink(struct copy *copy, const struct copy_dir *dir, const char *name, const char *text)
+int copy_symlink(struct copy *copy, const struct copy_dir *dir, const char *name, const char *text, uint64_t *ino_out)
 {
+	struct linkfs_stat made;
 	if (!dir->volume)
 		return symlinkat(text, dir->fd, name) == 0 ? 0 : host_error();
-	return linkfs_node_symlink(dir->volume, &copy->cli->cred, dir->ino, name, strlen(name), text, strlen(text), 0,
-				   NULL);
+	int error = linkfs_node_symlink(dir->volume, &copy->cli->cred, dir->ino, name, strlen(name), text, strlen(text),
+					0, &made);
+	if (!error)
+		*ino_out = made.ino;
+	return error;
 }
 
 int copy_unlink(struct copy *copy, const struct copy_dir *dir, const char *name)
@@ -188,6 +197,17 @@ int copy_unlink(struct copy *copy, const struct copy_dir *dir, const char *name)
 	if (!dir->volume)
 		return unlinkat(dir->fd, name, 0) == 0 ? 0 : host_error();
 	return linkfs_node_unlink(dir->volume, &copy->cli->cred, dir->ino, name, strlen(name));
+}
+
+void copy_drop_half(struct copy *copy, const struct copy_dir *dir, const char *name, const struct copy_file *file)
+{
+	struct copy_stat there = {0};
+	struct stat st = {.st_ino = file->ino};
+	if (!dir->volume && fstat(file->fd, &st) != 0)
+		return;
+	if (copy_stat(copy, dir, name, false, &there) == 0 && there.st.ino == st.st_ino &&
+	    (dir->volume || there.dev == st.st_dev))
+		copy_unlink(copy, dir, name);
 }
 
 int copy_open_read(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_file *out)
@@ -296,6 +316,12 @@ int copy_seek(struct copy_file *file, uint64_t offset, int whence, uint64_t *out
 		return host_error();
 	*out = (uint64_t)at;
 	return 0;
+}
+
+bool copy_has_holes(struct copy_file *file, uint64_t size)
+{
+	uint64_t hole;
+	return size > 4096 && copy_seek(file, 0, LINKFS_SEEK_HOLE, &hole) == 0 && hole < size;
 }
 
 static bool is_dots(const char *name)

@@ -1,6 +1,6 @@
 /*
  * tar.h - tar streams for import and export (E8). tar_read.c and tar_write.c turn a stream of bytes into entries and back, and
- * are the only files that know libarchive; tar_stream.c has the bytes' other ends; tar_import.c and tar_export.c
+ * are the only files that know libarchive, as tar_gunzip.c is for zlib; tar_stream.c has the bytes' other ends; tar_import.c and tar_export.c
  * walk, with the sides of the copy engine (copy.h).
  */
 #ifndef CLI_TAR_H
@@ -8,8 +8,9 @@
 
 #include "copy.h"
 
-/* Longest name of an entry, in bytes: what is deeper was made to harm. */
-#define TAR_PATH_MAX 65536u
+/* Longest name of an entry, in bytes, with its end: two of them and the attributes are less than what libarchive takes for a header. What is
+ * deeper was made to harm. */
+#define TAR_PATH_MAX 262144u
 
 struct tar_xattr {
 	char *name; /* as in a volume; ACLs are system.posix_acl_access and _default in the kernel's format */
@@ -50,6 +51,21 @@ int tar_reader_data(struct tar_reader *reader, const void **buf_out, size_t *len
 /* After the end: whether it was marked as such, as it is unless something was cut off. */
 bool tar_reader_ended(const struct tar_reader *reader);
 
+/* After the end: reads what is left of a compressed stream, of which the checksum comes last. An error: what was read may be wrong. */
+int tar_reader_finish(struct tar_reader *reader);
+
+/* ---- tar_gunzip.c ---- */
+
+/* What comes from source, unpacked where gzip packed it. NULL: no memory. */
+struct tar_gunzip *tar_gunzip_new(tar_source_fn *source, void *arg);
+void tar_gunzip_free(struct tar_gunzip *g);
+/* As a source. LINKFS_EINVAL: damaged, tar_gunzip_why() says how. */
+ssize_t tar_gunzip_read(struct tar_gunzip *g, char *buf, size_t size);
+/* Whether it is packed by gzip, once something was read. */
+bool tar_gunzip_found(const struct tar_gunzip *g);
+/* NULL: nothing was found damaged. */
+const char *tar_gunzip_why(const struct tar_gunzip *g);
+
 /* ---- tar_write.c ---- */
 
 enum tar_filter { TAR_PLAIN, TAR_GZIP, TAR_BZIP2, TAR_XZ, TAR_ZSTD };
@@ -88,8 +104,8 @@ int tar_stream_read_open(struct copy *copy, const struct cli_path *path, struct 
 tar_source_fn tar_stream_read;
 int tar_stream_write_open(struct copy *copy, const struct cli_path *path, struct tar_stream **out);
 tar_sink_fn tar_stream_write;
-/* The inode of the file in a volume that is written, which is not to be read into itself; 0: none. */
-uint64_t tar_stream_own(const struct tar_stream *stream);
+/* Whether the inode of a volume is the file that is written, or the one whose name it gets. */
+bool tar_stream_is_own(const struct tar_stream *stream, const struct linkfs_volume *volume, uint64_t ino);
 /* A file gets its name when it is whole. */
 int tar_stream_finish(struct tar_stream *stream);
 /* Frees it; what was not finished has no name. */
@@ -142,6 +158,15 @@ int tar_attrs_dir(struct tar_attrs *at, const struct tar_entry *entry, uint64_t 
 /* Gives directories what was held back, once. */
 void tar_attrs_finish(struct tar_attrs *at);
 
+/* ---- tar_map.c ---- */
+
+struct tar_map {
+	struct tar_segment *segments;
+	size_t len, cap;
+};
+/* Where the data of a file lies, when it has holes. */
+int tar_map_file(struct copy *copy, struct copy_file *file, uint64_t size, struct tar_map *map, bool *sparse_out);
+
 /* ---- tar_moment.c: one moment of a volume that others change ---- */
 
 struct tar_moment {
@@ -153,6 +178,8 @@ struct tar_moment {
 /* When dir is in the live tree of a volume that this process serves for others, too: takes a snapshot, once. Who may not, or
  * cannot, reads what is there. */
 void tar_moment_take(struct tar_moment *moment, const struct copy_dir *dir);
+/* The inode in the live tree, of one that was read at that moment or is live; others as they are. */
+uint64_t tar_moment_ino(const struct tar_moment *moment, const struct linkfs_volume *volume, uint64_t ino);
 /* Has dir be the same directory as it was at that moment. */
 void tar_moment_go_back(const struct tar_moment *moment, struct copy_dir *dir);
 /* Deletes the snapshot. */

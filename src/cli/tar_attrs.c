@@ -70,7 +70,15 @@ static void drop_acls(struct tar_attrs *at, const struct tar_entry *entry, uint6
 	}
 }
 
-static struct linkfs_setattr attributes_of(const struct tar_attrs *at, const struct tar_entry *entry)
+/* Who is not root makes files of a group that may be another than the archive's, whose rights it is not to hand out. */
+static bool gives_group(const struct tar_attrs *at, const struct tar_entry *entry, uint64_t ino)
+{
+	struct linkfs_stat st;
+	return (entry->st.mode & S_ISGID) && !S_ISDIR(entry->st.mode) &&
+	       (linkfs_node_getattr(at->volume, ino, &st) != 0 || st.gid != entry->st.gid);
+}
+
+static struct linkfs_setattr attributes_of(const struct tar_attrs *at, const struct tar_entry *entry, uint64_t ino)
 {
 	const struct linkfs_cred *cred = &at->copy->cli->cred;
 	struct linkfs_setattr set = {.mode = entry->st.mode & 07777,
@@ -82,6 +90,8 @@ static struct linkfs_setattr attributes_of(const struct tar_attrs *at, const str
 		set.valid |= LINKFS_SET_UID | LINKFS_SET_GID;
 	else if (entry->st.uid != cred->uid) /* they would be somebody else's rights */
 		set.mode &= ~(uint32_t)(S_ISUID | S_ISGID);
+	else if (gives_group(at, entry, ino))
+		set.mode &= ~(uint32_t)S_ISGID;
 	if (!S_ISLNK(entry->st.mode))
 		set.valid |= LINKFS_SET_MODE;
 	if (entry->has_mtime)
@@ -96,7 +106,7 @@ static struct linkfs_setattr attributes_of(const struct tar_attrs *at, const str
 int tar_attrs_set(struct tar_attrs *at, const struct tar_entry *entry, uint64_t ino, bool gives_acl)
 {
 	const struct linkfs_cred *cred = &at->copy->cli->cred;
-	struct linkfs_setattr set = attributes_of(at, entry), owner = set;
+	struct linkfs_setattr set = attributes_of(at, entry, ino), owner = set;
 	bool root = cred->uid == 0;
 	int error = 0;
 	if (gives_acl || at->gave_acl)
@@ -117,7 +127,7 @@ int tar_attrs_set(struct tar_attrs *at, const struct tar_entry *entry, uint64_t 
 int tar_attrs_dir(struct tar_attrs *at, const struct tar_entry *entry, uint64_t ino, bool drop)
 {
 	const struct linkfs_cred *cred = &at->copy->cli->cred;
-	struct linkfs_setattr set = attributes_of(at, entry), owner = set;
+	struct linkfs_setattr set = attributes_of(at, entry, ino), owner = set;
 	const struct tar_xattr *acl = find_xattr(entry, TAR_ACL_ACCESS);
 	struct tar_late late = {.ino = ino,
 				.mtime_ns = set.mtime_ns,

@@ -9,8 +9,6 @@
 
 /* What libarchive takes for one header when it reads, less what surrounds the attributes. */
 #define XATTRS_MAX 1000000u
-/* More data segments than this are joined where holes are small; their map is to be less than what tar_read.c takes for a header. */
-#define SEGMENTS_MAX 262144u
 
 struct frame {
 	struct copy_dir dir;
@@ -31,8 +29,7 @@ struct export
 	struct frame *frames;
 	size_t len, cap;
 	struct text path, display; /* in the archive; for messages */
-	struct tar_segment *segments;
-	size_t nsegments, segments_cap;
+	struct tar_map map;
 	struct tar_entry entry;
 	int dead; /* the archive cannot be written on */
 	struct tar_moment moment;
@@ -106,7 +103,7 @@ static int add_xattrs(struct export *x, const struct copy_dir *dir, uint64_t ino
 {
 	struct copy *copy = x->copy;
 	char *names = copy->buf;
-	size_t len = 0, total = 0;
+	size_t len = 0, total = x->path.len;
 	int error = linkfs_node_listxattr(dir->volume, &copy->cli->cred, ino, names, LINKFS_XATTR_SIZE_MAX * 2, &len);
 	if (error == LINKFS_EOPNOTSUPP)
 		return 0;
@@ -120,45 +117,6 @@ static int add_xattrs(struct export *x, const struct copy_dir *dir, uint64_t ino
 }
 
 /* ---- content ---- */
-
-/* The data of a file with holes: pieces between which less than least bytes are free are one. 1: they are too many. */
-static int find_segments(struct export *x, struct copy_file *file, uint64_t size, uint64_t least)
-{
-	x->nsegments = 0;
-	for (uint64_t at = 0; at < size;) {
-		uint64_t data, hole;
-		int error = cli_cancelled(x->copy->cli) ? LINKFS_EINTR : copy_seek(file, at, LINKFS_SEEK_DATA, &data);
-		if (error == LINKFS_ENXIO || (!error && data >= size))
-			break;
-		if (error)
-			return error;
-		if (copy_seek(file, data, LINKFS_SEEK_HOLE, &hole) != 0 || hole > size)
-			hole = size;
-		struct tar_segment *last = x->nsegments ? &x->segments[x->nsegments - 1] : NULL;
-		if (last && data - (last->offset + last->len) < least) {
-			last->len = hole - last->offset;
-		} else {
-			if (x->nsegments == SEGMENTS_MAX)
-				return 1;
-			if (cli_grow(&x->segments, &x->segments_cap, x->nsegments, sizeof(*x->segments)) != 0)
-				return LINKFS_ENOMEM;
-			x->segments[x->nsegments++] = (struct tar_segment){data, hole - data};
-		}
-		at = hole;
-	}
-	return 0;
-}
-
-static int map_file(struct export *x, struct copy_file *file, const struct linkfs_stat *st, bool *sparse_out)
-{
-	int r = 1;
-	*sparse_out = st->size > 4096 && st->blocks * 512 < st->size;
-	for (uint64_t least = 0; *sparse_out && r == 1; least = least ? least * 4 : 8192)
-		r = find_segments(x, file, st->size, least);
-	if (*sparse_out && !r && x->nsegments == 1 && x->segments[0].len == st->size)
-		*sparse_out = false;
-	return *sparse_out ? r : 0;
-}
 
 /* The bytes of [offset, end); zeros for what cannot be read, because the archive has said already how many there are. */
 static void put_bytes(struct export *x, struct copy_file *file, uint64_t offset, uint64_t end, bool *broken)
@@ -197,8 +155,8 @@ static void put_content(struct export *x, struct copy_file *file, uint64_t size,
 		put_bytes(x, file, 0, size, &broken);
 		return;
 	}
-	for (size_t i = 0; i < x->nsegments && !x->dead; i++) {
-		const struct tar_segment *s = &x->segments[i];
+	for (size_t i = 0; i < x->map.len && !x->dead; i++) {
+		const struct tar_segment *s = &x->map.segments[i];
 		x->dead = tar_writer_data(x->writer, NULL, s->offset - at);
 		if (!x->dead)
 			put_bytes(x, file, s->offset, s->offset + s->len, &broken);
@@ -214,8 +172,8 @@ static void put_content(struct export *x, struct copy_file *file, uint64_t size,
 static bool put_header(struct export *x, bool sparse)
 {
 	static const struct tar_segment none;
-	const struct tar_segment *segments = x->nsegments ? x->segments : &none;
-	int error = tar_writer_entry(x->writer, &x->entry, sparse ? segments : NULL, x->nsegments);
+	const struct tar_segment *segments = x->map.len ? x->map.segments : &none;
+	int error = tar_writer_entry(x->writer, &x->entry, sparse ? segments : NULL, x->map.len);
 	if (error == LINKFS_EINVAL) {
 		copy_progress_end(x->copy);
 		x->copy->errors++;
@@ -228,10 +186,16 @@ static bool put_header(struct export *x, bool sparse)
 	return error == 0;
 }
 
-static int remember(struct export *x, const struct linkfs_stat *st)
+/* Volumes have inodes of equal numbers. */
+static uint64_t device(const struct copy_dir *dir)
+{
+	return (uint64_t)(uintptr_t)dir->volume;
+}
+
+static int remember(struct export *x, const struct copy_dir *dir, const struct linkfs_stat *st)
 {
 	struct copy_place place = {.path = cli_strdup(x->path.p)};
-	return place.path ? copy_map_add(x->copy->map, 0, st->ino, &place) : LINKFS_ENOMEM;
+	return place.path ? copy_map_add(x->copy->map, device(dir), st->ino, &place) : LINKFS_ENOMEM;
 }
 
 static int put_file(struct export *x, const struct copy_dir *dir, const char *name, const struct linkfs_stat *st)
@@ -246,11 +210,11 @@ static int put_file(struct export *x, const struct copy_dir *dir, const char *na
 	if (!error)
 		error = add_xattrs(x, dir, file.ino);
 	if (!error)
-		error = map_file(x, &file, &x->entry.st, &sparse);
+		error = tar_map_file(x->copy, &file, x->entry.st.size, &x->map, &sparse);
 	if (!error && put_header(x, sparse)) {
 		put_content(x, &file, x->entry.st.size, sparse);
 		if (!x->dead && x->entry.st.nlink > 1)
-			error = remember(x, &x->entry.st);
+			error = remember(x, dir, &x->entry.st);
 		x->copy->files++;
 	}
 	copy_close(&file);
@@ -270,7 +234,7 @@ static int put_other(struct export *x, const struct copy_dir *dir, const char *n
 		else
 			x->copy->others++;
 		if (st->st.nlink > 1)
-			error = remember(x, &st->st);
+			error = remember(x, dir, &st->st);
 	}
 	free(text);
 	return error;
@@ -312,8 +276,12 @@ static void visit(struct export *x, const struct copy_dir *dir, const char *name
 		fail(x, "cannot read", error);
 		return;
 	}
-	if (st.st.ino == tar_stream_own(x->stream))
+	if (tar_stream_is_own(x->stream, dir->volume, tar_moment_ino(&x->moment, dir->volume, st.st.ino)))
 		return; /* the archive itself */
+	if (x->path.len >= TAR_PATH_MAX) {
+		fail(x, "cannot be put into an archive", LINKFS_ENAMETOOLONG);
+		return;
+	}
 	if (S_ISSOCK(st.st.mode)) {
 		copy_progress_end(copy);
 		cli_note(copy->cli, "%s: a socket, which an archive cannot hold: passed over", x->display.p);
@@ -324,7 +292,7 @@ static void visit(struct export *x, const struct copy_dir *dir, const char *name
 	x->entry.path = x->path.p;
 	x->entry.st = st.st;
 	if (!S_ISDIR(st.st.mode) && st.st.nlink > 1)
-		place = copy_map_find(copy->map, 0, st.st.ino);
+		place = copy_map_find(copy->map, device(dir), st.st.ino);
 	if (place) {
 		x->entry.hardlink = place->path;
 		copy->links += put_header(x, false);
@@ -384,12 +352,28 @@ static void walk(struct export *x, const struct source *source, const char *name
 
 /* ---- all of it ---- */
 
+/* An archive with one name twice would come back with one tree in the other. */
+static bool is_taken(struct export *x, const struct cli_path *paths, const struct source *sources, size_t at)
+{
+	for (size_t i = 0; i < at; i++) {
+		if (!sources[i].name || strcmp(sources[i].name, sources[at].name) != 0)
+			continue;
+		copy_progress_end(x->copy);
+		x->copy->errors++;
+		cli_failf(x->copy->cli, paths[at].text,
+			  "left out: it would have the name '%s' in the archive, which '%s' has", sources[at].name,
+			  paths[i].text);
+		return true;
+	}
+	return false;
+}
+
 static void put_sources(struct export *x, const struct cli_path *paths, struct source *sources, size_t count,
 			bool content_only)
 {
 	for (size_t i = 0; i < count && !x->dead; i++) {
 		struct copy_stat st;
-		if (!sources[i].name)
+		if (!sources[i].name || is_taken(x, paths, sources, i))
 			continue;
 		tar_moment_go_back(&x->moment, &sources[i].dir);
 		bool dir = content_only && copy_stat(x->copy, &sources[i].dir, sources[i].name, false, &st) == 0 &&
@@ -494,7 +478,7 @@ void tar_export(struct copy *copy, const struct cli_path *paths, size_t nsources
 	free(x.frames);
 	free(x.path.p);
 	free(x.display.p);
-	free(x.segments);
+	free(x.map.segments);
 	copy_map_free(copy->map);
 	free(copy->buf);
 }

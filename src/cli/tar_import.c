@@ -67,14 +67,6 @@ static int put_content(struct import *im, const struct tar_entry *entry, struct 
 
 /* ---- entries ---- */
 
-/* No half a file under the name; what others have put there meanwhile is theirs. */
-static void drop_half(struct import *im, const struct copy_dir *dir, const char *name, uint64_t ino)
-{
-	struct copy_stat there;
-	if (copy_stat(im->copy, dir, name, false, &there) == 0 && there.st.ino == ino)
-		copy_unlink(im->copy, dir, name);
-}
-
 static int make_file(struct import *im, const struct tar_entry *entry, const struct tar_step *to, const char *name)
 {
 	struct copy_file file = {.fd = -1};
@@ -85,7 +77,7 @@ static int make_file(struct import *im, const struct tar_entry *entry, const str
 	if (!error)
 		error = tar_attrs_set(&im->attrs, entry, file.ino, to->gives_acl);
 	if (error)
-		drop_half(im, &to->dir, name, file.ino);
+		copy_drop_half(im->copy, &to->dir, name, &file);
 	else
 		im->copy->files++;
 	copy_close(&file);
@@ -94,20 +86,18 @@ static int make_file(struct import *im, const struct tar_entry *entry, const str
 
 static int make_other(struct import *im, const struct tar_entry *entry, const struct tar_step *to, const char *name)
 {
-	struct copy_stat made;
+	uint64_t ino = 0;
 	int error;
 	if (S_ISLNK(entry->st.mode) && (!entry->text || !*entry->text || strlen(entry->text) > LINKFS_SYMLINK_MAX)) {
 		tar_refuse(im->copy, entry->path, "a symlink must have a text of 1 to %u bytes", LINKFS_SYMLINK_MAX);
 		return COPY_TOLD;
 	}
 	if (S_ISLNK(entry->st.mode))
-		error = copy_symlink(im->copy, &to->dir, name, entry->text);
+		error = copy_symlink(im->copy, &to->dir, name, entry->text, &ino);
 	else
-		error = copy_make(im->copy, &to->dir, name, &entry->st);
+		error = copy_make(im->copy, &to->dir, name, &entry->st, &ino);
 	if (!error)
-		error = copy_stat(im->copy, &to->dir, name, false, &made);
-	if (!error)
-		error = tar_attrs_set(&im->attrs, entry, made.st.ino, to->gives_acl);
+		error = tar_attrs_set(&im->attrs, entry, ino, to->gives_acl);
 	if (error)
 		return error;
 	if (S_ISLNK(entry->st.mode))
@@ -256,13 +246,13 @@ static int take_top(struct import *im, const struct tar_entry *entry)
 }
 
 /* By any of its names, or of the paths that lead there, as they are in the archive. */
-static bool is_excluded(const struct import *im)
+static bool is_excluded(const struct import *im, const struct tar_entry *entry)
 {
 	size_t len = 2;
 	bool found = false;
 	if (!im->copy->nexcludes)
 		return false;
-	char *path = cli_alloc(TAR_PATH_MAX + 4); /* "./", then the names */
+	char *path = cli_alloc(strlen(entry->path) + 4); /* "./", then the names */
 	if (path)
 		memcpy(path, "./", 3);
 	for (size_t i = 0; path && i < im->names.len && !found; i++) {
@@ -298,7 +288,7 @@ static void take(struct import *im, const struct tar_entry *entry)
 			 entry->path);
 		im->told_absolute = true;
 	}
-	if (!error && is_excluded(im)) {
+	if (!error && is_excluded(im, entry)) {
 		copy->skipped++;
 		return;
 	}
@@ -390,6 +380,19 @@ static void drain(struct import *im)
 		n = tar_stream_read(im->stream, im->copy->buf, COPY_BUF);
 }
 
+/* What a compressed stream has at its end says whether all of it was right. */
+static void finish(struct import *im, const char *text)
+{
+	int error = tar_reader_finish(im->reader);
+	if (error == LINKFS_EINTR)
+		tar_refuse(im->copy, NULL, "stopped: what was imported stays");
+	else if (error)
+		tar_refuse(im->copy, text, "the archive is damaged: %s; what was imported stays, and may be wrong",
+			   tar_reader_why(im->reader));
+	else
+		drain(im);
+}
+
 static void take_all(struct import *im, const char *text)
 {
 	struct tar_entry *entry;
@@ -415,7 +418,7 @@ static void take_all(struct import *im, const char *text)
 	else if (!tar_reader_ended(im->reader))
 		tar_refuse(im->copy, text, "the archive has no end mark: it may have been cut off after the last file");
 	if (!im->dead)
-		drain(im);
+		finish(im, text);
 }
 
 void tar_import(struct copy *copy, const struct cli_path *archive, const struct cli_path *dest)

@@ -3,6 +3,9 @@
  */
 #include "tar.h"
 
+/* Nodes of a snapshot have its number above the inode's. */
+#define LOW ((UINT64_C(1) << 48) - 1)
+
 static bool is_live(const struct copy_dir *dir)
 {
 	struct linkfs_stat st;
@@ -51,15 +54,18 @@ void tar_moment_end(struct tar_moment *moment)
 	}
 }
 
+uint64_t tar_moment_ino(const struct tar_moment *moment, const struct linkfs_volume *volume, uint64_t ino)
+{
+	return moment->root && volume == moment->volume && (ino & ~LOW) == (moment->root & ~LOW) ? ino & LOW : ino;
+}
+
 void tar_moment_go_back(const struct tar_moment *moment, struct copy_dir *dir)
 {
 	struct linkfs_stat st;
-	/* Nodes of a snapshot have its number above the inode's. */
-	uint64_t low = (UINT64_C(1) << 48) - 1;
 	if (!moment->root || dir->volume != moment->volume || !is_live(dir) ||
 	    linkfs_node_getattr(dir->volume, dir->ino, &st) != 0)
 		return;
-	uint64_t node = (moment->root & ~low) | (st.ino & low);
+	uint64_t node = (moment->root & ~LOW) | (st.ino & LOW);
 	if (linkfs_node_getattr(dir->volume, node, &st) != 0)
 		return;
 	cli_place_release(&dir->place);

@@ -23,8 +23,7 @@
 
 struct tar_reader {
 	struct archive *outer, *inner; /* that decompresses, that reads tar */
-	tar_source_fn *source;
-	void *arg;
+	struct tar_gunzip *gunzip;     /* before them */
 	char *buf;
 	int error; /* the source's */
 	bool in_header, huge;
@@ -38,7 +37,12 @@ struct tar_reader {
 static la_ssize_t read_source(struct archive *a, void *arg, const void **buf_out)
 {
 	struct tar_reader *reader = arg;
-	ssize_t n = reader->source(reader->arg, reader->buf, SOURCE_BUF);
+	ssize_t n = tar_gunzip_read(reader->gunzip, reader->buf, SOURCE_BUF);
+	const char *why = tar_gunzip_why(reader->gunzip);
+	if (n < 0 && why) {
+		archive_set_error(a, EINVAL, "gzip: %s", why);
+		return ARCHIVE_FATAL;
+	}
 	if (n < 0) {
 		reader->error = (int)n;
 		archive_set_error(a, linkfs_errno((int)n), "%s", linkfs_strerror((int)n));
@@ -77,9 +81,7 @@ static la_ssize_t read_outer(struct archive *a, void *arg, const void **buf_out)
 
 static void add_filters(struct archive *a)
 {
-	/* What is not compiled in libarchive would run other programs. */
-	if (archive_zlib_version())
-		archive_read_support_filter_gzip(a);
+	/* What is not compiled in libarchive would run other programs. gzip was unpacked before. */
 	if (archive_bzlib_version())
 		archive_read_support_filter_bzip2(a);
 	if (archive_liblzma_version())
@@ -119,13 +121,12 @@ int tar_reader_open(tar_source_fn *source, void *arg, struct tar_reader **out)
 	struct tar_reader *reader = cli_alloc(sizeof(*reader));
 	if (!reader)
 		return LINKFS_ENOMEM;
-	reader->source = source;
-	reader->arg = arg;
+	reader->gunzip = tar_gunzip_new(source, arg);
 	reader->buf = cli_alloc(SOURCE_BUF);
 	reader->outer = archive_read_new();
 	reader->inner = archive_read_new();
 	reader->locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-	if (!reader->buf || !reader->outer || !reader->inner || !reader->locale) {
+	if (!reader->gunzip || !reader->buf || !reader->outer || !reader->inner || !reader->locale) {
 		tar_reader_close(reader);
 		return LINKFS_ENOMEM;
 	}
@@ -146,6 +147,7 @@ void tar_reader_close(struct tar_reader *reader)
 		archive_read_free(reader->outer);
 	if (reader->locale)
 		freelocale(reader->locale);
+	tar_gunzip_free(reader->gunzip);
 	tar_entry_clear(&reader->entry);
 	free(reader->entry.xattrs);
 	free(reader->buf);
@@ -267,6 +269,7 @@ struct acl_row {
 	uint16_t tag, perm;
 	uint32_t id;
 };
+#define ACL_GROUP_OBJ_TAG 0x04u
 #define ACL_MASK_TAG 0x10u
 
 static int acl_tag(int tag)
@@ -344,6 +347,15 @@ static void mode_of_acl(struct tar_entry *entry, const struct acl_row *rows, siz
 	}
 }
 
+/* The mode's bits for the group are the mask's as well; without the ACL they would be rights that the group never had. */
+static void mode_without_acl(struct tar_entry *entry, const struct acl_row *rows, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (rows[i].tag == ACL_GROUP_OBJ_TAG)
+			entry->st.mode &= ~070u | (uint32_t)(rows[i].perm & 7) << 3;
+	}
+}
+
 static int take_acl(struct tar_entry *entry, struct archive_entry *from, int kind, const char *name)
 {
 	struct acl_row *rows = NULL;
@@ -354,11 +366,11 @@ static int take_acl(struct tar_entry *entry, struct archive_entry *from, int kin
 	if (archive_entry_acl_count(from, kind) == 0)
 		return 0;
 	archive_entry_acl_reset(from, kind);
-	while (!error && known && archive_entry_acl_next(from, kind, &type, &permset, &tag, &id, &who) == ARCHIVE_OK) {
+	while (!error && archive_entry_acl_next(from, kind, &type, &permset, &tag, &id, &who) == ARCHIVE_OK) {
 		struct acl_row row = {.tag = (uint16_t)acl_tag(tag), .perm = (uint16_t)(permset & 7)};
 		if (row.tag == 0)
 			continue;
-		known = acl_id(entry, tag, id, who, &row.id);
+		known = known && acl_id(entry, tag, id, who, &row.id);
 		error = cli_grow(&rows, &cap, count, sizeof(*rows));
 		if (!error)
 			rows[count++] = row;
@@ -367,6 +379,8 @@ static int take_acl(struct tar_entry *entry, struct archive_entry *from, int kin
 		if (kind == ARCHIVE_ENTRY_ACL_TYPE_ACCESS)
 			mode_of_acl(entry, rows, count);
 		error = keep_acl(entry, name, rows, count);
+	} else if (!error && kind == ARCHIVE_ENTRY_ACL_TYPE_ACCESS) {
+		mode_without_acl(entry, rows, count);
 	}
 	free(rows);
 	return error;
@@ -430,7 +444,8 @@ static int next(struct tar_reader *reader)
 			!reader->outer_ended || reader->total > (uint64_t)archive_read_header_position(reader->inner);
 		return 0;
 	}
-	if (r < ARCHIVE_WARN)
+	/* To look for the next thing that is like a header would take what lies in a file for one. */
+	if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
 		return say(reader, reader->inner, "cannot be read");
 	const char *text = archive_error_string(reader->inner);
 	if (r == ARCHIVE_WARN && text && !strstr(text, CANNOT_CONVERT))
@@ -447,6 +462,23 @@ int tar_reader_next(struct tar_reader *reader, struct tar_entry **out)
 	if (r == 1)
 		*out = &reader->entry;
 	return r;
+}
+
+int tar_reader_finish(struct tar_reader *reader)
+{
+	int r = ARCHIVE_OK;
+	const void *buf;
+	size_t len;
+	la_int64_t offset;
+	/* What follows an archive that is not compressed is nothing to it, and has no checksum. */
+	if (!tar_gunzip_found(reader->gunzip) && archive_filter_count(reader->outer) <= 1)
+		return 0;
+	locale_t before = uselocale(reader->locale);
+	while (!reader->outer_ended && (r == ARCHIVE_OK || r == ARCHIVE_WARN))
+		r = archive_read_data_block(reader->outer, &buf, &len, &offset);
+	int error = reader->outer_ended || r == ARCHIVE_EOF ? 0 : say(reader, reader->outer, "cannot be read");
+	uselocale(before);
+	return error;
 }
 
 int tar_reader_data(struct tar_reader *reader, const void **buf_out, size_t *len_out, uint64_t *offset_out)

@@ -22,6 +22,8 @@ struct tar_stream {
 	int fd;
 	struct copy_dir dir; /* a file that is being written has another name in it */
 	char *name, temp[32];
+	uint64_t replaced; /* in that volume: the inode whose name it gets */
+	bool replaces;     /* on the host */
 };
 
 static int told(struct copy *copy, const char *text, int error)
@@ -168,9 +170,10 @@ static int open_in_place(struct copy *copy, struct tar_stream *stream)
 	int error = copy_stat(copy, &stream->dir, stream->name, false, &st);
 	if (!error && !S_ISREG(st.st.mode))
 		return S_ISDIR(st.st.mode) ? LINKFS_EISDIR : LINKFS_EINVAL;
-	if (!error)
+	if (!error) {
+		stream->replaced = st.st.ino;
 		error = linkfs_node_access(stream->dir.volume, &copy->cli->cred, st.st.ino, 2);
-	else if (error == LINKFS_ENOENT) {
+	} else if (error == LINKFS_ENOENT) {
 		st.st.mode = 0666;
 		error = 0;
 	}
@@ -211,6 +214,7 @@ static int open_output(struct copy *copy, const struct cli_path *path, struct ta
 	}
 	if (there && faccessat(stream->dir.fd, stream->name, W_OK, 0) != 0)
 		return linkfs_from_errno(errno);
+	stream->replaces = there;
 	cli_temp_name(stream->temp);
 	stream->fd = openat(stream->dir.fd, stream->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (stream->fd < 0) {
@@ -292,6 +296,9 @@ int tar_stream_finish(struct tar_stream *stream)
 			stream->temp[0] = '\0';
 		return error;
 	}
+	/* What was there before is gone when this is durable. */
+	if (stream->replaces && fsync(stream->fd) != 0)
+		return linkfs_from_errno(errno);
 	int fd = stream->fd;
 	stream->fd = -1;
 	if (close(fd) != 0)
@@ -304,9 +311,9 @@ int tar_stream_finish(struct tar_stream *stream)
 	return 0;
 }
 
-uint64_t tar_stream_own(const struct tar_stream *stream)
+bool tar_stream_is_own(const struct tar_stream *stream, const struct linkfs_volume *volume, uint64_t ino)
 {
-	return stream->in.volume ? stream->in.ino : 0;
+	return stream->in.volume && stream->in.volume == volume && (ino == stream->in.ino || ino == stream->replaced);
 }
 
 void tar_stream_close(struct tar_stream *stream)
