@@ -36,6 +36,9 @@ def settings(base, volume, place):
 
 def now(base, volume, place):
     got = json.loads(h.must("compress", "--json", "now", place("/old")).out)[0]
+    h.equal((got["saved"], got["changed"]), (0, False), "what a copy shares is left alone: it would be there twice")
+    h.must("rm", place("/d/e/new"))
+    got = json.loads(h.must("compress", "--json", "now", place("/old")).out)[0]
     h.ok(got["saved"] > len(TEXT) // 2 and got["stored"] < len(TEXT) // 4 and got["changed"], "now compresses what is there", got)
     h.equal(h.must("cat", place("/old")).out, TEXT.decode(), "which is as it was")
     again = h.must("compress", "-v", "now", place("/old")).out
