@@ -273,32 +273,13 @@ static struct held_name *find_held(const struct held *held, const char *name)
 
 /* ---- a directory ------------------------------------------------------------------------------------------------------------------ */
 
-static int64_t ns_of(struct statx_timestamp t)
-{
-	return t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 int backup_look(int fd, const char *name, struct copy_stat *out)
 {
 	struct statx sx;
 	int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
 	if (statx(fd, name, flags, STATX_BASIC_STATS, &sx) != 0)
 		return linkfs_from_errno(errno);
-	*out = (struct copy_stat){
-		.dev = makedev(sx.stx_dev_major, sx.stx_dev_minor),
-		.st = {.ino = sx.stx_ino,
-		       .size = sx.stx_size,
-		       .blocks = sx.stx_blocks,
-		       .mode = sx.stx_mode,
-		       .nlink = sx.stx_nlink,
-		       .uid = sx.stx_uid,
-		       .gid = sx.stx_gid,
-		       .rdev_major = sx.stx_rdev_major,
-		       .rdev_minor = sx.stx_rdev_minor,
-		       .atime_ns = ns_of(sx.stx_atime),
-		       .mtime_ns = ns_of(sx.stx_mtime),
-		       .ctime_ns = ns_of(sx.stx_ctime)},
-	};
+	copy_host_stat(&sx, out);
 	return 0;
 }
 

@@ -59,6 +59,15 @@ struct copy {
 #define COPY_BUF 262144u
 #define COPY_TOLD 1 /* instead of an error: the message was given */
 
+/* ---- copy_host.c ---- */
+struct statx;
+struct statx_timestamp;
+int64_t copy_host_ns(const struct statx_timestamp *t);
+/* What statx(2) with STATX_BASIC_STATS says. */
+void copy_host_stat(const struct statx *sx, struct copy_stat *out);
+/* The names in an open directory, without "." and "..", in no order; the caller's by cli_list_done(). */
+int copy_host_list(int dir, struct cli_list *out);
+
 /* ---- copy_side.c ---- */
 int copy_stat(struct copy *copy, const struct copy_dir *dir, const char *name, bool follow, struct copy_stat *out);
 int copy_list(struct copy *copy, const struct copy_dir *dir, struct cli_list *out);

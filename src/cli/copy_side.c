@@ -2,7 +2,6 @@
  * copy_side.c - the operations of the copy engine on the host and in volumes; see copy.h.
  */
 #include "copy.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -16,30 +15,12 @@ static int host_error(void)
 	return linkfs_from_errno(errno);
 }
 
-static int64_t ns_of(struct statx_timestamp t)
-{
-	return t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 static int host_stat(int fd, const char *name, bool follow, struct copy_stat *out)
 {
 	struct statx sx;
 	if (statx(fd, name, follow ? 0 : AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &sx) != 0)
 		return host_error();
-	*out = (struct copy_stat){
-		.dev = makedev(sx.stx_dev_major, sx.stx_dev_minor),
-		.st = {.ino = sx.stx_ino,
-		       .size = sx.stx_size,
-		       .blocks = sx.stx_blocks,
-		       .mode = sx.stx_mode,
-		       .nlink = sx.stx_nlink,
-		       .uid = sx.stx_uid,
-		       .gid = sx.stx_gid,
-		       .rdev_major = sx.stx_rdev_major,
-		       .rdev_minor = sx.stx_rdev_minor,
-		       .atime_ns = ns_of(sx.stx_atime),
-		       .mtime_ns = ns_of(sx.stx_mtime)},
-	};
+	copy_host_stat(&sx, out);
 	return 0;
 }
 
@@ -59,47 +40,10 @@ int copy_stat(struct copy *copy, const struct copy_dir *dir, const char *name, b
 	return 0;
 }
 
-static int host_list(const struct copy_dir *dir, struct cli_list *out)
-{
-	struct cli_list list = {0};
-	int fd = openat(dir->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
-	int error = 0;
-	if (!stream) {
-		error = host_error();
-		if (fd >= 0)
-			close(fd);
-		return error;
-	}
-	for (;;) {
-		errno = 0;
-		struct dirent *e = readdir(stream);
-		if (!e) {
-			error = errno ? host_error() : 0;
-			break;
-		}
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		char *name = cli_strdup(e->d_name);
-		if (!name || cli_grow(&list.entries, &list.cap, list.len, sizeof(*list.entries)) != 0) {
-			free(name);
-			error = LINKFS_ENOMEM;
-			break;
-		}
-		list.entries[list.len++] = (struct cli_entry){.name = name, .len = strlen(name)};
-	}
-	closedir(stream);
-	if (error)
-		cli_list_done(&list);
-	else
-		*out = list;
-	return error;
-}
-
 int copy_list(struct copy *copy, const struct copy_dir *dir, struct cli_list *out)
 {
 	if (!dir->volume)
-		return host_list(dir, out);
+		return copy_host_list(dir->fd, out);
 	return cli_list_read(copy->cli, dir->volume, dir->ino, false, false, out);
 }
 

@@ -48,7 +48,7 @@ static struct restore_frame *top(const struct restore *r)
 static void remove_rest(struct restore *r, struct restore_frame *frame)
 {
 	struct cli_list there;
-	int error = restore_names(frame->to.fd, &there);
+	int error = copy_host_list(frame->to.fd, &there);
 	if (error) {
 		entry_failed(r, "cannot read the destination's directory", error);
 		return;

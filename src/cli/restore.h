@@ -142,7 +142,6 @@ int restore_place(const struct restore *r, struct restore_dir *dir, const char *
 int restore_link(const struct restore *r, struct restore_dir *dir, int fd, const char *name, bool replace);
 /* A file, or a tree. */
 int restore_remove(struct restore *r, const struct restore_dir *dir, const char *name);
-int restore_names(int fd, struct cli_list *out);
 void restore_names_sort(struct cli_list *list);
 bool restore_names_have(const struct cli_list *sorted, const struct cli_entry *entry);
 

@@ -72,33 +72,19 @@ int restore_walk(const struct restore *r, const char *path, size_t len, int *fd_
 	return error;
 }
 
-static int64_t ns_of(struct statx_timestamp t)
-{
-	return t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 int restore_stat_fd(int fd, struct copy_stat *out, struct restore_id *id_out)
 {
 	struct statx sx;
 	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &sx) != 0)
 		return host_error();
-	uint64_t dev = makedev(sx.stx_dev_major, sx.stx_dev_minor);
+	struct copy_stat st;
+	copy_host_stat(&sx, &st);
 	if (id_out)
-		*id_out = (struct restore_id){
-			.dev = dev, .ino = sx.stx_ino, .born_ns = sx.stx_mask & STATX_BTIME ? ns_of(sx.stx_btime) : 0};
+		*id_out = (struct restore_id){.dev = st.dev,
+					      .ino = st.st.ino,
+					      .born_ns = sx.stx_mask & STATX_BTIME ? copy_host_ns(&sx.stx_btime) : 0};
 	if (out)
-		*out = (struct copy_stat){.dev = dev,
-					  .st = {.ino = sx.stx_ino,
-						 .size = sx.stx_size,
-						 .blocks = sx.stx_blocks,
-						 .mode = sx.stx_mode,
-						 .nlink = sx.stx_nlink,
-						 .uid = sx.stx_uid,
-						 .gid = sx.stx_gid,
-						 .rdev_major = sx.stx_rdev_major,
-						 .rdev_minor = sx.stx_rdev_minor,
-						 .atime_ns = ns_of(sx.stx_atime),
-						 .mtime_ns = ns_of(sx.stx_mtime)}};
+		*out = st;
 	return 0;
 }
 
@@ -364,42 +350,6 @@ int restore_link(const struct restore *r, struct restore_dir *dir, int fd, const
 
 /* ---- removal ---- */
 
-int restore_names(int fd, struct cli_list *out)
-{
-	struct cli_list list = {0};
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), error = 0;
-	DIR *stream = copy >= 0 ? fdopendir(copy) : NULL;
-	if (!stream) {
-		error = host_error();
-		if (copy >= 0)
-			close(copy);
-		return error;
-	}
-	for (;;) {
-		errno = 0;
-		struct dirent *e = readdir(stream);
-		if (!e) {
-			error = errno ? host_error() : 0;
-			break;
-		}
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		char *name = cli_strdup(e->d_name);
-		if (!name || cli_grow(&list.entries, &list.cap, list.len, sizeof(*list.entries)) != 0) {
-			free(name);
-			error = LINKFS_ENOMEM;
-			break;
-		}
-		list.entries[list.len++] = (struct cli_entry){.name = name, .len = strlen(name)};
-	}
-	closedir(stream);
-	if (error)
-		cli_list_done(&list);
-	else
-		*out = list;
-	return error;
-}
-
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(((const struct cli_entry *)a)->name, ((const struct cli_entry *)b)->name);
@@ -446,7 +396,7 @@ static int remove_step(struct restore *r, struct removal **stack, size_t *len, s
 	int error = restore_enter(r, &at->dir, name, &below.dir);
 	if (error)
 		return error;
-	error = restore_names(below.dir.fd, &below.list);
+	error = copy_host_list(below.dir.fd, &below.list);
 	if (!error)
 		error = cli_grow(stack, cap, *len, sizeof(**stack));
 	if (error) {
@@ -469,7 +419,7 @@ int restore_remove(struct restore *r, const struct restore_dir *dir, const char 
 	error = restore_enter(r, dir, name, &top.dir);
 	if (error)
 		return error;
-	error = restore_names(top.dir.fd, &top.list);
+	error = copy_host_list(top.dir.fd, &top.list);
 	if (!error)
 		error = cli_grow(&stack, &cap, len, sizeof(*stack));
 	if (error) {

@@ -92,7 +92,7 @@ static int check_empty(struct restore *r, int fd)
 	struct cli_list there;
 	if (r->how != RESTORE_NEW || r->verify)
 		return 0;
-	int error = restore_names(fd, &there);
+	int error = copy_host_list(fd, &there);
 	if (error)
 		return error;
 	/* A file system that was just made has this. */

@@ -134,7 +134,7 @@ void restore_verify_top(struct restore *r, struct restore_frame *frame)
 void restore_verify_rest(struct restore *r, struct restore_frame *frame)
 {
 	struct cli_list there;
-	int error = restore_names(frame->to.fd, &there);
+	int error = copy_host_list(frame->to.fd, &there);
 	if (error) {
 		failed(r, error);
 		return;

@@ -1,41 +1,24 @@
 /*
  * targets.c - sources and destination of cp, mv and ln, and what else these share.
  */
-#include "cli.h"
+#include "copy.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
-
-static int64_t ns_of(struct statx_timestamp t)
-{
-	return t.tv_sec * 1000000000 + t.tv_nsec;
-}
 
 static int host_stat(struct cli *cli, const char *path, bool follow, struct linkfs_stat *out)
 {
 	struct statx sx;
 	if (statx(cli->cwd_fd, path, follow ? 0 : AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS | STATX_BTIME, &sx) != 0)
 		return linkfs_from_errno(errno);
-	*out = (struct linkfs_stat){
-		.ino = sx.stx_ino,
-		.size = sx.stx_size,
-		.blocks = sx.stx_blocks,
-		.mode = sx.stx_mode,
-		.nlink = sx.stx_nlink,
-		.uid = sx.stx_uid,
-		.gid = sx.stx_gid,
-		.rdev_major = sx.stx_rdev_major,
-		.rdev_minor = sx.stx_rdev_minor,
-		.blksize = sx.stx_blksize,
-		.atime_ns = ns_of(sx.stx_atime),
-		.mtime_ns = ns_of(sx.stx_mtime),
-		.ctime_ns = ns_of(sx.stx_ctime),
-		.btime_ns = ns_of(sx.stx_btime),
-	};
+	struct copy_stat there;
+	copy_host_stat(&sx, &there);
+	*out = there.st;
+	out->blksize = sx.stx_blksize;
+	out->btime_ns = copy_host_ns(&sx.stx_btime);
 	return 0;
 }
 
