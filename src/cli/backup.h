@@ -170,6 +170,8 @@ struct backup {
 	size_t nothers;
 	uint64_t *registered; /* that are any source's of this host */
 	size_t nregistered;
+	uint64_t *homes; /* where this run puts sources, or would */
+	size_t nhomes;
 	struct backup_bind {
 		uint64_t dir;
 		char *name;
@@ -328,6 +330,8 @@ int backup_sources_open(struct backup *b, const struct cli_args *args);
 void backup_sources_close(struct backup *b);
 /* Whether directory ino of the volume is one that has a source's content. */
 bool backup_is_registered(const struct backup *b, uint64_t ino);
+/* Whether it is where this host's sources are kept by this run, and has not been moved. */
+bool backup_is_home(const struct backup *b, uint64_t ino);
 /* Whether it is above one, or is one. */
 bool backup_is_way(const struct backup *b, uint64_t ino);
 /* A source that is empty, another directory than it was, and has a copy that is not: its file system is not mounted, it seems. Told. */

@@ -347,23 +347,33 @@ static int add_ways(struct backup *b, const char *place)
 	return error;
 }
 
+/* Where this run would put it: nobody has moved it away. */
+static bool is_at_home(const struct backup *b, const struct registered *item, const char *dest)
+{
+	const char *rest = item->place && strcmp(item->machine, b->machine) == 0 ? below(dest, item->place) : NULL;
+	return rest && strcmp(*rest ? rest : "/", item->path) == 0;
+}
+
 /* Directories of the volume that have the content of sources, of this run or of others, and those above them. */
-static int remember_tops(struct backup *b, const struct registry *r)
+static int remember_tops(struct backup *b, const struct registry *r, const char *dest)
 {
 	int error = 0;
 	b->others = cli_alloc((b->nsources + 1) * sizeof(*b->others));
 	b->registered = cli_alloc((r->len + b->nsources + 1) * sizeof(*b->registered));
-	if (!b->others || !b->registered)
+	b->homes = cli_alloc((r->len + b->nsources + 1) * sizeof(*b->homes));
+	if (!b->others || !b->registered || !b->homes)
 		return LINKFS_ENOMEM;
 	for (size_t i = 0; i < r->len && !error; i++) {
 		b->registered[b->nregistered++] = r->items[i].dir;
 		error = r->items[i].place ? add_ways(b, r->items[i].place) : 0;
+		if (is_at_home(b, &r->items[i], dest))
+			b->homes[b->nhomes++] = r->items[i].dir;
 	}
 	for (size_t i = 0; i < b->nsources && !error; i++) {
 		char *place = NULL;
 		if (!b->sources[i].top)
 			continue;
-		b->registered[b->nregistered++] = b->sources[i].top;
+		b->registered[b->nregistered++] = b->homes[b->nhomes++] = b->sources[i].top;
 		error = linkfs_node_names(b->volume, &b->cli->cred, b->sources[i].top, take_place, &place, NULL);
 		if (!error && place)
 			error = add_ways(b, place);
@@ -384,6 +394,11 @@ static bool is_among(const uint64_t *list, size_t len, uint64_t ino)
 bool backup_is_registered(const struct backup *b, uint64_t ino)
 {
 	return is_among(b->registered, b->nregistered, ino);
+}
+
+bool backup_is_home(const struct backup *b, uint64_t ino)
+{
+	return is_among(b->homes, b->nhomes, ino);
 }
 
 bool backup_is_way(const struct backup *b, uint64_t ino)
@@ -463,7 +478,7 @@ int backup_sources_open(struct backup *b, const struct cli_args *args)
 	for (size_t i = 0; i < b->nsources && !error; i++)
 		error = settle_source(b, &r, &b->sources[i], dest);
 	if (!error)
-		error = remember_tops(b, &r);
+		error = remember_tops(b, &r, dest);
 	if (error && error != COPY_TOLD)
 		cli_fail(b->cli, b->dest->text, error);
 	registry_done(&r);
@@ -481,5 +496,6 @@ void backup_sources_close(struct backup *b)
 	free(b->sources);
 	free(b->others);
 	free(b->registered);
+	free(b->homes);
 	free(b->ways);
 }

@@ -127,7 +127,7 @@ static int take_dir(void *arg, const struct linkfs_name *name)
 static bool is_below_source(const struct backup *b, uint64_t ino)
 {
 	for (unsigned depth = 0; ino && depth < REMOVE_DEPTH_MAX; depth++) {
-		if (backup_is_registered(b, ino))
+		if (backup_is_home(b, ino))
 			return true;
 		if (ino == LINKFS_ROOT_INO)
 			return false;

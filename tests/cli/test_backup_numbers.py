@@ -183,6 +183,8 @@ def others():
     """Somebody rearranges the copy: it becomes the source again, and what lies outside it stays as it is."""
     w = World()
     s = w.source
+    two = w.base + "/two"  # of the same file system, whose numbers are known by it
+    os.mkdir(two)
     os.makedirs(s + "/d/e")
     for name in ("f", "g", "d/x", "d/e/y"):
         put_at(f"{s}/{name}", name.encode() * 3000)
@@ -197,12 +199,13 @@ def others():
             lambda: h.must("mv", w.at("/d"), w.volume("/mine/kept")),
             lambda: (h.must("mv", w.at("/d"), w.volume("/mine/kept")), os.rename(s + "/d/e", s + "/e")),
             lambda: h.must("ln", "-s", "--track", w.volume("/mine/own"), w.at("/d")),
-            lambda: h.must("ln", "-d", w.volume("/mine/own"), w.at("/d"))]):
+            lambda: h.must("ln", "-d", w.volume("/mine/own"), w.at("/d")),
+            lambda: h.must("mv", w.at(""), w.volume("/mine/whole"))]):
         shutil.rmtree(s)
         os.makedirs(s + "/d/e")
         for name in ("f", "g", "d/x", "d/e/y"):
             put_at(f"{s}/{name}", name.encode() * 3000)
-        w.backup()
+        w.backup(sources=[two, s])
         h.linkfs("rm", "-rf", w.volume("/mine"))
         h.must("mkdir", "-p", w.volume("/mine/own/sub"))
         h.must("cp", "/etc/hostname", w.volume("/mine/own/a"))
@@ -217,19 +220,19 @@ def others():
         deed()
         before = mine()
         if n < 2:
-            w.backup(rc=1)
+            w.backup(rc=1, sources=[two, s])
             h.ok("a bind is in its way" in w.said and "unbind" not in w.said, f"{n}: a bind is told", w.said)
         else:
-            w.backup()
+            w.backup(sources=[two, s])
             w.same(f"{n}: the copy is the source")
         h.equal(mine(), before, f"{n}: what is outside the copy is what it was")
         for name in ("f", "d/x"):
             h.put(f"{s}/{name}", b"later" * 1000)
-        w.backup(rc=1 if n < 2 else 0)
+        w.backup(rc=1 if n < 2 else 0, sources=[two, s])
         if n < 2:
             h.equal(mine(), before, f"{n}: whatever changes")
             h.must("unbind", w.at("/f" if n else "/d"))
-            w.backup()
+            w.backup(sources=[two, s])
         w.same(f"{n}: and after a change")
         if n != 2:
             got = mine()
