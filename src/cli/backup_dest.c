@@ -72,6 +72,22 @@ static const char *below(const char *dir, const char *path)
 	return path[len] == '/' && !path[len + 1] ? "" : path + len;
 }
 
+/* Whether a pattern keeps the walk from getting to path, which is one below a source with a slash in front. */
+static bool is_left_out(const struct backup *b, const char *path)
+{
+	char *part = path ? cli_strdup(path) : NULL;
+	bool found = false;
+	for (size_t at = 1; part && path[at - 1] && !found; at++) {
+		if (path[at] != '/' && path[at] != '\0')
+			continue;
+		part[at] = '\0';
+		found = backup_rules_exclude(b->rules, part + 1, true);
+		part[at] = path[at];
+	}
+	free(part);
+	return found;
+}
+
 /* A source that another one has in it would be walked twice. */
 static void drop_nested(struct backup *b)
 {
@@ -82,7 +98,8 @@ static void drop_nested(struct backup *b)
 			const struct backup_source *o = &b->sources[j];
 			bool same = strcmp(o->path, s->path) == 0;
 			nested = j != i && below(o->path, s->path) && (!same || j < i) &&
-				 (same || !b->one_fs || o->st.dev == s->st.dev);
+				 (same ||
+				  ((!b->one_fs || o->st.dev == s->st.dev) && !is_left_out(b, below(o->path, s->path))));
 		}
 		if (!nested)
 			continue;
