@@ -3,11 +3,12 @@
  */
 #include "backup.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #define TAG "backup"
 
@@ -25,12 +26,15 @@ static void raise_file_limit(void)
 static void find_own(struct backup *b)
 {
 	struct cli_mount *mounts = NULL;
-	struct stat st;
+	struct copy_stat st;
 	size_t count = 0;
-	if (stat(b->dest->volume, &st) == 0) {
-		b->volume_dev = st.st_dev;
-		b->volume_inode = st.st_ino;
+	int fd = open(b->dest->volume, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0 && backup_look(fd, "", &st) == 0) {
+		b->volume_dev = st.dev;
+		b->volume_inode = st.st.ino;
 	}
+	if (fd >= 0)
+		close(fd);
 	if (!b->cli->in_owner || cli_mounts_read(&mounts, &count) != 0)
 		return;
 	b->own_devs = cli_alloc((count + 1) * sizeof(*b->own_devs));
@@ -112,6 +116,10 @@ static int run_all(struct backup *b)
 {
 	int error = backup_table_load(&b->known, b->volume);
 	atomic_store(&b->expected, b->known.count);
+	if (!error)
+		error = backup_binds_load(b);
+	if (!error)
+		error = backup_sources_present(b);
 	backup_estimate_begin(b);
 	if (!error)
 		error = backup_pool_new(b, &b->pool);
@@ -140,6 +148,8 @@ static void tell_end(struct backup *b, int error)
 {
 	struct cli *cli = b->cli;
 	backup_progress_end(b);
+	if (error == COPY_TOLD)
+		return;
 	if (error == LINKFS_EINTR)
 		cli_failf(cli, NULL, "interrupted: no snapshot was taken; the next run goes on from here");
 	else if (error == LINKFS_ENOSPC)
@@ -169,6 +179,9 @@ static void done(struct backup *b)
 	free(b->stale);
 	free(b->deferred);
 	free(b->troubles);
+	for (size_t i = 0; i < b->nbinds; i++)
+		free(b->binds[i].name);
+	free(b->binds);
 	free(b->own_devs);
 	backup_table_done(&b->known);
 	backup_sources_close(b);

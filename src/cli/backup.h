@@ -63,6 +63,7 @@ struct backup_waiter {
 struct backup_known {
 	uint64_t inode, fs; /* the source's */
 	uint64_t ino;       /* the volume's */
+	uint64_t source;    /* by whose rules it was looked into */
 	uint64_t size;
 	int64_t mtime_ns, ctime_ns;
 	uint32_t mode, nlink;
@@ -95,7 +96,8 @@ struct backup_known *backup_known_at(struct backup_table *t, uint64_t ino);
 struct backup_known *backup_known_add(struct backup_table *t, uint64_t fs, uint64_t inode);
 /* The copy is ino from now on. */
 void backup_known_set_ino(struct backup_table *t, struct backup_known *k, uint64_t ino);
-/* The number of the file system of device dev, whose directory inode shows in the volume as ino. Takes the lock. */
+/* The number of the file system of device dev, whose directory (or file) inode shows in the volume as ino (0: as nothing yet). It is as good
+ * during the whole run, and no other device's. Takes the lock. */
 int backup_known_fs(struct backup_table *t, uint64_t dev, uint64_t inode, uint64_t ino, uint64_t *fs_out);
 int backup_table_init(struct backup_table *t);
 int backup_table_load(struct backup_table *t, struct linkfs_volume *volume);
@@ -168,6 +170,15 @@ struct backup {
 	size_t nothers;
 	uint64_t *registered; /* that are any source's of this host */
 	size_t nregistered;
+	uint64_t *homes; /* where this run puts sources, or would */
+	size_t nhomes;
+	struct backup_bind {
+		uint64_t dir;
+		char *name;
+	} * binds; /* places of the volume that show something else */
+	size_t nbinds, binds_cap;
+	uint64_t *ways; /* that are above those, or above what is a source now */
+	size_t nways, ways_cap;
 	/* Taken by who moves a directory or displaces a name: where the one lies is true until it was moved. */
 	pthread_mutex_t moves;
 	/* lists; lock */
@@ -236,7 +247,8 @@ void backup_pool_wait(struct backup_pool *pool);
 /* Walks b->source. */
 int backup_walk(struct backup *b);
 void backup_node_free(struct backup_node *node);
-/* Attributes of an entry (name "": of fd itself), without following it. */
+/* Attributes of an entry (name "": of fd itself), without following it. The number is mixed with the time of birth where there is one: a
+ * file system uses numbers again, and files with one size and one time are nothing rare where packages are unpacked. */
 int backup_look(int fd, const char *name, struct copy_stat *out);
 /* One of the things that node waits for is done. */
 void backup_node_done(struct backup_worker *w, struct backup_node *node);
@@ -244,7 +256,7 @@ void backup_node_done(struct backup_worker *w, struct backup_node *node);
 #define BACKUP_DEPTH_MAX 4096u
 /* A directory in node whose copy is ino. LINKFS_ENAMETOOLONG, LINKFS_ENOMEM. */
 int backup_walk_into(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
-		     struct backup_known *known, uint64_t ino, bool made, bool trusted, bool leave);
+		     struct backup_known *known, uint64_t fs, uint64_t ino, bool made, bool trusted, bool leave);
 /* Attributes of a directory and what is remembered of it. again: of a deferred one. */
 void backup_node_finish(struct backup_worker *w, struct backup_node *node, bool again);
 struct backup_worker *backup_worker_new(struct backup *b);
@@ -273,6 +285,7 @@ struct backup_file {
 	struct backup_job job;
 	struct backup_node *node;
 	struct backup_known *known;
+	uint64_t fs;
 	struct copy_stat st;
 	struct backup_there there;
 	enum backup_action action;
@@ -282,8 +295,8 @@ struct backup_file {
 void backup_file_run(struct backup_worker *w, struct backup_file *file);
 /* Whether something with this ctime may change after begin_ns without its ctime showing it. */
 bool backup_in_doubt(int64_t ctime_ns, int64_t begin_ns);
-int backup_remember(struct backup *b, const struct backup_node *node, uint64_t ino, const struct copy_stat *st,
-		    bool doubt);
+int backup_remember(struct backup *b, const struct backup_node *node, uint64_t fs, uint64_t ino,
+		    const struct copy_stat *st, bool doubt);
 /* Attributes of the source, of file (open) or of name in node, onto ino. *changed (may be NULL) is set when it had others. */
 int backup_attributes(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
 		      int fd, uint64_t ino, bool made, bool *changed);
@@ -301,6 +314,13 @@ void backup_temp_name(char buf[40]);
 /* Before the first change of names in node: an ordinary user may have no right to it. */
 int backup_touch(struct backup *b, struct backup_node *node);
 int backup_stale_add(struct backup *b, struct backup_node *node, const char *name, uint64_t ino);
+/* Whether all names of file ino of the volume are in directories of sources: others may have put it elsewhere, to keep it as it is. */
+bool backup_is_inside(const struct backup *b, uint64_t ino);
+/* Whether directory ino of the volume has one name only. */
+bool backup_is_single(const struct backup *b, uint64_t ino);
+/* Whether a bind stands at name in directory dir of the volume; name NULL: at any. */
+bool backup_is_bound(const struct backup *b, uint64_t dir, const char *name);
+int backup_binds_load(struct backup *b);
 /* All stale names go. */
 void backup_stale_remove(struct backup_worker *w);
 
@@ -308,6 +328,14 @@ void backup_stale_remove(struct backup_worker *w);
 /* The sources' directories, of the host and of the volume; what the volume knows of them is compared. A status. */
 int backup_sources_open(struct backup *b, const struct cli_args *args);
 void backup_sources_close(struct backup *b);
+/* Whether directory ino of the volume is one that has a source's content. */
+bool backup_is_registered(const struct backup *b, uint64_t ino);
+/* Whether it is where this host's sources are kept by this run, and has not been moved. */
+bool backup_is_home(const struct backup *b, uint64_t ino);
+/* Whether it is above one, or is one. */
+bool backup_is_way(const struct backup *b, uint64_t ino);
+/* A source that is empty, another directory than it was, and has a copy that is not: its file system is not mounted, it seems. Told. */
+int backup_sources_present(struct backup *b);
 
 /* ---- backup_estimate.c ---- */
 /* Counts the files beside the backup where nothing else tells how many there are. */

@@ -6,6 +6,7 @@
  */
 #include "backup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linkfs_links.h>
@@ -37,25 +38,6 @@ static void name_host(const struct backup *b, char machine[256], char host[256])
 		snprintf(machine, 256, "%s", host);
 }
 
-static int look(int fd, struct copy_stat *out)
-{
-	struct stat st;
-	if (fstat(fd, &st) != 0)
-		return linkfs_from_errno(errno);
-	*out = (struct copy_stat){
-		.dev = st.st_dev,
-		.st = {.ino = st.st_ino,
-		       .mode = st.st_mode,
-		       .nlink = (uint32_t)st.st_nlink,
-		       .uid = st.st_uid,
-		       .gid = st.st_gid,
-		       .atime_ns = st.st_atim.tv_sec * 1000000000 + st.st_atim.tv_nsec,
-		       .mtime_ns = st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec,
-		       .ctime_ns = st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec},
-	};
-	return 0;
-}
-
 static int open_source(struct backup *b, const struct cli_path *operand, struct backup_source *s)
 {
 	char link[64], path[LINKFS_PATH_MAX];
@@ -65,7 +47,7 @@ static int open_source(struct backup *b, const struct cli_path *operand, struct 
 		return COPY_TOLD;
 	}
 	int fd = openat(b->cli->cwd_fd, operand->host, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int error = fd < 0 ? linkfs_from_errno(errno) : look(fd, &s->st);
+	int error = fd < 0 ? linkfs_from_errno(errno) : backup_look(fd, "", &s->st);
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	ssize_t n = error ? 0 : readlink(link, path, sizeof(path) - 1);
 	if (!error && (n <= 0 || n >= (ssize_t)sizeof(path) - 1))
@@ -90,6 +72,22 @@ static const char *below(const char *dir, const char *path)
 	return path[len] == '/' && !path[len + 1] ? "" : path + len;
 }
 
+/* Whether a pattern keeps the walk from getting to path, which is one below a source with a slash in front. */
+static bool is_left_out(const struct backup *b, const char *path)
+{
+	char *part = path ? cli_strdup(path) : NULL;
+	bool found = false;
+	for (size_t at = 1; part && path[at - 1] && !found; at++) {
+		if (path[at] != '/' && path[at] != '\0')
+			continue;
+		part[at] = '\0';
+		found = backup_rules_exclude(b->rules, part + 1, true);
+		part[at] = path[at];
+	}
+	free(part);
+	return found;
+}
+
 /* A source that another one has in it would be walked twice. */
 static void drop_nested(struct backup *b)
 {
@@ -100,7 +98,8 @@ static void drop_nested(struct backup *b)
 			const struct backup_source *o = &b->sources[j];
 			bool same = strcmp(o->path, s->path) == 0;
 			nested = j != i && below(o->path, s->path) && (!same || j < i) &&
-				 (same || !b->one_fs || o->st.dev == s->st.dev);
+				 (same ||
+				  ((!b->one_fs || o->st.dev == s->st.dev) && !is_left_out(b, below(o->path, s->path))));
 		}
 		if (!nested)
 			continue;
@@ -268,7 +267,7 @@ static void like_host(struct backup *b, const char *host, uint64_t ino)
 {
 	struct copy_stat st;
 	int fd = host ? open(host, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	if (fd >= 0 && look(fd, &st) == 0) {
+	if (fd >= 0 && backup_look(fd, "", &st) == 0) {
 		struct linkfs_setattr set = {
 			.valid = LINKFS_SET_MODE, .mode = st.st.mode & 07777, .uid = st.st.uid, .gid = st.st.gid};
 		if (b->cli->cred.uid == 0)
@@ -343,14 +342,130 @@ static int settle_source(struct backup *b, struct registry *r, struct backup_sou
 	return error;
 }
 
-static int remember_tops(struct backup *b, const struct registry *r)
+static int add_ways(struct backup *b, const char *place)
 {
+	char *path = cli_strdup(place);
+	int error = path ? 0 : LINKFS_ENOMEM;
+	for (size_t at = 1; !error && place[0] && place[at - 1]; at++) {
+		struct linkfs_stat st;
+		if (place[at] != '/' && place[at] != '\0')
+			continue;
+		path[at] = '\0';
+		if (linkfs_path_stat(b->volume, &b->cli->cred, LINKFS_ROOT_INO, path, LINKFS_NOFOLLOW, &st) == 0) {
+			error = cli_grow(&b->ways, &b->ways_cap, b->nways, sizeof(*b->ways));
+			if (!error)
+				b->ways[b->nways++] = st.ino;
+		}
+		path[at] = place[at];
+		if (!place[at])
+			break;
+	}
+	free(path);
+	return error;
+}
+
+/* Where this run would put it: nobody has moved it away. */
+static bool is_at_home(const struct backup *b, const struct registered *item, const char *dest)
+{
+	const char *rest = item->place && strcmp(item->machine, b->machine) == 0 ? below(dest, item->place) : NULL;
+	return rest && strcmp(*rest ? rest : "/", item->path) == 0;
+}
+
+/* Directories of the volume that have the content of sources, of this run or of others, and those above them. */
+static int remember_tops(struct backup *b, const struct registry *r, const char *dest)
+{
+	int error = 0;
 	b->others = cli_alloc((b->nsources + 1) * sizeof(*b->others));
-	b->registered = cli_alloc((r->len + 1) * sizeof(*b->registered));
-	if (!b->others || !b->registered)
+	b->registered = cli_alloc((r->len + b->nsources + 1) * sizeof(*b->registered));
+	b->homes = cli_alloc((r->len + b->nsources + 1) * sizeof(*b->homes));
+	if (!b->others || !b->registered || !b->homes)
 		return LINKFS_ENOMEM;
-	for (size_t i = 0; i < r->len; i++)
+	for (size_t i = 0; i < r->len && !error; i++) {
 		b->registered[b->nregistered++] = r->items[i].dir;
+		error = r->items[i].place ? add_ways(b, r->items[i].place) : 0;
+		if (is_at_home(b, &r->items[i], dest))
+			b->homes[b->nhomes++] = r->items[i].dir;
+	}
+	for (size_t i = 0; i < b->nsources && !error; i++) {
+		char *place = NULL;
+		if (!b->sources[i].top)
+			continue;
+		b->registered[b->nregistered++] = b->homes[b->nhomes++] = b->sources[i].top;
+		error = linkfs_node_names(b->volume, &b->cli->cred, b->sources[i].top, take_place, &place, NULL);
+		if (!error && place)
+			error = add_ways(b, place);
+		free(place);
+	}
+	return error;
+}
+
+static bool is_among(const uint64_t *list, size_t len, uint64_t ino)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (list[i] == ino)
+			return true;
+	}
+	return false;
+}
+
+bool backup_is_registered(const struct backup *b, uint64_t ino)
+{
+	return is_among(b->registered, b->nregistered, ino);
+}
+
+bool backup_is_home(const struct backup *b, uint64_t ino)
+{
+	return is_among(b->homes, b->nhomes, ino);
+}
+
+bool backup_is_way(const struct backup *b, uint64_t ino)
+{
+	return is_among(b->ways, b->nways, ino);
+}
+
+static bool is_empty(int fd)
+{
+	DIR *dir = NULL;
+	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool any = false;
+	const struct dirent *e;
+	if (own < 0 || !(dir = fdopendir(own))) {
+		if (own >= 0)
+			close(own);
+		return false;
+	}
+	errno = 0;
+	while (!any && (e = readdir(dir)))
+		any = strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+	any |= errno != 0;
+	closedir(dir);
+	return !any;
+}
+
+int backup_sources_present(struct backup *b)
+{
+	for (size_t i = 0; i < b->nsources && !b->take_over; i++) {
+		const struct backup_source *s = &b->sources[i];
+		struct cli_list list = {0};
+		pthread_mutex_lock(&b->known.lock);
+		const struct backup_known *k = s->same && s->top ? backup_known_at(&b->known, s->top) : NULL;
+		bool other = k && k->inode != s->st.st.ino;
+		pthread_mutex_unlock(&b->known.lock);
+		if (!other || !is_empty(s->fd))
+			continue;
+		int error = cli_list_read(b->cli, b->volume, s->top, false, false, &list);
+		bool full = list.len;
+		cli_list_done(&list);
+		if (error)
+			return error;
+		if (!full)
+			continue;
+		cli_failf(
+			b->cli, s->path,
+			"is empty, and not the directory that was backed up last time: is its file system not mounted? "
+			"--take-over empties the copy");
+		return COPY_TOLD;
+	}
 	return 0;
 }
 
@@ -380,7 +495,7 @@ int backup_sources_open(struct backup *b, const struct cli_args *args)
 	for (size_t i = 0; i < b->nsources && !error; i++)
 		error = settle_source(b, &r, &b->sources[i], dest);
 	if (!error)
-		error = remember_tops(b, &r);
+		error = remember_tops(b, &r, dest);
 	if (error && error != COPY_TOLD)
 		cli_fail(b->cli, b->dest->text, error);
 	registry_done(&r);
@@ -398,4 +513,6 @@ void backup_sources_close(struct backup *b)
 	free(b->sources);
 	free(b->others);
 	free(b->registered);
+	free(b->homes);
+	free(b->ways);
 }

@@ -99,6 +99,7 @@ static int wait_for(struct backup_known *k, struct backup_node *node, const char
 
 /* The file that the volume has at the name, made from a file of the source that is no more, or by others: a copy that was brought from
  * elsewhere keeps what is equal. Lock held. */
+/* One with other names may be more than this file's. */
 static bool adopts(struct backup *b, const struct copy_stat *st, const struct backup_there *there)
 {
 	struct backup_known *k;
@@ -108,8 +109,8 @@ static bool adopts(struct backup *b, const struct copy_stat *st, const struct ba
 	k = backup_known_at(&b->known, there->ino);
 	if (k && k->state != BACKUP_OLD)
 		return false;
-	if (linkfs_node_getattr(b->volume, there->ino, &now) != 0 || !S_ISREG(now.mode) || now.size != st->st.size ||
-	    now.mtime_ns != st->st.mtime_ns)
+	if (linkfs_node_getattr(b->volume, there->ino, &now) != 0 || !S_ISREG(now.mode) || now.nlink != 1 ||
+	    now.size != st->st.size || now.mtime_ns != st->st.mtime_ns)
 		return false;
 	if (k)
 		k->state = BACKUP_VOID;
@@ -126,11 +127,11 @@ struct decision {
 };
 
 /* A file that is not known, or not as this one. Lock held. */
-static int decide_new(struct backup *b, struct backup_node *node, const struct copy_stat *st,
-		      const struct backup_there *there, struct decision *d)
+static int decide_new(struct backup *b, uint64_t fs, const struct copy_stat *st, const struct backup_there *there,
+		      struct decision *d)
 {
 	bool adopt = adopts(b, st, there);
-	struct backup_known *k = backup_known_add(&b->known, node->fs, st->st.ino);
+	struct backup_known *k = backup_known_add(&b->known, fs, st->st.ino);
 	if (!k)
 		return LINKFS_ENOMEM;
 	if (adopt)
@@ -146,12 +147,13 @@ static int decide_new(struct backup *b, struct backup_node *node, const struct c
 }
 
 /* Lock held. */
-static int decide_old(struct backup *b, struct backup_known *k, struct backup_node *node, const struct copy_stat *st,
+static int decide_old(struct backup *b, struct backup_known *k, uint64_t fs, const struct copy_stat *st,
 		      const struct backup_there *there, struct decision *d)
 {
 	const struct linkfs_stat *s = &st->st;
 	bool here = there->ino == k->ino;
-	bool good = !k->changed && !k->doubt && !b->reread && k->size == s->size && k->mtime_ns == s->mtime_ns;
+	bool good = !k->changed && !k->doubt && !b->reread && k->size == s->size && k->mtime_ns == s->mtime_ns &&
+		    (here || (st->born && backup_is_inside(b, k->ino)));
 	d->known = k;
 	if (good && k->ctime_ns == s->ctime_ns && k->mode == s->mode) {
 		k->state = BACKUP_DONE;
@@ -159,7 +161,7 @@ static int decide_old(struct backup *b, struct backup_known *k, struct backup_no
 		return 0;
 	}
 	/* A rename, a link made or removed, moves the ctime. */
-	if (good && S_ISREG(s->mode) && (!here || k->nlink != s->nlink)) {
+	if (good && S_ISREG(s->mode) && st->born && (!here || k->nlink != s->nlink)) {
 		d->action = BACKUP_ATTRIBUTES;
 		d->counts_as = here ? BACKUP_CHANGED : s->nlink > k->nlink ? BACKUP_LINKED : BACKUP_MOVED;
 	} else if (!S_ISREG(s->mode) && (good || here)) {
@@ -170,27 +172,30 @@ static int decide_old(struct backup *b, struct backup_known *k, struct backup_no
 		d->counts_as = BACKUP_CHANGED;
 	} else {
 		k->state = BACKUP_VOID;
-		return decide_new(b, node, st, there, d);
+		return decide_new(b, fs, st, there, d);
 	}
 	k->state = BACKUP_BUSY;
 	d->copy = true;
 	return 0;
 }
 
-static int decide(struct backup *b, struct backup_node *node, const char *name, const struct copy_stat *st,
+static int decide(struct backup *b, struct backup_node *node, uint64_t fs, const char *name, const struct copy_stat *st,
 		  const struct backup_there *there, struct decision *d)
 {
-	struct backup_known *k = backup_known_find(&b->known, node->fs, st->st.ino);
+	struct backup_known *k = backup_known_find(&b->known, fs, st->st.ino);
+	/* Numbers that say little: they may have been given to another file meanwhile. */
+	if (k && !st->born && st->st.nlink < 2 && k->state != BACKUP_OLD)
+		k = NULL;
 	/* A number that was used again. */
 	if (k && ((k->mode ^ st->st.mode) & S_IFMT) && k->state == BACKUP_OLD) {
 		k->state = BACKUP_VOID;
 		k = NULL;
 	}
 	if (!k)
-		return decide_new(b, node, st, there, d);
+		return decide_new(b, fs, st, there, d);
 	switch ((enum backup_state)k->state) {
 	case BACKUP_OLD:
-		return decide_old(b, k, node, st, there, d);
+		return decide_old(b, k, fs, st, there, d);
 	case BACKUP_BUSY:
 		d->waits = true;
 		return wait_for(k, node, name, there);
@@ -217,8 +222,14 @@ static void visit_file(struct backup_worker *w, struct backup_node *node, const 
 	struct backup *b = w->b;
 	struct decision d = {0};
 	size_t size = strlen(name) + 1;
+	uint64_t fs = node->fs;
+	int error = 0;
+	/* A file may be mounted over another one, and an overlay shows files of several file systems in one directory. */
+	if (st->dev != node->st.dev)
+		error = backup_known_fs(&b->known, st->dev, st->st.ino, there->ino, &fs);
 	pthread_mutex_lock(&b->known.lock);
-	int error = decide(b, node, name, st, there, &d);
+	if (!error)
+		error = decide(b, node, fs, name, st, there, &d);
 	uint64_t ino = d.known ? d.known->ino : 0;
 	pthread_mutex_unlock(&b->known.lock);
 	if (error) {
@@ -244,6 +255,7 @@ static void visit_file(struct backup_worker *w, struct backup_node *node, const 
 	file->job.run = run_job;
 	file->node = node;
 	file->known = d.known;
+	file->fs = fs;
 	file->st = *st;
 	file->there = *there;
 	file->action = d.action;
@@ -296,7 +308,7 @@ static struct backup_known *claim(struct backup_table *t, uint64_t fs, const str
 
 struct arrival {
 	struct backup_known *known;
-	uint64_t ino;
+	uint64_t ino, fs;
 	bool made, trusted, moved;
 };
 
@@ -317,15 +329,21 @@ static int arrive(struct backup *b, struct backup_node *node, const char *name, 
 	struct backup_known *k = mounted && !is_dir ? NULL : claim(t, fs, st, &twice);
 	if (mounted && !is_dir)
 		twice = false;
+	if (k && !st->born && k->ino != there->ino) { /* the number may be any directory's */
+		k->state = BACKUP_VOID;
+		k = NULL;
+	}
 	if (k) {
-		a->trusted = b->trusted && k->ino == there->ino && !k->changed && !k->doubt && !b->reread &&
-			     k->mtime_ns == st->st.mtime_ns && k->ctime_ns == st->st.ctime_ns && k->mode == st->st.mode;
+		a->trusted = b->trusted && k->source == node->source->record.id && k->ino == there->ino &&
+			     !k->changed && !k->doubt && !b->reread && k->mtime_ns == st->st.mtime_ns &&
+			     k->ctime_ns == st->st.ctime_ns && k->mode == st->st.mode;
 		k->state = BACKUP_DONE;
 		a->known = k;
 		a->ino = k->ino;
 	} else if (is_dir) {
 		struct backup_known *other = backup_known_at(t, there->ino);
-		if (!other || other->state == BACKUP_OLD) {
+		/* One that is somewhere else as well is not this copy's alone. */
+		if ((!other || other->state == BACKUP_OLD) && backup_is_single(b, there->ino)) {
 			if (other)
 				other->state = BACKUP_VOID;
 			a->ino = there->ino;
@@ -351,6 +369,7 @@ static int arrive(struct backup *b, struct backup_node *node, const char *name, 
 		error = make_dir(b, node, name, there, &a->ino);
 		a->made = !error;
 	}
+	a->fs = fs;
 	if (error || a->known)
 		return error;
 	/* Two paths of the source lead to one directory (a bind mount): the second copy is a directory of its own, and not remembered. */
@@ -360,6 +379,7 @@ static int arrive(struct backup *b, struct backup_node *node, const char *name, 
 	}
 	if (mounted && !is_dir)
 		error = backup_known_fs(t, st->dev, st->st.ino, a->ino, &fs);
+	a->fs = fs;
 	if (error)
 		return error;
 	pthread_mutex_lock(&t->lock);
@@ -411,7 +431,7 @@ static void visit_dir(struct backup_worker *w, struct backup_node *node, const c
 				   : BACKUP_COUNTS,
 			 node, name);
 	atomic_fetch_add(&b->dirs, 1);
-	error = backup_walk_into(w, node, name, st, a.known, a.ino, a.made, a.trusted, leave);
+	error = backup_walk_into(w, node, name, st, a.known, a.fs, a.ino, a.made, a.trusted, leave);
 	if (error)
 		backup_entry_fail(w, node, name, BACKUP_UNREADABLE, error);
 }

@@ -25,12 +25,12 @@ bool backup_in_doubt(int64_t ctime_ns, int64_t begin_ns)
 	return ctime_ns > begin_ns - margin;
 }
 
-int backup_remember(struct backup *b, const struct backup_node *node, uint64_t ino, const struct copy_stat *st,
-		    bool doubt)
+int backup_remember(struct backup *b, const struct backup_node *node, uint64_t fs, uint64_t ino,
+		    const struct copy_stat *st, bool doubt)
 {
 	const struct linkfs_copied row = {.ino = ino,
 					  .source = node->source->record.id,
-					  .fs = node->fs,
+					  .fs = fs,
 					  .inode = st->st.ino,
 					  .mode = st->st.mode,
 					  .nlink = st->st.nlink,
@@ -305,6 +305,7 @@ static int copy_regular(struct backup_worker *w, struct backup_file *f, struct m
 {
 	struct copy_stat now;
 	int fd = -1;
+	int64_t begin = cli_now_ns();
 	int error = open_source(f, &fd);
 	if (error == LINKFS_ELOOP)
 		return LINKFS_EAGAIN;
@@ -316,7 +317,7 @@ static int copy_regular(struct backup_worker *w, struct backup_file *f, struct m
 		f->st = now;
 	if (!error && f->action == BACKUP_ATTRIBUTES) {
 		m->ino = f->known->ino;
-		m->doubt = backup_in_doubt(now.st.ctime_ns, cli_now_ns());
+		m->doubt = backup_in_doubt(now.st.ctime_ns, begin);
 	} else if (!error) {
 		error = read_regular(w, f, fd, m);
 	}
@@ -353,7 +354,16 @@ static int copy_special(struct backup_worker *w, struct backup_file *f, struct m
 					.rdev_major = f->st.st.rdev_major,
 					.rdev_minor = f->st.st.rdev_minor};
 	char *text = NULL;
-	int error = S_ISLNK(f->st.st.mode) ? copy_readlink(&w->copy, &from, f->name, &f->st, &text) : 0;
+	struct copy_stat now;
+	int64_t begin = cli_now_ns();
+	/* It may have waited since it was looked at. */
+	int error = backup_look(f->node->fd, f->name, &now);
+	if (!error && (now.st.ino != f->st.st.ino || now.dev != f->st.dev || ((now.st.mode ^ f->st.st.mode) & S_IFMT)))
+		error = LINKFS_EAGAIN;
+	if (!error)
+		f->st = now;
+	if (!error && S_ISLNK(f->st.st.mode))
+		error = copy_readlink(&w->copy, &from, f->name, &f->st, &text);
 	if (error == LINKFS_EINVAL)
 		error = LINKFS_EAGAIN;
 	if (!error && f->action != BACKUP_MAKE && is_equal(b, f, text))
@@ -361,7 +371,7 @@ static int copy_special(struct backup_worker *w, struct backup_file *f, struct m
 	else if (!error)
 		error = begin_new(b, f, m, &how, text);
 	free(text);
-	m->doubt = backup_in_doubt(f->st.st.ctime_ns, cli_now_ns());
+	m->doubt = backup_in_doubt(f->st.st.ctime_ns, begin);
 	return error ? error : backup_attributes(w, f->node, f->name, &f->st, -1, m->ino, m->is_new, &m->changed);
 }
 
@@ -370,7 +380,7 @@ static int copy_file(struct backup_worker *w, struct backup_file *f, struct made
 	struct backup *b = w->b;
 	int error = S_ISREG(f->st.st.mode) ? copy_regular(w, f, m) : copy_special(w, f, m);
 	if (!error)
-		error = backup_remember(b, f->node, m->ino, &f->st, m->doubt);
+		error = backup_remember(b, f->node, f->fs, m->ino, &f->st, m->doubt);
 	if (!error && m->is_new && m->name == m->temp)
 		error = backup_take_name(b, f->node, m->temp, f->name);
 	else if (!error && !m->is_new && f->there.ino != m->ino)
@@ -402,6 +412,15 @@ static enum backup_count kind_of(int error)
 	return error == LINKFS_ENOENT ? BACKUP_VANISHED : error == LINKFS_EAGAIN ? BACKUP_UNSTEADY : BACKUP_UNREADABLE;
 }
 
+/* The source's file is no more, or another one by now, or it is the copy's directory that is gone. */
+static int what_is_gone(const struct backup_file *f)
+{
+	struct copy_stat st;
+	if (f->node->fd < 0 || backup_look(f->node->fd, f->name, &st) != 0)
+		return LINKFS_ENOENT;
+	return st.st.ino == f->st.st.ino && st.dev == f->st.dev ? LINKFS_ESTALE : LINKFS_EAGAIN;
+}
+
 void backup_file_run(struct backup_worker *w, struct backup_file *f)
 {
 	struct backup *b = w->b;
@@ -410,6 +429,8 @@ void backup_file_run(struct backup_worker *w, struct backup_file *f)
 	int error = atomic_load(&b->stop) ? LINKFS_EINTR : 0;
 	if (!error && !b->dry)
 		error = copy_file(w, f, &m);
+	if (error == LINKFS_ENOENT || error == LINKFS_ESTALE)
+		error = what_is_gone(f);
 	if (error == LINKFS_EAGAIN && look_again(w, f)) {
 		backup_node_done(w, node);
 		free(f);

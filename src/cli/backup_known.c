@@ -1,7 +1,7 @@
 /*
  * backup_known.c - what the volume remembers of the sources' files, in memory: found by the source's number, and by the volume's. See backup.h.
  *
- * A file system of the host is known by the number of the volume's directory that showed the directory of it that was met first. Devices have
+ * A file system of the host is known by a number made from what was met of it first: the volume's directory, and the source's. Devices have
  * other numbers after each boot; the directory that is met, and its inode number, stay.
  */
 #include "backup.h"
@@ -20,7 +20,7 @@ struct backup_chunk {
 /* Numbers that follow each other, as those in a directory mostly do, are neighbours. */
 static size_t bucket_of(const struct backup_table *t, uint64_t number)
 {
-	return (size_t)(number ^ number >> 32) & (t->buckets - 1);
+	return (size_t)number & (t->buckets - 1);
 }
 
 static int resize(struct backup_table *t, size_t buckets)
@@ -147,6 +147,7 @@ static int take_row(struct backup_table *t, const struct linkfs_copied *row)
 	k->ctime_ns = row->ctime_ns;
 	k->mode = row->mode;
 	k->nlink = row->nlink;
+	k->source = row->source;
 	k->doubt = row->flags & LINKFS_COPIED_DOUBT;
 	k->changed = row->flags & LINKFS_COPIED_CHANGED;
 	backup_known_set_ino(t, k, row->ino);
@@ -186,24 +187,47 @@ static int add_alias(struct backup_table *t, uint64_t id, uint64_t to)
 	return 0;
 }
 
+static bool is_taken(const struct backup_table *t, uint64_t id)
+{
+	for (size_t i = 0; i < t->ndevs; i++) {
+		if (t->devs[i].id == id)
+			return true;
+	}
+	return false;
+}
+
+/* The same for the same two, so that a run that was cut off is gone on with. None that is an inode number of a volume. */
+static uint64_t new_id(const struct backup_table *t, uint64_t inode, uint64_t ino)
+{
+	const uint64_t top = UINT64_C(1) << 47;
+	uint64_t id;
+	do {
+		inode = (inode + ino) * UINT64_C(0x9e3779b97f4a7c15) + 1;
+		id = canonical(t, top | inode >> 17);
+	} while (is_taken(t, id));
+	return id;
+}
+
 int backup_known_fs(struct backup_table *t, uint64_t dev, uint64_t inode, uint64_t ino, uint64_t *fs_out)
 {
 	int error = 0;
 	pthread_mutex_lock(&t->lock);
 	const struct backup_known *row = ino ? backup_known_at(t, ino) : NULL;
-	uint64_t told = row && row->inode == inode && row->state == BACKUP_OLD ? row->fs : 0;
+	uint64_t told = row && row->inode == inode && row->state == BACKUP_OLD ? canonical(t, row->fs) : 0;
 	size_t i = 0;
 	while (i < t->ndevs && t->devs[i].dev != dev)
 		i++;
+	/* Of two file systems that are there at one time only one can be that one. */
+	if (is_taken(t, told))
+		told = 0;
 	if (i < t->ndevs) {
-		*fs_out = canonical(t, t->devs[i].id);
+		*fs_out = t->devs[i].id;
 		if (told)
 			error = add_alias(t, told, *fs_out);
 	} else if (cli_grow(&t->devs, &t->devs_cap, t->ndevs, sizeof(*t->devs)) != 0) {
 		error = LINKFS_ENOMEM;
 	} else {
-		/* In a dry run there is no directory yet: any number that no other one has. */
-		*fs_out = told ? canonical(t, told) : ino ? ino : (UINT64_C(1) << 48) - 1 - t->ndevs;
+		*fs_out = told ? told : new_id(t, inode, ino);
 		t->devs[t->ndevs++] = (struct backup_fs){dev, *fs_out};
 	}
 	pthread_mutex_unlock(&t->lock);

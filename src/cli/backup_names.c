@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #define TRIES 8 /* others may change the volume meanwhile */
+#define REMOVE_DEPTH_MAX (2 * BACKUP_DEPTH_MAX)
 
 void backup_temp_name(char buf[40])
 {
@@ -110,16 +111,78 @@ int backup_place(struct backup *b, struct backup_node *node, const char *name, c
 struct position {
 	uint64_t dir;
 	char *name;
+	unsigned names;
 };
+
+static int take_dir(void *arg, const struct linkfs_name *name)
+{
+	uint64_t *dir = arg;
+	if (name->flags & LINKFS_NAME_BIND)
+		return 0;
+	*dir = name->dir;
+	return 1;
+}
+
+/* Whether directory ino of the volume is a source's, or below one. */
+static bool is_below_source(const struct backup *b, uint64_t ino)
+{
+	for (unsigned depth = 0; ino && depth < REMOVE_DEPTH_MAX; depth++) {
+		if (backup_is_home(b, ino))
+			return true;
+		if (ino == LINKFS_ROOT_INO)
+			return false;
+		uint64_t dir = 0;
+		if (linkfs_node_names(b->volume, &b->cli->cred, ino, take_dir, &dir, NULL) != 0)
+			return false;
+		ino = dir;
+	}
+	return false;
+}
+
+struct places {
+	const struct backup *b;
+	uint64_t last; /* that was one */
+	bool outside;
+};
+
+static int check_place(void *arg, const struct linkfs_name *name)
+{
+	struct places *p = arg;
+	if (name->flags & LINKFS_NAME_BIND || name->dir == p->last)
+		return 0;
+	p->outside = !is_below_source(p->b, name->dir);
+	p->last = name->dir;
+	return p->outside;
+}
+
+bool backup_is_inside(const struct backup *b, uint64_t ino)
+{
+	struct places p = {.b = b};
+	return linkfs_node_names(b->volume, &b->cli->cred, ino, check_place, &p, NULL) == 0 && !p.outside;
+}
 
 static int take_position(void *arg, const struct linkfs_name *name)
 {
 	struct position *at = arg;
 	if (name->flags & LINKFS_NAME_BIND)
 		return 0;
+	/* One name may be found by several paths. */
+	if (at->name && at->dir == name->dir && strlen(at->name) == name->name_len &&
+	    memcmp(at->name, name->name, name->name_len) == 0)
+		return 0;
+	if (at->names++)
+		return 1;
 	at->dir = name->dir;
 	at->name = strndup(name->name, name->name_len);
-	return 1;
+	return at->name ? 0 : 1;
+}
+
+bool backup_is_single(const struct backup *b, uint64_t ino)
+{
+	struct position at = {0};
+	int error = linkfs_node_names(b->volume, &b->cli->cred, ino, take_position, &at, NULL);
+	free(at.name);
+	return !error && at.names == 1;
 }
 
 /* With moves taken. */
@@ -157,11 +220,44 @@ int backup_move_dir(struct backup *b, struct backup_node *node, const char *name
 		error = linkfs_node_names(b->volume, &b->cli->cred, ino, take_position, &at, NULL);
 	if (!error && !at.name)
 		error = LINKFS_ENOENT;
+	/* What somebody put elsewhere is his, and stays there. */
+	if (!error && (at.names > 1 || !is_below_source(b, at.dir)))
+		error = LINKFS_EXDEV;
 	if (!error)
 		error = move_dir(b, node, name, there, &at, ino);
 	pthread_mutex_unlock(&b->moves);
 	free(at.name);
 	return error;
+}
+
+/* ---- what somebody bound ------------------------------------------------------------------------------------------------ */
+
+static int take_bind(void *arg, const struct linkfs_bind *bind)
+{
+	struct backup *b = arg;
+	char *name = strndup(bind->name, bind->name_len);
+	if (!name || cli_grow(&b->binds, &b->binds_cap, b->nbinds, sizeof(*b->binds)) != 0) {
+		free(name);
+		backup_stop(b, LINKFS_ENOMEM);
+		return 1;
+	}
+	b->binds[b->nbinds++] = (struct backup_bind){bind->dir, name};
+	return 0;
+}
+
+int backup_binds_load(struct backup *b)
+{
+	int error = linkfs_volume_binds(b->volume, &b->cli->cred, 0, take_bind, b, NULL);
+	return error ? error : atomic_load(&b->fatal);
+}
+
+bool backup_is_bound(const struct backup *b, uint64_t dir, const char *name)
+{
+	for (size_t i = 0; i < b->nbinds; i++) {
+		if (b->binds[i].dir == dir && (!name || strcmp(b->binds[i].name, name) == 0))
+			return true;
+	}
+	return false;
 }
 
 /* ---- what is stale goes --------------------------------------------------------------------------------------------------- */
@@ -170,8 +266,6 @@ static bool is_temp(const char *name)
 {
 	return strncmp(name, ".linkfs-backup.", 15) == 0;
 }
-
-#define REMOVE_DEPTH_MAX (2 * BACKUP_DEPTH_MAX)
 
 static int remove_tree(struct backup_worker *w, uint64_t dir, const char *name, unsigned depth);
 
@@ -241,10 +335,13 @@ void backup_stale_remove(struct backup_worker *w)
 				error = allow(b, s->dir);
 				if (!error)
 					error = remove_tree(w, s->dir, s->name, 0);
-			}
+			} else if (!error)
+				atomic_store(&s->node->doubt, true);
 			if (error == LINKFS_ENOENT || error == LINKFS_ESTALE)
 				error = 0;
 		}
+		if (error) /* it is still there */
+			atomic_store(&s->node->doubt, true);
 		if (b->dry) {
 			tell_removal(b, s);
 			atomic_fetch_add(&b->counts[BACKUP_REMOVED], 1);

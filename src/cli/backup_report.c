@@ -120,6 +120,11 @@ void backup_tell(struct backup *b, enum backup_count kind, const struct backup_n
 		cli_note(b->cli, "%s: vanished before it was read", path);
 	else if (kind == BACKUP_UNSTEADY)
 		cli_note(b->cli, "%s: changed while it was read: the copy may be of no single moment", path);
+	else if (error == LINKFS_EBUSY)
+		cli_note(b->cli,
+			 "%s: the copy cannot be brought up to date: a bind is in its way; 'linkfs bind --list' shows "
+			 "those of a volume",
+			 path);
 	else
 		cli_note(b->cli, "%s: cannot be backed up: %s", path, linkfs_strerror(error));
 	bool kept = cli_grow(&b->troubles, &b->troubles_cap, b->ntroubles, sizeof(*b->troubles)) == 0;

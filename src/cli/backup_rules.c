@@ -71,6 +71,7 @@ static struct group *group_for(struct backup_rules *rules, bool rsync, bool fres
 	if (cli_grow(&rules->groups, &rules->cap, rules->len, sizeof(*rules->groups)) != 0)
 		return NULL;
 	rules->groups[rules->len] = (struct group){.rsync = rsync};
+	mix(&rules->digest, "group", 5);
 	return &rules->groups[rules->len++];
 }
 

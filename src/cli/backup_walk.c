@@ -88,7 +88,7 @@ void backup_node_done(struct backup_worker *w, struct backup_node *node)
 }
 
 int backup_walk_into(struct backup_worker *w, struct backup_node *parent, const char *name, const struct copy_stat *st,
-		     struct backup_known *known, uint64_t ino, bool made, bool trusted, bool leave)
+		     struct backup_known *known, uint64_t fs, uint64_t ino, bool made, bool trusted, bool leave)
 {
 	struct backup *b = w->b;
 	if (parent->depth >= BACKUP_DEPTH_MAX)
@@ -106,7 +106,7 @@ int backup_walk_into(struct backup_worker *w, struct backup_node *parent, const 
 				     .name = copy,
 				     .fd = -1,
 				     .ino = ino,
-				     .fs = known ? known->fs : parent->fs,
+				     .fs = fs,
 				     .st = *st,
 				     .source = parent->source,
 				     .depth = parent->depth + 1,
@@ -273,13 +273,22 @@ static struct held_name *find_held(const struct held *held, const char *name)
 
 /* ---- a directory ------------------------------------------------------------------------------------------------------------------ */
 
+/* Low halves differ where numbers do, so files that are there at one time never share one. */
+static uint64_t number_of(const struct statx *sx)
+{
+	return sx->stx_ino ^ ((uint64_t)copy_host_ns(&sx->stx_btime) * UINT64_C(0x9e3779b97f4a7c15)) >> 32 << 32;
+}
+
 int backup_look(int fd, const char *name, struct copy_stat *out)
 {
 	struct statx sx;
 	int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | (*name ? 0 : AT_EMPTY_PATH);
-	if (statx(fd, name, flags, STATX_BASIC_STATS, &sx) != 0)
+	if (statx(fd, name, flags, STATX_BASIC_STATS | STATX_BTIME, &sx) != 0)
 		return linkfs_from_errno(errno);
 	copy_host_stat(&sx, out);
+	out->born = (sx.stx_mask & STATX_BTIME) && copy_host_ns(&sx.stx_btime) != 0;
+	if (out->born)
+		out->st.ino = number_of(&sx);
 	return 0;
 }
 
@@ -368,7 +377,8 @@ static bool is_settled(struct visit *v, const struct copy_stat *st, struct backu
 	struct backup_table *t = &v->w->b->known;
 	bool found = false;
 	*unchanged = false;
-	if (!v->trusted || st->dev != v->node->st.dev)
+	/* Where numbers may be others each time, names decide. */
+	if (!v->trusted || st->dev != v->node->st.dev || !st->born)
 		return false;
 	pthread_mutex_lock(&t->lock);
 	struct backup_known *k = backup_known_find(t, v->node->fs, st->st.ino);
@@ -387,6 +397,18 @@ static bool is_settled(struct visit *v, const struct copy_stat *st, struct backu
 	return found;
 }
 
+/* What is left out goes from the copy, unless another source is there. */
+static void leave_out(struct visit *v, const char *name)
+{
+	struct backup *b = v->w->b;
+	atomic_fetch_add(&b->counts[BACKUP_EXCLUDED], 1);
+	if (v->trusted || !b->nways || list_copy(b, v->node, &v->held) != 0)
+		return;
+	struct held_name *held = find_held(&v->held, name);
+	if (held && held->type == S_IFDIR && backup_is_way(b, held->ino))
+		held->present = true;
+}
+
 static void one_entry(struct visit *v, unsigned char type, const char *name)
 {
 	struct backup_worker *w = v->w;
@@ -396,12 +418,12 @@ static void one_entry(struct visit *v, unsigned char type, const char *name)
 	struct copy_stat st;
 	bool unchanged;
 	if (type != DT_UNKNOWN && is_excluded(v, name, type == DT_DIR)) {
-		atomic_fetch_add(&w->b->counts[BACKUP_EXCLUDED], 1);
+		leave_out(v, name);
 		return;
 	}
 	int error = backup_look(node->fd, name, &st);
 	if (!error && type == DT_UNKNOWN && is_excluded(v, name, S_ISDIR(st.st.mode))) {
-		atomic_fetch_add(&w->b->counts[BACKUP_EXCLUDED], 1);
+		leave_out(v, name);
 		return;
 	}
 	if (!error && is_settled(v, &st, &there, &unchanged)) {
@@ -424,6 +446,8 @@ static void one_entry(struct visit *v, unsigned char type, const char *name)
 	}
 	if (held)
 		held->present = error != LINKFS_ENOENT;
+	if (held && !error && backup_is_bound(w->b, node->ino, name)) /* what it shows is not the copy's */
+		error = LINKFS_EBUSY;
 	if (error)
 		backup_entry_fail(w, node, name, error == LINKFS_ENOENT ? BACKUP_VANISHED : BACKUP_UNREADABLE, error);
 	else
@@ -436,31 +460,26 @@ static void find_stale(struct visit *v)
 	struct backup *b = v->w->b;
 	for (size_t i = 0; i < v->held.len; i++) {
 		const struct held_name *h = &v->held.names[i];
-		int error = h->present ? 0 : backup_touch(b, v->node);
-		if (!error && !h->present)
+		bool stays = h->present || (v->node->leave && h->type == S_IFDIR && backup_is_way(b, h->ino));
+		int error = stays ? 0 : backup_touch(b, v->node);
+		if (!error && !stays)
 			error = backup_stale_add(b, v->node, h->name, h->ino);
 		if (error)
 			backup_entry_fail(v->w, v->node, h->name, BACKUP_UNREADABLE, error);
 	}
 }
 
-static bool is_registered(const struct backup *b, uint64_t ino)
-{
-	for (size_t i = 0; i < b->nregistered; i++) {
-		if (b->registered[i] == ino)
-			return true;
-	}
-	return false;
-}
-
 static void visit_entries(struct visit *v, struct names *names)
 {
 	struct backup *b = v->w->b;
 	v->mark = marker(b, v->node, names);
-	v->trusted = v->node->trusted && !v->mark;
+	v->trusted = v->node->trusted && !v->mark && !backup_is_bound(b, v->node->ino, NULL);
+	if (v->mark) /* it may be none any more with the directory as it was */
+		atomic_store(&v->node->doubt, true);
 	for (size_t at = 0; at < names->len && !atomic_load(&b->stop); at += strlen(names->buf + at + 1) + 2)
 		one_entry(v, (unsigned char)names->buf[at], names->buf + at + 1);
-	if (v->trusted || names->broken || atomic_load(&b->stop) || (v->node->leave && is_registered(b, v->node->ino)))
+	if (v->trusted || names->broken || atomic_load(&b->stop) ||
+	    (v->node->leave && backup_is_registered(b, v->node->ino)))
 		return;
 	int error = list_copy(b, v->node, &v->held);
 	if (error)
@@ -491,7 +510,7 @@ static void read_node(struct backup_worker *w, struct backup_node *node)
 	/* Another one than was seen, or changed since. */
 	if (!error && (st.st.ino != node->st.st.ino || st.dev != node->st.dev)) {
 		backup_entry_fail(w, node, NULL, BACKUP_UNSTEADY, 0);
-		st = node->st;
+		return;
 	} else if (!error) {
 		if (st.st.ctime_ns != node->st.st.ctime_ns || st.st.mtime_ns != node->st.st.mtime_ns)
 			node->trusted = false;
@@ -538,8 +557,8 @@ static bool is_as_known(struct backup *b, const struct backup_node *node)
 	if (!k || node->made || b->reread || atomic_load(&node->touched) || atomic_load(&node->doubt))
 		return false;
 	pthread_mutex_lock(&b->known.lock);
-	bool same = !k->fresh && !k->changed && !k->doubt && k->mtime_ns == st->mtime_ns &&
-		    k->ctime_ns == st->ctime_ns && k->mode == st->mode;
+	bool same = !k->fresh && !k->changed && !k->doubt && k->source == node->source->record.id &&
+		    k->mtime_ns == st->mtime_ns && k->ctime_ns == st->ctime_ns && k->mode == st->mode;
 	pthread_mutex_unlock(&b->known.lock);
 	return same;
 }
@@ -585,7 +604,7 @@ void backup_node_finish(struct backup_worker *w, struct backup_node *node, bool 
 		}
 		pthread_mutex_unlock(&b->lock);
 	} else if (node->known) {
-		error = backup_remember(b, node, node->ino, &node->st, atomic_load(&node->doubt));
+		error = backup_remember(b, node, node->fs, node->ino, &node->st, atomic_load(&node->doubt));
 	}
 	if (error)
 		backup_stop(b, error);
@@ -628,8 +647,8 @@ int backup_walk(struct backup *b)
 				     .refs = 1,
 				     .users = 1,
 				     .pending = 1,
-				     .trusted = known && b->trusted && !k->changed && !k->doubt && !b->reread &&
-						k->mtime_ns == source->st.st.mtime_ns &&
+				     .trusted = known && b->trusted && k->source == source->record.id && !k->changed &&
+						!k->doubt && !b->reread && k->mtime_ns == source->st.st.mtime_ns &&
 						k->ctime_ns == source->st.st.ctime_ns};
 	pthread_mutex_unlock(&b->known.lock);
 	job->job.run = run_dir;

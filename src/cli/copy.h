@@ -19,6 +19,7 @@ struct copy_dir {
 struct copy_stat {
 	struct linkfs_stat st;
 	uint64_t dev;
+	bool born; /* linkfs backup: st.ino tells it from later files with the same number too */
 };
 
 struct copy_file {

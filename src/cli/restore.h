@@ -88,7 +88,7 @@ struct restore {
 	struct copy_map *map; /* from a source's inode to the index of its group */
 	struct restore_group *groups;
 	size_t ngroups, groups_cap;
-	struct copy_map *there; /* --verify: from the destination's inode to the source's */
+	struct copy_map *there; /* from the inode of a file of the destination with several names to the source's */
 	struct restore_counts done;
 	size_t below_skip;                                /* of below, what dest says already */
 	uint64_t total_bytes, total_entries, seen, moved; /* for the progress; moved: bytes read */

@@ -273,6 +273,11 @@ static int is_right(struct restore *r, struct restore_frame *frame, const char *
 	/* Names that the volume's file does not have: what is written there would show here. */
 	if (there->st.st.nlink > st->st.nlink)
 		return 0;
+	/* Or what is another file in the volume. */
+	const struct copy_place *other =
+		there->st.st.nlink > 1 ? copy_map_find(r->there, there->st.dev, there->st.st.ino) : NULL;
+	if (other && (other->ino != st->st.ino || other->dev != st->dev))
+		return 0;
 	int error = restore_compare(r, &frame->from, from_name, st, there->fd, &there->st, false, &what);
 	*right_out = !error && !what;
 	return error;
@@ -284,6 +289,12 @@ static int keep_entry(struct restore *r, const struct copy_stat *st, const struc
 	r->done.unchanged++;
 	if (st->st.nlink <= 1)
 		return 0;
+	if (there->st.st.nlink > 1 && !copy_map_find(r->there, there->st.dev, there->st.st.ino)) {
+		struct copy_place place = {.dev = st->dev, .ino = st->st.ino};
+		int error = copy_map_add(r->there, there->st.dev, there->st.st.ino, &place);
+		if (error)
+			return error;
+	}
 	return group ? add_path(r, group) : begin_group(r, st, &there->id, false);
 }
 

@@ -247,7 +247,7 @@ def depth():
     w.check()
     subprocess.run(["rm", "-rf", w.source])
     os.mkdir(w.source)
-    r = w.backup()
+    r = w.backup("--take-over")
     h.equal(r["removed"], 301, "all of it goes when it is gone", r)
     os.chdir(w.source)
     for i in range(4200):
@@ -260,7 +260,7 @@ def depth():
         h.equal((r["unreadable"], r["directories"] > 4000), (1, True), "4,200 deep: what is too deep is told", w.said[-300:])
     subprocess.run(["rm", "-rf", w.source])
     os.mkdir(w.source)
-    w.backup()
+    w.backup("--take-over")
     h.equal(h.must("ls", w.volume(w.inside)).out, "", "and goes as well")
     w.end()
 

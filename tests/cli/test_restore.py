@@ -234,6 +234,27 @@ def links(place):
         h.equal(os.listdir(place.base + "/live"), ["relative"], "the present state, without a snapshot")
 
 
+def lookalikes(place):
+    """Two files of the volume that are equal, each with another name outside of what is restored, and one file in the destination."""
+    top = place.base + "/alike"
+    os.makedirs(top + "/t")
+    for i, name in enumerate(("a", "b")):
+        h.put(f"{top}/t/{name}", b"equal\n")
+        os.utime(f"{top}/t/{name}", ns=(5, 5))
+        os.link(f"{top}/t/{name}", f"{top}/outside{i}")
+    h.must("import", top, place.volume("/alike"))
+    out = place.base + "/alike-out"
+    os.mkdir(out)
+    h.put(out + "/a", b"equal\n")
+    os.utime(out + "/a", ns=(5, 5))
+    os.chmod(out + "/a", os.stat(top + "/t/a").st_mode & 0o7777)
+    os.link(out + "/a", out + "/b")
+    h.must("restore", "--overwrite", place.volume("/alike/t"), out)
+    h.ok(os.stat(out + "/a").st_ino != os.stat(out + "/b").st_ino, "two files that are equal do not become, or stay, one")
+    result = h.linkfs("restore", "--verify", place.volume("/alike/t"), out)
+    h.ok("b" not in result.out or "l" not in result.out.split("\t")[0], "and --verify finds that", result)
+
+
 def refusals(place):
     dest = place.base + "/refused"
     for argv, status, word in (
@@ -440,6 +461,7 @@ def main():
     single(place, source)
     inherited(place, source)
     links(place)
+    lookalikes(place)
     refusals(place)
     mounts(place)
     deep(place)
