@@ -1,0 +1,188 @@
+/*
+ * test_stream_edges.c - streams where something else than what is sent has its say (linkfs_stream.h): what the sender's live tree shares meanwhile,
+ * names of one file that moved between files that look the same, what happens between the verification and the snapshot, an empty volume that
+ * is not as new.
+ */
+#include "one_volume.h"
+
+#include "stream_case.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK 4096u
+
+static struct linkfs_volume *first, *second; /* the sender is v first */
+static char second_path[4300];
+
+static int setup(void **state)
+{
+	int r = volume_setup(state);
+	first = v;
+	(void)snprintf(second_path, sizeof(second_path), "%s.second", volume_path);
+	if (r == 0)
+		r = linkfs_volume_create(second_path, &(struct linkfs_create_options){0}, NULL);
+	return r ? r : linkfs_volume_open(second_path, &(struct linkfs_open_options){0}, &second, NULL);
+}
+
+static int teardown(void **state)
+{
+	v = first;
+	if (linkfs_volume_close(second) != 0)
+		return 1;
+	lk_test_rmdir(strdup(second_path));
+	return volume_teardown(state);
+}
+
+static uint64_t snapshot(const char *name)
+{
+	uint64_t id = 0;
+	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name}, &id));
+	return id;
+}
+
+static void fill(const char *path, size_t blocks, int seed)
+{
+	char *bytes = malloc(blocks * BLOCK);
+	assert_non_null(bytes);
+	for (size_t i = 0; i < blocks * BLOCK; i++)
+		bytes[i] = (char)(seed + (int)(i % 253) + (int)(i / BLOCK));
+	put(path, "");
+	OK(linkfs_node_write(v, NULL, status(path).ino, 0, bytes, blocks * BLOCK, 0, NULL, NULL));
+	free(bytes);
+}
+
+static void arrives(uint64_t from, uint64_t to)
+{
+	struct stream_bytes stream = {0};
+	struct linkfs_message why = {""};
+	OK(stream_case_send(first, from, to, NULL, &stream));
+	if (stream_case_receive(second, &stream, stream.len, 0, &why) != 0)
+		fail_msg("%s", why.text);
+	stream_case_free(&stream);
+}
+
+static void same_trees(void)
+{
+	int error = 0;
+	char *here = stream_case_text(first, ROOT, &error), *there = stream_case_text(second, ROOT, &error);
+	assert_non_null(here);
+	assert_non_null(there);
+	assert_string_equal(here, there);
+	free(here);
+	free(there);
+}
+
+/* ---- the same two, the same bytes -------------------------------------------------------------------------------- */
+
+static void live_clones_change_no_stream(void **state)
+{
+	struct stream_bytes whole[2] = {{0}}, difference[2] = {{0}};
+	(void)state;
+	fill("a", 300, 1);
+	fill("b", 20, 2);
+	fill("c", 3, 3);
+	uint64_t one = snapshot("one");
+	for (int i = 0; i < 9; i++) { /* in pieces, which lie apart */
+		char *bytes = malloc(90 * BLOCK);
+		assert_non_null(bytes);
+		memset(bytes, 'a' + i, 90 * BLOCK);
+		if (i == 0)
+			put("new", "");
+		OK(linkfs_node_write(v, NULL, status("new").ino, (uint64_t)i * 90 * BLOCK, bytes, 90 * BLOCK, 0, NULL,
+				     NULL));
+		free(bytes);
+		fill("b", 20 + (size_t)i % 2, i);
+		OK(linkfs_volume_sync(v));
+	}
+	uint64_t two = snapshot("two");
+	OK(stream_case_send(v, 0, two, NULL, &whole[0]));
+	OK(stream_case_send(v, one, two, NULL, &difference[0]));
+	OK(linkfs_path_clone(v, NULL, ROOT, "/new", ROOT, "/later", 0, NULL));
+	OK(linkfs_path_clone(v, NULL, ROOT, "/a", ROOT, "/a2", 0, NULL));
+	OK(linkfs_path_unlink(v, NULL, ROOT, "/b"));
+	OK(stream_case_send(v, 0, two, NULL, &whole[1]));
+	OK(stream_case_send(v, one, two, NULL, &difference[1]));
+	assert_int_equal(whole[0].len, whole[1].len);
+	assert_memory_equal(whole[0].p, whole[1].p, whole[0].len);
+	assert_int_equal(difference[0].len, difference[1].len);
+	assert_memory_equal(difference[0].p, difference[1].p, difference[0].len);
+	for (int i = 0; i < 2; i++) {
+		stream_case_free(&whole[i]);
+		stream_case_free(&difference[i]);
+	}
+}
+
+/* A file without a name has its blocks in the base still. */
+static void what_is_deleted_is_no_source(void **state)
+{
+	(void)state;
+	OK(linkfs_volume_set_property(v, NULL, LINKFS_KEEP_DELETED, "7d", NULL));
+	fill("x", 40, 1);
+	OK(linkfs_path_clone(v, NULL, ROOT, "/x", ROOT, "/y", 0, NULL));
+	OK(linkfs_path_unlink(v, NULL, ROOT, "/x"));
+	uint64_t one = snapshot("one");
+	OK(linkfs_path_clone(v, NULL, ROOT, "/y", ROOT, "/z", 0, NULL));
+	OK(linkfs_path_unlink(v, NULL, ROOT, "/y"));
+	uint64_t two = snapshot("two");
+	arrives(0, one);
+	arrives(one, two);
+	same_trees();
+}
+
+static void small_and_large(void **state)
+{
+	char bytes[100];
+	(void)state;
+	memset(bytes, 'q', sizeof(bytes));
+	fill("f", 2, 1);
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/f", 0,
+			       &(struct linkfs_setattr){.valid = LINKFS_SET_SIZE, .size = 100}));
+	OK(linkfs_node_write(v, NULL, status("f").ino, 0, bytes, 100, 0, NULL, NULL));
+	put("g", "small");
+	uint64_t one = snapshot("one");
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/f", 0, &(struct linkfs_setattr){.valid = LINKFS_SET_SIZE, .size = 0}));
+	OK(linkfs_node_write(v, NULL, status("f").ino, 0, bytes, 100, 0, NULL, NULL));
+	fill("g", 1, 5);
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/g", 0, &(struct linkfs_setattr){.valid = LINKFS_SET_SIZE, .size = 5}));
+	uint64_t two = snapshot("two");
+	arrives(0, one);
+	arrives(one, two);
+	same_trees();
+}
+
+/* As many bytes of names as there may be, and then others. */
+static void all_attributes_replaced(void **state)
+{
+	char name[256];
+	(void)state;
+	put("f", "x");
+	for (int i = 0; i < 255; i++) {
+		(void)snprintf(name, sizeof(name), "user.%03d-%0240d", i, 1);
+		if (linkfs_node_setxattr(v, NULL, status("f").ino, name, "v", 1, 0) != 0)
+			break;
+	}
+	uint64_t one = snapshot("one");
+	for (int i = 0; i < 255; i++) {
+		(void)snprintf(name, sizeof(name), "user.%03d-%0240d", i, 1);
+		if (linkfs_node_removexattr(v, NULL, status("f").ino, name) != 0)
+			break;
+		(void)snprintf(name, sizeof(name), "user.%03d-%0240d", i, 2);
+		OK(linkfs_node_setxattr(v, NULL, status("f").ino, name, "v", 1, 0));
+	}
+	uint64_t two = snapshot("two");
+	arrives(0, one);
+	arrives(one, two);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(live_clones_change_no_stream, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_deleted_is_no_source, setup, teardown),
+		cmocka_unit_test_setup_teardown(small_and_large, setup, teardown),
+		cmocka_unit_test_setup_teardown(all_attributes_replaced, setup, teardown),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
