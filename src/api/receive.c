@@ -228,11 +228,7 @@ static int receive(struct lk_receiving *r)
 		return rc;
 	}
 	rc = each_record(r, take, &end);
-	if (rc == 0 && !r->state.ending)
-		rc = lk_receive_verify(r, &end);
-	if (rc == 0)
-		rc = lk_receive_end(r);
-	return rc;
+	return rc ? rc : lk_receive_end(r, &end);
 }
 
 /* What there is stays for the next time, also after an error. */

@@ -38,7 +38,19 @@ int lk_receive_note(struct lk_fs *fs, const char *text);
 int lk_receive_noted(struct lk_fs *fs, struct lk_buf *out);
 /* The snapshot that what is noted starts from, which is not to be deleted; 0: none. Lock held. */
 int64_t lk_receive_base(const struct lk_fs *fs);
-/* In one op: the snapshot is taken, and the note goes. LINKFS_EEXIST. */
-int lk_receive_done(struct lk_fs *fs, struct lk_snapshot *s);
+/* The end is two ops, which happen only when nobody changed the tree since it was verified: *changes is fs->tree_changes before that, and what it
+ * is afterwards. LINKFS_EAGAIN: others did. */
+struct lk_receive_closing {
+	uint64_t stage;
+	const char *stage_name, *map_name, *note; /* the time of the op is its last word */
+	const char *snapshot;                     /* LINKFS_EEXIST: there is one of that name */
+	int64_t root_atime_ns, root_mtime_ns;
+};
+/* The stage goes, LINKFS_ENOTEMPTY if it holds anything but the map, and the root gets its times. */
+int lk_receive_close(struct lk_fs *fs, const struct lk_receive_closing *what, uint64_t *changes);
+/* The snapshot is taken, and the note goes. LINKFS_EEXIST. */
+int lk_receive_done(struct lk_fs *fs, struct lk_snapshot *s, uint64_t changes);
+/* Whether anything was changed after that time: LINKFS_EAGAIN. *cursor, 0 at first, is 0 when all was looked at. */
+int lk_receive_changed_since(struct lk_fs *fs, int64_t time_ns, uint64_t *cursor);
 
 #endif

@@ -176,6 +176,74 @@ static void all_attributes_replaced(void **state)
 	arrives(one, two);
 }
 
+/* ---- what the receiver has --------------------------------------------------------------------------------------- */
+
+/* Two files of two names each, and the same in all else: which name is of which is not. */
+static void regroup(struct linkfs_volume *volume)
+{
+	OK(linkfs_path_unlink(volume, NULL, ROOT, "/b"));
+	OK(linkfs_path_unlink(volume, NULL, ROOT, "/c"));
+	OK(linkfs_path_link(volume, NULL, ROOT, "/a", ROOT, "/c", 0));
+	OK(linkfs_path_link(volume, NULL, ROOT, "/d", ROOT, "/b", 0));
+	OK(linkfs_path_setattr(volume, NULL, ROOT, "/", 0,
+			       &(struct linkfs_setattr){.valid = LINKFS_SET_MTIME, .mtime_ns = 5}));
+}
+
+static void regrouped_links_are_another_tree(void **state)
+{
+	struct stream_bytes stream = {0};
+	(void)state;
+	const struct linkfs_setattr times = {.valid = LINKFS_SET_MTIME, .mtime_ns = 5};
+	put("a", "same");
+	put("d", "same");
+	OK(linkfs_path_link(v, NULL, ROOT, "/a", ROOT, "/b", 0));
+	OK(linkfs_path_link(v, NULL, ROOT, "/d", ROOT, "/c", 0));
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/a", 0, &times));
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/d", 0, &times));
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/", 0, &times));
+	uint64_t one = snapshot("one");
+	put("e", "new");
+	uint64_t two = snapshot("two");
+	arrives(0, one);
+	OK(stream_case_send(v, one, two, NULL, &stream));
+	regroup(second);
+	assert_int_equal(stream_case_receive(second, &stream, stream.len, 0, NULL), LINKFS_EXDEV);
+	OK(stream_case_receive(second, &stream, stream.len, LINKFS_RECEIVE_DISCARD, NULL));
+	same_trees();
+	stream_case_free(&stream);
+}
+
+/* ---- between the verification and the snapshot ------------------------------------------------------------------- */
+
+static void in_the_way(void *arg, size_t at)
+{
+	const struct stream_bytes *s = arg;
+	if (at == s->len - 64)
+		(void)linkfs_snapshot_create(second, NULL, &(struct linkfs_snapshot_new){.name = "one"}, NULL);
+}
+
+static void changed_after_it_was_verified(void **state)
+{
+	struct stream_bytes stream = {0};
+	struct linkfs_stat st;
+	(void)state;
+	put("f", "sent");
+	uint64_t one = snapshot("one");
+	OK(stream_case_send(v, 0, one, NULL, &stream));
+	stream.told = in_the_way;
+	stream.told_arg = &stream;
+	assert_int_equal(stream_case_receive(second, &stream, stream.len, 0, NULL), LINKFS_EEXIST);
+	stream.told = NULL;
+	OK(linkfs_snapshot_rename(second, NULL, "one", "other"));
+	OK(linkfs_path_stat(second, NULL, ROOT, "/f", 0, &st));
+	OK(linkfs_node_write(second, NULL, st.ino, 0, "mine", 4, 0, NULL, NULL));
+	assert_int_equal(stream_case_receive(second, &stream, stream.len, 0, NULL), LINKFS_EAGAIN);
+	/* All of it is done again, and is right then. */
+	OK(stream_case_receive(second, &stream, stream.len, 0, NULL));
+	same_trees();
+	stream_case_free(&stream);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +251,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_deleted_is_no_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(small_and_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_attributes_replaced, setup, teardown),
+		cmocka_unit_test_setup_teardown(regrouped_links_are_another_tree, setup, teardown),
+		cmocka_unit_test_setup_teardown(changed_after_it_was_verified, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
