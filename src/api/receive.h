@@ -79,6 +79,8 @@ int lk_receive_begin(struct lk_receiving *r, bool *known_out);
 int lk_receive_apply(struct lk_receiving *r, const struct lk_wire *record);
 /* The next number is the inode's. */
 int lk_receive_number(struct lk_receiving *r, uint64_t ino, uint64_t base);
+/* Whether who is not root may receive an attribute of that name. */
+bool lk_receive_is_users(const char *name);
 int lk_receive_flush_map(struct lk_receiving *r);
 int lk_receive_unbind_all(struct linkfs_volume *volume);
 /* Told of what differs from the base, says whether it is the same all the same: another inode in the place of its equal. */

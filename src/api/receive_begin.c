@@ -185,9 +185,14 @@ static int make_stage(struct lk_receiving *r)
 				      &(struct linkfs_make){.mode = S_IFDIR | 0700}, 0, &st);
 		r->stage = st.ino;
 	} else if (rc == 0) {
-		/* What lies in it was in the hands of who began. */
+		bool any;
+
+		/* What lies in it is in the hands of who began; nothing does before it is given to him. */
 		rc = linkfs_node_getattr(r->volume, r->stage, &st);
-		if (rc == 0 && st.uid != r->cred->uid && st.uid != 0)
+		any = st.uid != 0;
+		if (rc == 0 && st.uid == 0)
+			rc = linkfs_node_readdir(r->volume, NULL, r->stage, 0, 0, one_entry, &any);
+		if (rc == 0 && st.uid != r->cred->uid && any)
 			rc = lk_fail(r->why, LINKFS_EPERM,
 				     "user %u has begun to receive this: he goes on, or it is given up (--abort)",
 				     st.uid);
@@ -315,6 +320,25 @@ static int go_on(struct lk_receiving *r)
 		       : rc;
 }
 
+/* A whole snapshot brings all that the root has. */
+static int bare_root(struct lk_receiving *r)
+{
+	char *list = malloc(LINKFS_XATTR_SIZE_MAX);
+	size_t len = 0;
+	int rc = list ? linkfs_node_listxattr(r->volume, NULL, LINKFS_ROOT_INO, list, LINKFS_XATTR_SIZE_MAX, &len)
+		      : LINKFS_ENOMEM;
+
+	for (size_t at = 0; rc == 0 && at < len; at += strlen(list + at) + 1) {
+		if (!lk_cred_may_all(r->cred) && !lk_receive_is_users(list + at))
+			rc = lk_fail(r->why, LINKFS_EPERM,
+				     "the root directory has an attribute that only root can remove: %s", list + at);
+		if (rc == 0)
+			rc = lk_receive_xattr(r->fs, LINKFS_ROOT_INO, list + at, NULL, 0);
+	}
+	free(list);
+	return rc;
+}
+
 int lk_receive_begin(struct lk_receiving *r, bool *known_out)
 {
 	int64_t epoch;
@@ -340,6 +364,8 @@ int lk_receive_begin(struct lk_receiving *r, bool *known_out)
 	if (r->state.ending)
 		return 0;
 	rc = make_stage(r);
+	if (rc == 0 && !r->state.base && r->state.at <= 1)
+		rc = bare_root(r);
 	if (rc == 0)
 		rc = lk_receive_number(r, LINKFS_ROOT_INO, r->state.base ? LINKFS_ROOT_INO : 0);
 	return rc ? rc : read_map(r);

@@ -178,6 +178,15 @@ static void all_attributes_replaced(void **state)
 
 /* ---- what the receiver has --------------------------------------------------------------------------------------- */
 
+static void attributes_of_an_empty_root(void **state)
+{
+	(void)state;
+	OK(linkfs_node_setxattr(second, NULL, ROOT, "user.own", "x", 1, 0));
+	put("f", "text");
+	arrives(0, snapshot("one"));
+	same_trees();
+}
+
 /* Two files of two names each, and the same in all else: which name is of which is not. */
 static void regroup(struct linkfs_volume *volume)
 {
@@ -244,6 +253,84 @@ static void changed_after_it_was_verified(void **state)
 	stream_case_free(&stream);
 }
 
+/* ---- who is not root ----------------------------------------------------------------------------------------------- */
+
+static int receive_as(const struct linkfs_cred *cred, struct stream_bytes *stream, size_t end)
+{
+	const struct linkfs_receive ask = {.read = stream_case_get, .arg = stream};
+	stream->at = 0;
+	stream->end = end;
+	return linkfs_receive(second, cred, &ask, NULL, NULL);
+}
+
+static void give(struct linkfs_volume *volume, const char *path)
+{
+	OK(linkfs_path_setattr(
+		volume, NULL, ROOT, path, 0,
+		&(struct linkfs_setattr){.valid = LINKFS_SET_UID | LINKFS_SET_GID, .uid = 1000, .gid = 1000}));
+}
+
+/* Which object is which is told by a file in a directory of his: he makes his own file's base another's. */
+static void a_forged_map_gives_no_secret(void **state)
+{
+	const struct linkfs_cred user = {.uid = 1000, .gid = 1000};
+	struct stream_bytes stream = {0};
+	struct linkfs_stat secret, dir;
+	unsigned char map[16 * 64];
+	size_t len = 0;
+	(void)state;
+	give(first, "/");
+	fill("his", 4, 1);
+	give(first, "/his");
+	fill("secret", 4, 2);
+	uint64_t one = snapshot("one");
+	OK(linkfs_path_clone(v, NULL, ROOT, "/his", ROOT, "/copy", 0, NULL));
+	give(first, "/copy");
+	uint64_t two = snapshot("two");
+	arrives(0, one);
+	OK(stream_case_send(first, one, two, NULL, &stream));
+	size_t n = 1; /* the first CLONE */
+	while (stream.p[stream_case_record(&stream, n)] != 11)
+		n++;
+	assert_int_equal(receive_as(&user, &stream, stream_case_record(&stream, n)), LINKFS_EPIPE);
+	OK(linkfs_path_stat(second, NULL, ROOT, "/secret", 0, &secret));
+	OK(linkfs_path_stat(second, &user, ROOT, "/.linkfs-receive", 0, &dir));
+	OK(linkfs_path_stat(second, NULL, ROOT, "/.linkfs-receive/map", 0, &dir));
+	OK(linkfs_node_read(second, dir.ino, 0, map, sizeof(map), &len));
+	assert_true(len >= 32 && len % 16 == 0);
+	for (size_t i = 0; i < len; i += 16)
+		if (map[i + 8])
+			map[i + 8] = (unsigned char)secret.ino;
+	OK(linkfs_path_unlink(second, &user, ROOT, "/.linkfs-receive/map"));
+	struct linkfs_file *file;
+	OK(linkfs_file_open(second, &user, ROOT, "/.linkfs-receive/map", LINKFS_O_WRITE | LINKFS_O_CREATE, 0600,
+			    &file));
+	OK(linkfs_file_write(file, 0, map, len, NULL));
+	linkfs_file_close(file);
+	assert_int_equal(receive_as(&user, &stream, stream.len), LINKFS_EPERM);
+	stream_case_free(&stream);
+}
+
+static void what_root_began_is_roots(void **state)
+{
+	const struct linkfs_cred user = {.uid = 1000, .gid = 1000};
+	struct stream_bytes stream = {0};
+	struct linkfs_stat st;
+	(void)state;
+	give(first, "/");
+	give(second, "/");
+	put("f", "text");
+	give(first, "/f");
+	OK(stream_case_send(first, 0, snapshot("one"), NULL, &stream));
+	assert_int_equal(receive_as(NULL, &stream, stream_case_record(&stream, 3)), LINKFS_EPIPE);
+	assert_int_equal(receive_as(&user, &stream, stream.len), LINKFS_EPERM);
+	OK(linkfs_path_stat(second, NULL, ROOT, "/.linkfs-receive", 0, &st));
+	assert_int_equal(st.uid, 0);
+	OK(receive_as(NULL, &stream, stream.len));
+	same_trees();
+	stream_case_free(&stream);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,8 +338,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_is_deleted_is_no_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(small_and_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_attributes_replaced, setup, teardown),
+		cmocka_unit_test_setup_teardown(attributes_of_an_empty_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(regrouped_links_are_another_tree, setup, teardown),
 		cmocka_unit_test_setup_teardown(changed_after_it_was_verified, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_forged_map_gives_no_secret, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_root_began_is_roots, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
