@@ -106,7 +106,7 @@ static int compare_base(struct lk_receiving *r, const char *name)
 {
 	const struct linkfs_diff ask = {.from = r->base_bits | LINKFS_ROOT_INO, .to = LINKFS_ROOT_INO};
 	struct differences d = {.same = {.fs = r->fs, .base_bits = r->base_bits}};
-	int rc = linkfs_diff(r->volume, NULL, &ask, count_change, &d, NULL);
+	int rc = lk_call_diff_covered(r->volume, &ask, count_change, &d);
 
 	if (rc == 0)
 		rc = d.same.rc;

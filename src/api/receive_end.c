@@ -77,7 +77,7 @@ static int look_for_strangers(struct lk_receiving *r)
 		/* Beside the objects there are the stage and the map. */
 		return rc == 0 && inodes != r->objects + 2 ? changed(r, "") : rc;
 	}
-	rc = linkfs_diff(r->volume, NULL, &ask, is_stranger, &s, NULL);
+	rc = lk_call_diff_covered(r->volume, &ask, is_stranger, &s);
 	if (rc == 0)
 		rc = s.same.rc;
 	lk_receive_same_done(&s.same);
