@@ -25,6 +25,44 @@ struct strangers {
 	bool any;
 };
 
+/* The directory that the path's last name is in; 0 when nothing leads there. */
+static int find_parent(struct lk_receiving *r, uint64_t bits, const char *path, size_t len, uint64_t *out)
+{
+	const char *end = memrchr(path, '/', len);
+	uint64_t dir = LINKFS_ROOT_INO, bound;
+	int rc = 0;
+
+	while (rc == 0 && dir && path < end) {
+		const char *name = path + 1, *stop = memchr(name, '/', (size_t)(end - name));
+
+		path = stop ? stop : end;
+		rc = lk_receive_find(r->fs, bits, dir, name, (size_t)(path - name), &dir, &bound);
+		if (rc == 0 && bound)
+			dir = bound;
+	}
+	*out = end && rc == 0 ? dir : 0;
+	return rc == LINKFS_ENOTDIR || rc == LINKFS_ESTALE ? 0 : rc;
+}
+
+/* The fingerprint has an object's names in directories that are objects: those of any that the stream gives or takes are. */
+static bool is_elsewhere(struct strangers *s, const struct linkfs_diff_change *c)
+{
+	struct lk_receiving *r = s->r;
+	bool was = c->kind == LINKFS_DIFF_REMOVED || c->kind == LINKFS_DIFF_RENAMED,
+	     is = c->kind == LINKFS_DIFF_ADDED || c->kind == LINKFS_DIFF_RENAMED, elsewhere = false;
+	uint64_t dir = 0;
+
+	if (was && c->kind == LINKFS_DIFF_RENAMED)
+		s->same.rc = find_parent(r, r->base_bits, c->old_path, c->old_path_len, &dir);
+	else if (was)
+		s->same.rc = find_parent(r, r->base_bits, c->path, c->path_len, &dir);
+	elsewhere = dir && !lk_pairs_get(&r->number_then, dir);
+	if (s->same.rc || !is)
+		return elsewhere;
+	s->same.rc = find_parent(r, 0, c->path, c->path_len, &dir);
+	return elsewhere || (dir && !lk_pairs_get(&r->number_of, dir));
+}
+
 static int is_stranger(void *arg, const struct linkfs_diff_change *c)
 {
 	struct strangers *s = arg;
@@ -37,9 +75,12 @@ static int is_stranger(void *arg, const struct linkfs_diff_change *c)
 	    (c->path[1 + len] == '/' || c->path[1 + len] == 0))
 		return 0;
 	/* Binds are compared whole, by their fingerprint. */
-	if ((now && lk_pairs_get(&s->r->number_of, now)) || (!now && lk_pairs_get(&s->r->number_then, then)) ||
-	    c->what == LINKFS_DIFF_BIND || lk_receive_is_same(&s->same, c))
+	if (now ? lk_pairs_get(&s->r->number_of, now) : lk_pairs_get(&s->r->number_then, then)) {
+		if (!is_elsewhere(s, c))
+			return s->same.rc != 0;
+	} else if (c->what == LINKFS_DIFF_BIND || lk_receive_is_same(&s->same, c)) {
 		return s->same.rc != 0;
+	}
 	(void)snprintf(s->path, sizeof(s->path), "%.500s", c->path);
 	s->any = true;
 	return 1;

@@ -258,6 +258,34 @@ static void what_binds_cover_is_compared(void **state)
 	stream_case_free(&stream);
 }
 
+/* A name that others give, in a directory that the stream has nothing to do with, whose times they put back. */
+static void names_elsewhere_are_noticed(void **state)
+{
+	struct stream_bytes stream = {0};
+	struct linkfs_stat st;
+	(void)state;
+	make_dir("d");
+	make_dir("e");
+	put("d/f", "text");
+	uint64_t one = snapshot("one");
+	put("d/f", "more");
+	uint64_t two = snapshot("two");
+	arrives(0, one);
+	OK(stream_case_send(v, one, two, NULL, &stream));
+	assert_int_equal(stream_case_receive(second, &stream, stream.len - 64, 0, NULL), LINKFS_EPIPE);
+	OK(linkfs_path_stat(second, NULL, ROOT, "/e", 0, &st));
+	OK(linkfs_path_link_directory(second, NULL, ROOT, "/d", ROOT, "/e/again"));
+	OK(linkfs_path_setattr(second, NULL, ROOT, "/e", 0,
+			       &(struct linkfs_setattr){.valid = LINKFS_SET_MTIME, .mtime_ns = st.mtime_ns}));
+	assert_int_equal(stream_case_receive(second, &stream, stream.len, 0, NULL), LINKFS_EAGAIN);
+	OK(linkfs_path_rmdir(second, NULL, ROOT, "/e/again"));
+	OK(linkfs_path_setattr(second, NULL, ROOT, "/e", 0,
+			       &(struct linkfs_setattr){.valid = LINKFS_SET_MTIME, .mtime_ns = st.mtime_ns}));
+	OK(stream_case_receive(second, &stream, stream.len, 0, NULL));
+	same_trees();
+	stream_case_free(&stream);
+}
+
 /* ---- between the verification and the snapshot ------------------------------------------------------------------- */
 
 static void in_the_way(void *arg, size_t at)
@@ -377,6 +405,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(attributes_of_an_empty_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(regrouped_links_are_another_tree, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_binds_cover_is_compared, setup, teardown),
+		cmocka_unit_test_setup_teardown(names_elsewhere_are_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(changed_after_it_was_verified, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_forged_map_gives_no_secret, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_root_began_is_roots, setup, teardown),
