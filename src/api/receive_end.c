@@ -86,13 +86,18 @@ static int is_stranger(void *arg, const struct linkfs_diff_change *c)
 	return 1;
 }
 
+/* Those that have names. */
 static int count_inodes(struct lk_receiving *r, uint64_t *out)
 {
 	struct linkfs_info *info = malloc(sizeof(*info));
 	int rc = info ? linkfs_volume_info(r->volume, info) : LINKFS_ENOMEM;
 
+	uint64_t nameless = 0;
+
 	if (rc == 0)
-		*out = info->inodes;
+		rc = lk_receive_nameless(r->fs, &nameless);
+	if (rc == 0)
+		*out = info->inodes - LK_MIN(nameless, info->inodes);
 	free(info);
 	return rc;
 }

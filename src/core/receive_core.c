@@ -173,6 +173,23 @@ int lk_receive_find(struct lk_fs *fs, uint64_t bits, uint64_t dir, const char *n
 	return 0;
 }
 
+static int nameless_row(void *arg, const void *record)
+{
+	(void)record;
+	++*(uint64_t *)arg;
+	return 0;
+}
+
+int lk_receive_nameless(struct lk_fs *fs, uint64_t *count_out)
+{
+	const struct lk_scan scan = {.table = &lk_tables[LK_T_ORPHAN], .index = LK_BY_KEY};
+	struct lk_op op;
+	int rc = lk_op_begin(fs, &op, 0);
+
+	*count_out = 0;
+	return rc ? rc : lk_op_end(&op, lk_txn_scan(&op, &scan, nameless_row, count_out));
+}
+
 /* ---- the note --------------------------------------------------------------------------------------------------- */
 
 int lk_receive_note(struct lk_fs *fs, const char *text)

@@ -30,6 +30,9 @@ int lk_receive_followed(struct lk_fs *fs, uint64_t bits, uint64_t ino, uint64_t 
 int lk_receive_find(struct lk_fs *fs, uint64_t bits, uint64_t dir, const char *name, size_t len, uint64_t *ino_out,
 		    uint64_t *bound_out);
 
+/* How many inodes have no name and are held open. */
+int lk_receive_nameless(struct lk_fs *fs, uint64_t *count_out);
+
 /* What is under way is noted beside the properties of the volume, where no rollback and no program reaches it. text NULL: nothing is.
  * noted: LINKFS_ENOENT; the text is appended to out, NUL after it. Words, the sixth of which is the number of
  * the snapshot that it starts from. */

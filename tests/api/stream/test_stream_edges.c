@@ -187,6 +187,19 @@ static void attributes_of_an_empty_root(void **state)
 	same_trees();
 }
 
+static void open_files_without_names(void **state)
+{
+	struct linkfs_file *file;
+	(void)state;
+	put("f", "text");
+	OK(linkfs_file_open(second, NULL, ROOT, "/open", LINKFS_O_WRITE | LINKFS_O_CREATE, 0600, &file));
+	OK(linkfs_path_unlink(second, NULL, ROOT, "/open"));
+	OK(linkfs_file_write(file, 0, "still written", 13, NULL));
+	arrives(0, snapshot("one"));
+	same_trees();
+	linkfs_file_close(file);
+}
+
 /* Two files of two names each, and the same in all else: which name is of which is not. */
 static void regroup(struct linkfs_volume *volume)
 {
@@ -403,6 +416,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(small_and_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_attributes_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(attributes_of_an_empty_root, setup, teardown),
+		cmocka_unit_test_setup_teardown(open_files_without_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(regrouped_links_are_another_tree, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_binds_cover_is_compared, setup, teardown),
 		cmocka_unit_test_setup_teardown(names_elsewhere_are_noticed, setup, teardown),
