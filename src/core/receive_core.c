@@ -77,6 +77,25 @@ int lk_receive_xattr(struct lk_fs *fs, uint64_t ino, const char *name, const voi
 	return lk_op_end(&op, rc == LINKFS_ENODATA ? 0 : rc);
 }
 
+/* A link that follows something which is there: it does not any more. */
+static int end_following(struct lk_op *op, struct lk_inode *link, struct lk_target *row)
+{
+	struct lk_target was = {
+		.ino = row->ino, .tracks = row->tracks, .born = row->born}; /* only the mark of it goes */
+	struct lk_inode followed;
+	int rc = row->tracks ? lk_inode_get_any(op, (uint64_t)row->tracks, &followed) : LINKFS_ESTALE;
+
+	if (rc || followed.nlink == 0)
+		return rc == LINKFS_ESTALE ? 0 : rc;
+	row->tracks = row->by_dir = row->by_hash = row->by_ord = 0;
+	rc = lk_txn_put(op, LK_T_TARGET, row);
+	if (rc == 0 && was.born > op->fs->newest_snapshot)
+		rc = lk_symlink_release(op, &was, row);
+	link->flags &= ~(int64_t)LK_INODE_TRACKED;
+	lk_inode_touch(op, link, false);
+	return rc ? rc : lk_inode_put(op, link);
+}
+
 int lk_receive_text(struct lk_fs *fs, uint64_t ino, const char *text, size_t len)
 {
 	struct lk_inode inode;
@@ -87,6 +106,8 @@ int lk_receive_text(struct lk_fs *fs, uint64_t ino, const char *text, size_t len
 	if (rc)
 		return rc;
 	rc = lk_is_lnk(&inode) ? lk_symlink_row(&op, &inode, &row) : LINKFS_EINVAL;
+	if (rc == 0)
+		rc = end_following(&op, &inode, &row);
 	if (rc == 0 && row.text.len == len && memcmp(row.text.p, text, len) == 0)
 		return lk_op_end(&op, 0);
 	if (rc == 0)

@@ -152,6 +152,31 @@ static void small_and_large(void **state)
 	same_trees();
 }
 
+/* Rolled back, a tracked link follows again what is gone since, while here and there the file that took its place lives on. */
+static void a_link_that_follows_what_is_gone(void **state)
+{
+	(void)state;
+	put("x", "first");
+	OK(linkfs_node_set_flags(v, NULL, status("x").ino, LINKFS_INO_KEEP_LINKS, LINKFS_INO_KEEP_LINKS, NULL));
+	OK(linkfs_path_track(v, NULL, ROOT, "/x", ROOT, "/l", 0, NULL));
+	uint64_t one = snapshot("one");
+	put("y", "second");
+	OK(linkfs_path_rename(v, NULL, ROOT, "/y", ROOT, "/x", 0));
+	OK(linkfs_path_rename(v, NULL, ROOT, "/x", ROOT, "/z", 0));
+	uint64_t two = snapshot("two");
+	OK(linkfs_path_rollback(v, NULL, ROOT, "/l", one, 0, NULL, NULL));
+	uint64_t three = snapshot("three");
+	arrives(0, one);
+	arrives(one, two);
+	arrives(two, three);
+	struct linkfs_stat here, there;
+	int r = linkfs_path_stat(first, NULL, ROOT, "/l", 0, &here);
+	assert_int_equal(linkfs_path_stat(second, NULL, ROOT, "/l", 0, &there), r);
+	v = second;
+	check();
+	v = first;
+}
+
 /* As many bytes of names as there may be, and then others. */
 static void all_attributes_replaced(void **state)
 {
@@ -414,6 +439,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(live_clones_change_no_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_deleted_is_no_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(small_and_large, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_link_that_follows_what_is_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_attributes_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(attributes_of_an_empty_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(open_files_without_names, setup, teardown),
