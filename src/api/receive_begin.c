@@ -41,6 +41,14 @@ static bool pair(struct lk_receive_same *same, uint64_t then, uint64_t now)
 	return lk_pairs_get(&same->now_of, then) == now && lk_pairs_get(&same->then_of, now) == then;
 }
 
+/* What a tracked link follows, or a bind shows: that they are such a pair is known when all names were told. */
+static bool pair_later(struct lk_receive_same *same, uint64_t was, uint64_t is)
+{
+	if (!lk_pairs_get(&same->followed, was))
+		same->rc = lk_pairs_set(&same->followed, was, is);
+	return same->rc == 0 && lk_pairs_get(&same->followed, was) == is;
+}
+
 static bool follow(struct lk_receive_same *same, uint64_t then, uint64_t now)
 {
 	uint64_t was = 0, is = 0;
@@ -48,17 +56,16 @@ static bool follow(struct lk_receive_same *same, uint64_t then, uint64_t now)
 	same->rc = lk_receive_followed(same->fs, same->base_bits, then, &was);
 	if (same->rc == 0)
 		same->rc = lk_receive_followed(same->fs, 0, now, &is);
-	if (same->rc || was == 0 || is == 0)
-		return false;
-	if (!lk_pairs_get(&same->followed, was))
-		same->rc = lk_pairs_set(&same->followed, was, is);
-	return same->rc == 0 && lk_pairs_get(&same->followed, was) == is;
+	return same->rc == 0 && was && is && pair_later(same, was, is);
 }
 
 bool lk_receive_is_same(struct lk_receive_same *same, const struct linkfs_diff_change *c)
 {
 	uint64_t then = c->before.ino & LK_INO_MASK, now = c->after.ino & LK_INO_MASK;
 
+	/* Where a bind stands the two are what it shows. */
+	if (c->kind == LINKFS_DIFF_MODIFIED && c->what == LINKFS_DIFF_BIND && then && now)
+		return pair_later(same, then, now);
 	if (c->kind != LINKFS_DIFF_MODIFIED || c->what & ~(LINKFS_DIFF_FILE | LINKFS_DIFF_FOLLOWS) || then == 0 ||
 	    now == 0)
 		return false;
@@ -112,7 +119,7 @@ static int compare_base(struct lk_receiving *r, const char *name)
 		rc = d.same.rc;
 	if (rc == 0 && d.count == 0 && !lk_receive_follows_same(&d.same)) {
 		d.count = 1;
-		(void)snprintf(d.path, sizeof(d.path), "a tracked link");
+		(void)snprintf(d.path, sizeof(d.path), "a tracked link or a bind");
 	}
 	lk_receive_same_done(&d.same);
 	if (rc || d.count == 0)
