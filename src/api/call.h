@@ -11,6 +11,8 @@
 #include "places.h"
 #include "volume.h"
 
+#include <linkfs_diff.h>
+
 /* A writing op for cred; on a read-only volume a reading one, in which core says LINKFS_EROFS at the point where Linux
  * does (lk_perm_writable()). more: LK_OP_FREES or 0. */
 static inline int lk_call_begin(struct linkfs_volume *volume, struct lk_op *op, const struct linkfs_cred *cred,
@@ -38,6 +40,9 @@ typedef int lk_name_fn(struct lk_op *op, const struct linkfs_cred *cred, struct 
 lk_name_fn lk_call_bind;
 /* Gives up holds of a node: an inode or a place. No lock held. */
 void lk_call_unhold(struct lk_fs *fs, uint64_t node, uint64_t count);
+
+/* linkfs_diff() for root, with what binds cover. */
+int lk_call_diff_covered(struct linkfs_volume *volume, const struct linkfs_diff *ask, linkfs_diff_fn *fn, void *arg);
 
 /* linkfs_node_setattr(); opened: see lk_attr_set(). */
 int lk_call_setattr(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t ino,

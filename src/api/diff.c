@@ -116,8 +116,8 @@ static int tell(struct lk_diff *d, linkfs_diff_fn *fn, void *arg)
 	return rc;
 }
 
-int linkfs_diff(struct linkfs_volume *volume, const struct linkfs_cred *cred, const struct linkfs_diff *ask,
-		linkfs_diff_fn *fn, void *arg, struct linkfs_diff_progress *done_out)
+static int diff(struct linkfs_volume *volume, const struct linkfs_cred *cred, const struct linkfs_diff *ask,
+		bool covered, linkfs_diff_fn *fn, void *arg, struct linkfs_diff_progress *done_out)
 {
 	struct scope from = {0}, to = {0};
 	struct lk_diff *d = NULL;
@@ -132,6 +132,7 @@ int linkfs_diff(struct linkfs_volume *volume, const struct linkfs_cred *cred, co
 	if (rc == 0)
 		rc = lk_diff_new(&(struct lk_diff_ask){.fs = lk_volume_fs(volume),
 						       .cred = cred,
+						       .covered = covered,
 						       .from = {from.epoch, from.path},
 						       .to = {to.epoch, to.path}},
 				 &d);
@@ -147,4 +148,15 @@ int linkfs_diff(struct linkfs_volume *volume, const struct linkfs_cred *cred, co
 	free(from.path);
 	free(to.path);
 	return rc;
+}
+
+int linkfs_diff(struct linkfs_volume *volume, const struct linkfs_cred *cred, const struct linkfs_diff *ask,
+		linkfs_diff_fn *fn, void *arg, struct linkfs_diff_progress *done_out)
+{
+	return diff(volume, cred, ask, false, fn, arg, done_out);
+}
+
+int lk_call_diff_covered(struct linkfs_volume *volume, const struct linkfs_diff *ask, linkfs_diff_fn *fn, void *arg)
+{
+	return diff(volume, NULL, ask, true, fn, arg, NULL);
 }

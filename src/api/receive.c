@@ -33,7 +33,9 @@ static int read_all(struct lk_receiving *r, uint8_t *to, size_t len, size_t *got
 	}
 	r->done.bytes += got;
 	*got_out = got;
-	return rc > 0 ? LINKFS_EINTR : rc;
+	if (rc > 0 || rc == LINKFS_EINTR)
+		return lk_fail(r->why, LINKFS_EINTR, "interrupted: the same stream goes on from there");
+	return rc ? lk_fail(r->why, rc, "the stream cannot be read: %s", linkfs_strerror(rc)) : 0;
 }
 
 static int too_short(struct lk_receiving *r)
@@ -228,11 +230,7 @@ static int receive(struct lk_receiving *r)
 		return rc;
 	}
 	rc = each_record(r, take, &end);
-	if (rc == 0 && !r->state.ending)
-		rc = lk_receive_verify(r, &end);
-	if (rc == 0)
-		rc = lk_receive_end(r);
-	return rc;
+	return rc ? rc : lk_receive_end(r, &end);
 }
 
 /* What there is stays for the next time, also after an error. */

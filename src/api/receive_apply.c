@@ -347,7 +347,7 @@ static int take_clone(struct lk_receiving *r, const struct lk_wire *w, uint64_t 
 		rc = LINKFS_EINVAL;
 	if (rc == 0 && w->flags & LK_WIRE_BASE) {
 		from = r->inos[w->other].base | r->base_bits;
-		rc = r->inos[w->other].base ? 0 : LINKFS_EINVAL;
+		rc = r->inos[w->other].base ? may_touch(r, from) : LINKFS_EINVAL;
 	}
 	while (rc == 0 && done < w->length) {
 		uint64_t part = 0;
@@ -396,6 +396,11 @@ static int take_content(struct lk_receiving *r, const struct lk_wire *w)
 
 /* ---- attributes ------------------------------------------------------------------------------------------------- */
 
+bool lk_receive_is_users(const char *name)
+{
+	return strncmp(name, "trusted.", 8) != 0 && strncmp(name, "security.", 9) != 0;
+}
+
 static int take_xattr(struct lk_receiving *r, const struct lk_wire *w)
 {
 	char name[LINKFS_XATTR_NAME_MAX + 1];
@@ -404,7 +409,7 @@ static int take_xattr(struct lk_receiving *r, const struct lk_wire *w)
 
 	memcpy(name, w->name.p, w->name.len);
 	name[w->name.len] = 0;
-	if (rc == 0 && (strncmp(name, "trusted.", 8) == 0 || strncmp(name, "security.", 9) == 0))
+	if (rc == 0 && !lk_receive_is_users(name))
 		rc = only_root(r, name);
 	if (rc)
 		return rc;

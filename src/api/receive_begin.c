@@ -41,6 +41,14 @@ static bool pair(struct lk_receive_same *same, uint64_t then, uint64_t now)
 	return lk_pairs_get(&same->now_of, then) == now && lk_pairs_get(&same->then_of, now) == then;
 }
 
+/* What a tracked link follows, or a bind shows: that they are such a pair is known when all names were told. */
+static bool pair_later(struct lk_receive_same *same, uint64_t was, uint64_t is)
+{
+	if (!lk_pairs_get(&same->followed, was))
+		same->rc = lk_pairs_set(&same->followed, was, is);
+	return same->rc == 0 && lk_pairs_get(&same->followed, was) == is;
+}
+
 static bool follow(struct lk_receive_same *same, uint64_t then, uint64_t now)
 {
 	uint64_t was = 0, is = 0;
@@ -48,17 +56,16 @@ static bool follow(struct lk_receive_same *same, uint64_t then, uint64_t now)
 	same->rc = lk_receive_followed(same->fs, same->base_bits, then, &was);
 	if (same->rc == 0)
 		same->rc = lk_receive_followed(same->fs, 0, now, &is);
-	if (same->rc || was == 0 || is == 0)
-		return false;
-	if (!lk_pairs_get(&same->followed, was))
-		same->rc = lk_pairs_set(&same->followed, was, is);
-	return same->rc == 0 && lk_pairs_get(&same->followed, was) == is;
+	return same->rc == 0 && was && is && pair_later(same, was, is);
 }
 
 bool lk_receive_is_same(struct lk_receive_same *same, const struct linkfs_diff_change *c)
 {
 	uint64_t then = c->before.ino & LK_INO_MASK, now = c->after.ino & LK_INO_MASK;
 
+	/* Where a bind stands the two are what it shows. */
+	if (c->kind == LINKFS_DIFF_MODIFIED && c->what == LINKFS_DIFF_BIND && then && now)
+		return pair_later(same, then, now);
 	if (c->kind != LINKFS_DIFF_MODIFIED || c->what & ~(LINKFS_DIFF_FILE | LINKFS_DIFF_FOLLOWS) || then == 0 ||
 	    now == 0)
 		return false;
@@ -106,13 +113,13 @@ static int compare_base(struct lk_receiving *r, const char *name)
 {
 	const struct linkfs_diff ask = {.from = r->base_bits | LINKFS_ROOT_INO, .to = LINKFS_ROOT_INO};
 	struct differences d = {.same = {.fs = r->fs, .base_bits = r->base_bits}};
-	int rc = linkfs_diff(r->volume, NULL, &ask, count_change, &d, NULL);
+	int rc = lk_call_diff_covered(r->volume, &ask, count_change, &d);
 
 	if (rc == 0)
 		rc = d.same.rc;
 	if (rc == 0 && d.count == 0 && !lk_receive_follows_same(&d.same)) {
 		d.count = 1;
-		(void)snprintf(d.path, sizeof(d.path), "a tracked link");
+		(void)snprintf(d.path, sizeof(d.path), "a tracked link or a bind");
 	}
 	lk_receive_same_done(&d.same);
 	if (rc || d.count == 0)
@@ -185,9 +192,14 @@ static int make_stage(struct lk_receiving *r)
 				      &(struct linkfs_make){.mode = S_IFDIR | 0700}, 0, &st);
 		r->stage = st.ino;
 	} else if (rc == 0) {
-		/* What lies in it was in the hands of who began. */
+		bool any;
+
+		/* What lies in it is in the hands of who began; nothing does before it is given to him. */
 		rc = linkfs_node_getattr(r->volume, r->stage, &st);
-		if (rc == 0 && st.uid != r->cred->uid && st.uid != 0)
+		any = st.uid != 0;
+		if (rc == 0 && st.uid == 0)
+			rc = linkfs_node_readdir(r->volume, NULL, r->stage, 0, 0, one_entry, &any);
+		if (rc == 0 && st.uid != r->cred->uid && any)
 			rc = lk_fail(r->why, LINKFS_EPERM,
 				     "user %u has begun to receive this: he goes on, or it is given up (--abort)",
 				     st.uid);
@@ -315,6 +327,25 @@ static int go_on(struct lk_receiving *r)
 		       : rc;
 }
 
+/* A whole snapshot brings all that the root has. */
+static int bare_root(struct lk_receiving *r)
+{
+	char *list = malloc(LINKFS_XATTR_SIZE_MAX);
+	size_t len = 0;
+	int rc = list ? linkfs_node_listxattr(r->volume, NULL, LINKFS_ROOT_INO, list, LINKFS_XATTR_SIZE_MAX, &len)
+		      : LINKFS_ENOMEM;
+
+	for (size_t at = 0; rc == 0 && at < len; at += strlen(list + at) + 1) {
+		if (!lk_cred_may_all(r->cred) && !lk_receive_is_users(list + at))
+			rc = lk_fail(r->why, LINKFS_EPERM,
+				     "the root directory has an attribute that only root can remove: %s", list + at);
+		if (rc == 0)
+			rc = lk_receive_xattr(r->fs, LINKFS_ROOT_INO, list + at, NULL, 0);
+	}
+	free(list);
+	return rc;
+}
+
 int lk_receive_begin(struct lk_receiving *r, bool *known_out)
 {
 	int64_t epoch;
@@ -340,6 +371,8 @@ int lk_receive_begin(struct lk_receiving *r, bool *known_out)
 	if (r->state.ending)
 		return 0;
 	rc = make_stage(r);
+	if (rc == 0 && !r->state.base && r->state.at <= 1)
+		rc = bare_root(r);
 	if (rc == 0)
 		rc = lk_receive_number(r, LINKFS_ROOT_INO, r->state.base ? LINKFS_ROOT_INO : 0);
 	return rc ? rc : read_map(r);

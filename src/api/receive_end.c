@@ -25,6 +25,44 @@ struct strangers {
 	bool any;
 };
 
+/* The directory that the path's last name is in; 0 when nothing leads there. */
+static int find_parent(struct lk_receiving *r, uint64_t bits, const char *path, size_t len, uint64_t *out)
+{
+	const char *end = memrchr(path, '/', len);
+	uint64_t dir = LINKFS_ROOT_INO, bound;
+	int rc = 0;
+
+	while (rc == 0 && dir && path < end) {
+		const char *name = path + 1, *stop = memchr(name, '/', (size_t)(end - name));
+
+		path = stop ? stop : end;
+		rc = lk_receive_find(r->fs, bits, dir, name, (size_t)(path - name), &dir, &bound);
+		if (rc == 0 && bound)
+			dir = bound;
+	}
+	*out = end && rc == 0 ? dir : 0;
+	return rc == LINKFS_ENOTDIR || rc == LINKFS_ESTALE ? 0 : rc;
+}
+
+/* The fingerprint has an object's names in directories that are objects: those of any that the stream gives or takes are. */
+static bool is_elsewhere(struct strangers *s, const struct linkfs_diff_change *c)
+{
+	struct lk_receiving *r = s->r;
+	bool was = c->kind == LINKFS_DIFF_REMOVED || c->kind == LINKFS_DIFF_RENAMED,
+	     is = c->kind == LINKFS_DIFF_ADDED || c->kind == LINKFS_DIFF_RENAMED, elsewhere = false;
+	uint64_t dir = 0;
+
+	if (was && c->kind == LINKFS_DIFF_RENAMED)
+		s->same.rc = find_parent(r, r->base_bits, c->old_path, c->old_path_len, &dir);
+	else if (was)
+		s->same.rc = find_parent(r, r->base_bits, c->path, c->path_len, &dir);
+	elsewhere = dir && !lk_pairs_get(&r->number_then, dir);
+	if (s->same.rc || !is)
+		return elsewhere;
+	s->same.rc = find_parent(r, 0, c->path, c->path_len, &dir);
+	return elsewhere || (dir && !lk_pairs_get(&r->number_of, dir));
+}
+
 static int is_stranger(void *arg, const struct linkfs_diff_change *c)
 {
 	struct strangers *s = arg;
@@ -37,21 +75,29 @@ static int is_stranger(void *arg, const struct linkfs_diff_change *c)
 	    (c->path[1 + len] == '/' || c->path[1 + len] == 0))
 		return 0;
 	/* Binds are compared whole, by their fingerprint. */
-	if ((now && lk_pairs_get(&s->r->number_of, now)) || (!now && lk_pairs_get(&s->r->number_then, then)) ||
-	    c->what == LINKFS_DIFF_BIND || lk_receive_is_same(&s->same, c))
+	if (now ? lk_pairs_get(&s->r->number_of, now) : lk_pairs_get(&s->r->number_then, then)) {
+		if (!is_elsewhere(s, c))
+			return s->same.rc != 0;
+	} else if (c->what == LINKFS_DIFF_BIND || lk_receive_is_same(&s->same, c)) {
 		return s->same.rc != 0;
+	}
 	(void)snprintf(s->path, sizeof(s->path), "%.500s", c->path);
 	s->any = true;
 	return 1;
 }
 
+/* Those that have names. */
 static int count_inodes(struct lk_receiving *r, uint64_t *out)
 {
 	struct linkfs_info *info = malloc(sizeof(*info));
 	int rc = info ? linkfs_volume_info(r->volume, info) : LINKFS_ENOMEM;
 
+	uint64_t nameless = 0;
+
 	if (rc == 0)
-		*out = info->inodes;
+		rc = lk_receive_nameless(r->fs, &nameless);
+	if (rc == 0)
+		*out = info->inodes - LK_MIN(nameless, info->inodes);
 	free(info);
 	return rc;
 }
@@ -77,7 +123,7 @@ static int look_for_strangers(struct lk_receiving *r)
 		/* Beside the objects there are the stage and the map. */
 		return rc == 0 && inodes != r->objects + 2 ? changed(r, "") : rc;
 	}
-	rc = linkfs_diff(r->volume, NULL, &ask, is_stranger, &s, NULL);
+	rc = lk_call_diff_covered(r->volume, &ask, is_stranger, &s);
 	if (rc == 0)
 		rc = s.same.rc;
 	lk_receive_same_done(&s.same);
@@ -94,7 +140,7 @@ static int restore_root(struct lk_receiving *r)
 	return linkfs_node_setattr(r->volume, NULL, LINKFS_ROOT_INO, &times, NULL);
 }
 
-int lk_receive_verify(struct lk_receiving *r, const struct lk_wire *end)
+static int verify(struct lk_receiving *r, const struct lk_wire *end)
 {
 	const struct lk_fingerprint f = {r->fs, 0, &r->number_of};
 	uint8_t tree[16] = {0}, print[16];
@@ -106,6 +152,7 @@ int lk_receive_verify(struct lk_receiving *r, const struct lk_wire *end)
 	rc = lk_receive_flush_map(r);
 	if (rc == 0)
 		rc = restore_root(r);
+	r->changes = atomic_load(&r->fs->tree_changes);
 	for (size_t i = 1; rc == 0 && i <= r->objects; i++) {
 		rc = lk_fingerprint(&f, i, r->inos[i].ino, print);
 		if (rc == 0)
@@ -129,8 +176,7 @@ int lk_receive_verify(struct lk_receiving *r, const struct lk_wire *end)
 	}
 	if (rc)
 		return rc;
-	r->state.ending = true;
-	r->state.at = end->index;
+	r->state.at = r->applied = end->index;
 	return lk_receive_state_put(r->volume, &r->state);
 }
 
@@ -185,52 +231,84 @@ int lk_receive_clear(struct linkfs_volume *volume, uint64_t top)
 	}
 }
 
-/* With keep-deleted: what nobody shall ever want back. */
-static int take_time(void *arg, const struct linkfs_deleted *d)
+/* What others put into the stage. All that was received is in its place. */
+static int other_entry(void *arg, const struct linkfs_entry *e)
 {
-	*(int64_t *)arg = d->time_ns;
-	return 1;
+	return e->name_len == strlen(LK_RECEIVE_MAP) && memcmp(e->name, LK_RECEIVE_MAP, e->name_len) == 0
+		       ? 0
+		       : first_entry(arg, e);
 }
 
-static int forget(struct linkfs_volume *volume, const struct linkfs_deleted_query *query)
+static int clear_stage(struct lk_receiving *r)
 {
-	int64_t time_ns, cursor = 0;
+	for (;;) {
+		struct entry e = {.any = false};
+		int rc = linkfs_node_readdir(r->volume, NULL, r->stage, 0, 0, other_entry, &e);
+
+		if (rc || !e.any)
+			return rc;
+		if (S_ISDIR(e.type))
+			rc = lk_receive_clear(r->volume, e.ino);
+		if (rc == 0)
+			rc = S_ISDIR(e.type) ? linkfs_node_rmdir(r->volume, NULL, r->stage, e.name, e.len)
+					     : linkfs_node_unlink(r->volume, NULL, r->stage, e.name, e.len);
+		if (rc)
+			return rc;
+	}
+}
+
+static int close_once(struct lk_receiving *r)
+{
+	struct lk_receive_state ended = r->state;
+	char note[LK_RECEIVE_NOTE_MAX];
+	struct lk_receive_closing what = {.stage = r->stage,
+					  .stage_name = r->state.stage,
+					  .map_name = LK_RECEIVE_MAP,
+					  .note = note,
+					  .snapshot = r->state.name,
+					  .root_atime_ns = r->state.root_atime_ns,
+					  .root_mtime_ns = r->state.root_mtime_ns};
 	int rc;
 
-	do {
-		time_ns = 0;
-		rc = linkfs_deleted_list(volume, NULL, query, &cursor, take_time, &time_ns);
-		if (rc == 0 && time_ns)
-			return linkfs_deleted_purge(volume, NULL, time_ns);
-	} while (rc == 0 && cursor);
+	ended.ending = true;
+	lk_receive_state_text(&ended, note);
+	rc = lk_receive_close(r->fs, &what, &r->changes);
+	if (rc == 0)
+		r->state.ending = true;
 	return rc;
 }
 
-static int forget_stage(struct lk_receiving *r, uint64_t stage)
-{
-	const struct linkfs_deleted_query map = {.dir = stage,
-						 .name = LK_RECEIVE_MAP,
-						 .name_len = strlen(LK_RECEIVE_MAP)},
-					  itself = {.ino = stage};
-	int rc = forget(r->volume, &map);
+#define TRIES 5
 
-	if (rc == 0 || rc == LINKFS_ENOENT)
-		rc = forget(r->volume, &itself);
-	return rc == LINKFS_ENOENT || rc == LINKFS_ESTALE ? 0 : rc;
+static int close_tree(struct lk_receiving *r, const struct lk_wire *end)
+{
+	int rc = LINKFS_EAGAIN;
+
+	for (int i = 0; i < TRIES && (rc == LINKFS_EAGAIN || rc == LINKFS_ENOTEMPTY); i++) {
+		rc = rc == LINKFS_ENOTEMPTY ? clear_stage(r) : 0;
+		if (rc == 0)
+			rc = verify(r, end);
+		if (rc)
+			return rc;
+		rc = close_once(r);
+	}
+	if (rc == LINKFS_EAGAIN)
+		return lk_fail(r->why, rc,
+			       "others go on changing the tree: let them rest, and give the stream again to end this");
+	return rc;
 }
 
-static int remove_stage(struct lk_receiving *r)
+/* Ended before, but for the snapshot: nobody was here since. */
+static int check_ended(struct lk_receiving *r)
 {
-	const char *name = r->state.stage;
-	uint64_t ino = 0;
-	int rc = lk_receive_find(r->fs, 0, LINKFS_ROOT_INO, name, strlen(name), &ino, NULL);
+	uint64_t cursor = 0;
+	int rc;
 
-	if (rc || ino == 0)
-		return rc;
-	rc = lk_receive_clear(r->volume, ino);
-	if (rc == 0)
-		rc = linkfs_node_rmdir(r->volume, NULL, LINKFS_ROOT_INO, name, strlen(name));
-	return rc ? rc : forget_stage(r, ino);
+	r->changes = atomic_load(&r->fs->tree_changes);
+	do
+		rc = lk_receive_changed_since(r->fs, r->state.ended_ns, &cursor);
+	while (rc == 0 && cursor);
+	return rc;
 }
 
 static int take_snapshot(struct lk_receiving *r)
@@ -252,26 +330,32 @@ static int take_snapshot(struct lk_receiving *r)
 	if (row.note.len == 0)
 		row.note.p = "";
 	if (rc == 0)
-		rc = lk_receive_done(r->fs, &row);
+		rc = lk_receive_done(r->fs, &row, r->changes);
 	lk_buf_done(&tags);
 	if (rc == 0)
 		r->done.id = (uint64_t)row.epoch;
 	return rc;
 }
 
-int lk_receive_end(struct lk_receiving *r)
+static int in_the_way(struct lk_receiving *r)
 {
-	int rc = remove_stage(r);
+	return lk_fail(r->why, LINKFS_EEXIST,
+		       "a snapshot '%.200s' was made meanwhile: rename it, and give the stream again to end this",
+		       r->state.name);
+}
+
+int lk_receive_end(struct lk_receiving *r, const struct lk_wire *end)
+{
+	int rc = r->state.ending ? check_ended(r) : close_tree(r, end);
 
 	if (rc == 0)
-		rc = restore_root(r);
-	if (rc == 0)
 		rc = take_snapshot(r);
+	if (rc == LINKFS_EAGAIN && r->state.ending)
+		return lk_fail(r->why, rc,
+			       "the tree was changed by others after what was received was verified: give it up "
+			       "(--abort), and receive again");
 	if (rc == LINKFS_EEXIST)
-		return lk_fail(
-			r->why, rc,
-			"a snapshot '%.200s' was made meanwhile: rename it, and give the stream again to end this",
-			r->state.name);
+		return in_the_way(r);
 	return rc ? rc : linkfs_volume_sync(r->volume);
 }
 

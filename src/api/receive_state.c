@@ -14,18 +14,29 @@
 
 #define FORM 1
 
-int lk_receive_state_put(struct linkfs_volume *volume, const struct lk_receive_state *s)
+void lk_receive_state_text(const struct lk_receive_state *s, char out[LK_RECEIVE_NOTE_MAX])
 {
-	char text[LK_RECEIVE_NOTE_MAX], ids[3][33], name[2 * 256 + 1];
+	char ids[3][33], name[2 * 256 + 1];
 
 	lk_stream_hex(s->stream, 16, ids[0]);
 	lk_stream_hex(s->self, 16, ids[1]);
 	lk_stream_hex(s->base_id, 16, ids[2]);
 	lk_stream_hex((const uint8_t *)s->name, strlen(s->name), name);
-	(void)snprintf(text, sizeof(text),
+	(void)snprintf(out, LK_RECEIVE_NOTE_MAX,
 		       "%d %s %s %s %" PRIu32 " %" PRId64 " %" PRIu64 " %d %d %" PRId64 " %" PRId64 " %s %s", FORM,
 		       ids[0], ids[1], ids[2], s->send_flags, s->base, s->at, s->ending, s->aborting, s->root_atime_ns,
 		       s->root_mtime_ns, s->stage, name);
+}
+
+int lk_receive_state_put(struct linkfs_volume *volume, const struct lk_receive_state *s)
+{
+	char text[LK_RECEIVE_NOTE_MAX];
+	size_t len;
+
+	lk_receive_state_text(s, text);
+	len = strlen(text);
+	if (s->ending)
+		(void)snprintf(text + len, sizeof(text) - len, " %" PRId64, s->ended_ns);
 	return lk_receive_note(lk_volume_fs(volume), text);
 }
 
@@ -39,9 +50,9 @@ static bool parse(const char *text, struct lk_receive_state *out)
 	if (strlen(text) >= LK_RECEIVE_NOTE_MAX ||
 	    sscanf(text,
 		   "%d %32[0-9a-f] %32[0-9a-f] %32[0-9a-f] %" SCNu32 " %" SCNd64 " %" SCNu64 " %d %d %" SCNd64
-		   " %" SCNd64 " %64[^ /] %510[0-9a-f]",
+		   " %" SCNd64 " %64[^ /] %510[0-9a-f] %" SCNd64,
 		   &form, ids[0], ids[1], ids[2], &s.send_flags, &s.base, &s.at, &ending, &aborting, &s.root_atime_ns,
-		   &s.root_mtime_ns, s.stage, name) != 13)
+		   &s.root_mtime_ns, s.stage, name, &s.ended_ns) < 13)
 		return false;
 	s.ending = ending != 0;
 	s.aborting = aborting != 0;

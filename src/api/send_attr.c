@@ -56,13 +56,21 @@ static bool has(const struct side *side, const char *name)
 	return false;
 }
 
-/* Those of now that the base has not, or otherwise; then those that went. */
+/* Those that went; then those of now that the base has not, or otherwise. All names together may not be more than so many bytes. */
 static int send_lists(struct lk_sending *s, const struct lk_send_item *item, struct side sides[2])
 {
 	struct lk_wire r = {.object = lk_pairs_get(&s->number_of, item->ino)};
 	size_t len[2];
 	int rc = 0;
 
+	for (size_t at = 0; rc == 0 && at < sides[0].len; at += strlen(sides[0].list + at) + 1) {
+		const char *name = sides[0].list + at;
+
+		r.type = LK_WIRE_XDEL;
+		r.name = (struct lk_bytes){name, strlen(name)};
+		if (!has(&sides[1], name))
+			rc = lk_send_emit(s, &r);
+	}
 	for (size_t at = 0; rc == 0 && at < sides[1].len; at += strlen(sides[1].list + at) + 1) {
 		const char *name = sides[1].list + at;
 		bool same = has(&sides[0], name);
@@ -75,14 +83,6 @@ static int send_lists(struct lk_sending *s, const struct lk_send_item *item, str
 		r.name = (struct lk_bytes){name, strlen(name)};
 		r.data = (struct lk_bytes){sides[1].value, len[1]};
 		if (rc == 0 && !same)
-			rc = lk_send_emit(s, &r);
-	}
-	for (size_t at = 0; rc == 0 && at < sides[0].len; at += strlen(sides[0].list + at) + 1) {
-		const char *name = sides[0].list + at;
-
-		r.type = LK_WIRE_XDEL;
-		r.name = (struct lk_bytes){name, strlen(name)};
-		if (!has(&sides[1], name))
 			rc = lk_send_emit(s, &r);
 	}
 	return rc;

@@ -89,12 +89,13 @@ static const struct lk_send_share *known(const struct lk_sending *s, uint64_t di
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
-static int flush(struct file *f)
+/* What is left over only with the end of the stretch: where records are cut is the content's matter, not that of the rows that it lies in. */
+static int flush_from(struct file *f, uint64_t least)
 {
 	struct lk_sending *s = f->s;
 	int rc = 0;
 
-	while (rc == 0 && f->data) {
+	while (rc == 0 && f->data >= least) {
 		size_t len = (size_t)LK_MIN(f->data, (uint64_t)LK_WIRE_DATA_MAX), got = len;
 		struct lk_wire r = {.type = LK_WIRE_DATA, .object = f->number, .offset = f->data_at};
 
@@ -110,6 +111,11 @@ static int flush(struct file *f)
 		f->data -= len;
 	}
 	return rc;
+}
+
+static int flush(struct file *f)
+{
+	return flush_from(f, 1);
 }
 
 /* How many bytes of a stretch lie before the end. */
@@ -130,7 +136,7 @@ static int send_data(struct file *f, uint64_t at, uint64_t count)
 	if (f->data == 0)
 		f->data_at = at * LK_BLOCK_SIZE;
 	f->data += len;
-	return rc == 0 && f->data >= LK_WIRE_DATA_MAX ? flush(f) : rc;
+	return rc ? rc : flush_from(f, LK_WIRE_DATA_MAX);
 }
 
 static int send_hole(struct file *f, const struct stretch *t)
@@ -360,22 +366,67 @@ static uint64_t bucket_of(uint64_t disk)
 	return disk / LK_EXTENT_BLOCKS_MAX + 1;
 }
 
-/* Where blocks lie that are to be sent and belong to more than this file. */
-static int want(struct file *f, struct lk_set *wanted)
+/* Each stretch of a file that is to be sent and whose blocks belong to more than it. */
+static int each_shared(struct file *f, int (*fn)(struct file *f, const struct stretch *t, void *arg), void *arg)
 {
 	uint64_t at = 0;
-	bool added;
 	int rc = 0;
 
 	while (rc == 0 && at < f->end) {
 		rc = compare_some(f, &at);
-		for (uint32_t i = 0; rc == 0 && i < f->count; i++) {
-			const struct stretch *t = &f->list[i];
-			uint64_t last = bucket_of(t->disk + t->count - 1);
+		for (uint32_t i = 0; rc == 0 && i < f->count; i++)
+			if (f->list[i].kind == DATA && f->list[i].shared)
+				rc = fn(f, &f->list[i], arg);
+	}
+	return rc;
+}
 
-			for (uint64_t b = bucket_of(t->disk); rc == 0 && t->kind == DATA && t->shared && b <= last; b++)
-				rc = lk_set_add(wanted, b, &added);
+/* Where its blocks lie. */
+static int want(struct file *f, const struct stretch *t, void *wanted)
+{
+	uint64_t last = bucket_of(t->disk + t->count - 1);
+	bool added;
+	int rc = 0;
+
+	(void)f;
+	for (uint64_t b = bucket_of(t->disk); rc == 0 && b <= last; b++)
+		rc = lk_set_add(wanted, b, &added);
+	return rc;
+}
+
+/* All of the base that have some of its blocks, and no others: who else has some now is nothing that a stream depends on (S1). */
+static int number_sources(struct file *f, const struct stretch *t, void *unused)
+{
+	struct lk_sending *s = f->s;
+	uint64_t end = t->disk + t->count, last = bucket_of(end - 1), number;
+	int rc = 0;
+
+	(void)unused;
+	for (uint64_t b = bucket_of(t->disk); rc == 0 && b <= last; b++)
+		for (size_t i = (size_t)lk_pairs_get(&s->share_first, b); rc == 0 && i; i = s->shares[i - 1].next) {
+			const struct lk_send_share *share = &s->shares[i - 1];
+
+			if (share->disk < end && t->disk < share->disk + share->count)
+				rc = lk_send_number(s, share->ino, &number);
 		}
+	return rc;
+}
+
+static int each_file(struct lk_sending *s, int (*fn)(struct file *f, const struct stretch *t, void *arg), void *arg)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < s->count; i++) {
+		struct file *f;
+
+		if (!S_ISREG(s->items[i].type) || !s->items[i].there[LK_SEND_NOW])
+			continue;
+		rc = open_file(s, &s->items[i], &f);
+		if (rc)
+			break;
+		if (!(f->now.flags & LK_INODE_INLINE))
+			rc = each_shared(f, fn, arg);
+		free(f);
 	}
 	return rc;
 }
@@ -383,8 +434,11 @@ static int want(struct file *f, struct lk_set *wanted)
 struct scan {
 	struct lk_sending *s;
 	const struct lk_set *wanted;
+	struct lk_op *op;
 	struct lk_extent last;
 	uint32_t rows;
+	int64_t ino; /* the one that was looked at last */
+	bool named;
 };
 
 static int extent_row(void *arg, const void *record)
@@ -392,11 +446,24 @@ static int extent_row(void *arg, const void *record)
 	const struct lk_extent *e = record;
 	struct scan *scan = arg;
 
+	struct lk_inode inode;
+	int rc;
+
 	scan->rows++;
 	scan->last = *e;
 	if (e->codec != LK_CODEC_RAW || e->disk_block < 0 || e->count < 1 || e->count > LK_EXTENT_BLOCKS_MAX ||
 	    (!lk_set_has(scan->wanted, bucket_of((uint64_t)e->disk_block)) &&
 	     !lk_set_has(scan->wanted, bucket_of((uint64_t)(e->disk_block + e->count - 1)))))
+		return 0;
+	/* What has no name there cannot be told to the receiver. */
+	if (scan->ino != e->ino) {
+		rc = lk_inode_get_any(scan->op, (uint64_t)e->ino, &inode);
+		if (rc && rc != LINKFS_ESTALE)
+			return rc;
+		scan->ino = e->ino;
+		scan->named = rc == 0 && inode.nlink > 0;
+	}
+	if (!scan->named)
 		return 0;
 	return remember(scan->s, (uint64_t)e->disk_block, (uint64_t)e->count, (uint64_t)e->file_block, (uint64_t)e->ino,
 			true);
@@ -419,6 +486,7 @@ static int find_in_base(struct lk_sending *s, const struct lk_set *wanted)
 		struct lk_op op;
 
 		scan.rows = 0;
+		scan.op = &op;
 		rc = lk_send_begin(s, LK_SEND_BASE, &op);
 		if (rc == 0)
 			rc = lk_op_end(&op, lk_txn_scan(&op, &rows, extent_row, &scan));
@@ -429,25 +497,12 @@ static int find_in_base(struct lk_sending *s, const struct lk_set *wanted)
 int lk_send_find_shared(struct lk_sending *s)
 {
 	struct lk_set wanted = {0};
-	uint64_t number;
-	int rc = 0;
+	int rc = lk_send_is_difference(s) ? each_file(s, want, &wanted) : 0;
 
-	for (size_t i = 0; rc == 0 && lk_send_is_difference(s) && i < s->count; i++) {
-		struct file *f;
-
-		if (!S_ISREG(s->items[i].type) || !s->items[i].there[LK_SEND_NOW])
-			continue;
-		rc = open_file(s, &s->items[i], &f);
-		if (rc)
-			break;
-		if (!(f->now.flags & LK_INODE_INLINE))
-			rc = want(f, &wanted);
-		free(f);
-	}
 	if (rc == 0 && wanted.count)
 		rc = find_in_base(s, &wanted);
-	for (size_t i = 0; rc == 0 && i < s->share_count; i++)
-		rc = lk_send_number(s, s->shares[i].ino, &number);
+	if (rc == 0 && s->share_count)
+		rc = each_file(s, number_sources, NULL);
 	lk_set_done(&wanted);
 	return rc;
 }

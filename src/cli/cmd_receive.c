@@ -25,7 +25,7 @@ static int get(void *arg, void *buf, size_t size, size_t *done_out)
 		return LINKFS_EINTR;
 	size_t n = fread(buf, 1, size, r->cli->in);
 	if (n == 0 && ferror(r->cli->in))
-		return LINKFS_EIO;
+		return cli_cancelled(r->cli) ? LINKFS_EINTR : LINKFS_EIO;
 	*done_out = n;
 	return 0;
 }

@@ -174,9 +174,18 @@ static int run_word(struct cli *cli, int argc, char **argv)
 	return run_command(cli, argc, argv);
 }
 
+/* Descriptors that are closed would be those of the volume's files: what is read and written there fails, as it would. */
+static void fill_standard(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+			(void)open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli;
+	fill_standard();
 	char *cwd = NULL;
 	setlocale(LC_ALL, "");
 	setlocale(LC_NUMERIC, "C");

@@ -143,7 +143,7 @@ int lk_attr_set(struct lk_op *op, const struct linkfs_cred *cred, struct lk_inod
 		changed.mtime_ns = op->now_ns;
 	else if (c->valid & LINKFS_SET_MTIME)
 		changed.mtime_ns = c->mtime_ns;
-	changed.ctime_ns = op->now_ns;
+	lk_inode_touch(op, &changed, false);
 	if ((c->valid & LINKFS_SET_CTIME) && (cred->flags & LINKFS_CRED_KERNEL))
 		changed.ctime_ns = c->ctime_ns;
 	rc = lk_inode_put(op, &changed);

@@ -122,6 +122,7 @@ int lk_bind_add(struct lk_op *op, const struct linkfs_cred *cred, const struct l
 		return rc;
 	row = (struct lk_bind){
 		.dir = (int64_t)slot.dir, .hash = slot.hash, .ord = slot.ord, .source = (int64_t)source->ino};
+	atomic_fetch_add(&op->fs->tree_changes, 1);
 	rc = lk_txn_insert(op, LK_T_BIND, &row);
 	if (rc == 0)
 		rc = lk_txn_count(op, LK_COUNTER_BINDS, 1, NULL);
@@ -140,6 +141,7 @@ int lk_bind_remove(struct lk_op *op, const struct linkfs_cred *cred, struct lk_w
 	if (!slot.bound)
 		return LINKFS_EINVAL;
 	row = (struct lk_bind){.dir = (int64_t)slot.dir, .hash = slot.hash, .ord = slot.ord};
+	atomic_fetch_add(&op->fs->tree_changes, 1);
 	rc = lk_txn_erase(op, LK_T_BIND, &row);
 	if (rc == 0)
 		rc = lk_txn_count(op, LK_COUNTER_BINDS, -1, NULL);

@@ -40,6 +40,7 @@ int lk_diff_new(const struct lk_diff_ask *ask, struct lk_diff **out)
 		return LINKFS_ENOMEM;
 	d->fs = ask->fs;
 	d->cred = ask->cred;
+	d->covered = ask->covered;
 	/* The live view is the largest number. */
 	d->from = ask->from.epoch <= ask->to.epoch ? OLDER : NEWER;
 	d->to = d->from == OLDER ? NEWER : OLDER;

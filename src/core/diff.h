@@ -22,6 +22,7 @@ struct lk_diff;
 struct lk_diff_ask {
 	struct lk_fs *fs;
 	const struct linkfs_cred *cred;
+	bool covered; /* what binds cover as well: of no path, "/(covered)/" with a number and the name are told */
 	struct {
 		int64_t epoch;      /* LK_VIEW_LIVE or a snapshot's */
 		const char *prefix; /* only what lies there: a path from the root, or NULL. Must live */

@@ -92,6 +92,7 @@ struct lk_diff {
 		LK_LIST(struct lk_spell) names[SIDES]; /* that it has at one view only */
 	} now;
 	bool any_binds;
+	bool covered;
 };
 
 /* By directory, hash and ordinal; for qsort(3). */

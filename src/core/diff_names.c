@@ -81,7 +81,7 @@ static int is_covered(struct lk_diff *d, struct lk_op *op, const struct place *a
 	int rc = 0;
 
 	*out = false;
-	for (int side = 0; rc == 0 && d->any_binds && !*out && side < SIDES; side++) {
+	for (int side = 0; rc == 0 && d->any_binds && !d->covered && !*out && side < SIDES; side++) {
 		struct lk_slot slot = {.dir = (uint64_t)at->dir, .hash = at->hash, .ord = at->ord};
 
 		lk_diff_see(d, op, side);

@@ -9,6 +9,8 @@
 #include "paths.h"
 #include "places.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -265,6 +267,19 @@ static int find_path(struct lk_diff *d, struct dir_paths *p, const struct lk_cha
 	return 0;
 }
 
+/* A place that no path leads to. */
+static int name_covered(struct lk_diff *d, struct lk_change *c, bool *within_out)
+{
+	const struct lk_spell *at = c->at[d->to].len ? &c->at[d->to] : &c->at[d->from];
+	int side = c->at[d->to].len ? d->to : d->from;
+
+	*within_out = true;
+	return asprintf(&c->path[side], "/(covered)/%" PRId64 "/%.*s", at->dir, (int)at->len,
+			(const char *)d->names.p + at->name) < 0
+		       ? LINKFS_ENOMEM
+		       : 0;
+}
+
 /* Finds its paths, and what it is to who may not see both. */
 static int place_change(struct lk_diff *d, struct dir_paths p[SIDES], struct lk_change *c)
 {
@@ -273,6 +288,8 @@ static int place_change(struct lk_diff *d, struct dir_paths p[SIDES], struct lk_
 
 	if (rc == 0 && (c->kind != LINKFS_DIFF_MODIFIED || !within))
 		rc = find_path(d, &p[d->from], c, d->from, &within, &hidden, &c->path[d->from]);
+	if (rc == 0 && d->covered && !c->path[OLDER] && !c->path[NEWER])
+		rc = name_covered(d, c, &within);
 	if (rc)
 		return rc;
 	c->gone = !within;

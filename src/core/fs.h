@@ -65,9 +65,11 @@ struct lk_fs {
 	atomic_bool snapshots_due;     /* a deletion was cut off: the keeper goes on with it (snapshot.h) */
 	atomic_bool linked;            /* there are directory links or binds; any thread may look */
 	_Atomic uint64_t name_changes; /* linkfs_volume_name_changes(); any thread may look */
-	atomic_bool receiving;         /* a stream is being received (api); any thread */
-	atomic_bool poisoned;          /* T4; any thread may look */
-	linkfs_observer *observer;     /* constant while calls are in flight */
+	_Atomic uint64_t
+		tree_changes;      /* grows with each change that a ctime tells, and with binds; any thread may look */
+	atomic_bool receiving;     /* a stream is being received (api); any thread */
+	atomic_bool poisoned;      /* T4; any thread may look */
+	linkfs_observer *observer; /* constant while calls are in flight */
 	void *observer_arg;
 };
 

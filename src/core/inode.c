@@ -162,6 +162,7 @@ int lk_inode_erase(struct lk_op *op, uint64_t ino)
 void lk_inode_touch(struct lk_op *op, struct lk_inode *inode, bool modified)
 {
 	inode->ctime_ns = op->now_ns;
+	atomic_fetch_add(&op->fs->tree_changes, 1);
 	if (modified)
 		inode->mtime_ns = op->now_ns;
 }

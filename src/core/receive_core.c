@@ -5,6 +5,7 @@
 #include "receive_core.h"
 
 #include "acl.h"
+#include "link.h"
 #include "property.h"
 #include "snapshot.h"
 #include "track.h"
@@ -76,6 +77,25 @@ int lk_receive_xattr(struct lk_fs *fs, uint64_t ino, const char *name, const voi
 	return lk_op_end(&op, rc == LINKFS_ENODATA ? 0 : rc);
 }
 
+/* A link that follows something which is there: it does not any more. */
+static int end_following(struct lk_op *op, struct lk_inode *link, struct lk_target *row)
+{
+	struct lk_target was = {
+		.ino = row->ino, .tracks = row->tracks, .born = row->born}; /* only the mark of it goes */
+	struct lk_inode followed;
+	int rc = row->tracks ? lk_inode_get_any(op, (uint64_t)row->tracks, &followed) : LINKFS_ESTALE;
+
+	if (rc || followed.nlink == 0)
+		return rc == LINKFS_ESTALE ? 0 : rc;
+	row->tracks = row->by_dir = row->by_hash = row->by_ord = 0;
+	rc = lk_txn_put(op, LK_T_TARGET, row);
+	if (rc == 0 && was.born > op->fs->newest_snapshot)
+		rc = lk_symlink_release(op, &was, row);
+	link->flags &= ~(int64_t)LK_INODE_TRACKED;
+	lk_inode_touch(op, link, false);
+	return rc ? rc : lk_inode_put(op, link);
+}
+
 int lk_receive_text(struct lk_fs *fs, uint64_t ino, const char *text, size_t len)
 {
 	struct lk_inode inode;
@@ -86,6 +106,8 @@ int lk_receive_text(struct lk_fs *fs, uint64_t ino, const char *text, size_t len
 	if (rc)
 		return rc;
 	rc = lk_is_lnk(&inode) ? lk_symlink_row(&op, &inode, &row) : LINKFS_EINVAL;
+	if (rc == 0)
+		rc = end_following(&op, &inode, &row);
 	if (rc == 0 && row.text.len == len && memcmp(row.text.p, text, len) == 0)
 		return lk_op_end(&op, 0);
 	if (rc == 0)
@@ -172,6 +194,23 @@ int lk_receive_find(struct lk_fs *fs, uint64_t bits, uint64_t dir, const char *n
 	return 0;
 }
 
+static int nameless_row(void *arg, const void *record)
+{
+	(void)record;
+	++*(uint64_t *)arg;
+	return 0;
+}
+
+int lk_receive_nameless(struct lk_fs *fs, uint64_t *count_out)
+{
+	const struct lk_scan scan = {.table = &lk_tables[LK_T_ORPHAN], .index = LK_BY_KEY};
+	struct lk_op op;
+	int rc = lk_op_begin(fs, &op, 0);
+
+	*count_out = 0;
+	return rc ? rc : lk_op_end(&op, lk_txn_scan(&op, &scan, nameless_row, count_out));
+}
+
 /* ---- the note --------------------------------------------------------------------------------------------------- */
 
 int lk_receive_note(struct lk_fs *fs, const char *text)
@@ -211,14 +250,111 @@ int64_t lk_receive_base(const struct lk_fs *fs)
 	return epoch;
 }
 
-int lk_receive_done(struct lk_fs *fs, struct lk_snapshot *s)
+static int remove_stage(struct lk_op *op, const struct lk_receive_closing *what)
+{
+	const struct linkfs_cred *root = lk_cred(NULL);
+	struct lk_where where;
+	int rc = lk_where_at(op, root, what->stage, what->map_name, strlen(what->map_name), &where);
+
+	if (rc == 0)
+		rc = lk_link_unlink(op, root, &where);
+	if (rc == 0 || rc == LINKFS_ENOENT)
+		rc = lk_where_at(op, root, LINKFS_ROOT_INO, what->stage_name, strlen(what->stage_name), &where);
+	return rc ? rc : lk_link_rmdir(op, root, &where);
+}
+
+static int close_op(struct lk_op *op, const struct lk_receive_closing *what)
+{
+	const int64_t keep_ns = op->fs->keep_deleted_ns;
+	char note[LK_RECEIVE_NOTE_MAX];
+	struct lk_inode root;
+	struct lk_snapshot other;
+	int rc = lk_snapshot_find(op, what->snapshot, strlen(what->snapshot), &other);
+
+	if (rc != LINKFS_ENOENT)
+		return rc ? rc : LINKFS_EEXIST;
+	op->fs->keep_deleted_ns = 0; /* nobody shall ever want these back */
+	rc = remove_stage(op, what);
+	op->fs->keep_deleted_ns = keep_ns;
+	if (rc == 0)
+		rc = lk_inode_get(op, LINKFS_ROOT_INO, &root);
+	if (rc)
+		return rc;
+	root.atime_ns = what->root_atime_ns;
+	root.mtime_ns = what->root_mtime_ns;
+	lk_inode_touch(op, &root, false);
+	rc = lk_inode_put(op, &root);
+	if (rc == 0)
+		rc = tell(op, LINKFS_EVENT_ATTR, LINKFS_ROOT_INO);
+	if (rc == 0 && snprintf(note, sizeof(note), "%s %" PRId64, what->note, op->now_ns) >= (int)sizeof(note))
+		rc = LINKFS_ECORRUPT;
+	return rc ? rc : lk_property_note(op, NOTE_KEY, note);
+}
+
+int lk_receive_close(struct lk_fs *fs, const struct lk_receive_closing *what, uint64_t *changes)
+{
+	struct lk_op op;
+	uint64_t after;
+	int rc = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES);
+
+	if (rc)
+		return rc;
+	rc = atomic_load(&fs->tree_changes) == *changes ? close_op(&op, what) : LINKFS_EAGAIN;
+	after = atomic_load(&fs->tree_changes);
+	rc = lk_op_end(&op, rc);
+	if (rc == 0)
+		*changes = after;
+	else
+		(void)lk_property_reload(fs);
+	return rc;
+}
+
+struct since {
+	int64_t time_ns;
+	uint64_t last;
+	struct lk_op *op;
+};
+
+/* The row may be older than its inode. */
+static int since_row(void *arg, const void *record)
+{
+	struct since *s = arg;
+	struct lk_inode inode;
+	int rc;
+
+	s->last = (uint64_t)((const struct lk_inode *)record)->ino;
+	rc = lk_inode_get_any(s->op, s->last, &inode);
+	return rc == LINKFS_ESTALE ? 0 : rc ? rc : inode.ctime_ns > s->time_ns ? LINKFS_EAGAIN : 0;
+}
+
+int lk_receive_changed_since(struct lk_fs *fs, int64_t time_ns, uint64_t *cursor)
+{
+	const struct lk_inode from = {.ino = (int64_t)*cursor};
+	const struct lk_scan scan = {.table = &lk_tables[LK_T_INODE],
+				     .index = LK_BY_KEY,
+				     .ranged = 1,
+				     .exclusive = true,
+				     .from = &from,
+				     .limit = 256};
+	struct lk_op op;
+	struct since s = {.time_ns = time_ns, .op = &op};
+	int rc = lk_op_begin(fs, &op, 0);
+
+	if (rc)
+		return rc;
+	rc = lk_op_end(&op, lk_txn_scan(&op, &scan, since_row, &s));
+	*cursor = s.last;
+	return rc;
+}
+
+int lk_receive_done(struct lk_fs *fs, struct lk_snapshot *s, uint64_t changes)
 {
 	struct lk_op op;
 	int rc = lk_op_begin(fs, &op, LK_OP_WRITE);
 
 	if (rc)
 		return rc;
-	rc = lk_snapshot_add(&op, s);
+	rc = atomic_load(&fs->tree_changes) == changes ? lk_snapshot_add(&op, s) : LINKFS_EAGAIN;
 	if (rc == 0)
 		rc = lk_property_note(&op, NOTE_KEY, NULL);
 	rc = lk_op_end(&op, rc);

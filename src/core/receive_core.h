@@ -19,7 +19,7 @@ struct lk_received_attributes {
 int lk_receive_attributes(struct lk_fs *fs, uint64_t ino, const struct lk_received_attributes *what);
 /* value NULL: it goes, if it is there. The rules of setxattr(2) for root. */
 int lk_receive_xattr(struct lk_fs *fs, uint64_t ino, const char *name, const void *value, size_t size);
-/* The text of a symlink; of a tracked one the one that it has when its target is gone. */
+/* The text of a symlink, which follows nothing that is there then; of a tracked one whose target is gone the one that it has. */
 int lk_receive_text(struct lk_fs *fs, uint64_t ino, const char *text, size_t len);
 /* Symlink ino follows target, by the entry name of directory dir (0: any). LINKFS_ENOENT: target has no such name. */
 int lk_receive_track(struct lk_fs *fs, uint64_t ino, uint64_t target, uint64_t dir, const char *name, size_t len);
@@ -30,6 +30,9 @@ int lk_receive_followed(struct lk_fs *fs, uint64_t bits, uint64_t ino, uint64_t 
 int lk_receive_find(struct lk_fs *fs, uint64_t bits, uint64_t dir, const char *name, size_t len, uint64_t *ino_out,
 		    uint64_t *bound_out);
 
+/* How many inodes have no name and are held open. */
+int lk_receive_nameless(struct lk_fs *fs, uint64_t *count_out);
+
 /* What is under way is noted beside the properties of the volume, where no rollback and no program reaches it. text NULL: nothing is.
  * noted: LINKFS_ENOENT; the text is appended to out, NUL after it. Words, the sixth of which is the number of
  * the snapshot that it starts from. */
@@ -38,7 +41,19 @@ int lk_receive_note(struct lk_fs *fs, const char *text);
 int lk_receive_noted(struct lk_fs *fs, struct lk_buf *out);
 /* The snapshot that what is noted starts from, which is not to be deleted; 0: none. Lock held. */
 int64_t lk_receive_base(const struct lk_fs *fs);
-/* In one op: the snapshot is taken, and the note goes. LINKFS_EEXIST. */
-int lk_receive_done(struct lk_fs *fs, struct lk_snapshot *s);
+/* The end is two ops, which happen only when nobody changed the tree since it was verified: *changes is fs->tree_changes before that, and what it
+ * is afterwards. LINKFS_EAGAIN: others did. */
+struct lk_receive_closing {
+	uint64_t stage;
+	const char *stage_name, *map_name, *note; /* the time of the op is its last word */
+	const char *snapshot;                     /* LINKFS_EEXIST: there is one of that name */
+	int64_t root_atime_ns, root_mtime_ns;
+};
+/* The stage goes, LINKFS_ENOTEMPTY if it holds anything but the map, and the root gets its times. */
+int lk_receive_close(struct lk_fs *fs, const struct lk_receive_closing *what, uint64_t *changes);
+/* The snapshot is taken, and the note goes. LINKFS_EEXIST. */
+int lk_receive_done(struct lk_fs *fs, struct lk_snapshot *s, uint64_t changes);
+/* Whether anything was changed after that time: LINKFS_EAGAIN. *cursor, 0 at first, is 0 when all was looked at. */
+int lk_receive_changed_since(struct lk_fs *fs, int64_t time_ns, uint64_t *cursor);
 
 #endif

@@ -351,7 +351,7 @@ static int finish(struct lk_op *op, struct lk_inode *inode, const struct lk_inod
 	struct lk_inode put = *changed;
 	int rc;
 
-	put.ctime_ns = op->now_ns;
+	lk_inode_touch(op, &put, false);
 	rc = lk_inode_put(op, &put);
 	if (rc)
 		return rc;

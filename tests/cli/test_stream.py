@@ -205,6 +205,27 @@ def killed(base, a, first):
     same(base, a, c, "one")
 
 
+def no_input(base, a, first):
+    """Interrupted while it waits for more; without standard descriptors, which the volume's own files would be then."""
+    c = h.Volume(base, "waits")
+    process = subprocess.Popen([h.BIN, "receive", c.path], stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=h.environment())
+    process.stdin.write(first[: len(first) // 3])
+    process.stdin.flush()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    err = process.communicate()[1].decode()
+    h.ok("interrupted: the same stream goes on" in err, "an interrupt is told as one", err)
+    h.equal(receive(c, first).rc, 0, "and it goes on")
+    same(base, a, c, "one")
+    shell = lambda text: h.execute(["sh", "-c", text, "sh", h.BIN, c.path, a.path + "@one"])
+    result = shell('"$1" receive "$2" <&-')
+    h.ok(result.rc == 1 and "the stream cannot be read" in result.err, "closed input is no stream", result)
+    result = shell('"$1" send "$3" >&-')
+    h.ok(result.rc == 1 and "cannot be written" in result.err, "closed output takes none", result)
+    h.equal(shell('"$1" receive "$2" <&- >&- 2>&-').rc, 1, "nor without any of the three")
+    h.equal(h.linkfs("check", "--data", c.path).rc, 0, "the volume is whole")
+
+
 def user(base, a, first):
     """Root's tree is not an ordinary user's to receive; his own is."""
     os.chmod(base, 0o777)
@@ -241,6 +262,7 @@ cut_off(base, a, first)
 if FACE == "offline":
     full(base, first)
     killed(base, a, first)
+    no_input(base, a, first)
     if h.ROOT:
         user(base, a, first)
 h.done()
