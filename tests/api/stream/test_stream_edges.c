@@ -180,7 +180,7 @@ static void a_link_that_follows_what_is_gone(void **state)
 /* As many bytes of names as there may be, and then others. */
 static void all_attributes_replaced(void **state)
 {
-	char name[256];
+	char name[300];
 	(void)state;
 	put("f", "x");
 	for (int i = 0; i < 255; i++) {
