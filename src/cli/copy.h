@@ -1,7 +1,7 @@
 /*
  * copy.h - the copy engine behind cp, import and export. A side is a volume or the host; both have the same small set of
  * operations (copy_side.c), all relative to an open directory, none of which follows a symlink unless told to: so
- * nothing is ever written outside the destination, whatever appears there meanwhile. Directories of the engine's own
+ * what appears in the destination leads nowhere else; directories that are moved away are followed (restore.h does better). Directories of the engine's own
  * mount are never opened by the process that serves it.
  */
 #ifndef CLI_COPY_H
