@@ -42,15 +42,16 @@ static int read_rules(struct backup *b, const char *name)
 	size_t len = 0, cap = 0, n = 1;
 	int error = in ? 0 : linkfs_from_errno(errno);
 	while (!error && n) {
-		if (len == cap) {
+		if (len + 1 >= cap) { /* a NUL follows what was read */
 			char *p = cap >= RULES_MAX ? NULL : realloc(text, cap ? cap * 2 : 4096);
 			error = p ? 0 : cap >= RULES_MAX ? LINKFS_EFBIG : LINKFS_ENOMEM;
 			text = p ? p : text;
 			cap = p ? (cap ? cap * 2 : 4096) : cap;
 			continue;
 		}
-		n = fread(text + len, 1, cap - len, in);
+		n = fread(text + len, 1, cap - 1 - len, in);
 		len += n;
+		text[len] = '\0';
 	}
 	if (!error && ferror(in))
 		error = LINKFS_EIO;
