@@ -55,7 +55,7 @@ static int put_source(struct backup *b, struct backup_source *s, bool whole)
 	r->dir = s->top;
 	if (whole) {
 		r->rules = b->digest;
-		r->time_ns = b->began_ns;
+		r->time_ns = b->progress.begun_ns;
 	} else if (r->rules != b->digest) {
 		r->rules = 0;
 	}
@@ -196,7 +196,7 @@ static atomic_flag under_way = ATOMIC_FLAG_INIT;
 static int run_alone(struct backup *b, const struct cli_args *args)
 {
 	struct cli *cli = b->cli;
-	b->began_ns = cli_now_ns();
+	cli_progress_begin(&b->progress, b->cli, b->quiet);
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_mutex_init(&b->moves, NULL);
 	int error = backup_table_init(&b->known);

@@ -195,8 +195,7 @@ struct backup {
 	pthread_t counter;
 	atomic_bool counting_ends;
 	bool counting;
-	int64_t began_ns, shown_ns;
-	bool shown;
+	struct cli_progress progress;
 	char taken[300]; /* the snapshot's name */
 };
 

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROGRESS_NS 200000000
-
 const char *const backup_count_words[BACKUP_COUNTS] = {
 	[BACKUP_NEW] = "new",           [BACKUP_CHANGED] = "changed",       [BACKUP_MOVED] = "moved",
 	[BACKUP_LINKED] = "linked",     [BACKUP_UNCHANGED] = "unchanged",   [BACKUP_REMOVED] = "removed",
@@ -55,39 +53,22 @@ char *backup_path(const struct backup *b, const struct backup_node *node, const 
 
 void backup_progress_end(struct backup *b)
 {
-	if (b->shown)
-		fputs("\r\033[K", b->cli->err);
-	b->shown = false;
-}
-
-static void put_rest(struct backup *b, uint64_t files, double seconds)
-{
-	uint64_t all = atomic_load(&b->expected);
-	if (!all || files == 0 || seconds < 1)
-		return;
-	uint64_t done = files < all ? files : all;
-	double left = seconds / (double)done * (double)(all - done);
-	fprintf(b->cli->err, ", %" PRIu64 " %%, about %u:%02u left", done * 100 / all, (unsigned)(left / 60),
-		(unsigned)left % 60);
+	cli_progress_end(&b->progress);
 }
 
 void backup_progress(struct backup *b)
 {
 	char size[32], rate[32];
-	int64_t now = cli_now_ns();
-	if (!b->cli->err_tty || b->quiet || now - b->shown_ns < PROGRESS_NS)
-		return;
-	double seconds = (double)(now - b->began_ns) / 1e9;
-	uint64_t files = atomic_load(&b->files), read = atomic_load(&b->read_bytes);
-	cli_human_size(read, 1024, size);
-	cli_human_size(seconds > 0 ? (uint64_t)((double)read / seconds) : 0, 1024, rate);
 	pthread_mutex_lock(&b->lock);
-	fprintf(b->cli->err, "\r\033[K%" PRIu64 " files, %s read (%s/s, %.0f files/s)", files, size, rate,
-		seconds > 0 ? (double)files / seconds : 0.0);
-	put_rest(b, files, seconds);
-	fflush(b->cli->err);
-	b->shown = true;
-	b->shown_ns = now;
+	if (cli_progress_due(&b->progress)) {
+		double seconds = cli_progress_seconds(&b->progress);
+		uint64_t files = atomic_load(&b->files), read = atomic_load(&b->read_bytes);
+		cli_human_size(read, 1024, size);
+		cli_human_size(seconds > 0 ? (uint64_t)((double)read / seconds) : 0, 1024, rate);
+		cli_progress_show(&b->progress, files, atomic_load(&b->expected),
+				  "%" PRIu64 " files, %s read (%s/s, %.0f files/s)", files, size, rate,
+				  seconds > 0 ? (double)files / seconds : 0.0);
+	}
 	pthread_mutex_unlock(&b->lock);
 }
 
@@ -205,7 +186,7 @@ static void report_json(struct backup *b)
 	cli_json_number(&json, "directories", atomic_load(&b->dirs));
 	cli_json_number(&json, "bytes", atomic_load(&b->bytes));
 	cli_json_number(&json, "read_bytes", atomic_load(&b->read_bytes));
-	cli_json_number(&json, "milliseconds", (uint64_t)(cli_now_ns() - b->began_ns) / 1000000);
+	cli_json_number(&json, "milliseconds", (uint64_t)(cli_now_ns() - b->progress.begun_ns) / 1000000);
 	json_troubles(b, &json, "vanished_files", BACKUP_VANISHED);
 	json_troubles(b, &json, "unreadable_files", BACKUP_UNREADABLE);
 	json_troubles(b, &json, "changed_while_read_files", BACKUP_UNSTEADY);
@@ -230,7 +211,7 @@ void backup_report(struct backup *b)
 	cli_human_size(atomic_load(&b->bytes), 1024, size);
 	cli_human_size(atomic_load(&b->read_bytes), 1024, read);
 	fprintf(out, "%llu files (%s) in %llu directories; %s read in %.1f s%s\n", atomic_load(&b->files), size,
-		atomic_load(&b->dirs), read, (double)(cli_now_ns() - b->began_ns) / 1e9,
+		atomic_load(&b->dirs), read, (double)(cli_now_ns() - b->progress.begun_ns) / 1e9,
 		b->dry ? "; nothing was written" : "");
 	const char *comma = "";
 	for (int i = 0; i < BACKUP_COUNTS; i++) {

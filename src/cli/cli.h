@@ -389,6 +389,11 @@ typedef int cli_visit_fn(void *arg, const struct cli_visit *visit);
 int cli_walk(struct cli *cli, struct linkfs_volume *volume, const struct cli_visit *start, cli_visit_fn *pre,
 	     cli_visit_fn *post, void *arg);
 
+/* visit for what path names, through symlinks, and with recursive for all below it; *volume is its volume meanwhile and after. What is
+ * wrong is told. */
+void cli_visit_path(struct cli *cli, const struct cli_path *path, bool recursive, struct linkfs_volume **volume,
+		    cli_visit_fn *visit, void *arg);
+
 /* The path from the volume's root without symlinks, "." and ".." (readlink -f). Allocated. */
 enum cli_canon {
 	CLI_CANON_ALL,     /* everything must exist (-e) */

@@ -2,6 +2,7 @@
  * cmd_backup.c - linkfs backup: host trees into a volume, again and again, with a snapshot each time (row E4).
  */
 #include "backup.h"
+#include "parallel.h"
 #include "table.h"
 
 #include <errno.h>
@@ -166,12 +167,6 @@ static int check(struct backup *b)
 	return 0;
 }
 
-static unsigned default_threads(void)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	return cores < 2 ? 4 : cores > 8 ? 16 : (unsigned)cores * 2;
-}
-
 static int run(struct cli *cli, const struct cli_args *args)
 {
 	struct backup *b = cli_alloc(sizeof(*b));
@@ -180,7 +175,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 	char *text = NULL;
 	if (!error) {
 		b->cli = cli;
-		b->threads = default_threads();
+		b->threads = cli_threads();
 		b->if_present = if_present;
 		b->dest = &args->operands[args->noperands - 1];
 		b->rules = backup_rules_new();

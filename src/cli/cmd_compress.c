@@ -128,23 +128,6 @@ static int visit(void *arg, const struct cli_visit *visit)
 	return 0;
 }
 
-static void each(struct compress *c, const struct cli_path *path)
-{
-	struct linkfs_stat st;
-	if (cli_path_volume(c->cli, path, &c->volume) != 0)
-		return;
-	int error = cli_path_stat(c->cli, path, true, &st);
-	if (error) {
-		cli_fail(c->cli, path->text, cli_gone(error));
-		return;
-	}
-	const struct cli_visit start = {.name = "", .st = &st, .display = path->text};
-	if (c->recursive)
-		cli_walk(c->cli, c->volume, &start, visit, NULL, c);
-	else
-		visit(c, &start);
-}
-
 static void sum_up(struct compress *c)
 {
 	char text[96], saved[32];
@@ -186,7 +169,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 	if (c.as_json)
 		cli_json_open(&c.json, NULL, '[');
 	for (size_t i = 1; i < args->noperands && !cli_cancelled(cli); i++)
-		each(&c, &args->operands[i]);
+		cli_visit_path(cli, &args->operands[i], c.recursive, &c.volume, visit, &c);
 	if (c.as_json)
 		cli_json_close(&c.json, ']');
 	else

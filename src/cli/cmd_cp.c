@@ -259,6 +259,7 @@ static int run_tar(struct copy *copy, const struct settings *settings, const str
 static int run_copy(struct cli *cli, const struct cli_args *args, bool import, bool export)
 {
 	struct copy copy = {.cli = cli};
+	cli_progress_begin(&copy.progress, cli, false);
 	struct settings settings = {.filter = -1};
 	struct cli_targets targets;
 	const char **excludes = cli_alloc((args->noptions + 1) * sizeof(*excludes));

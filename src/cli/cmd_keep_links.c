@@ -82,23 +82,6 @@ static int visit(void *arg, const struct cli_visit *visit)
 	return 0;
 }
 
-static void each(struct keep *keep, const struct cli_path *path)
-{
-	struct linkfs_stat st;
-	if (cli_path_volume(keep->cli, path, &keep->volume) != 0)
-		return;
-	int error = cli_path_stat(keep->cli, path, true, &st);
-	if (error) {
-		cli_fail(keep->cli, path->text, cli_gone(error));
-		return;
-	}
-	const struct cli_visit start = {.name = "", .st = &st, .display = path->text};
-	if (keep->recursive)
-		cli_walk(keep->cli, keep->volume, &start, visit, NULL, keep);
-	else
-		visit(keep, &start);
-}
-
 static int run(struct cli *cli, const struct cli_args *args)
 {
 	struct keep keep = {.cli = cli, .json = {.out = cli->out}};
@@ -115,7 +98,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 	if (keep.as_json)
 		cli_json_open(&keep.json, NULL, '[');
 	for (size_t i = 1; i < args->noperands && !cli_cancelled(cli); i++)
-		each(&keep, &args->operands[i]);
+		cli_visit_path(cli, &args->operands[i], keep.recursive, &keep.volume, visit, &keep);
 	if (keep.as_json)
 		cli_json_close(&keep.json, ']');
 	return cli->status;

@@ -1,13 +1,12 @@
 /*
  * cmd_recover.c - linkfs recover: a new volume out of one whose metadata is beyond repair.
  */
+#include "progress.h"
 #include "table.h"
 #include <inttypes.h>
 #include <linkfs_recover.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PROGRESS_NS 200000000
 
 enum { OPT_LIST = 'l', OPT_JSON = 256 };
 
@@ -15,8 +14,7 @@ struct recover {
 	struct cli *cli;
 	struct cli_json json;
 	bool as_json;
-	int64_t shown_ns;
-	bool shown;
+	struct cli_progress progress;
 };
 
 static const struct {
@@ -43,26 +41,12 @@ static size_t kind_of(enum linkfs_recover_what what)
 	return i;
 }
 
-static void progress_end(struct recover *run)
-{
-	if (run->shown)
-		fputs("\r\033[K", run->cli->err);
-	run->shown = false;
-}
-
 static int progress(void *arg, enum linkfs_recover_phase phase, uint64_t done, uint64_t total)
 {
 	struct recover *run = arg;
-	int64_t now = cli_now_ns();
-	if (run->cli->err_tty && now - run->shown_ns >= PROGRESS_NS) {
-		if (run->shown_ns) {
-			fprintf(run->cli->err, "\r\033[K%s %" PRIu64 " of %" PRIu64,
-				phase == LINKFS_RECOVER_PAGES ? "page" : "file", done, total);
-			fflush(run->cli->err);
-			run->shown = true;
-		}
-		run->shown_ns = now;
-	}
+	if (cli_progress_due(&run->progress))
+		cli_progress_show(&run->progress, 0, 0, "%s %" PRIu64 " of %" PRIu64,
+				  phase == LINKFS_RECOVER_PAGES ? "page" : "file", done, total);
 	return cli_cancelled(run->cli);
 }
 
@@ -108,7 +92,7 @@ static void json_problem(struct cli_json *json, const struct linkfs_recover_prob
 static void on_problem(void *arg, const struct linkfs_recover_problem *problem)
 {
 	struct recover *run = arg;
-	progress_end(run);
+	cli_progress_end(&run->progress);
 	if (run->as_json)
 		json_problem(&run->json, problem);
 	else
@@ -193,6 +177,7 @@ static int check_operands(struct cli *cli, const struct cli_args *args, bool lis
 static int run(struct cli *cli, const struct cli_args *args)
 {
 	struct recover run = {.cli = cli, .json = {.out = cli->out}};
+	cli_progress_begin(&run.progress, cli, false);
 	bool list = cli_args_option(args, OPT_LIST) != NULL;
 	struct linkfs_recover_options options = {
 		.flags = list ? LINKFS_RECOVER_LIST : 0, .problem = on_problem, .progress = progress, .arg = &run};
@@ -207,7 +192,7 @@ static int run(struct cli *cli, const struct cli_args *args)
 		cli_json_open(&run.json, "problems", '[');
 	}
 	error = linkfs_recover(args->operands[0].text, list ? NULL : args->operands[1].text, &options, &result, &why);
-	progress_end(&run);
+	cli_progress_end(&run.progress);
 	if (run.as_json) {
 		cli_json_close(&run.json, ']');
 		if (!error)

@@ -14,32 +14,20 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#define PROGRESS_NS 200000000
-
 void copy_progress(struct copy *copy, const char *display)
 {
 	char size[32], path[64];
-	if (!copy->cli->err_tty)
+	size_t len = strlen(display);
+	if (!cli_progress_due(&copy->progress))
 		return;
-	int64_t now = cli_now_ns();
-	if (now - copy->shown_ns < PROGRESS_NS)
-		return;
-	if (copy->shown_ns) {
-		size_t len = strlen(display);
-		cli_human_size(copy->bytes, 1024, size);
-		cli_show(display + (len > 40 ? len - 40 : 0), path, sizeof(path));
-		fprintf(copy->cli->err, "\r\033[K%" PRIu64 " files, %s  %s", copy->files, size, path);
-		fflush(copy->cli->err);
-		copy->shown = true;
-	}
-	copy->shown_ns = now;
+	cli_human_size(copy->bytes, 1024, size);
+	cli_show(display + (len > 40 ? len - 40 : 0), path, sizeof(path));
+	cli_progress_show(&copy->progress, 0, 0, "%" PRIu64 " files, %s  %s", copy->files, size, path);
 }
 
 void copy_progress_end(struct copy *copy)
 {
-	if (copy->shown)
-		fputs("\r\033[K", copy->cli->err);
-	copy->shown = false;
+	cli_progress_end(&copy->progress);
 }
 
 void copy_fail(struct copy_run *run, const char *what, int error)
@@ -51,7 +39,7 @@ void copy_fail(struct copy_run *run, const char *what, int error)
 	cli_failf(run->copy->cli, run->display, "%s: %s", what, linkfs_strerror(error));
 }
 
-static int set_path(char **path, size_t *len, size_t *cap, size_t keep, const char *name)
+int copy_set_path(char **path, size_t *len, size_t *cap, size_t keep, const char *name)
 {
 	size_t need = keep + strlen(name) + 2;
 	if (need > *cap) {
@@ -245,9 +233,9 @@ static int step(struct copy_run *run)
 		return 0;
 	}
 	const char *name = frame->list.entries[frame->next++].name;
-	int error = set_path(&run->display, &run->display_len, &run->display_cap, frame->display_len, name);
+	int error = copy_set_path(&run->display, &run->display_len, &run->display_cap, frame->display_len, name);
 	if (!error)
-		error = set_path(&run->below, &run->below_len, &run->below_cap, frame->below_len, name);
+		error = copy_set_path(&run->below, &run->below_len, &run->below_cap, frame->below_len, name);
 	if (error)
 		return error;
 	/* enter_dir may move the frames: the directories are copied. */
@@ -297,7 +285,7 @@ static void copy_source(struct copy_run *run, const struct cli_path *source, con
 {
 	struct copy *copy = run->copy;
 	char *name = NULL;
-	int error = set_path(&run->display, &run->display_len, &run->display_cap, 0, source->text);
+	int error = copy_set_path(&run->display, &run->display_len, &run->display_cap, 0, source->text);
 	if (!error && source->kind == CLI_HOST && strcmp(source->host, "/dev/stdin") == 0 && !copy->recursive) {
 		error = copy_input(run, dest_name ? dest_name : "stdin");
 		if (error)
@@ -315,7 +303,7 @@ static void copy_source(struct copy_run *run, const struct cli_path *source, con
 		error = copy_operand(copy, source, &run->from, &name);
 	const char *to_name = dest_name ? dest_name : name;
 	if (!error)
-		error = set_path(&run->below, &run->below_len, &run->below_cap, 0, to_name);
+		error = copy_set_path(&run->below, &run->below_len, &run->below_cap, 0, to_name);
 	if (error) {
 		if (error != COPY_TOLD)
 			copy_fail(run, "cannot read", error);

@@ -8,6 +8,7 @@
 #define CLI_COPY_H
 
 #include "cli.h"
+#include "progress.h"
 
 struct copy_dir {
 	struct linkfs_volume *volume; /* NULL: the host */
@@ -54,11 +55,13 @@ struct copy {
 	uint64_t volume_dev, volume_ino; /* the directory of the destination's volume */
 	/* what was done */
 	uint64_t files, dirs, links, symlinks, others, bytes, errors, skipped;
-	int64_t shown_ns;
-	bool shown;
+	struct cli_progress progress; /* begun by who shows it */
 };
 #define COPY_BUF 262144u
 #define COPY_TOLD 1 /* instead of an error: the message was given */
+
+/* A path of keep bytes gets another name behind it. */
+int copy_set_path(char **path, size_t *len, size_t *cap, size_t keep, const char *name);
 
 /* ---- copy_host.c ---- */
 struct statx;

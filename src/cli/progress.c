@@ -42,7 +42,7 @@ void cli_progress_show(struct cli_progress *p, uint64_t done, uint64_t all, cons
 		if (done > all)
 			done = all;
 		double left = seconds / (double)done * (double)(all - done);
-		fprintf(err, ", %.0f %%", (double)done / (double)all * 100);
+		fprintf(err, ", %u %%", (unsigned)((double)done / (double)all * 100));
 		if (left < LEFT_MAX)
 			fprintf(err, ", about %u:%02u left", (unsigned)left / 60, (unsigned)left % 60);
 	}

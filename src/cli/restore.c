@@ -58,9 +58,9 @@ static void remove_rest(struct restore *r, struct restore_frame *frame)
 		const struct cli_entry *e = &there.entries[i];
 		if (restore_names_have(&frame->list, e) || (r->len == 1 && strcmp(e->name, "lost+found") == 0))
 			continue;
-		error = restore_set_path(&r->display, &r->display_len, &r->display_cap, frame->display_len, e->name);
+		error = copy_set_path(&r->display, &r->display_len, &r->display_cap, frame->display_len, e->name);
 		if (!error)
-			error = restore_set_path(&r->below, &r->below_len, &r->below_cap, frame->below_len, e->name);
+			error = copy_set_path(&r->below, &r->below_len, &r->below_cap, frame->below_len, e->name);
 		if (!error && !r->dry)
 			error = restore_beneath(r);
 		if (!error && !r->dry)
@@ -259,10 +259,9 @@ static void step(struct restore *r)
 	bool named = r->len == 1 && frame->name;
 	const char *name = named ? frame->name : from_name;
 	int error =
-		named ? 0
-		      : restore_set_path(&r->display, &r->display_len, &r->display_cap, frame->display_len, from_name);
+		named ? 0 : copy_set_path(&r->display, &r->display_len, &r->display_cap, frame->display_len, from_name);
 	if (!error)
-		error = restore_set_path(&r->below, &r->below_len, &r->below_cap, frame->below_len, name);
+		error = copy_set_path(&r->below, &r->below_len, &r->below_cap, frame->below_len, name);
 	if (error) {
 		entry_failed(r, "stopped", error);
 		r->stopped = true;

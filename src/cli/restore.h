@@ -92,8 +92,7 @@ struct restore {
 	struct restore_counts done;
 	size_t below_skip;                                /* of below, what dest says already */
 	uint64_t total_bytes, total_entries, seen, moved; /* for the progress; moved: bytes read */
-	int64_t begun_ns, shown_ns;
-	bool shown;
+	struct cli_progress progress;
 	struct cli_json json;
 	char *buf; /* RESTORE_BUF bytes */
 };
@@ -110,8 +109,6 @@ void restore_run(struct restore *r);
 /* ---- restore_start.c ---- */
 /* The first frame. COPY_TOLD when there is nothing to do. */
 int restore_start(struct restore *r);
-/* A path of `keep` bytes gets another name behind it. */
-int restore_set_path(char **path, size_t *len, size_t *cap, size_t keep, const char *name);
 void restore_close_frame(struct restore_frame *frame);
 
 /* ---- restore_dest.c: the destination's side; all return 0 or an error ---- */

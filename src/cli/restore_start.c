@@ -15,23 +15,6 @@ static int host_error(void)
 	return linkfs_from_errno(errno);
 }
 
-int restore_set_path(char **path, size_t *len, size_t *cap, size_t keep, const char *name)
-{
-	size_t need = keep + strlen(name) + 2;
-	if (need > *cap) {
-		char *p = realloc(*path, need * 2);
-		if (!p)
-			return LINKFS_ENOMEM;
-		*path = p;
-		*cap = need * 2;
-	}
-	if (keep && (*path)[keep - 1] != '/')
-		(*path)[keep++] = '/';
-	memcpy(*path + keep, name, strlen(name) + 1);
-	*len = keep + strlen(name);
-	return 0;
-}
-
 void restore_close_frame(struct restore_frame *frame)
 {
 	restore_close(&frame->to);
@@ -192,8 +175,8 @@ static int first_entry(struct restore *r, struct copy_dir *from, char **from_nam
 
 static int set_paths(struct restore *r)
 {
-	int error = restore_set_path(&r->display, &r->display_len, &r->display_cap, 0, r->source->text);
-	return error ? error : restore_set_path(&r->below, &r->below_len, &r->below_cap, 0, "");
+	int error = copy_set_path(&r->display, &r->display_len, &r->display_cap, 0, r->source->text);
+	return error ? error : copy_set_path(&r->below, &r->below_len, &r->below_cap, 0, "");
 }
 
 static void tell(const struct restore *r, int error)

@@ -10,9 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PROGRESS_NS 200000000
-#define SECOND_NS 1000000000
-
 bool restore_is_final(int error)
 {
 	return error == LINKFS_ENOSPC || error == LINKFS_EDQUOT || error == LINKFS_EROFS || error == LINKFS_ENOMEM ||
@@ -62,10 +59,10 @@ static void measure(struct restore *r)
 	copy_map_free(seen);
 }
 
-static void show(struct restore *r, int64_t now)
+static void show(struct restore *r)
 {
 	char size[32], rate[32], path[64], left[32] = "";
-	double seconds = (double)(now - r->begun_ns) / SECOND_NS;
+	double seconds = cli_progress_seconds(&r->progress);
 	double done = r->total_bytes ? (double)r->moved / (double)r->total_bytes : 0;
 	size_t len = strlen(r->display);
 	/* Many small files take their time too: the middle of both measures. */
@@ -78,28 +75,18 @@ static void show(struct restore *r, int64_t now)
 		snprintf(left, sizeof(left), ", %" PRIu64 ":%02" PRIu64 " left", rest / 60, rest % 60);
 	}
 	cli_show(r->display + (len > 40 ? len - 40 : 0), path, sizeof(path));
-	fprintf(r->cli->err, "\r\033[K%" PRIu64 " entries, %s, %s/s%s  %s", r->seen, size, rate, left, path);
-	fflush(r->cli->err);
-	r->shown = true;
+	cli_progress_show(&r->progress, 0, 0, "%" PRIu64 " entries, %s, %s/s%s  %s", r->seen, size, rate, left, path);
 }
 
 void restore_progress(struct restore *r)
 {
-	if (!r->cli->err_tty || r->quiet)
-		return;
-	int64_t now = cli_now_ns();
-	if (now - r->shown_ns < PROGRESS_NS)
-		return;
-	if (r->shown_ns)
-		show(r, now);
-	r->shown_ns = now;
+	if (cli_progress_due(&r->progress))
+		show(r);
 }
 
 void restore_progress_end(struct restore *r)
 {
-	if (r->shown)
-		fputs("\r\033[K", r->cli->err);
-	r->shown = false;
+	cli_progress_end(&r->progress);
 }
 
 /* ---- as it goes ---- */
@@ -143,7 +130,7 @@ void restore_tell(struct restore *r, const char *word, const char *below)
 
 void restore_begin(struct restore *r)
 {
-	r->begun_ns = cli_now_ns();
+	cli_progress_begin(&r->progress, r->cli, r->quiet);
 	if (r->cli->err_tty && !r->quiet && !r->dry)
 		measure(r);
 	if (!r->as_json)

@@ -210,3 +210,21 @@ void cli_remove(struct cli_remove *how, uint64_t dir, const char *name, size_t l
 		cli_failf(how->cli, display,
 			  "cannot remove: Is a directory (use -r for its content too, -d when it is empty)");
 }
+
+void cli_visit_path(struct cli *cli, const struct cli_path *path, bool recursive, struct linkfs_volume **volume,
+		    cli_visit_fn *visit, void *arg)
+{
+	struct linkfs_stat st;
+	if (cli_path_volume(cli, path, volume) != 0)
+		return;
+	int error = cli_path_stat(cli, path, true, &st);
+	if (error) {
+		cli_fail(cli, path->text, cli_gone(error));
+		return;
+	}
+	const struct cli_visit start = {.name = "", .st = &st, .display = path->text};
+	if (recursive)
+		cli_walk(cli, *volume, &start, visit, NULL, arg);
+	else
+		visit(arg, &start);
+}
