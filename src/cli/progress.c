@@ -9,13 +9,13 @@
 
 void cli_progress_begin(struct cli_progress *p, struct cli *cli, bool quiet)
 {
-	*p = (struct cli_progress){.cli = cli, .quiet = quiet || !cli->err_tty, .begun_ns = cli_now_ns()};
+	*p = (struct cli_progress){.cli = cli, .shows = !quiet && cli->err_tty, .begun_ns = cli_now_ns()};
 	p->shown_ns = p->begun_ns;
 }
 
 bool cli_progress_due(struct cli_progress *p)
 {
-	if (p->quiet)
+	if (!p->shows)
 		return false;
 	int64_t now = cli_now_ns();
 	if (now - p->shown_ns < SHOW_NS)

@@ -6,9 +6,10 @@
 
 #include "cli.h"
 
+/* All zero: one that was never begun, and shows nothing. */
 struct cli_progress {
 	struct cli *cli;
-	bool quiet;
+	bool shows;
 	int64_t begun_ns, shown_ns;
 	bool shown; /* it is on the terminal now */
 };
