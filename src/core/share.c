@@ -37,9 +37,25 @@ static int last_below(struct lk_op *op, uint64_t top, struct range *out)
 	return lk_txn_scan(op, &scan, range_row, out);
 }
 
+/* An op that gives back much learns where nothing is shared: from the end of the range below, which was just found, to the next one. */
+static int learn_unshared(struct lk_op *op, uint64_t below, uint64_t top)
+{
+	struct lk_shared from = {.disk_block = (int64_t)top};
+	struct lk_scan scan = {
+		.table = &lk_tables[LK_T_SHARED], .index = LK_BY_KEY, .ranged = 1, .from = &from, .limit = 1};
+	struct range above = {0};
+	if (!(op->flags & LK_OP_BULK))
+		return 0;
+	int r = lk_txn_scan(op, &scan, range_row, &above);
+	op->unshared = below;
+	op->unshared_end = above.to > above.from ? above.from : UINT64_MAX;
+	return r;
+}
+
 static int range_put(struct lk_op *op, uint64_t from, uint64_t to, int64_t refs)
 {
 	struct lk_shared row = {(int64_t)from, (int64_t)(to - from), refs};
+	op->unshared = op->unshared_end = 0;
 	return lk_txn_put(op, LK_T_SHARED, &row);
 }
 
@@ -113,7 +129,7 @@ static int change(struct lk_op *op, uint64_t block, uint64_t count, int64_t delt
 		return any;
 	if (delta > 0)
 		op->fs->shares = LK_SHARES_SOME;
-	else if (op->fs->shares == LK_SHARES_NONE)
+	else if (op->fs->shares == LK_SHARES_NONE || (block >= op->unshared && top <= op->unshared_end))
 		return free_blocks(op, block, top);
 	while (top > block) {
 		struct range row;
@@ -124,6 +140,8 @@ static int change(struct lk_op *op, uint64_t block, uint64_t count, int64_t delt
 		if (row.to < top) { /* a part, or all, that is named once */
 			from = LK_MAX(row.to, block);
 			r = delta > 0 ? range_add(op, from, top, 2) : free_blocks(op, from, top);
+			if (r == 0 && delta < 0)
+				r = learn_unshared(op, row.to, top);
 		} else {
 			from = LK_MAX(row.from, block);
 			r = range_change(op, &row, from, top, row.refs + delta);

@@ -55,6 +55,7 @@ struct lk_op {
 	struct lk_place_change *place_changes; /* in the arena; places_change.c's */
 	uint64_t own[LK_OP_OWN];               /* node ids of directories that the kernel's call named */
 	uint32_t own_count;
+	uint64_t unshared, unshared_end; /* share.c's: no range of shared blocks is between; of a BULK op */
 	struct lk_arena_chunk *chunks;
 	char *arena, *arena_end; /* what is free in the newest chunk */
 	_Alignas(16) char first_chunk[LK_OP_ARENA];

@@ -84,69 +84,59 @@ static int pass_on(struct lk_op *op, const struct lk_table *table, const void *r
 	return op->fs->batch->dropped[table->id] ? op->fs->batch->dropped[table->id](op, row) : 0;
 }
 
-/* The keys, in *keys, of the next rows of a snapshot, at most limit. */
-static int next_keys(struct lk_op *op, int64_t epoch, uint32_t limit, struct lk_row_set *keys)
-{
-	_Alignas(8) char from[LK_RECORD_MAX + 8] = {0};
-	struct lk_scan scan = {
-		.table = keys->table, .index = LK_BY_KEY, .equal = 1, .from = from, .limit = limit, .keys_only = true};
-	memcpy(from + keys->table->record_size - sizeof(epoch), &epoch, sizeof(epoch));
-	int r = lk_db_scan(op->fs->db, &scan, lk_row_set_add, keys);
-	lk_row_set_ready(keys);
-	return r;
-}
-
-/* Rows by their keys, one by one. */
-static int take_each(struct lk_op *op, const struct lk_row_set *keys, struct lk_row_set *rows)
+/* The next rows of a snapshot, at most limit, one by one. */
+static int take_each(struct lk_op *op, const void *from, uint32_t limit, struct lk_row_set *rows)
 {
 	_Alignas(8) char row[LK_RECORD_MAX + 8];
+	struct lk_row_set keys = {.table = rows->table};
+	struct lk_scan scan = {
+		.table = keys.table, .index = LK_BY_KEY, .equal = 1, .from = from, .limit = limit, .keys_only = true};
 	struct lk_buf bytes = {0};
-	int r = 0;
-	for (uint32_t i = 0; r == 0 && i < keys->count; i++) {
+	int r = lk_db_scan(op->fs->db, &scan, lk_row_set_add, &keys);
+	lk_row_set_ready(&keys);
+	for (uint32_t i = 0; r == 0 && i < keys.count; i++) {
 		bytes.len = 0;
-		r = lk_db_get(op->fs->db, keys->table, lk_row_set_at(keys, i), row, &bytes);
+		r = lk_db_get(op->fs->db, keys.table, lk_row_set_at(&keys, i), row, &bytes);
 		if (r == 0)
 			r = lk_row_set_add(rows, row);
 		if (r == 0)
-			r = lk_db_erase(op->fs->db, keys->table, row);
+			r = lk_db_erase(op->fs->db, keys.table, row);
 	}
 	lk_buf_done(&bytes);
+	lk_row_set_done(&keys);
 	return r;
 }
 
-/* Takes rows with these keys out of history; whole: there are no others of the snapshot. They lie together, so that one search
- * finds them all. */
-static int take_rows(struct lk_op *op, const struct lk_row_set *keys, bool whole, struct lk_row_set *rows)
-{
-	const struct lk_column *second = &keys->table->columns[1];
-	_Alignas(8) char to[LK_RECORD_MAX + 8];
-	const void *first = lk_row_set_at(keys, 0);
-	memcpy(to, lk_row_set_at(keys, keys->count - 1), keys->table->record_size);
-	if (!whole) {
-		/* Like the last one there may be any number more. */
-		if (*lk_int_of(second, to) == *lk_int_of(second, first))
-			return take_each(op, keys, rows);
-		(*lk_int_at(second, to))--;
-	}
-	return lk_db_take(op->fs->db, keys->table, first, to, lk_row_set_add, rows);
-}
-
-/* Some of a snapshot's rows, one at least and at most limit, if it has any left. */
+/* Some of a snapshot's rows, one at least and at most limit, if it has any left. They lie together, so that one search finds them all;
+ * they are looked at where somebody has to be told of them. */
 static int drop_some(struct lk_op *op, const struct lk_table *table, int64_t epoch, int64_t before, uint32_t limit,
 		     uint32_t *rows_out, bool *more_out)
 {
-	struct lk_row_set keys = {.table = &lk_tables[table->old]}, rows = {.table = &lk_tables[table->old]};
-	int r = next_keys(op, epoch, limit, &keys);
-	*more_out = r == 0 && keys.count == limit;
-	for (uint32_t i = 0; r == 0 && i < keys.count; i++)
+	_Alignas(8) char from[LK_RECORD_MAX + 8] = {0};
+	struct lk_row_set rows = {.table = &lk_tables[table->old]};
+	bool seen = before || op->fs->batch->dropped[table->id];
+	int64_t next = 0;
+	uint32_t count = 0;
+	memcpy(from + table->record_size, &epoch, sizeof(epoch));
+	/* The first row that has to wait. Like it there may be any number more, so all of its number do. */
+	int r = lk_db_nth(op->fs->db, rows.table, from, limit, &next);
+	*more_out = r == 0;
+	if (r == LINKFS_ENOENT)
+		r = 0;
+	if (r == 0)
 		r = lk_op_writes(op);
-	if (r == 0 && keys.count)
-		r = take_rows(op, &keys, !*more_out, &rows);
+	if (r == 0)
+		r = lk_db_take(op->fs->db, rows.table, from, *more_out ? next - 1 : INT64_MAX,
+			       seen ? lk_row_set_add : NULL, &rows, &count);
+	if (r == 0 && *more_out && count == 0) {
+		r = take_each(op, from, limit, &rows);
+		count = rows.count;
+	}
+	op->pages += count * LK_ROW_PAGES;
 	lk_row_set_ready(&rows);
-	for (uint32_t i = 0; r == 0 && i < rows.count; i++)
+	for (uint32_t i = 0; r == 0 && seen && i < rows.count; i++)
 		r = pass_on(op, table, lk_row_set_at(&rows, i), before);
-	*rows_out += rows.count;
-	lk_row_set_done(&keys);
+	*rows_out += count;
 	lk_row_set_done(&rows);
 	return r;
 }
@@ -166,7 +156,9 @@ int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, uin
 	for (int t = 0; r == 0 && t < LK_T_LIVE_COUNT; t++) {
 		if (!lk_tables[t].versioned)
 			continue;
-		r = drop_some(op, &lk_tables[t], epoch, before, max_rows - *rows_out, rows_out, more_out);
+		*more_out = *rows_out == max_rows;
+		if (!*more_out)
+			r = drop_some(op, &lk_tables[t], epoch, before, max_rows - *rows_out, rows_out, more_out);
 		if (*more_out)
 			return r;
 	}

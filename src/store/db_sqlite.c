@@ -219,6 +219,7 @@ static const struct lk_db_ops ops = {
 	.erase = lk_sqlite_erase,
 	.scan = lk_sqlite_scan,
 	.take = lk_sqlite_take,
+	.nth = lk_sqlite_nth,
 	.begin = begin,
 	.commit = commit,
 	.rollback = rollback,

@@ -32,7 +32,16 @@ enum lk_control {
 	LK_SQL_CONTROL_COUNT,
 };
 
-enum lk_operation { LK_SQL_GET, LK_SQL_PUT, LK_SQL_INSERT, LK_SQL_ERASE, LK_SQL_TAKE, LK_SQL_OPERATION_COUNT };
+enum lk_operation {
+	LK_SQL_GET,
+	LK_SQL_PUT,
+	LK_SQL_INSERT,
+	LK_SQL_ERASE,
+	LK_SQL_TAKE,  /* with LK_SQL_ROW_FUNCTION */
+	LK_SQL_CLEAR, /* the same without it */
+	LK_SQL_NTH,
+	LK_SQL_OPERATION_COUNT
+};
 
 /* A prepared scan; the shape is everything that changes the SQL text. */
 struct lk_scan_stmt {
@@ -116,8 +125,9 @@ int lk_sqlite_erase(struct lk_db *base, const struct lk_table *table, const void
 /* Gives a connection LK_SQL_ROW_FUNCTION; *walk is the scan that it serves. */
 int lk_sqlite_row_function(sqlite3 *handle, struct lk_walk **walk);
 int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
-int lk_sqlite_take(struct lk_db *base, const struct lk_table *table, const void *from, const void *to, lk_row_fn *fn,
-		   void *arg);
+int lk_sqlite_take(struct lk_db *base, const struct lk_table *table, const void *from, int64_t to, lk_row_fn *fn,
+		   void *arg, uint32_t *rows_out);
+int lk_sqlite_nth(struct lk_db *base, const struct lk_table *table, const void *from, uint32_t n, int64_t *second_out);
 void lk_sqlite_finalize(struct lk_sqlite *db);
 
 /* _space.c */

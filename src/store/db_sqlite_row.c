@@ -12,7 +12,7 @@ static int operation(struct lk_sqlite *db, const struct lk_table *table, enum lk
 {
 	sqlite3_stmt **slot = &db->operation[table->id][op];
 	if (db->lacks_late && lk_table_late(table->id))
-		return op == LK_SQL_GET || op == LK_SQL_ERASE ? LINKFS_ENOENT : LINKFS_ENOSPC;
+		return op == LK_SQL_GET || op == LK_SQL_ERASE || op == LK_SQL_NTH ? LINKFS_ENOENT : LINKFS_ENOSPC;
 	if (!*slot) {
 		struct lk_buf sql = {0};
 		int r = lk_sql_operation(&sql, table, op);
@@ -314,25 +314,52 @@ int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn
 	return r;
 }
 
-int lk_sqlite_take(struct lk_db *base, const struct lk_table *table, const void *from, const void *to, lk_row_fn *fn,
-		   void *arg)
+int lk_sqlite_take(struct lk_db *base, const struct lk_table *table, const void *from, int64_t to, lk_row_fn *fn,
+		   void *arg, uint32_t *rows_out)
 {
 	struct lk_sqlite *db = lk_sqlite_of(base);
 	struct lk_walk w = {
 		.table = table, .selected = (1u << table->column_count) - 1, .fn = fn, .arg = arg, .takes = true};
 	sqlite3_stmt *stmt;
-	int r = writing(db, table, LK_SQL_TAKE, &stmt);
+	int r = writing(db, table, fn ? LK_SQL_TAKE : LK_SQL_CLEAR, &stmt);
 	if (r)
 		return r;
-	int code = bind_first(stmt, table, 2, from);
+	int code = bind_first(stmt, table, 1, from);
 	if (!code)
-		code = bind(stmt, 3, &table->columns[1], to);
+		code = sqlite3_bind_int64(stmt, 2, to);
 	db->walk = &w;
 	if (!code)
 		code = sqlite3_step(stmt);
 	db->walk = NULL;
 	(void)sqlite3_reset(stmt);
-	return code == SQLITE_DONE ? w.result : lk_sqlite_failed(db, code);
+	if (code != SQLITE_DONE)
+		return lk_sqlite_failed(db, code);
+	*rows_out = (uint32_t)sqlite3_changes64(db->handle);
+	return w.result;
+}
+
+int lk_sqlite_nth(struct lk_db *base, const struct lk_table *table, const void *from, uint32_t n, int64_t *second_out)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	sqlite3_stmt *stmt;
+	if (db->lost)
+		return LINKFS_EIO;
+	int r = operation(db, table, LK_SQL_NTH, &stmt);
+	if (r)
+		return r;
+	int code = bind_first(stmt, table, 1, from);
+	if (!code)
+		code = sqlite3_bind_int64(stmt, 2, n);
+	if (!code)
+		code = sqlite3_step(stmt);
+	if (code == SQLITE_DONE)
+		r = LINKFS_ENOENT;
+	else if (code == SQLITE_ROW && !typed(stmt, 0, &table->columns[1]))
+		r = LINKFS_ECORRUPT;
+	else if (code == SQLITE_ROW)
+		*second_out = sqlite3_column_int64(stmt, 0);
+	(void)sqlite3_reset(stmt);
+	return code == SQLITE_ROW || code == SQLITE_DONE ? r : lk_sqlite_failed(db, code);
 }
 
 void lk_sqlite_finalize(struct lk_sqlite *db)

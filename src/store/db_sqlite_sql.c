@@ -151,26 +151,34 @@ static int erase_text(struct lk_buf *out, const struct lk_table *table)
 	return r ? r : equals(out, table, NULL, table->key_count);
 }
 
-/* All columns go to the function; it says 1, which makes the filter none. */
-static int take_text(struct lk_buf *out, const struct lk_table *table)
+/* "DELETE FROM t WHERE first=?1 AND second<=?2", or the second column of row number ?2. */
+static int first_and_second(struct lk_buf *out, const struct lk_table *table, enum lk_operation operation)
 {
 	if (table->key_count < 2 || table->columns[1].type != LK_INT)
 		return LINKFS_EINVAL;
 	const char *second = table->columns[1].name;
-	int r = text(out, "DELETE FROM ");
+	int r = text(out, operation == LK_SQL_NTH ? "SELECT " : "DELETE");
+	if (!r && operation == LK_SQL_NTH)
+		r = name(out, second);
+	if (!r)
+		r = text(out, " FROM ");
 	if (!r)
 		r = name(out, table->name);
 	if (!r)
 		r = text(out, " WHERE ");
 	if (!r)
 		r = equals(out, table, NULL, 1);
-	for (int i = 0; i < 2 && !r; i++) {
-		r = text(out, " AND ");
-		if (!r)
-			r = name(out, second);
-		if (!r)
-			r = text(out, i ? "<=?" : ">=?");
-	}
+	if (!r)
+		r = text(out, operation == LK_SQL_NTH ? " ORDER BY " : " AND ");
+	if (!r)
+		r = name(out, second);
+	return r ? r : text(out, operation == LK_SQL_NTH ? " LIMIT 1 OFFSET ?" : "<=?");
+}
+
+/* All columns go to the function; it says 1, which makes the filter none. */
+static int take_text(struct lk_buf *out, const struct lk_table *table)
+{
+	int r = first_and_second(out, table, LK_SQL_TAKE);
 	if (!r)
 		r = text(out, " AND " LK_SQL_ROW_FUNCTION "(");
 	if (!r)
@@ -196,6 +204,10 @@ int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_o
 		break;
 	case LK_SQL_TAKE:
 		r = take_text(out, table);
+		break;
+	case LK_SQL_CLEAR:
+	case LK_SQL_NTH:
+		r = first_and_second(out, table, operation);
 		break;
 	case LK_SQL_OPERATION_COUNT:
 		break;

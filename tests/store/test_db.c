@@ -415,8 +415,8 @@ static void random_operation(struct state *s, struct model *m)
 	s->bytes.len = 0;
 	model_random(&s->random, table, true, 9000, record, &s->bytes);
 	struct model_row *row = model_find(m, table, record);
-	uint64_t to[LK_RECORD_MAX / 8];
-	switch (lk_test_below(&s->random, 7)) {
+	int64_t to = 0;
+	switch (lk_test_below(&s->random, 8)) {
 	case 0:
 	case 1:
 		assert_int_equal(lk_db_put(s->db, table, record), 0);
@@ -437,11 +437,12 @@ static void random_operation(struct state *s, struct model *m)
 			check_get(s, table, row->record);
 		break;
 	case 5:
-		memcpy(to, record, sizeof(to));
-		*lk_int_at(&table->columns[0], to) = 0; /* is not looked at */
-		if (table->columns[1].type == LK_INT && *lk_int_of(&table->columns[1], to) < INT64_MAX - 3)
-			*lk_int_at(&table->columns[1], to) += (int64_t)lk_test_below(&s->random, 3);
-		model_take(m, s->db, table, record, to);
+		if (table->columns[1].type == LK_INT)
+			to = *lk_int_of(&table->columns[1], record);
+		model_take(m, s->db, table, record, to, lk_test_below(&s->random, 2));
+		break;
+	case 6:
+		model_check_nth(m, s->db, table, record, (uint32_t)lk_test_below(&s->random, 4));
 		break;
 	default:
 		random_scan(s, m, table, record);

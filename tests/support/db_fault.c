@@ -83,11 +83,17 @@ static int fault_erase(struct lk_db *db, const struct lk_table *table, const voi
 	return r ? r : lk_db_erase(fault_of(db)->inner, table, key);
 }
 
-static int fault_take(struct lk_db *db, const struct lk_table *table, const void *from, const void *to, lk_row_fn *fn,
-		      void *arg)
+static int fault_take(struct lk_db *db, const struct lk_table *table, const void *from, int64_t to, lk_row_fn *fn,
+		      void *arg, uint32_t *rows_out)
 {
 	int r = now(db, LK_FAULT_ERASE, "take");
-	return r ? r : lk_db_take(fault_of(db)->inner, table, from, to, fn, arg);
+	return r ? r : lk_db_take(fault_of(db)->inner, table, from, to, fn, arg, rows_out);
+}
+
+static int fault_nth(struct lk_db *db, const struct lk_table *table, const void *from, uint32_t n, int64_t *second_out)
+{
+	int r = now(db, LK_FAULT_SCAN, "nth");
+	return r ? r : lk_db_nth(fault_of(db)->inner, table, from, n, second_out);
 }
 
 static int fault_scan(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *fn, void *arg)
@@ -191,6 +197,7 @@ static const struct lk_db_ops ops = {
 	.erase = fault_erase,
 	.scan = fault_scan,
 	.take = fault_take,
+	.nth = fault_nth,
 	.begin = fault_begin,
 	.commit = fault_commit,
 	.rollback = fault_rollback,

@@ -260,23 +260,63 @@ static int took_row(void *arg, const void *record)
 	return t->count % 2 ? 1 : 0; /* what it returns does not stop it */
 }
 
-void model_take(struct model *m, struct lk_db *db, const struct lk_table *table, const void *from, const void *to)
+/* Whether takes and counts by the first two columns are made for the table. */
+static bool has_second(const struct lk_table *table)
+{
+	return table->key_count >= 2 && table->columns[1].type == LK_INT;
+}
+
+void model_take(struct model *m, struct lk_db *db, const struct lk_table *table, const void *from, int64_t to,
+		bool seen)
 {
 	struct took t = {.m = m, .table = table};
-	const struct lk_column *first = &table->columns[0], *second = &table->columns[1];
-	size_t want = 0;
-	if (table->key_count < 2 || second->type != LK_INT) {
-		assert_int_equal(lk_db_take(db, table, from, to, took_row, &t), LINKFS_EINVAL);
+	const struct model_table *rows = &m->tables[table->id];
+	uint32_t took = 0, want = 0;
+	if (!has_second(table)) {
+		assert_int_equal(lk_db_take(db, table, from, to, took_row, &t, &took), LINKFS_EINVAL);
 		return;
 	}
-	for (size_t i = 0; i < m->tables[table->id].count; i++) {
-		const void *record = m->tables[table->id].rows[i].record;
-		int64_t at = *lk_int_of(second, record);
-		want += *lk_int_of(first, record) == *lk_int_of(first, from) && at >= *lk_int_of(second, from) &&
-			at <= *lk_int_of(second, to);
+	for (size_t i = 0; i < rows->count; i++)
+		want += model_compare(table, NULL, 1, rows->rows[i].record, from) == 0 &&
+			*lk_int_of(&table->columns[1], rows->rows[i].record) <= to;
+	assert_int_equal(lk_db_take(db, table, from, to, seen ? took_row : NULL, &t, &took), 0);
+	assert_int_equal(took, want);
+	assert_int_equal(t.count, seen ? want : 0);
+	for (size_t i = 0; !seen && i < rows->count;) {
+		const void *record = rows->rows[i].record;
+		if (model_compare(table, NULL, 1, record, from) == 0 && *lk_int_of(&table->columns[1], record) <= to)
+			model_erase(m, table, record);
+		else
+			i++;
 	}
-	assert_int_equal(lk_db_take(db, table, from, to, took_row, &t), 0);
-	assert_int_equal(t.count, want);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const int64_t *x = a, *y = b;
+	return (*x > *y) - (*x < *y);
+}
+
+void model_check_nth(struct model *m, struct lk_db *db, const struct lk_table *table, const void *from, uint32_t n)
+{
+	const struct model_table *rows = &m->tables[table->id];
+	int64_t got = 0, *seconds;
+	size_t count = 0;
+	if (!has_second(table)) {
+		assert_int_equal(lk_db_nth(db, table, from, n, &got), LINKFS_EINVAL);
+		return;
+	}
+	seconds = calloc(rows->count + 1, sizeof(*seconds));
+	assert_non_null(seconds);
+	for (size_t i = 0; i < rows->count; i++) {
+		if (model_compare(table, NULL, 1, rows->rows[i].record, from) == 0)
+			seconds[count++] = *lk_int_of(&table->columns[1], rows->rows[i].record);
+	}
+	qsort(seconds, count, sizeof(*seconds), by_number);
+	assert_int_equal(lk_db_nth(db, table, from, n, &got), n < count ? 0 : LINKFS_ENOENT);
+	if (n < count)
+		assert_int_equal(got, seconds[n]);
+	free(seconds);
 }
 
 void model_check_all(struct model *m, struct lk_db *db)
