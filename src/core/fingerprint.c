@@ -156,7 +156,10 @@ static int add_target(struct print *p, const struct lk_inode *inode)
 	rc = row.tracks ? lk_inode_get_any(p->op, (uint64_t)row.tracks, &target) : LINKFS_ESTALE;
 	if (rc && rc != LINKFS_ESTALE)
 		return rc;
-	if (rc || target.nlink == 0) {
+	/* What a tracked one told last is told by another text where directories go by other names first. */
+	if (row.tracks && (rc || target.nlink == 0))
+		return add(&p->text, UINT64_MAX);
+	if (rc) {
 		rc = add(&p->text, 0);
 		return rc ? rc : add_bytes(&p->text, row.text.p, row.text.len);
 	}

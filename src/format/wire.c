@@ -69,6 +69,9 @@ static const struct type {
 			  {F64(object), F32(mode), F32(uid), F32(gid), F32(flags), F64(atime_ns), F64(mtime_ns),
 			   F64(btime_ns)}},
 	[LK_WIRE_PROPERTY] = {"PROPERTY", 2, {NAME, FB(data, 511)}},
+	[LK_WIRE_GONE] = {"GONE",
+			  4,
+			  {F64(object), F64(dir), FB(rest, LINKFS_SYMLINK_MAX), FB(data, LINKFS_SYMLINK_MAX)}},
 };
 
 const char *lk_wire_name(uint32_t type)
@@ -274,6 +277,8 @@ static bool holds(const struct lk_wire *r)
 		return text;
 	case LK_WIRE_TEXT:
 		return text && r->data.len > 0;
+	case LK_WIRE_GONE:
+		return text && r->data.len > 0 && (r->rest.len == 0 || !memchr(r->rest.p, 0, r->rest.len));
 	case LK_WIRE_DATA:
 		return r->data.len > 0 && is_range(r->offset, r->data.len);
 	case LK_WIRE_SIZE:
