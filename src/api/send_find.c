@@ -114,8 +114,11 @@ static int tell_new(struct lk_sending *s, uint64_t ino)
 	rc = lk_op_end(&op, rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc);
 	if (rc == 0) {
 		r.mode = (uint32_t)inode.mode & S_IFMT;
-		r.rdev_major = (uint32_t)((uint64_t)inode.rdev >> 32);
-		r.rdev_minor = (uint32_t)inode.rdev;
+		/* Of a regular file it is how its content is kept. */
+		if (!lk_is_reg(&inode)) {
+			r.rdev_major = (uint32_t)((uint64_t)inode.rdev >> 32);
+			r.rdev_minor = (uint32_t)inode.rdev;
+		}
 		r.data = (struct lk_bytes){text.p, text.len};
 		rc = lk_send_emit(s, &r);
 	}

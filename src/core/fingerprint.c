@@ -187,7 +187,7 @@ static int add_inode(struct print *p, uint64_t number, uint64_t ino)
 		(uint64_t)inode.gid,
 		(uint64_t)inode.mtime_ns,
 		(uint64_t)inode.btime_ns,
-		(uint64_t)inode.rdev,
+		lk_is_reg(&inode) ? 0 : (uint64_t)inode.rdev,
 		(uint64_t)inode.flags & LK_INODE_KEEP_LINKS,
 		lk_is_dir(&inode) ? 0 : (uint64_t)inode.nlink,
 		lk_is_reg(&inode) ? (uint64_t)inode.size : 0,
