@@ -467,6 +467,16 @@ static int take_track(struct lk_receiving *r, const struct lk_wire *w)
 	return rc ? rc : lk_receive_track(r->fs, ino, target, dir, w->name.p, w->name.len);
 }
 
+static int take_gone(struct lk_receiving *r, const struct lk_wire *w)
+{
+	uint64_t ino = 0, dir = 0;
+	int rc = touched(r, w->object, &ino);
+
+	if (rc == 0 && w->dir)
+		rc = known(r, w->dir, &dir);
+	return rc ? rc : lk_receive_gone(r->fs, ino, w->data, dir, w->rest);
+}
+
 static int take_property(struct lk_receiving *r, const struct lk_wire *w)
 {
 	char key[LINKFS_NAME_MAX + 1], value[512];
@@ -505,6 +515,8 @@ int lk_receive_apply(struct lk_receiving *r, const struct lk_wire *w)
 		return take_text(r, w);
 	case LK_WIRE_TRACK:
 		return take_track(r, w);
+	case LK_WIRE_GONE:
+		return take_gone(r, w);
 	case LK_WIRE_XSET:
 	case LK_WIRE_XDEL:
 		return take_xattr(r, w);

@@ -8,6 +8,8 @@
 
 #include "receive.h"
 
+#include "tags.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -287,6 +289,8 @@ static int begin_new(struct lk_receiving *r)
 	if (r->begin.resume > 1)
 		return lk_fail(r->why, LINKFS_ENOENT,
 			       "the stream goes on with one whose beginning is not here: nothing is pending");
+	if (!lk_tags_valid(r->begin.tags))
+		return lk_fail(r->why, LINKFS_EINVAL, "the stream's snapshot has tags that none can have");
 	memcpy(r->state.stream, r->begin.stream, 16);
 	memcpy(r->state.self, r->begin.self[0], 16);
 	memcpy(r->state.base_id, r->begin.base[0], 16);

@@ -82,6 +82,16 @@ static bool has_names(const struct lk_send_item *item)
 	return item->ino != LINKFS_ROOT_INO && (item->there[LK_SEND_BASE] || item->there[LK_SEND_NOW]);
 }
 
+static int send_tracks(struct lk_sending *s, enum lk_send_when when)
+{
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < s->count; i++)
+		if (S_ISLNK(s->items[i].type) && s->items[i].there[LK_SEND_NOW])
+			rc = lk_send_track(s, &s->items[i], when);
+	return rc;
+}
+
 static int send_objects(struct lk_sending *s)
 {
 	int rc = 0;
@@ -89,9 +99,9 @@ static int send_objects(struct lk_sending *s)
 	for (size_t i = 0; rc == 0 && i < s->count; i++) {
 		if (has_names(&s->items[i]))
 			rc = lk_send_number_names(s, &s->items[i]);
-		if (rc == 0 && S_ISLNK(s->items[i].type) && s->items[i].there[LK_SEND_NOW])
-			rc = lk_send_track(s, &s->items[i], true);
 	}
+	if (rc == 0)
+		rc = send_tracks(s, LK_SEND_NUMBER);
 	if (rc == 0)
 		rc = lk_send_find_shared(s);
 	return rc ? rc : lk_send_binds(s, true);
@@ -122,10 +132,11 @@ static int send_items(struct lk_sending *s)
 		if (S_ISDIR(s->items[i].type) && s->items[i].there[LK_SEND_BASE] && !s->items[i].there[LK_SEND_NOW])
 			rc = lk_send_emit(s, &(struct lk_wire){.type = LK_WIRE_RMDIR,
 							       .object = lk_pairs_get(&s->number_of, s->items[i].ino)});
-	for (size_t i = 0; rc == 0 && i < s->count; i++)
-		if (S_ISLNK(s->items[i].type) && s->items[i].there[LK_SEND_NOW])
-			rc = lk_send_track(s, &s->items[i], false);
-	return rc ? rc : lk_send_binds(s, false);
+	if (rc == 0)
+		rc = send_tracks(s, LK_SEND_BEFORE_BINDS);
+	if (rc == 0)
+		rc = lk_send_binds(s, false);
+	return rc ? rc : send_tracks(s, LK_SEND_AFTER_BINDS);
 }
 
 static int send_attributes(struct lk_sending *s)

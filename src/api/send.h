@@ -7,8 +7,8 @@
  * S2 Objects are what may differ (core/diff.h, D1), and what those have to do with: directories above them, sources of binds, targets, files
  *    that they share blocks with. Each gets a number when it is first needed; the base's are told as an entry of a directory that has one.
  *    All are told before anything changes, as the receiver finds the base's by their paths in his tree.
- * S3 Order: objects; names that go; contents, file by file; names that come; empty directories; tracked links, binds; attributes, the
- *    root's last. What a CLONE copies from has had its last DATA before, or is the base's.
+ * S3 Order: objects; names that go; contents, file by file; names that come; empty directories; tracked links, binds, tracked links whose
+ *    target is gone; attributes, the root's last. What a CLONE copies from has had its last DATA before, or is the base's.
  */
 #ifndef LK_SEND_H
 #define LK_SEND_H
@@ -55,7 +55,7 @@ struct lk_sending {
 	struct lk_snapshot side[LK_SEND_SIDES]; /* epoch and next_ino; base: epoch 0 for none */
 	uint64_t bits[LK_SEND_SIDES];           /* held */
 	struct lk_send_item *items;
-	size_t count;
+	size_t count, item_cap;
 	struct lk_pairs number_of; /* by inode number */
 	uint64_t *ino_of;          /* by number, from 1 on */
 	size_t objects, object_cap;
@@ -81,6 +81,9 @@ static inline bool lk_send_skips(const struct lk_sending *s)
 }
 /* send_find.c. Fills items. */
 int lk_send_find(struct lk_sending *s);
+int lk_send_add_item(struct lk_sending *s, uint64_t ino);
+/* send_links.c. Adds the tracked links that are to be told though nothing of them differs. */
+int lk_send_find_links(struct lk_sending *s);
 int lk_send_set_number(struct lk_sending *s, uint64_t ino);
 /* The number of an inode, which is told to the receiver first if it has none. It is there now, or in the base. */
 int lk_send_number(struct lk_sending *s, uint64_t ino, uint64_t *number_out);
@@ -96,7 +99,9 @@ int lk_send_come(struct lk_sending *s, const struct lk_send_item *item);
 int lk_send_unbind(struct lk_sending *s);
 /* With number: gives those numbers that are concerned, and sends nothing else. */
 int lk_send_binds(struct lk_sending *s, bool number);
-int lk_send_track(struct lk_sending *s, const struct lk_send_item *item, bool number);
+int lk_send_any_bind(struct lk_sending *s, int side, bool *out);
+enum lk_send_when { LK_SEND_NUMBER, LK_SEND_BEFORE_BINDS, LK_SEND_AFTER_BINDS };
+int lk_send_track(struct lk_sending *s, const struct lk_send_item *item, enum lk_send_when when);
 int lk_send_number_names(struct lk_sending *s, const struct lk_send_item *item);
 
 /* send_content.c. find_shared: first of all, what the base has of blocks that are to be sent. */

@@ -298,28 +298,41 @@ static int send_rows(struct file *f)
 	return rc ? rc : flush(f);
 }
 
+static int is_small_same(struct file *f, size_t len, bool *out)
+{
+	const struct lk_sending *s = f->s;
+	uint8_t *bytes = malloc((size_t)2 * LK_PACKED_SIZE_MAX);
+	size_t got[LK_SEND_SIDES] = {0};
+	int rc = bytes ? 0 : LINKFS_ENOMEM;
+
+	for (int side = 0; rc == 0 && side < LK_SEND_SIDES; side++)
+		rc = lk_file_peek(s->fs, s->side[side].epoch, f->item->ino, 0,
+				  bytes + (size_t)side * LK_PACKED_SIZE_MAX, len, &got[side]);
+	*out = rc == 0 && got[0] == len && got[1] == len && memcmp(bytes, bytes + LK_PACKED_SIZE_MAX, len) == 0;
+	free(bytes);
+	return rc;
+}
+
 /* Content that lies with the metadata: all or nothing. */
 static int send_small(struct file *f)
 {
-	uint8_t base[LK_INLINE_MAX], now[LK_INLINE_MAX];
-	size_t len = (size_t)f->now.size, got = 0;
+	size_t len = (size_t)f->now.size;
+	bool same = false;
 	int rc = 0;
 
-	if (len > LK_INLINE_MAX)
+	/* Compressed, it may be longer than what lies there plain. */
+	if (len > LK_PACKED_SIZE_MAX)
 		return LINKFS_ECORRUPT;
-	if (f->item->there[LK_SEND_BASE] && f->base.size == f->now.size) {
-		rc = lk_file_peek(f->s->fs, f->s->side[LK_SEND_BASE].epoch, f->item->ino, 0, base, len, &got);
-		if (rc == 0)
-			rc = lk_file_peek(f->s->fs, f->s->side[LK_SEND_NOW].epoch, f->item->ino, 0, now, len, &got);
-		if (rc || memcmp(base, now, len) == 0)
-			return rc;
-	}
+	if (f->item->there[LK_SEND_BASE] && f->base.size == f->now.size)
+		rc = is_small_same(f, len, &same);
+	if (rc || same)
+		return rc;
 	/* Written, and not grown before that, it lies with the metadata there too. */
 	if (f->base.size > f->now.size || (f->item->there[LK_SEND_BASE] && !(f->base.flags & LK_INODE_INLINE)))
 		rc = lk_send_emit(f->s, &(struct lk_wire){.type = LK_WIRE_SIZE, .object = f->number});
 	if (rc)
 		return rc;
-	rc = send_data(f, 0, 1);
+	rc = send_data(f, 0, lk_blocks_up(len));
 	return rc ? rc : flush(f);
 }
 

@@ -9,7 +9,6 @@
 #include "send.h"
 
 #include "diff.h"
-#include "set.h"
 #include "txn_impl.h"
 
 #include <stdlib.h>
@@ -115,8 +114,11 @@ static int tell_new(struct lk_sending *s, uint64_t ino)
 	rc = lk_op_end(&op, rc == LINKFS_ESTALE ? LINKFS_ECORRUPT : rc);
 	if (rc == 0) {
 		r.mode = (uint32_t)inode.mode & S_IFMT;
-		r.rdev_major = (uint32_t)((uint64_t)inode.rdev >> 32);
-		r.rdev_minor = (uint32_t)inode.rdev;
+		/* Of a regular file it is how its content is kept. */
+		if (!lk_is_reg(&inode)) {
+			r.rdev_major = (uint32_t)((uint64_t)inode.rdev >> 32);
+			r.rdev_minor = (uint32_t)inode.rdev;
+		}
 		r.data = (struct lk_bytes){text.p, text.len};
 		rc = lk_send_emit(s, &r);
 	}
@@ -176,16 +178,16 @@ int lk_send_number(struct lk_sending *s, uint64_t ino, uint64_t *number_out)
 
 /* ---- what there is to send -------------------------------------------------------------------------------------- */
 
-static int add_item(struct lk_sending *s, size_t *cap, uint64_t ino)
+int lk_send_add_item(struct lk_sending *s, uint64_t ino)
 {
-	if (s->count == *cap) {
-		size_t more = *cap ? *cap * 2 : 256;
+	if (s->count == s->item_cap) {
+		size_t more = s->item_cap ? s->item_cap * 2 : 256;
 		struct lk_send_item *p = reallocarray(s->items, more, sizeof(*p));
 
 		if (!p)
 			return LINKFS_ENOMEM;
 		s->items = p;
-		*cap = more;
+		s->item_cap = more;
 	}
 	s->items[s->count++] = (struct lk_send_item){.ino = ino};
 	return 0;
@@ -193,7 +195,6 @@ static int add_item(struct lk_sending *s, size_t *cap, uint64_t ino)
 
 struct all {
 	struct lk_sending *s;
-	size_t cap;
 	uint32_t rows;
 };
 
@@ -202,7 +203,7 @@ static int inode_row(void *arg, const void *record)
 	struct all *a = arg;
 
 	a->rows++;
-	return add_item(a->s, &a->cap, (uint64_t)((const struct lk_inode *)record)->ino);
+	return lk_send_add_item(a->s, (uint64_t)((const struct lk_inode *)record)->ino);
 }
 
 static int find_all(struct lk_sending *s)
@@ -225,48 +226,6 @@ static int find_all(struct lk_sending *s)
 		if (rc == 0)
 			rc = lk_op_end(&op, lk_txn_scan(&op, &scan, inode_row, &a));
 	} while (rc == 0 && a.rows);
-	return rc;
-}
-
-/* Tracked links of what goes have the text then that they had last, whether or not that was written when it went here. */
-struct followers {
-	struct lk_sending *s;
-	size_t *cap;
-	struct lk_set *known;
-};
-
-static int follower_row(void *arg, const void *record)
-{
-	const struct followers *f = arg;
-	bool added;
-	int rc = lk_set_add(f->known, (uint64_t)((const struct lk_component *)record)->ino, &added);
-
-	return rc == 0 && added ? add_item(f->s, f->cap, (uint64_t)((const struct lk_component *)record)->ino) : rc;
-}
-
-static int find_followers(struct lk_sending *s, size_t *cap)
-{
-	struct lk_set known = {0};
-	struct followers f = {s, cap, &known};
-	size_t count = s->count;
-	bool added;
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < count; i++)
-		rc = lk_set_add(&known, s->items[i].ino, &added);
-	for (size_t i = 0; rc == 0 && i < count; i++) {
-		struct lk_component key = {.hash = LK_TRACKS_HASH(s->items[i].ino)};
-		struct lk_scan scan = {
-			.table = &lk_tables[LK_T_COMPONENT], .index = LK_BY_KEY, .equal = 1, .from = &key};
-		struct lk_op op;
-
-		if (!s->items[i].there[LK_SEND_BASE] || s->items[i].there[LK_SEND_NOW])
-			continue;
-		rc = lk_send_begin(s, LK_SEND_BASE, &op);
-		if (rc == 0)
-			rc = lk_op_end(&op, lk_db_scan(s->fs->db, &scan, follower_row, &f));
-	}
-	lk_set_done(&known);
 	return rc;
 }
 
@@ -298,7 +257,7 @@ static int find_changed(struct lk_sending *s)
 {
 	struct lk_diff *d = NULL;
 	const uint64_t *inos;
-	size_t count = 0, cap = 0;
+	size_t count = 0;
 	bool more = true;
 	int rc = lk_diff_new(&(struct lk_diff_ask){.fs = s->fs,
 						   .cred = lk_cred(NULL),
@@ -309,18 +268,28 @@ static int find_changed(struct lk_sending *s)
 	while (rc == 0 && more && !lk_diff_found(d, &inos, &count))
 		rc = lk_diff_step(d, &more);
 	for (size_t i = 0; rc == 0 && i < count; i++)
-		rc = add_item(s, &cap, inos[i]);
+		rc = lk_send_add_item(s, inos[i]);
 	lk_diff_free(d);
-	for (size_t i = 0; rc == 0 && i < s->count; i++)
+	return rc;
+}
+
+static int look_at_items(struct lk_sending *s, size_t from)
+{
+	int rc = 0;
+
+	for (size_t i = from; rc == 0 && i < s->count; i++)
 		rc = look_at_item(s, &s->items[i]);
-	return rc ? rc : find_followers(s, &cap);
+	return rc;
 }
 
 int lk_send_find(struct lk_sending *s)
 {
 	int rc = lk_send_is_difference(s) ? find_changed(s) : find_all(s);
+	size_t count = s->count;
 
-	for (size_t i = 0; rc == 0 && i < s->count; i++)
-		rc = look_at_item(s, &s->items[i]);
-	return rc;
+	if (rc == 0)
+		rc = look_at_items(s, 0);
+	if (rc == 0 && lk_send_is_difference(s))
+		rc = lk_send_find_links(s);
+	return rc ? rc : look_at_items(s, count);
 }

@@ -196,13 +196,22 @@ static int next_bind(struct lk_sending *s, int side, struct bound *b)
 	return lk_op_end(&op, rc > 0 ? 0 : rc);
 }
 
+int lk_send_any_bind(struct lk_sending *s, int side, bool *out)
+{
+	struct bound b = {.any = false};
+	int rc = next_bind(s, side, &b);
+
+	*out = b.any;
+	return rc;
+}
+
 /* Entries at which binds stand are neither removed nor renamed: all go first, and come at the end. */
 int lk_send_unbind(struct lk_sending *s)
 {
-	struct bound b = {.any = false};
-	int rc = lk_send_is_difference(s) ? next_bind(s, LK_SEND_BASE, &b) : 0;
+	bool any = false;
+	int rc = lk_send_is_difference(s) ? lk_send_any_bind(s, LK_SEND_BASE, &any) : 0;
 
-	return rc == 0 && b.any ? lk_send_emit(s, &(struct lk_wire){.type = LK_WIRE_UNBIND}) : rc;
+	return rc == 0 && any ? lk_send_emit(s, &(struct lk_wire){.type = LK_WIRE_UNBIND}) : rc;
 }
 
 int lk_send_binds(struct lk_sending *s, bool number)
@@ -228,48 +237,82 @@ int lk_send_binds(struct lk_sending *s, bool number)
 
 /* ---- tracked links ---------------------------------------------------------------------------------------------- */
 
-int lk_send_track(struct lk_sending *s, const struct lk_send_item *item, bool number)
+/* What a symlink follows, and by which entry; or what its text tells when that is gone. */
+struct tracked {
+	struct lk_inode link, target;
+	struct lk_target row;
+	bool alive;
+	uint64_t dir; /* of the entry, or that the text leads from; 0: none */
+	struct lk_buf bytes;
+	size_t text_len, rest_at; /* bytes: the text, whose end from there on is the rest; else the entry's name */
+};
+
+static int read_tracked(struct lk_op *op, uint64_t ino, struct tracked *out)
 {
-	struct lk_wire r = {.type = LK_WIRE_TRACK, .object = lk_pairs_get(&s->number_of, item->ino)};
-	char name[LINKFS_NAME_MAX];
-	struct lk_buf text = {0};
-	struct lk_inode inode, target = {0};
-	struct lk_target row = {0};
 	struct lk_dirent by = {0};
+	struct lk_bytes rest;
+	int rc = lk_inode_get(op, ino, &out->link);
+
+	if (rc == 0)
+		rc = lk_symlink_row(op, &out->link, &out->row);
+	if (rc == 0 && out->row.tracks) {
+		rc = lk_inode_get_any(op, (uint64_t)out->row.tracks, &out->target);
+		out->alive = rc == 0 && out->target.nlink > 0;
+		rc = rc == LINKFS_ESTALE ? 0 : rc;
+	}
+	if (rc == 0 && out->alive && !lk_is_dir(&out->target)) {
+		rc = lk_track_entry(op, &out->row, &by);
+		out->dir = (uint64_t)by.dir;
+		if (rc == 0)
+			rc = lk_buf_append(&out->bytes, by.name.p, by.name.len);
+	}
+	if (rc || out->alive)
+		return rc;
+	out->text_len = out->rest_at = out->row.text.len;
+	rc = out->row.tracks ? lk_track_told(op, &out->link, out->row.text, &out->dir, &rest) : 0;
+	if (rc == 0 && out->row.tracks)
+		out->rest_at -= rest.len;
+	return rc ? rc : lk_buf_append(&out->bytes, out->row.text.p, out->row.text.len);
+}
+
+/* Which names directories go by first, and so what a text tells, is settled when the binds are. */
+static int emit_tracked(struct lk_sending *s, const struct lk_send_item *item, const struct tracked *t, bool late,
+			uint64_t dir)
+{
+	struct lk_wire r = {.object = lk_pairs_get(&s->number_of, item->ino), .dir = dir};
+	bool gone = t->row.tracks && !t->alive;
+
+	if (late != gone)
+		return 0;
+	if (t->alive) {
+		r.type = LK_WIRE_TRACK;
+		r.other = lk_pairs_get(&s->number_of, (uint64_t)t->row.tracks);
+		r.name = (struct lk_bytes){t->bytes.p, t->bytes.len};
+	} else {
+		r.type = gone ? LK_WIRE_GONE : LK_WIRE_TEXT;
+		r.data = (struct lk_bytes){t->bytes.p, t->bytes.len};
+		r.rest = (struct lk_bytes){t->bytes.p + t->rest_at, t->bytes.len - t->rest_at};
+	}
+	/* An ordinary one that was made got its text then. */
+	return r.type == LK_WIRE_TEXT && !item->there[LK_SEND_BASE] ? 0 : lk_send_emit(s, &r);
+}
+
+int lk_send_track(struct lk_sending *s, const struct lk_send_item *item, enum lk_send_when when)
+{
+	struct tracked t = {.alive = false};
+	uint64_t number, dir = 0;
 	struct lk_op op;
-	bool alive = false;
 	int rc = lk_send_begin(s, LK_SEND_NOW, &op);
 
 	if (rc)
 		return rc;
-	rc = lk_inode_get(&op, item->ino, &inode);
-	if (rc == 0)
-		rc = lk_symlink_row(&op, &inode, &row);
-	if (rc == 0 && row.tracks) {
-		rc = lk_inode_get_any(&op, (uint64_t)row.tracks, &target);
-		alive = rc == 0 && target.nlink > 0;
-		rc = rc == LINKFS_ESTALE ? 0 : rc;
-	}
-	if (rc == 0 && alive && !lk_is_dir(&target)) {
-		rc = lk_track_entry(&op, &row, &by);
-		if (rc == 0)
-			memcpy(name, by.name.p, by.name.len);
-	}
-	if (rc == 0 && !alive)
-		rc = lk_buf_append(&text, row.text.p, row.text.len);
-	rc = lk_op_end(&op, rc);
-	if (rc == 0 && alive) {
-		rc = lk_send_number(s, (uint64_t)row.tracks, &r.other);
-		if (rc == 0 && by.dir)
-			rc = lk_send_number(s, (uint64_t)by.dir, &r.dir);
-		r.name = (struct lk_bytes){name, by.dir ? by.name.len : 0};
-		if (rc == 0 && !number)
-			rc = lk_send_emit(s, &r);
-	} else if (rc == 0 && item->there[LK_SEND_BASE] && !number) {
-		r.type = LK_WIRE_TEXT;
-		r.data = (struct lk_bytes){text.p, text.len};
-		rc = lk_send_emit(s, &r);
-	}
-	lk_buf_done(&text);
+	rc = lk_op_end(&op, read_tracked(&op, item->ino, &t));
+	if (rc == 0 && t.alive)
+		rc = lk_send_number(s, (uint64_t)t.row.tracks, &number);
+	if (rc == 0 && t.dir)
+		rc = lk_send_number(s, t.dir, &dir);
+	if (rc == 0 && when != LK_SEND_NUMBER)
+		rc = emit_tracked(s, item, &t, when == LK_SEND_AFTER_BINDS, dir);
+	lk_buf_done(&t.bytes);
 	return rc;
 }

@@ -156,7 +156,10 @@ static int add_target(struct print *p, const struct lk_inode *inode)
 	rc = row.tracks ? lk_inode_get_any(p->op, (uint64_t)row.tracks, &target) : LINKFS_ESTALE;
 	if (rc && rc != LINKFS_ESTALE)
 		return rc;
-	if (rc || target.nlink == 0) {
+	/* What a tracked one told last is told by another text where directories go by other names first. */
+	if (row.tracks && (rc || target.nlink == 0))
+		return add(&p->text, UINT64_MAX);
+	if (rc) {
 		rc = add(&p->text, 0);
 		return rc ? rc : add_bytes(&p->text, row.text.p, row.text.len);
 	}
@@ -184,7 +187,7 @@ static int add_inode(struct print *p, uint64_t number, uint64_t ino)
 		(uint64_t)inode.gid,
 		(uint64_t)inode.mtime_ns,
 		(uint64_t)inode.btime_ns,
-		(uint64_t)inode.rdev,
+		lk_is_reg(&inode) ? 0 : (uint64_t)inode.rdev,
 		(uint64_t)inode.flags & LK_INODE_KEEP_LINKS,
 		lk_is_dir(&inode) ? 0 : (uint64_t)inode.nlink,
 		lk_is_reg(&inode) ? (uint64_t)inode.size : 0,

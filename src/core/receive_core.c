@@ -77,16 +77,15 @@ int lk_receive_xattr(struct lk_fs *fs, uint64_t ino, const char *name, const voi
 	return lk_op_end(&op, rc == LINKFS_ENODATA ? 0 : rc);
 }
 
-/* A link that follows something which is there: it does not any more. */
+/* A tracked link becomes an ordinary one. */
 static int end_following(struct lk_op *op, struct lk_inode *link, struct lk_target *row)
 {
 	struct lk_target was = {
 		.ino = row->ino, .tracks = row->tracks, .born = row->born}; /* only the mark of it goes */
-	struct lk_inode followed;
-	int rc = row->tracks ? lk_inode_get_any(op, (uint64_t)row->tracks, &followed) : LINKFS_ESTALE;
+	int rc;
 
-	if (rc || followed.nlink == 0)
-		return rc == LINKFS_ESTALE ? 0 : rc;
+	if (row->tracks == 0)
+		return 0;
 	row->tracks = row->by_dir = row->by_hash = row->by_ord = 0;
 	rc = lk_txn_put(op, LK_T_TARGET, row);
 	if (rc == 0 && was.born > op->fs->newest_snapshot)
@@ -94,6 +93,22 @@ static int end_following(struct lk_op *op, struct lk_inode *link, struct lk_targ
 	link->flags &= ~(int64_t)LK_INODE_TRACKED;
 	lk_inode_touch(op, link, false);
 	return rc ? rc : lk_inode_put(op, link);
+}
+
+/* Gives the symlink that text, if it has another one. */
+static int set_text(struct lk_op *op, struct lk_inode *link, struct lk_target *row, struct lk_bytes text)
+{
+	int rc;
+
+	if (lk_bytes_compare(&row->text, &text) == 0)
+		return 0;
+	rc = lk_symlink_rewrite(op, link, row, text.p, text.len);
+	if (rc == 0)
+		rc = lk_txn_put(op, LK_T_TARGET, row);
+	lk_inode_touch(op, link, true);
+	if (rc == 0)
+		rc = lk_inode_put(op, link);
+	return rc ? rc : tell(op, LINKFS_EVENT_DATA, (uint64_t)link->ino);
 }
 
 int lk_receive_text(struct lk_fs *fs, uint64_t ino, const char *text, size_t len)
@@ -108,17 +123,48 @@ int lk_receive_text(struct lk_fs *fs, uint64_t ino, const char *text, size_t len
 	rc = lk_is_lnk(&inode) ? lk_symlink_row(&op, &inode, &row) : LINKFS_EINVAL;
 	if (rc == 0)
 		rc = end_following(&op, &inode, &row);
-	if (rc == 0 && row.text.len == len && memcmp(row.text.p, text, len) == 0)
-		return lk_op_end(&op, 0);
 	if (rc == 0)
-		rc = lk_symlink_rewrite(&op, &inode, &row, text, len);
+		rc = set_text(&op, &inode, &row, (struct lk_bytes){text, len});
+	return lk_op_end(&op, rc);
+}
+
+/* What is gone has a number: the one that the link knows, or one that nothing ever has. */
+static int gone_number(struct lk_op *op, int64_t tracks, int64_t *out)
+{
+	struct lk_inode followed;
+	int rc = tracks ? lk_inode_get_any(op, (uint64_t)tracks, &followed) : 0;
+
+	*out = tracks;
+	if (tracks && (rc == LINKFS_ESTALE || (rc == 0 && followed.nlink == 0)))
+		return 0;
 	if (rc == 0)
-		rc = lk_txn_put(&op, LK_T_TARGET, &row);
-	lk_inode_touch(&op, &inode, true);
+		rc = lk_txn_count(op, LK_COUNTER_NEXT_INO, 0, out);
+	if (rc == 0 && *out > LK_INO_MAX)
+		rc = LINKFS_ENOSPC;
+	return rc ? rc : lk_txn_count(op, LK_COUNTER_NEXT_INO, 1, NULL);
+}
+
+int lk_receive_gone(struct lk_fs *fs, uint64_t ino, struct lk_bytes text, uint64_t dir, struct lk_bytes rest)
+{
+	struct lk_inode inode;
+	struct lk_target row;
+	struct lk_op op;
+	int64_t number;
+	int rc = begin(fs, &op, ino, &inode);
+
+	if (rc)
+		return rc;
+	rc = lk_is_lnk(&inode) && inode.nlink == 1 ? lk_symlink_row(&op, &inode, &row) : LINKFS_EINVAL;
 	if (rc == 0)
-		rc = lk_inode_put(&op, &inode);
+		rc = gone_number(&op, row.tracks, &number);
 	if (rc == 0)
-		rc = tell(&op, LINKFS_EVENT_DATA, ino);
+		rc = lk_track_tell_again(&op, &inode, text, dir, rest, &text);
+	if (rc == 0)
+		rc = set_text(&op, &inode, &row, text);
+	if (rc == 0 && row.tracks != number)
+		rc = lk_track_set_gone(&op, (uint64_t)number, &inode);
+	if (rc == 0)
+		rc = lk_track_tell(&op, &inode);
 	return lk_op_end(&op, rc);
 }
 

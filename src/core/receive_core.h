@@ -19,10 +19,13 @@ struct lk_received_attributes {
 int lk_receive_attributes(struct lk_fs *fs, uint64_t ino, const struct lk_received_attributes *what);
 /* value NULL: it goes, if it is there. The rules of setxattr(2) for root. */
 int lk_receive_xattr(struct lk_fs *fs, uint64_t ino, const char *name, const void *value, size_t size);
-/* The text of a symlink, which follows nothing that is there then; of a tracked one whose target is gone the one that it has. */
+/* The text of a symlink, which is an ordinary one then. */
 int lk_receive_text(struct lk_fs *fs, uint64_t ino, const char *text, size_t len);
 /* Symlink ino follows target, by the entry name of directory dir (0: any). LINKFS_ENOENT: target has no such name. */
 int lk_receive_track(struct lk_fs *fs, uint64_t ino, uint64_t target, uint64_t dir, const char *name, size_t len);
+/* Symlink ino followed what is gone: it dangles with that text, or another that leads the same way, from directory dir (0: none) on by
+ * rest, where its directory goes by other names first (lk_track_told()). */
+int lk_receive_gone(struct lk_fs *fs, uint64_t ino, struct lk_bytes text, uint64_t dir, struct lk_bytes rest);
 /* What symlink ino of a view follows; 0: nothing. */
 int lk_receive_followed(struct lk_fs *fs, uint64_t bits, uint64_t ino, uint64_t *target_out);
 

@@ -44,6 +44,13 @@ int lk_track_text(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, 
 /* The text that its row is to have: from its directory by the first names of all, whatever place is known by the number. */
 int lk_track_stored(struct lk_op *op, const struct lk_inode *inode, const struct lk_target *row, const char **text_out,
 		    size_t *len_out);
+/* What text, the stored one of a link whose target is gone, tells whatever names directories go by: the last directory on the way that there
+ * is (0: the link is in no directory), and what of the text is left. */
+int lk_track_told(struct lk_op *op, const struct lk_inode *link, struct lk_bytes text, uint64_t *dir_out,
+		  struct lk_bytes *rest_out);
+/* The text to store so that it tells this: the given one if it does, or else if none can; in the arena otherwise. */
+int lk_track_tell_again(struct lk_op *op, const struct lk_inode *link, struct lk_bytes text, uint64_t dir,
+			struct lk_bytes rest, struct lk_bytes *out);
 /* The entry by which the row's link names its target, as one of a directory's rows. LINKFS_ENOENT: the target has none. */
 int lk_track_entry(struct lk_op *op, const struct lk_target *row, struct lk_dirent *out);
 /* lk_inode_stat() with the true size of a tracked link, as node shows it; LINKFS_PATH_MAX for a text that is too long. */

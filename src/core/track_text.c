@@ -83,16 +83,20 @@ static uint32_t count_ups(const struct lk_bytes *text, struct lk_bytes *down_out
 	return ups;
 }
 
-/* What text leads to from where up begins, as a text for where here begins. LINKFS_ENOENT: there is none. */
-static int carry(struct lk_op *op, const struct lk_overlay *o, const struct lk_bytes *text,
-		 const struct lk_track_up *up, const struct lk_track_up *here, const char **text_out, size_t *len_out)
+/* The directory that so many ".." lead to: above the root is the root. */
+static uint64_t top_of(const struct lk_track_up *up, uint32_t ups)
 {
-	struct lk_bytes down;
-	uint32_t ups = count_ups(text, &down);
+	return up->dirs[LK_MIN(ups, up->count - 1)];
+}
+
+/* The way to directory dir, and on by down. */
+static int lead_on(struct lk_op *op, const struct lk_overlay *o, const struct lk_track_up *here, uint64_t dir,
+		   struct lk_bytes down, const char **text_out, size_t *len_out)
+{
 	const char *head;
 	size_t len;
 	char *whole;
-	int rc = ups < up->count ? lk_track_lead(op, o, here, up->dirs[ups], NULL, &head, &len) : LINKFS_ENOENT;
+	int rc = lk_track_lead(op, o, here, dir, NULL, &head, &len);
 
 	if (rc)
 		return rc;
@@ -115,6 +119,16 @@ static int carry(struct lk_op *op, const struct lk_overlay *o, const struct lk_b
 	*text_out = whole;
 	*len_out = len;
 	return len > LINKFS_SYMLINK_MAX ? LINKFS_ENAMETOOLONG : 0;
+}
+
+/* What text leads to from where up begins, as a text for where here begins. LINKFS_ENOENT: there is none. */
+static int carry(struct lk_op *op, const struct lk_overlay *o, const struct lk_bytes *text,
+		 const struct lk_track_up *up, const struct lk_track_up *here, const char **text_out, size_t *len_out)
+{
+	struct lk_bytes down;
+	uint32_t ups = count_ups(text, &down);
+
+	return lead_on(op, o, here, top_of(up, ups), down, text_out, len_out);
 }
 
 /* The stored one, which is that of the link's directory by its first names. In another place of it: what leads to the same. */
@@ -146,6 +160,80 @@ int lk_track_text(struct lk_op *op, const struct lk_inode *inode, uint64_t dir, 
 	if (rc == LINKFS_ENOENT && overlay)
 		rc = made(op, inode, dir, false, row, NULL, text_out, len_out);
 	return rc == LINKFS_ENOENT ? last_text(op, inode, dir, row, overlay, text_out, len_out) : rc;
+}
+
+/* ---- for streams -------------------------------------------------------------------------------------------------- */
+
+/* The directory that entry name of dir is, or shows; 0: it is none. */
+static int step_down(struct lk_op *op, uint64_t dir, const char *name, size_t len, uint64_t *out)
+{
+	struct lk_slot slot = {0};
+	struct lk_inode inode;
+	int rc = lk_dirent_find(op, dir, name, len, &slot);
+	uint64_t ino = slot.bound ? slot.bound : slot.ino;
+
+	*out = 0;
+	if (rc || ino == 0)
+		return rc;
+	rc = lk_inode_get(op, ino, &inode);
+	if (rc == 0 && lk_is_dir(&inode))
+		*out = ino;
+	return rc == LINKFS_ESTALE ? 0 : rc;
+}
+
+int lk_track_told(struct lk_op *op, const struct lk_inode *link, struct lk_bytes text, uint64_t *dir_out,
+		  struct lk_bytes *rest_out)
+{
+	struct lk_track_up up;
+	uint64_t first = 0;
+	int rc = dir_of(op, link, NULL, &first);
+
+	*dir_out = 0;
+	*rest_out = text;
+	if (rc || first == 0)
+		return rc;
+	rc = lk_track_climb(op, NULL, true, first, &up);
+	if (rc)
+		return rc == LINKFS_ENOENT ? 0 : rc;
+	*dir_out = top_of(&up, count_ups(&text, rest_out));
+	while (rc == 0 && rest_out->len) {
+		const char *p = rest_out->p, *slash = memchr(p, '/', rest_out->len);
+		size_t len = slash ? (size_t)(slash - p) : rest_out->len;
+		uint64_t below = 0;
+
+		if (len == 0 || len > LINKFS_NAME_MAX || (p[0] == '.' && (len == 1 || (len == 2 && p[1] == '.'))))
+			break;
+		rc = step_down(op, *dir_out, p, len, &below);
+		if (rc || below == 0)
+			break;
+		*dir_out = below;
+		len += slash ? 1 : 0;
+		*rest_out = (struct lk_bytes){p + len, rest_out->len - len};
+	}
+	return rc;
+}
+
+int lk_track_tell_again(struct lk_op *op, const struct lk_inode *link, struct lk_bytes text, uint64_t dir,
+			struct lk_bytes rest, struct lk_bytes *out)
+{
+	struct lk_track_up up;
+	struct lk_bytes left;
+	uint64_t to, first = 0;
+	const char *made_text;
+	size_t len;
+	int rc = lk_track_told(op, link, text, &to, &left);
+
+	*out = text;
+	if (rc || dir == 0 || (to == dir && lk_bytes_compare(&left, &rest) == 0))
+		return rc;
+	rc = dir_of(op, link, NULL, &first);
+	if (rc == 0 && first)
+		rc = lk_track_climb(op, NULL, true, first, &up);
+	if (rc == 0 && first)
+		rc = lead_on(op, NULL, &up, dir, rest, &made_text, &len);
+	if (rc == 0 && first)
+		*out = (struct lk_bytes){made_text, len};
+	return rc == LINKFS_ENOENT || rc == LINKFS_ENAMETOOLONG ? 0 : rc;
 }
 
 int lk_stat(struct lk_op *op, const struct lk_inode *inode, uint64_t node, struct linkfs_stat *out)

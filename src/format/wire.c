@@ -69,6 +69,9 @@ static const struct type {
 			  {F64(object), F32(mode), F32(uid), F32(gid), F32(flags), F64(atime_ns), F64(mtime_ns),
 			   F64(btime_ns)}},
 	[LK_WIRE_PROPERTY] = {"PROPERTY", 2, {NAME, FB(data, 511)}},
+	[LK_WIRE_GONE] = {"GONE",
+			  4,
+			  {F64(object), F64(dir), FB(rest, LINKFS_SYMLINK_MAX), FB(data, LINKFS_SYMLINK_MAX)}},
 };
 
 const char *lk_wire_name(uint32_t type)
@@ -242,6 +245,24 @@ static bool is_name(struct lk_bytes name)
 	       !(s[0] == '.' && (name.len == 1 || (name.len == 2 && s[1] == '.')));
 }
 
+/* LK_WIRE_STAGE, or that and a number: it is a word of a line in the volume. */
+static bool is_stage(struct lk_bytes name)
+{
+	const size_t len = strlen(LK_WIRE_STAGE);
+	const char *s = name.p;
+
+	if (name.len < len || memcmp(s, LK_WIRE_STAGE, len) != 0)
+		return false;
+	if (name.len == len)
+		return true;
+	if (s[len] != '-' || name.len == len + 1)
+		return false;
+	for (size_t i = len + 1; i < name.len; i++)
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+	return true;
+}
+
 static bool is_range(uint64_t offset, uint64_t length)
 {
 	return offset <= LINKFS_FILE_SIZE_MAX && length <= LINKFS_FILE_SIZE_MAX - offset;
@@ -253,9 +274,7 @@ static bool holds(const struct lk_wire *r)
 
 	switch (r->type) {
 	case LK_WIRE_BEGIN:
-		return is_name(r->name) && is_name(r->stage) && !(r->flags & ~LK_WIRE_DIFFERENCE) &&
-		       r->stage.len >= strlen(LK_WIRE_STAGE) &&
-		       memcmp(r->stage.p, LK_WIRE_STAGE, strlen(LK_WIRE_STAGE)) == 0 &&
+		return is_name(r->name) && is_stage(r->stage) && !(r->flags & ~LK_WIRE_DIFFERENCE) &&
 		       (r->tags.len == 0 || !memchr(r->tags.p, 0, r->tags.len)) &&
 		       (r->note.len == 0 || !memchr(r->note.p, 0, r->note.len));
 	case LK_WIRE_OLD:
@@ -274,6 +293,8 @@ static bool holds(const struct lk_wire *r)
 		return text;
 	case LK_WIRE_TEXT:
 		return text && r->data.len > 0;
+	case LK_WIRE_GONE:
+		return text && r->data.len > 0 && (r->rest.len == 0 || !memchr(r->rest.p, 0, r->rest.len));
 	case LK_WIRE_DATA:
 		return r->data.len > 0 && is_range(r->offset, r->data.len);
 	case LK_WIRE_SIZE:

@@ -37,6 +37,7 @@ enum lk_wire_type {
 	LK_WIRE_XDEL,
 	LK_WIRE_ATTR,
 	LK_WIRE_PROPERTY, /* of the volume: name, data */
+	LK_WIRE_GONE, /* symlink object followed what is gone: its text is data, which leads from directory dir on by rest */
 	LK_WIRE_TYPES,
 };
 
@@ -57,7 +58,7 @@ struct lk_wire {
 	uint32_t mode, uid, gid, flags;
 	uint32_t rdev_major, rdev_minor;
 	int64_t atime_ns, mtime_ns, btime_ns; /* BEGIN: mtime_ns is the snapshot's time */
-	struct lk_bytes name, data;
+	struct lk_bytes name, data, rest;
 	/* BEGIN: which stream, the snapshot's identities (its own, and what it was received as), the base's; 16 bytes each, zeros for none */
 	uint8_t stream[16], self[2][16], base[2][16];
 	uint64_t resume;            /* BEGIN: index of the record after it */

@@ -94,7 +94,8 @@ char *describe(uint64_t at, const char *top, bool all)
 		if (all)
 			say(&t, " c %lld", (long long)st->ctime_ns);
 		if (!part)
-			say(&t, " nlink %u keeps %u", st->nlink, st->flags & LINKFS_INO_KEEP_LINKS);
+			say(&t, " nlink %u keeps %u%s", st->nlink, st->flags & LINKFS_INO_KEEP_LINKS,
+			    st->flags & LINKFS_INO_TRACKED ? " tracked" : "");
 		if (S_ISREG(st->mode))
 			say_content(&t, at, seen[i].path, st->size);
 		/* Where a text leads, and that of a tracked link, is a matter of the whole tree. */

@@ -152,6 +152,58 @@ static void small_and_large(void **state)
 	same_trees();
 }
 
+/* Compressed, more lies with the metadata than plain; whatever the receiver makes of it. */
+static void write_sizes(int seed)
+{
+	static const size_t sizes[] = {100, 2048, 2049, 4096, 9000, 65536, 65537, 300000};
+	char name[16], *bytes = malloc(300000);
+	assert_non_null(bytes);
+	for (size_t i = 0; i < 300000; i++)
+		bytes[i] = (char)('a' + ((int)(i / 50) + seed) % 20);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		(void)snprintf(name, sizeof(name), "f%zu", i);
+		size_t size = sizes[(i + (size_t)seed) % (sizeof(sizes) / sizeof(sizes[0]))];
+		if (seed % 2 == 0) /* all at once, and else over what is there */
+			put(name, "");
+		OK(linkfs_node_write(v, NULL, status(name).ino, 0, bytes, size, 0, NULL, NULL));
+	}
+	free(bytes);
+}
+
+static void content_that_is_compressed(const char *at_receiver)
+{
+	OK(linkfs_volume_set_property(first, NULL, "compression", "zstd", NULL));
+	OK(linkfs_volume_set_property(second, NULL, "compression", at_receiver, NULL));
+	write_sizes(0);
+	uint64_t one = snapshot("one");
+	assert_true(status("f4").blocks * 512 < 9000);
+	write_sizes(1);
+	put("small", "x");
+	uint64_t two = snapshot("two");
+	OK(linkfs_volume_set_property(first, NULL, "compression", "none", NULL));
+	write_sizes(4);
+	uint64_t three = snapshot("three");
+	arrives(0, one);
+	arrives(one, two);
+	arrives(two, three);
+	same_trees();
+	v = second;
+	check();
+	v = first;
+}
+
+static void compressed_here(void **state)
+{
+	(void)state;
+	content_that_is_compressed("none");
+}
+
+static void compressed_at_both(void **state)
+{
+	(void)state;
+	content_that_is_compressed("zstd");
+}
+
 /* Rolled back, a tracked link follows again what is gone since, while here and there the file that took its place lives on. */
 static void a_link_that_follows_what_is_gone(void **state)
 {
@@ -439,6 +491,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(live_clones_change_no_stream, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_deleted_is_no_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(small_and_large, setup, teardown),
+		cmocka_unit_test_setup_teardown(compressed_here, setup, teardown),
+		cmocka_unit_test_setup_teardown(compressed_at_both, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_link_that_follows_what_is_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_attributes_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(attributes_of_an_empty_root, setup, teardown),

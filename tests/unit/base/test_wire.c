@@ -52,6 +52,7 @@ static void draw(struct lk_wire *r, uint32_t type)
 			      .note = some(0, 4095),
 			      .tags = some(0, 1024),
 			      .base_name = some(0, 255),
+			      .rest = some(0, LINKFS_SYMLINK_MAX),
 			      .stage = {stage, sizeof(stage) - 1},
 			      .resume = lk_test_next(&rnd)};
 	r->data = type == LK_WIRE_DATA       ? some(1, LK_WIRE_DATA_MAX)
@@ -176,6 +177,11 @@ static void values_that_cannot_be(void **state)
 	assert_int_equal(encoded((struct lk_wire){.type = LK_WIRE_ADD, .name = {letters, 256}}), LINKFS_EINVAL);
 	assert_int_equal(encoded((struct lk_wire){.type = LK_WIRE_NEW, .data = {letters, 4096}}), LINKFS_EINVAL);
 	assert_int_equal(encoded((struct lk_wire){.type = LK_WIRE_TEXT, .data = {zero, 3}}), LINKFS_EINVAL);
+	assert_int_equal(encoded((struct lk_wire){.type = LK_WIRE_GONE, .data = {"a", 1}}), 0);
+	assert_int_equal(encoded((struct lk_wire){.type = LK_WIRE_GONE, .data = {"", 0}}), LINKFS_EINVAL);
+	assert_int_equal(encoded((struct lk_wire){.type = LK_WIRE_GONE, .data = {zero, 3}}), LINKFS_EINVAL);
+	assert_int_equal(encoded((struct lk_wire){.type = LK_WIRE_GONE, .data = {"a", 1}, .rest = {zero, 3}}),
+			 LINKFS_EINVAL);
 	assert_int_equal(encoded((struct lk_wire){.type = LK_WIRE_SIZE, .length = LINKFS_FILE_SIZE_MAX}), 0);
 	assert_int_equal(encoded((struct lk_wire){.type = LK_WIRE_SIZE, .length = LINKFS_FILE_SIZE_MAX + 1}),
 			 LINKFS_EINVAL);
