@@ -460,6 +460,122 @@ def cut():
     w.end()
 
 
+def equal():
+    """--dedupe: what a run wrote shares its space with what is equal, and with nothing else anything happens; earlier snapshots stay as they are."""
+    w = World("twins", FACE)
+    s = w.source
+    big = bytes(range(256)) * 4096 + b"end"
+    used = lambda: json.loads(h.must("info", "--json", w.volume.path).out)[0]["data_blocks_used"] * 4096
+
+    def shares(r, name, files, least=0, freed=None):
+        d = r["dedupe"]
+        h.ok(d and d["files"] == files and d["shared"] >= least and freed in (None, d["freed"]), name, r)
+    for d in ("a", "b", "c"):
+        os.mkdir(f"{s}/{d}")
+    put(s + "/a/one", big)
+    put(s + "/b/two", big)
+    put(s + "/b/three", big[:-1] + b"!")
+    put(s + "/c/small", b"few\n")
+    put(s + "/c/little", b"few\n")
+    put(s + "/c/empty", b"")
+    put(s + "/c/void", b"")
+    os.link(s + "/a/one", s + "/c/name")
+    for name in ("hole", "gap"):
+        with open(f"{s}/c/{name}", "wb") as f:
+            f.truncate(1 << 20)
+            f.seek(1 << 19)
+            f.write(b"middle" * 10000)
+    r = w.backup("--dry-run", "--dedupe")
+    h.equal((r["dedupe"], r["dry_run"]), (None, True), "a dry run finds nothing equal, as it writes nothing")
+    r = w.backup("--dedupe", "--name=first")
+    shares(r, "equal files share: large ones, and what is no hole of others", 2, len(big))
+    want = describe(s)
+    w.same("and each is what it was", "first", want)
+    before = used()
+    put(s + "/c/three", big)
+    put(s + "/c/other", big[:-1] + b"!")
+    put(s + "/c/alone", big + b"alone")
+    put(s + "/c/lone", big[:-2] + b"on" )
+    r = w.backup("--dedupe", "--name=second")
+    shares(r, "new files share with those of before", 2, 2 * len(big))
+    second = describe(s)
+    w.same("the second snapshot is the source", "second", second)
+    w.same("the first is what it was", "first", want)
+    h.ok(used() - before < 2.5 * len(big), "and what is shared takes no space", before, used())
+    r = w.backup("--dedupe")
+    shares(r, "where nothing was written nothing is shared", 0, 0, 0)
+    time.sleep(SETTLE)
+    with open(s + "/c/lone", "r+b") as f:
+        f.seek(len(big) - 2)
+        f.write(big[-2:])
+    r = w.backup("--dedupe", "--name=third")
+    shares(r, "a file that became equal in place shares", 1, 1)
+    w.same("what its block was is in the snapshot before", "second", second)
+    w.same("what it is is in its own", "third")
+    # Without: two that are equal stay two, and when a snapshot has them it is no later run's business.
+    put(s + "/a/apart", b"apart" * 9000)
+    put(s + "/b/apart", b"apart" * 9000)
+    h.equal(w.backup()["dedupe"], None, "without the option nothing is looked for")
+    shares(w.backup("--dedupe"), "what a snapshot holds already is left alone", 0)
+    put(s + "/a/late", b"late" * 9000)
+    put(s + "/b/late", b"late" * 9000)
+    w.backup("--no-snapshot")
+    result = h.linkfs("backup", "--dedupe", "--name=fifth", s, w.dest)
+    h.ok(result.rc == 0 and result.out.endswith("\n1 file shares 36K with an equal one; 36K freed\nsnapshot fifth\n"), "what has no snapshot yet is shared by the next run", result)
+    put(s + "/b/later", b"late" * 9000)
+    put(s + "/b/latest", b"late" * 9000)
+    result = h.linkfs("backup", "-q", "--dedupe", s, w.dest)
+    h.equal((result.rc, result.out, result.err), (0, "", ""), "--quiet says nothing")
+    result = h.linkfs("backup", "-n", "--dedupe", s, w.dest)
+    h.ok(result.rc == 0 and "equal" not in result.out, "a dry run says nothing of it", result)
+    if FACE == "offline":  # a damaged block of one of two
+        result = h.linkfs("check", "--data", w.volume.path)
+        h.equal(result.rc, 0, "all data is right", result)
+        put(s + "/a/bad", b"bad" * 30000)
+        w.backup("--name=sound")
+        path = w.volume.path + "/data.000000"
+        data = h.read(path)
+        at = data.index(b"badbadbad")
+        with open(path, "r+b") as f:
+            f.seek(at + 10000)
+            f.write(b"?")
+        put(s + "/b/bad", b"bad" * 30000)
+        r = w.backup("--dedupe", "--name=told", rc=1)
+        h.ok(r["snapshot"] == "told" and "cannot be read: " in w.said and "check --data" in w.said and r["dedupe"]["files"] == 0, "a damaged file is told, and the snapshot taken", r, w.said)
+        h.equal(h.linkfs("cat", w.volume(s + "/b/bad")).raw, b"bad" * 30000, "the new one is not damaged by it")
+        h.clean(w.base)
+        return
+    beside(w)
+    w.end()
+
+
+def beside(w):
+    """An owner of a file in the volume writes into it while others come to share what it has."""
+    other = w.base + "/other"
+    os.mkdir(other)
+    content = b"".join(b"%7d\n" % i for i in range(200000))
+    put(other + "/mine", content)
+    w.backup("--name=mine", sources=[other])
+    mine = w.volume.mnt + other + "/mine"
+    now, rounds = bytearray(content), 4
+    for i in range(rounds):
+        for k in range(6):
+            put(f"{w.source}/a/new{i}.{k}", bytes(now))
+        process = subprocess.Popen([h.BIN, "backup", "-q", "--dedupe", f"--name=beside{i}", w.source, w.dest], env=h.environment())
+        writes = 0
+        with open(mine, "r+b", buffering=0) as f:
+            while process.poll() is None:
+                at = (writes * 4099 + i) % (len(now) - 8)
+                now[at:at + 8] = b"%7d\n" % (writes + i)
+                f.seek(at)
+                f.write(now[at:at + 8])
+                writes += 1
+        h.equal(process.returncode, 0, f"backup beside a writer ({writes} writes)")
+        w.same("is the source", f"beside{i}")
+        h.ok(h.read(mine) == now, "and what the owner wrote is there")
+    h.ok(h.linkfs("cat", f"{w.volume.path}@mine:{other}/mine").raw == content, "the snapshot of before has what it had")
+
+
 def unsteady():
     """A source that changes, vanishes, grows, cannot be read, made by a module that is preloaded (MODULE)."""
     w = World("src", FACE)
@@ -542,6 +658,9 @@ def faults():
         put(f"{s}/4/{k}", b"new" * 2000)
     put(s + "/5/5", b"through one name")
     os.unlink(s + "/0/again")
+    for name in ("1", "2"):
+        shutil.copy(s + "/0/4", f"{s}/5/twin{name}")
+        put(f"{s}/5/pair{name}", b"pair" * 3000)
     time.sleep(SETTLE)
     want = describe(s)
     pristine = w.base + "/pristine"
@@ -552,7 +671,7 @@ def faults():
         def run(**how):
             shutil.rmtree(w.volume.path)
             shutil.copytree(pristine, w.volume.path)
-            return h.linkfs("backup", "-j1", "--name=second", s, w.volume.path, LD_PRELOAD=module, LINKFS_FAIL_DIR=w.volume.path, **how)
+            return h.linkfs("backup", "-j1", "--dedupe", "--name=second", s, w.volume.path, LD_PRELOAD=module, LINKFS_FAIL_DIR=w.volume.path, **how)
         total = int(run(**{counter: "1"}).err.splitlines()[-1])
         failed, notes = 0, []
         points = 30 if os.environ.get("LINKFS_LONG", "0") in ("", "0") else 400
@@ -583,10 +702,10 @@ def faults():
 
 
 class Drawer:
-    """Changes a tree at random; never two files with the same content."""
+    """Changes a tree at random. A fifth of the contents were there before."""
 
     def __init__(self, top, rng):
-        self.top, self.rng, self.serial = top, rng, 0
+        self.top, self.rng, self.serial, self.earlier = top, rng, 0, [b""] * 20
 
     def every(self, kind=None):
         found = []
@@ -611,7 +730,10 @@ class Drawer:
 
     def content(self):
         self.serial += 1
-        return hashlib.sha256(str(self.serial).encode()).digest() * self.rng.choice([0, 1, 3, 100, 300, 2000])
+        if self.rng.random() < 0.2:
+            return self.rng.choice(self.earlier)
+        self.earlier[self.serial % len(self.earlier)] = hashlib.sha256(str(self.serial).encode()).digest() * self.rng.choice([0, 1, 3, 100, 300, 2000])
+        return self.earlier[self.serial % len(self.earlier)]
 
     def clear(self, path):
         if os.path.isdir(path) and not os.path.islink(path):
@@ -739,7 +861,7 @@ def randomly():
     for i in range(rounds):
         deeds = [d.step() for _ in range(rng.choice([0, 1, 3, 20, 60]))]
         quick = rng.random() < 0.3  # the next change may fall into the tick of this backup
-        options = ["-j" + str(rng.choice([1, 2, 8]))] + (["--reread"] if rng.random() < 0.1 else [])
+        options = ["-j" + str(rng.choice([1, 2, 8]))] + (["--reread"] if rng.random() < 0.1 else []) + (["--dedupe"] if rng.random() < 0.5 else [])
         if rng.random() < 0.2:  # one that is killed before
             process = subprocess.Popen([h.BIN, "backup", "-q", *options, w.source, w.dest], env=h.environment(), stderr=subprocess.DEVNULL)
             time.sleep(rng.random() * 0.05)
@@ -773,6 +895,6 @@ elif FACE == "faults":
 elif FACE == "random":
     randomly()
 else:
-    for test in sys.argv[2:] or ["whole", "changes", "depth", "rules", "places", "options", "cut"]:
+    for test in sys.argv[2:] or ["whole", "changes", "depth", "rules", "places", "options", "cut", "equal"]:
         globals()[test]()
 h.done()
