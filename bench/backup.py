@@ -1,5 +1,5 @@
 """The bench's section of backups (E4 to E6): a real tree backed up, again unchanged, with 1 % changed and with a top directory renamed, then restored, and the
-older backups removed; by linkfs, with and without compression, and by the tools that are used for it. All on one ext4 in a loop image, each with its own
+older backups removed; by linkfs, plain, with compression, and with --dedupe as well (restic and borg share equal content by themselves), and by the tools that are used for it. All on one ext4 in a loop image, each with its own
 copy of the source, the tools taking turns step by step. A step ends when what it wrote is on disk. Seconds, and MiB on disk."""
 import os
 import shutil
@@ -56,6 +56,7 @@ class Tool:
 class Linkfs(Tool):
     title = "linkfs"
     properties = ()
+    options = ()
 
     def make(self):
         self.run(self.linkfs, "create", self.repo)
@@ -64,7 +65,7 @@ class Linkfs(Tool):
 
     def backup(self):
         self.number += 1
-        self.run(self.linkfs, "backup", "-q", f"--name={self.number}", self.source, self.repo)
+        self.run(self.linkfs, "backup", "-q", *self.options, f"--name={self.number}", self.source, self.repo)
 
     def restore(self):
         self.run(self.linkfs, "restore", "-q", f"{self.repo}@{self.number}:{self.source}", self.out)
@@ -79,6 +80,11 @@ class Linkfs(Tool):
 class LinkfsZstd(Linkfs):
     title = "linkfs, zstd"
     properties = ("compression=zstd",)
+
+
+class LinkfsSmall(LinkfsZstd):
+    title = "linkfs, zstd, backup --dedupe"
+    options = ("--dedupe",)
 
 
 class Copies(Tool):
@@ -186,7 +192,7 @@ class Borg(Tool):
             self.run("borg", "compact", self.repo)
 
 
-TOOLS = [Linkfs, LinkfsZstd, RsyncLinkDest, CpAl, Rsnapshot, Restic, Borg]
+TOOLS = [Linkfs, LinkfsZstd, LinkfsSmall, RsyncLinkDest, CpAl, Rsnapshot, Restic, Borg]
 
 
 def take_source(origins, to, files):

@@ -45,7 +45,8 @@ struct linkfs_copied {
 	uint32_t mode, nlink;
 	uint64_t size;
 	int64_t mtime_ns, ctime_ns;
-	uint32_t flags; /* LINKFS_COPIED_... */
+	uint32_t flags;       /* LINKFS_COPIED_... */
+	int64_t own_ctime_ns; /* the copy's own, when this was remembered of it; told by linkfs_copied_list(), else ignored */
 };
 #define LINKFS_COPIED_DOUBT 1u /* the caller's: it is to be read again all the same */
 /* Set by linkfs_copied_list(): the file, or its attributes or names, were changed since by other calls than those below; or it is gone. */

@@ -127,7 +127,8 @@ static void give_row(const struct lk_copied *row, enum lk_copied_state state, st
 				      .size = (uint64_t)row->size,
 				      .mtime_ns = row->mtime_ns,
 				      .ctime_ns = row->ctime_ns,
-				      .flags = ((uint32_t)row->flags & LINKFS_COPIED_DOUBT) | flags[state]};
+				      .flags = ((uint32_t)row->flags & LINKFS_COPIED_DOUBT) | flags[state],
+				      .own_ctime_ns = row->own_ctime_ns};
 }
 
 int linkfs_copied_list(struct linkfs_volume *volume, uint64_t *after, struct linkfs_copied *rows, size_t max,

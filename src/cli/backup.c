@@ -133,6 +133,8 @@ static int run_all(struct backup *b)
 		error = atomic_load(&b->fatal);
 	if (!error && !b->dry && b->known.ngone)
 		error = linkfs_copied_forget(b->volume, &b->cli->cred, b->known.gone, b->known.ngone);
+	if (!error && b->dedupe && !b->dry)
+		error = backup_dedupe(b);
 	for (size_t i = 0; i < b->nsources && !error; i++)
 		error = put_source(b, &b->sources[i], true);
 	if (!error)
@@ -213,7 +215,8 @@ static int run_alone(struct backup *b, const struct cli_args *args)
 	error = run_all(b);
 	tell_end(b, error);
 	backup_report(b);
-	bool some = atomic_load(&b->counts[BACKUP_UNREADABLE]) || atomic_load(&b->counts[BACKUP_UNSTEADY]);
+	bool some = atomic_load(&b->counts[BACKUP_UNREADABLE]) || atomic_load(&b->counts[BACKUP_UNSTEADY]) ||
+		    b->equal.damaged;
 	done(b);
 	return cli->status ? cli->status : some ? CLI_EXIT_SOME : CLI_EXIT_OK;
 }

@@ -11,6 +11,7 @@
  *   backup_pool.c    threads and jobs                      backup_entry.c   an entry: which file of the volume it is
  *   backup_rules.c   what is left out                      backup_file.c    a file that is read
  *   backup_names.c   names made, moved and removed         backup_report.c  counts, progress, messages
+ *   backup_dedupe.c  equal content shared                  backup_estimate.c how much there is to do
  *
  * What happens to names, and why nothing is lost when it is cut off anywhere: a file gets its new name before it loses an old one; names that
  * the source has no more, and what was displaced from a name (it waits under a temporary one), go last, when all
@@ -66,10 +67,12 @@ struct backup_known {
 	uint64_t source;    /* by whose rules it was looked into */
 	uint64_t size;
 	int64_t mtime_ns, ctime_ns;
+	int64_t own_ctime_ns; /* the copy's, when an earlier run remembered it; else 0 */
 	uint32_t mode, nlink;
 	uint8_t state;
 	int error;                              /* of one that FAILED */
 	bool doubt, changed, fresh;             /* to be read again; somebody changed the copy; ino is of this run */
+	bool wrote;                             /* this run wrote content */
 	struct backup_known *by_inode, *by_ino; /* chains */
 	struct backup_waiter *waiters;
 };
@@ -99,6 +102,8 @@ void backup_known_set_ino(struct backup_table *t, struct backup_known *k, uint64
 /* The number of the file system of device dev, whose directory (or file) inode shows in the volume as ino (0: as nothing yet). It is as good
  * during the whole run, and no other device's. Takes the lock. */
 int backup_known_fs(struct backup_table *t, uint64_t dev, uint64_t inode, uint64_t ino, uint64_t *fs_out);
+/* All that are not VOID. Stops at what is not 0, and returns it. */
+int backup_known_each(struct backup_table *t, int (*fn)(void *arg, const struct backup_known *k), void *arg);
 int backup_table_init(struct backup_table *t);
 int backup_table_load(struct backup_table *t, struct linkfs_volume *volume);
 void backup_table_done(struct backup_table *t);
@@ -152,7 +157,7 @@ struct backup {
 	const char *snapshot_name, *host_name;
 	char *tags;
 	unsigned threads;
-	bool caches, one_fs, dry, reread, json, quiet, verbose, no_snapshot, take_over;
+	bool caches, one_fs, dry, reread, json, quiet, verbose, no_snapshot, take_over, dedupe;
 	uint64_t digest;
 	/* state */
 	char machine[256], host[256];
@@ -197,6 +202,10 @@ struct backup {
 	bool counting;
 	struct cli_progress progress;
 	char taken[300]; /* the snapshot's name */
+	struct {
+		uint64_t files, shared, freed; /* bytes */
+		uint64_t damaged;              /* could not be read to the end */
+	} equal;                               /* of what was written: what has equal content */
 };
 
 /* A thread's own. */
@@ -340,6 +349,11 @@ int backup_sources_present(struct backup *b);
 /* Counts the files beside the backup where nothing else tells how many there are. */
 void backup_estimate_begin(struct backup *b);
 void backup_estimate_end(struct backup *b);
+
+/* ---- backup_dedupe.c ---- */
+/* What was written since the last snapshot, by this run or by ones that were cut off, shares the blocks of files with equal content. LINKFS_EINTR,
+ * and what lets nothing go on. */
+int backup_dedupe(struct backup *b);
 
 /* ---- backup_report.c ---- */
 void backup_progress(struct backup *b);

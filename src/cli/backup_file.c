@@ -215,6 +215,7 @@ struct made {
 	char temp[40];
 	bool is_new, doubt, unsteady;
 	bool changed; /* it was not equal in everything */
+	bool wrote;   /* content */
 };
 
 /* A new file, under its name where that is free. */
@@ -285,6 +286,7 @@ static int read_regular(struct backup_worker *w, struct backup_file *f, int fd, 
 		t.compare = true;
 	}
 	m->changed |= t.wrote;
+	m->wrote |= t.wrote;
 	return error;
 }
 
@@ -448,6 +450,7 @@ void backup_file_run(struct backup_worker *w, struct backup_file *f)
 			backup_count_one(b, idle ? BACKUP_UNCHANGED : f->counts_as, node, f->name);
 		pthread_mutex_lock(&b->known.lock);
 		f->known->fresh |= m.is_new;
+		f->known->wrote |= m.wrote;
 		f->known->size = f->st.st.size;
 		f->known->mtime_ns = f->st.st.mtime_ns;
 		f->known->ctime_ns = f->st.st.ctime_ns;

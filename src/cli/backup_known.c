@@ -131,6 +131,16 @@ void backup_known_set_ino(struct backup_table *t, struct backup_known *k, uint64
 	*at = k;
 }
 
+int backup_known_each(struct backup_table *t, int (*fn)(void *arg, const struct backup_known *k), void *arg)
+{
+	int error = 0;
+	for (struct backup_chunk *c = t->chunks; c && !error; c = c->next) {
+		for (size_t i = 0; i < c->used && !error; i++)
+			error = c->items[i].state == BACKUP_VOID ? 0 : fn(arg, &c->items[i]);
+	}
+	return error;
+}
+
 static int take_row(struct backup_table *t, const struct linkfs_copied *row)
 {
 	if (row->flags & LINKFS_COPIED_GONE) {
@@ -148,6 +158,7 @@ static int take_row(struct backup_table *t, const struct linkfs_copied *row)
 	k->mode = row->mode;
 	k->nlink = row->nlink;
 	k->source = row->source;
+	k->own_ctime_ns = row->own_ctime_ns;
 	k->doubt = row->flags & LINKFS_COPIED_DOUBT;
 	k->changed = row->flags & LINKFS_COPIED_CHANGED;
 	backup_known_set_ino(t, k, row->ino);

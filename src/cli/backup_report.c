@@ -187,6 +187,15 @@ static void report_json(struct backup *b)
 	cli_json_number(&json, "bytes", atomic_load(&b->bytes));
 	cli_json_number(&json, "read_bytes", atomic_load(&b->read_bytes));
 	cli_json_number(&json, "milliseconds", (uint64_t)(cli_now_ns() - b->progress.begun_ns) / 1000000);
+	if (b->dedupe && !b->dry) {
+		cli_json_open(&json, "dedupe", '{');
+		cli_json_number(&json, "files", b->equal.files);
+		cli_json_number(&json, "shared", b->equal.shared);
+		cli_json_number(&json, "freed", b->equal.freed);
+		cli_json_close(&json, '}');
+	} else {
+		cli_json_null(&json, "dedupe");
+	}
 	json_troubles(b, &json, "vanished_files", BACKUP_VANISHED);
 	json_troubles(b, &json, "unreadable_files", BACKUP_UNREADABLE);
 	json_troubles(b, &json, "changed_while_read_files", BACKUP_UNSTEADY);
@@ -222,6 +231,12 @@ void backup_report(struct backup *b)
 		}
 	}
 	fputc('\n', out);
+	if (b->dedupe && !b->dry) {
+		cli_human_size(b->equal.shared, 1024, size);
+		cli_human_size(b->equal.freed, 1024, read);
+		fprintf(out, "%" PRIu64 " file%s %s %s with an equal one; %s freed\n", b->equal.files,
+			b->equal.files == 1 ? "" : "s", b->equal.files == 1 ? "shares" : "share", size, read);
+	}
 	if (b->taken[0])
 		fprintf(out, "snapshot %s\n", b->taken);
 }

@@ -29,6 +29,7 @@ enum {
 	OPT_HOST,
 	OPT_TAKE_OVER,
 	OPT_REREAD,
+	OPT_DEDUPE,
 	OPT_JSON
 };
 
@@ -101,6 +102,7 @@ static int take_option(struct backup *b, const struct cli_parsed *option)
 	b->no_snapshot |= option->id == OPT_NO_SNAPSHOT;
 	b->take_over |= option->id == OPT_TAKE_OVER;
 	b->reread |= option->id == OPT_REREAD;
+	b->dedupe |= option->id == OPT_DEDUPE;
 	b->json |= option->id == OPT_JSON;
 	switch (option->id) {
 	case OPT_TAG:
@@ -219,6 +221,8 @@ static const struct cli_option options[] = {
 	{OPT_TAG, "tag", "TAG", "A tag of the snapshot besides 'backup'; may be given again", 0},
 	{OPT_NO_SNAPSHOT, "no-snapshot", NULL, "Take none", 0},
 	{OPT_REREAD, "reread", NULL, "Read every file and compare, whatever its times say", 0},
+	{OPT_DEDUPE, "dedupe", NULL,
+	 "Let what was written share its space with files of equal content, before the snapshot", 0},
 	{OPT_HOST, "host", "NAME", "Take this name for the host's identity", 0},
 	{OPT_TAKE_OVER, "take-over", NULL, "Replace what another source, or no backup, has put there", 0},
 	{OPT_THREADS, "threads", "N", "Read with so many threads (1 to 64)", 0},
@@ -236,7 +240,7 @@ const struct cli_command cli_cmd_backup = {
 	.usage = usage,
 	.options = options,
 	.exits = "0: all is in the snapshot; 1: done, but some files could not be read, or changed while they were "
-		 "read; 2: wrong usage; 3: failed, "
+		 "read, or files of the volume are damaged; 2: wrong usage; 3: failed, "
 		 "and no snapshot was taken; interrupted, the command ends by the signal",
 	.usage_status = CLI_EXIT_USAGE,
 	.fail_status = EXIT_FAILED,

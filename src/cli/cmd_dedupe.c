@@ -195,6 +195,13 @@ static void conclude_part(struct dedupe *d, size_t first, size_t end)
 	}
 }
 
+static void refuse_digest(void *arg, const struct dedupe_file *f, int error)
+{
+	struct dedupe *d = arg;
+	if (cli_gone(error) != LINKFS_ENOENT)
+		cli_fail(d->cli, display(d, f), error);
+}
+
 /* Part by part, whole groups each, so that what is done is told soon. */
 #define PART 256
 
@@ -283,6 +290,8 @@ static int run(struct cli *cli, const struct cli_args *args)
 		return cli_usage(cli,
 				 "what is to be ignored matters only with --hardlink: files that share stay separate");
 	int error = 0;
+	d.set.refuse = refuse_digest;
+	d.set.arg = &d;
 	cli_progress_begin(&d.set.progress, cli, d.as_json);
 	for (size_t i = 0; i < args->noperands && !error; i++)
 		error = collect(&d, &args->operands[i]);

@@ -2,6 +2,9 @@
  * dedupe_group.c - which files may have equal content: equal sizes, then equal digests. What is proved is the library's business.
  */
 #include "dedupe.h"
+#include "parallel.h"
+#include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +32,14 @@ int dedupe_set_add(struct dedupe_set *set, const struct linkfs_stat *st, uint64_
 	}
 	set->names[set->nnames++] = n;
 	set->files[set->nfiles++] = (struct dedupe_file){.st = *st};
+	return 0;
+}
+
+int dedupe_set_add_file(struct dedupe_set *set, const struct linkfs_stat *st, bool fixed)
+{
+	if (cli_grow(&set->files, &set->files_cap, set->nfiles, sizeof(*set->files)) != 0)
+		return LINKFS_ENOMEM;
+	set->files[set->nfiles++] = (struct dedupe_file){.st = *st, .fixed = fixed};
 	return 0;
 }
 
@@ -65,6 +76,8 @@ static int by_content(const void *a, const void *b)
 		c = compare_u64(x->digest[0], y->digest[0]);
 	if (!c)
 		c = compare_u64(x->digest[1], y->digest[1]);
+	if (!c)
+		c = (int)y->fixed - (int)x->fixed;
 	if (!c)
 		c = compare_u64(y->st.nlink, x->st.nlink);
 	return c ? c : by_ino(a, b);
@@ -106,18 +119,67 @@ static void unite(struct dedupe_set *set)
 	}
 }
 
-/* Keeps the files that have one beside them which is alike. */
+/* Keeps the files that have one beside them which is alike, if one of them may get other blocks. */
 static void drop_lonely(struct dedupe_set *set)
 {
+	struct dedupe_file *files = set->files;
 	size_t kept = 0;
-	bool before = false; /* the file before was alike */
-	for (size_t i = 0; i < set->nfiles; i++) {
-		bool next = i + 1 < set->nfiles && dedupe_alike(&set->files[i], &set->files[i + 1]);
-		if (before || next)
-			set->files[kept++] = set->files[i];
-		before = next;
+	for (size_t i = 0, end; i < set->nfiles; i = end) {
+		bool some = !files[i].fixed;
+		for (end = i + 1; end < set->nfiles && dedupe_alike(&files[i], &files[end]); end++)
+			some |= !files[end].fixed;
+		if (end - i < 2 || !some)
+			continue;
+		memmove(&files[kept], &files[i], (end - i) * sizeof(*files));
+		kept += end - i;
 	}
 	set->nfiles = kept;
+}
+
+struct look_into {
+	struct dedupe_set *set;
+	atomic_size_t done;
+};
+
+static void digest_one(void *arg, size_t i)
+{
+	struct look_into *l = arg;
+	struct dedupe_file *f = &l->set->files[i];
+	f->error = linkfs_node_digest(l->set->volume, f->st.ino, f->digest);
+	atomic_fetch_add(&l->done, 1);
+}
+
+/* From the command's own thread. */
+static bool look(void *arg)
+{
+	struct look_into *l = arg;
+	struct dedupe_set *set = l->set;
+	if (cli_progress_due(&set->progress)) {
+		uint64_t done = atomic_load(&l->done);
+		cli_progress_show(&set->progress, done, set->nfiles,
+				  "%" PRIu64 " of %zu files of equal sizes looked into", done, set->nfiles);
+	}
+	return cli_cancelled(set->cli);
+}
+
+/* The digest of each; those that have none are told, and left out. */
+static int digest_all(struct dedupe_set *set)
+{
+	struct look_into l = {.set = set};
+	size_t kept = 0;
+	cli_parallel(set->threads, set->nfiles, digest_one, look, &l);
+	cli_progress_end(&set->progress);
+	for (size_t i = 0; i < set->nfiles; i++) {
+		struct dedupe_file *f = &set->files[i];
+		if (f->error == LINKFS_ENOMEM)
+			return f->error;
+		if (f->error) /* gone, or damaged: it is like no other */
+			set->refuse(set->arg, f, f->error);
+		else
+			set->files[kept++] = *f;
+	}
+	set->nfiles = kept;
+	return 0;
 }
 
 int dedupe_set_group(struct dedupe_set *set)
@@ -127,27 +189,15 @@ int dedupe_set_group(struct dedupe_set *set)
 	unite(set);
 	qsort(set->files, set->nfiles, sizeof(*set->files), by_size);
 	drop_lonely(set); /* the digests are all 0 yet */
-	for (size_t i = 0; i < set->nfiles && !cli_cancelled(set->cli); i++) {
-		struct dedupe_file *f = &set->files[i];
-		int error = linkfs_node_digest(set->volume, f->st.ino, f->digest);
-		if (error == LINKFS_ENOMEM)
-			return error;
-		if (error) { /* gone, or damaged: it is like no other */
-			if (cli_gone(error) != LINKFS_ENOENT)
-				cli_fail(set->cli, set->names[f->first].display, error);
-			f->done = true;
-		}
-	}
-	size_t kept = 0;
-	for (size_t i = 0; i < set->nfiles; i++) {
-		if (!set->files[i].done)
-			set->files[kept++] = set->files[i];
-	}
-	set->nfiles = kept;
+	int error = digest_all(set);
+	if (error)
+		return error;
 	qsort(set->files, set->nfiles, sizeof(*set->files), by_content);
 	drop_lonely(set);
 	for (size_t i = 1; i < set->nfiles; i++)
-		set->to_compare += dedupe_alike(&set->files[i - 1], &set->files[i]) ? set->files[i].st.size : 0;
+		set->to_compare += !set->files[i].fixed && dedupe_alike(&set->files[i - 1], &set->files[i])
+					   ? set->files[i].st.size
+					   : 0;
 	return 0;
 }
 

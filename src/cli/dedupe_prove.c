@@ -40,7 +40,7 @@ static void prove_group(void *arg, size_t i)
 		files[k].with = k;
 		files[k].done = true;
 		for (size_t n = k + 1; n < p->groups[i + 1]; n++) {
-			if (files[n].done)
+			if (files[n].done || files[n].fixed)
 				continue;
 			if (atomic_load(&p->stop))
 				return;

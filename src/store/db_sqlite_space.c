@@ -152,11 +152,26 @@ static int checkpoint_on(sqlite3 *handle, int mode, int *frames_out)
 	return code == SQLITE_BUSY ? 0 : lk_sqlite_error(code);
 }
 
+/* Cuts a WAL of which all is in the database. Its header is gone for good before: the frames of a WAL that was cut and has a header are an
+ * earlier state, which recovery would write over the present one. What fails leaves the WAL as long as it is. */
+static bool cut_wal(struct lk_space *space, uint64_t size)
+{
+	static const uint8_t none[LK_WAL_HEADER];
+	off_t now = lseek(space->wal_fd, 0, SEEK_END);
+	if (now < 0)
+		return false;
+	if ((uint64_t)now > size &&
+	    (lk_pwrite_all(space->wal_fd, none, sizeof(none), 0) != 0 || fdatasync(space->wal_fd) != 0))
+		return false;
+	/* What is allocated behind it goes in any case. */
+	return ftruncate(space->wal_fd, (off_t)size) == 0;
+}
+
 /* The host is full: what the WAL does not need goes to the database. The WAL is empty, as SQLite's own TRUNCATE left it. */
 static void give_wal_back(struct lk_space *space)
 {
 	uint64_t kept = WAL_KEPT;
-	if (space->wal_fd >= 0 && space->wal_allocated > kept && ftruncate(space->wal_fd, (off_t)kept) == 0)
+	if (space->wal_fd >= 0 && space->wal_allocated > kept && cut_wal(space, kept))
 		space->wal_allocated = kept;
 }
 
@@ -319,7 +334,7 @@ static void shrink_wal(struct lk_space *space)
 	/* Only a WAL that was retired (vfs_sum.c): another connection may still use it. */
 	if (lk_pread_all(space->wal_fd, magic, sizeof(magic), 0) || memcmp(magic, "\0\0\0\0", 4) != 0)
 		return;
-	(void)!ftruncate(space->wal_fd, (off_t)LK_MIN(WAL_KEPT, space->wal_allocated));
+	(void)cut_wal(space, LK_MIN(WAL_KEPT, space->wal_allocated));
 	space->wal_used = 0;
 }
 

@@ -16,64 +16,10 @@ import sys
 import time
 
 import harness as h
+from backup_world import SETTLE, World, expect, put
 from trees import compare, describe, make_nasty
 
 FACE = sys.argv[1]
-SETTLE = 0.05  # longer than the clock of files may be behind: what is older than that is taken for finished
-
-
-class World:
-    """A source and a volume. Snapshots are compared by export."""
-
-    def __init__(self, name, face):
-        self.base, self.volume = h.begin("offline" if face in ("unsteady", "random") else face)
-        self.source = f"{self.base}/{name}"
-        os.mkdir(self.source)
-        self.dest = self.volume.mnt if face == "mount" else self.volume.path
-        self.inside = self.source
-        self.number = 0
-        self.seen = {}
-
-    def backup(self, *options, sources=None, rc=0, dest=None, **how):
-        time.sleep(SETTLE)
-        result = h.linkfs("backup", "--json", *options, *(sources or [self.source]), dest or self.dest, **how)
-        if result.rc != rc:
-            h.ok(False, f"backup ends with {rc}", result)
-            h.done()
-        self.said = result.err
-        return json.loads(result.out) if result.out else None
-
-    def same(self, name, snapshot=None, want=None, inside=None, strip=()):
-        """The copy, now or in a snapshot, is the source."""
-        self.number += 1
-        out = f"{self.base}/out{self.number}"
-        at = f"{self.volume.path}@{snapshot}:" if snapshot else f"{self.volume.path}:"
-        h.must("export", "-T", at + (inside or self.inside), out)
-        got = describe(out)
-        want = want or describe(self.source)
-        for key in strip:
-            want.pop(key, None)
-        good = compare(got, want, name)
-        subprocess.run(["chmod", "-R", "u+rwx", out])
-        shutil.rmtree(out)
-        return good
-
-    def check(self):
-        result = h.linkfs("check", self.volume.path)
-        h.ok(result.rc == 0, "check finds nothing", result)
-
-    def end(self):
-        self.check()
-        h.clean(self.base)
-
-
-def put(path, content=b"x\n"):
-    h.put(path, content)
-
-
-def expect(report, name, **want):
-    keys = ["new", "changed", "moved", "linked", "removed", "vanished", "unreadable", "changed_while_read"]
-    h.equal({k: report[k] for k in keys if report[k] or k in want}, want, name)
 
 
 def whole():
@@ -542,6 +488,9 @@ def faults():
         put(f"{s}/4/{k}", b"new" * 2000)
     put(s + "/5/5", b"through one name")
     os.unlink(s + "/0/again")
+    for name in ("1", "2"):
+        shutil.copy(s + "/0/4", f"{s}/5/twin{name}")
+        put(f"{s}/5/pair{name}", b"pair" * 3000)
     time.sleep(SETTLE)
     want = describe(s)
     pristine = w.base + "/pristine"
@@ -552,7 +501,7 @@ def faults():
         def run(**how):
             shutil.rmtree(w.volume.path)
             shutil.copytree(pristine, w.volume.path)
-            return h.linkfs("backup", "-j1", "--name=second", s, w.volume.path, LD_PRELOAD=module, LINKFS_FAIL_DIR=w.volume.path, **how)
+            return h.linkfs("backup", "-j1", "--dedupe", "--name=second", s, w.volume.path, LD_PRELOAD=module, LINKFS_FAIL_DIR=w.volume.path, **how)
         total = int(run(**{counter: "1"}).err.splitlines()[-1])
         failed, notes = 0, []
         points = 30 if os.environ.get("LINKFS_LONG", "0") in ("", "0") else 400
@@ -583,10 +532,10 @@ def faults():
 
 
 class Drawer:
-    """Changes a tree at random; never two files with the same content."""
+    """Changes a tree at random. A fifth of the contents were there before."""
 
     def __init__(self, top, rng):
-        self.top, self.rng, self.serial = top, rng, 0
+        self.top, self.rng, self.serial, self.earlier = top, rng, 0, [b""] * 20
 
     def every(self, kind=None):
         found = []
@@ -611,7 +560,10 @@ class Drawer:
 
     def content(self):
         self.serial += 1
-        return hashlib.sha256(str(self.serial).encode()).digest() * self.rng.choice([0, 1, 3, 100, 300, 2000])
+        if self.rng.random() < 0.2:
+            return self.rng.choice(self.earlier)
+        self.earlier[self.serial % len(self.earlier)] = hashlib.sha256(str(self.serial).encode()).digest() * self.rng.choice([0, 1, 3, 100, 300, 2000])
+        return self.earlier[self.serial % len(self.earlier)]
 
     def clear(self, path):
         if os.path.isdir(path) and not os.path.islink(path):
@@ -739,7 +691,7 @@ def randomly():
     for i in range(rounds):
         deeds = [d.step() for _ in range(rng.choice([0, 1, 3, 20, 60]))]
         quick = rng.random() < 0.3  # the next change may fall into the tick of this backup
-        options = ["-j" + str(rng.choice([1, 2, 8]))] + (["--reread"] if rng.random() < 0.1 else [])
+        options = ["-j" + str(rng.choice([1, 2, 8]))] + (["--reread"] if rng.random() < 0.1 else []) + (["--dedupe"] if rng.random() < 0.5 else [])
         if rng.random() < 0.2:  # one that is killed before
             process = subprocess.Popen([h.BIN, "backup", "-q", *options, w.source, w.dest], env=h.environment(), stderr=subprocess.DEVNULL)
             time.sleep(rng.random() * 0.05)

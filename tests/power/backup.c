@@ -7,6 +7,8 @@
  *   another backup ends well, and the copy is what the undisturbed one made.
  *
  *   power-backup                            so many states: LINKFS_POWER_STATES, else 300; LINKFS_SEED
+ *
+ * LINKFS_POWER_KEEP names a directory to which the files of a failed state are copied.
  */
 #include "power.h"
 
@@ -49,8 +51,8 @@ static int backup(const char *name, bool eager, char *said, size_t size)
 	const struct linkfs_open_options how = {.flags = 0};
 	pthread_t committer;
 	struct linkfs_volume *v = NULL;
-	char threads[] = "-j2", quiet[] = "-q", named[64];
-	char *argv[] = {threads, quiet, named, run.source, run.volume, NULL};
+	char threads[] = "-j2", quiet[] = "-q", dedupe[] = "--dedupe", named[64];
+	char *argv[] = {threads, quiet, dedupe, named, run.source, run.volume, NULL};
 	FILE *err = fmemopen(said, size, "w");
 	struct cli cli = {.command = cli_command_find("backup"),
 			  .in = stdin,
@@ -62,7 +64,7 @@ static int backup(const char *name, bool eager, char *said, size_t size)
 	struct cli_args args;
 	(void)snprintf(named, sizeof(named), "--name=%s", name);
 	assert_non_null(err);
-	int status = cli_args_parse(&cli, cli.command, 5, argv, &args);
+	int status = cli_args_parse(&cli, cli.command, 6, argv, &args);
 	if (!status)
 		status = cli_args_resolve(&cli, cli.command, &args);
 	if (!status && eager)
@@ -114,6 +116,15 @@ static const char *many(unsigned i, const char *more)
 	return name;
 }
 
+#define TWINS 6
+
+static const char *twin(const char *dir, unsigned i)
+{
+	static char name[64];
+	(void)snprintf(name, sizeof(name), "%s/twin%u", dir, i);
+	return name;
+}
+
 static void make_source(void)
 {
 	static const char *const dirs[] = {"", "a", "a/sub", "b", "gone", "gone/too", "many"};
@@ -130,6 +141,8 @@ static void make_source(void)
 	for (unsigned i = 0; i < MANY; i++)
 		put(many(i, ""), i % 7 * 1000, 100 + i);
 	put("hard", 12000, 9);
+	for (unsigned i = 0; i < TWINS; i++)
+		put(twin("a", i), 20000 + i * 1000, 1000 + i);
 	assert_int_equal(link(at("hard"), at("b/hard")), 0);
 	assert_int_equal(link(at("hard"), at("a/hard")), 0);
 	assert_int_equal(symlink("hard", at("soft")), 0);
@@ -161,6 +174,12 @@ static void change_source(void)
 	(void)setxattr(at("moved"), "user.x", "y", 1, 0);
 	assert_int_equal(chmod(at("a"), 0700), 0);
 	put("new", 40000, 14);
+	/* Equal to files of before, to each other, and to one that goes. */
+	for (unsigned i = 0; i < TWINS; i++)
+		put(twin("b", i), 20000 + i * 1000, 1000 + i);
+	put("b/twin-new", 40000, 14);
+	put("b/twin-newer", 40000, 14);
+	assert_int_equal(unlink(at(twin("a", 0))), 0);
 	for (unsigned i = 0; i + 1 < MANY; i += 3) {
 		put(many(i, ""), i % 5 * 1000, 500 + i);
 		assert_int_equal(rename(at(many(i + 1, "")), at(many(i + 1, ".moved"))), 0);
@@ -297,6 +316,8 @@ static void cut_all(const struct image *start, const struct recording *r)
 			quiet_begin(run.volume);
 			bool good = judge_state(&image, why, sizeof(why));
 			quiet_end();
+			if (!good && getenv("LINKFS_POWER_KEEP"))
+				image_store(&image, getenv("LINKFS_POWER_KEEP"));
 			if (!good)
 				fail_msg("seed %" PRIu64 ", after event %zu, variant %u: %s", run.seed, i, variant,
 					 why);
