@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 
 #define LK_DB_FILE "meta.db"
 #define LK_DB_CACHE_KIB 65536
@@ -70,6 +71,9 @@ struct lk_sqlite {
 	pthread_mutex_t side_lock;
 	sqlite3 *side; /* the checkpointer's connection */
 	struct lk_space side_space;
+	/* Numbers of commits: the newest that began, the newest that wrote frames and is over, the newest that had begun when all
+	 * frames were known to be in the database. */
+	atomic_uint_fast64_t commits_begun, commits_over, commits_copied;
 
 	struct lk_space space;
 	uint64_t dirty;   /* bound of the pages this transaction has changed */
@@ -135,6 +139,8 @@ int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing);
 int lk_sqlite_checkpoint(struct lk_db *base, bool slice);
 int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out);
 int lk_sqlite_empty_wal(struct lk_sqlite *db);
+/* For sqlite3_wal_hook(3) of the owner's connection; arg: struct lk_sqlite. */
+int lk_sqlite_committed(void *arg, sqlite3 *handle, const char *name, int frames);
 int lk_sqlite_make_files(struct lk_sqlite *db, bool create);
 int lk_sqlite_scan_wal(const struct lk_sqlite *db, struct linkfs_message *why);
 /* Whether the WAL holds nothing, so that the database alone is the whole state. */

@@ -143,11 +143,39 @@ int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing)
 
 /* ---- checkpoints ------------------------------------------------------------------------------------------------------ */
 
-static int checkpoint_on(sqlite3 *handle, int mode, int *frames_out)
+int lk_sqlite_committed(void *arg, sqlite3 *handle, const char *name, int frames)
+{
+	struct lk_sqlite *db = arg;
+	(void)handle;
+	(void)name;
+	(void)frames;
+	atomic_store(&db->commits_over, atomic_load(&db->commits_begun));
+	return SQLITE_OK;
+}
+
+/* Until SQLite 3.51.3 a checkpoint that begins when all is copied, while a commit begins the WAL anew, may not notice, and then says of
+ * new frames that they are copied (sqlite.org/wal.html#walresetbug). So none begins beside the owner before a commit that began
+ * after the last complete one is over: it has left frames to copy, and the WAL does not begin anew before they are. */
+static bool is_copied(struct lk_sqlite *db)
+{
+	return atomic_load(&db->commits_over) <= atomic_load(&db->commits_copied);
+}
+
+static void note_copied(struct lk_sqlite *db)
+{
+	uint_fast64_t begun = atomic_load(&db->commits_begun), copied = atomic_load(&db->commits_copied);
+	while (copied < begun && !atomic_compare_exchange_weak(&db->commits_copied, &copied, begun))
+		;
+}
+
+static int checkpoint_on(struct lk_sqlite *db, sqlite3 *handle, int mode, int *frames_out)
 {
 	int done = 0;
 	*frames_out = -1;
 	int code = sqlite3_wal_checkpoint_v2(handle, "main", mode, frames_out, &done);
+	/* Where it is busy it says what it has done as well, or -1. */
+	if (*frames_out >= 0 && done == *frames_out)
+		note_copied(db);
 	/* Busy: a reader holds the WAL's tail; the rest is done. */
 	return code == SQLITE_BUSY ? 0 : lk_sqlite_error(code);
 }
@@ -180,7 +208,7 @@ int lk_sqlite_empty_wal(struct lk_sqlite *db)
 {
 	int frames = -1;
 	(void)sqlite3_busy_timeout(db->handle, 0);
-	int r = checkpoint_on(db->handle, SQLITE_CHECKPOINT_TRUNCATE, &frames);
+	int r = checkpoint_on(db, db->handle, SQLITE_CHECKPOINT_TRUNCATE, &frames);
 	(void)sqlite3_busy_timeout(db->handle, LK_DB_BUSY_MS);
 	if (!r && frames >= 0)
 		db->space.wal_used = frames ? LK_WAL_HEADER + (uint64_t)frames * LK_FRAME_SIZE : 0;
@@ -215,9 +243,9 @@ int lk_sqlite_checkpoint(struct lk_db *base, bool slice)
 	if (pthread_mutex_lock(&db->side_lock))
 		return LINKFS_EIO;
 	int frames = -1;
-	int r = db->side ? 0 : side_open(db);
-	if (!r)
-		r = checkpoint_on(db->side, SQLITE_CHECKPOINT_PASSIVE, &frames);
+	int r = db->side || is_copied(db) ? 0 : side_open(db);
+	if (!r && !is_copied(db))
+		r = checkpoint_on(db, db->side, SQLITE_CHECKPOINT_PASSIVE, &frames);
 	/* Where SQLite could not open the WAL for writing, were it for a moment's lack of descriptors, it reads it from then
 	 * on: the next checkpoint gets a new connection. */
 	if (r && db->side) {
