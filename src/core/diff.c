@@ -8,6 +8,7 @@
 #include "snapshot.h"
 #include "track.h"
 #include "txn_impl.h"
+#include "views.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,8 @@ void lk_diff_free(struct lk_diff *d)
 	free(d->shown.p);
 	free(d->now.names[OLDER].p);
 	free(d->now.names[NEWER].p);
+	free(d->bytes[OLDER]);
+	free(d->bytes[NEWER]);
 	lk_buf_done(&d->names);
 	free(d);
 }
@@ -97,6 +100,8 @@ static int find_side(struct lk_diff *d, struct lk_op *op, int side)
 
 	if (row.epoch == LK_VIEW_LIVE) /* what is made meanwhile is not asked about */
 		return d->side[side].next_ino ? 0 : lk_txn_count(op, LK_COUNTER_NEXT_INO, 0, &d->side[side].next_ino);
+	if (d->side[side].bits && lk_view_stands(op->fs, row.epoch, d->side[side].bits))
+		return 0;
 	rc = lk_txn_get(op, LK_T_SNAPSHOT, &row, &row);
 	if (rc == LINKFS_ENOENT || (rc == 0 && row.deleting))
 		return LINKFS_ESTALE;

@@ -91,6 +91,7 @@ struct lk_diff {
 		struct lk_spell after;                 /* the place looked at last */
 		LK_LIST(struct lk_spell) names[SIDES]; /* that it has at one view only */
 	} now;
+	uint8_t *bytes[SIDES]; /* room for content that is read, made when it is needed */
 	bool any_binds;
 	bool covered;
 };
