@@ -113,7 +113,7 @@ static int from_table(struct lk_check *c)
 	while ((r = lk_rows_peek(&rows, &record)) == 0 && record) {
 		const struct lk_dirent *d = record;
 		struct lk_scan scan = {
-			.table = rows.table, .index = LK_DIRENT_BY_INO, .equal = 5, .from = d, .limit = 1};
+			.table = rows.table, .index = LK_DIRENT_BY_INO, .equal = 6, .from = d, .limit = 1};
 		bool there = false;
 		r = lk_db_scan(c->db, &scan, found_row, &there);
 		if (r == LINKFS_ECORRUPT)

@@ -35,9 +35,9 @@ static struct lk_shape index_shape(const struct lk_table *t, int at)
 		add_column(&s, index->columns[i]);
 	for (uint8_t i = 0; i < t->key_count; i++)
 		add_column(&s, i);
-	/* Bytes at the end that are no key only repeat what the row holds: dirent_by_ino's name. */
+	/* What stands behind the table's key only repeats what the row holds: dirent_by_ino's name and born. */
 	s.key_count = s.count;
-	if (t->columns[s.column[s.count - 1]].type == LK_BYTES && s.column[s.count - 1] >= t->key_count)
+	while (s.key_count && s.column[s.key_count - 1] >= t->key_count)
 		s.key_count--;
 	return s;
 }

@@ -8,11 +8,13 @@
 #include "snapshot.h"
 #include "track.h"
 #include "txn_impl.h"
+#include "views.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define STEP_ROWS 256u
+#define BATCH_NAMES 256u /* rows of names of LK_INODES_MANY inodes */
 
 int lk_list_room(void *p_ptr, size_t *cap, size_t count, size_t size)
 {
@@ -67,10 +69,14 @@ void lk_diff_free(struct lk_diff *d)
 	free(d->changes.p);
 	free(d->ranges.p);
 	free(d->inodes.p);
+	free(d->known[OLDER].p);
+	free(d->known[NEWER].p);
 	free(d->binds.p);
 	free(d->shown.p);
 	free(d->now.names[OLDER].p);
 	free(d->now.names[NEWER].p);
+	free(d->bytes[OLDER]);
+	free(d->bytes[NEWER]);
 	lk_buf_done(&d->names);
 	free(d);
 }
@@ -97,6 +103,8 @@ static int find_side(struct lk_diff *d, struct lk_op *op, int side)
 
 	if (row.epoch == LK_VIEW_LIVE) /* what is made meanwhile is not asked about */
 		return d->side[side].next_ino ? 0 : lk_txn_count(op, LK_COUNTER_NEXT_INO, 0, &d->side[side].next_ino);
+	if (d->side[side].bits && lk_view_stands(op->fs, row.epoch, d->side[side].bits))
+		return 0;
 	rc = lk_txn_get(op, LK_T_SNAPSHOT, &row, &row);
 	if (rc == LINKFS_ENOENT || (rc == 0 && row.deleting))
 		return LINKFS_ESTALE;
@@ -188,62 +196,135 @@ void lk_diff_progress(const struct lk_diff *d, struct linkfs_diff_progress *out)
 
 /* ---- comparing -------------------------------------------------------------------------------------------------- */
 
+/* If the record was met when the inode was found, the op has it from now on. */
+static int recall(struct lk_diff *d, struct lk_op *op, int side, uint64_t ino)
+{
+	const struct lk_inode *p = d->known[side].p;
+	size_t low = 0, high = d->known[side].count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if ((uint64_t)p[middle].ino < ino)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < d->known[side].count && (uint64_t)p[low].ino == ino ? lk_inode_know(op, ino, &p[low]) : 0;
+}
+
 int lk_diff_inode(struct lk_diff *d, struct lk_op *op, int side, uint64_t ino, struct lk_inode *out, bool *there_out)
 {
 	int rc;
 
 	lk_diff_see(d, op, side);
-	rc = lk_inode_get_any(op, ino, out);
+	rc = recall(d, op, side, ino);
+	if (rc == 0)
+		rc = lk_inode_get_any(op, ino, out);
 	lk_diff_spend(d, 1);
 	*there_out = rc == 0 && out->nlink > 0;
 	return rc == LINKFS_ESTALE ? 0 : rc;
 }
 
-static int compare_one(struct lk_diff *d, struct lk_op *op, uint64_t ino)
+/* Candidates that are looked at together, with all that rows tell of them. */
+struct batch {
+	int64_t inos[LK_INODES_MANY];
+	uint32_t count;
+	struct lk_inode inode[SIDES][LK_INODES_MANY];
+	bool there[SIDES][LK_INODES_MANY];
+	struct lk_lives names; /* of so many as are whole; the one after them has too many to be read at once */
+};
+
+static int read_batch(struct lk_diff *d, struct lk_op *op, struct batch *b)
 {
-	struct lk_inode inode[SIDES];
-	bool there[SIDES];
+	struct lk_lives_ask ask = {.op = op,
+				   .inos = b->inos,
+				   .views = {d->side[OLDER].epoch, d->side[NEWER].epoch},
+				   .view_count = SIDES,
+				   .limit = BATCH_NAMES};
 	int rc = 0;
 
-	for (int side = 0; rc == 0 && side < SIDES; side++)
-		rc = lk_diff_inode(d, op, side, ino, &inode[side], &there[side]);
-	if (rc)
-		return rc;
+	b->count = (uint32_t)LK_MIN(d->inodes.count - d->next, (size_t)LK_INODES_MANY);
+	for (uint32_t i = 0; i < b->count; i++)
+		b->inos[i] = (int64_t)d->inodes.p[d->next + i];
+	for (int side = 0; rc == 0 && side < SIDES; side++) {
+		uint32_t n = 0;
+
+		/* What has a number that the view did not know yet is not there; numbers are in order. */
+		while (n < b->count && b->inos[n] < d->side[side].next_ino)
+			n++;
+		memset(b->there[side], 0, sizeof(b->there[side]));
+		lk_diff_see(d, op, side);
+		for (uint32_t i = 0; rc == 0 && i < n; i++)
+			rc = recall(d, op, side, (uint64_t)b->inos[i]);
+		if (rc == 0 && n)
+			rc = lk_inode_get_many(op, b->inos, n, b->inode[side], b->there[side]);
+		lk_diff_spend(d, n);
+	}
+	ask.count = b->count;
+	if (rc == 0)
+		rc = lk_lives_read(&ask, &b->names);
+	lk_diff_spend(d, b->names.rows);
+	return rc;
+}
+
+static int compare_one(struct lk_diff *d, struct lk_op *op, const struct batch *b, uint32_t at)
+{
+	int rc = 0;
+
 	d->now.what = 0;
 	d->now.undecided = LK_DECIDED;
-	if (there[OLDER] && there[NEWER])
-		rc = lk_diff_compare_inodes(d, op, inode, &d->now.what, &d->now.undecided);
-	if (rc)
-		return rc;
 	for (int side = 0; side < SIDES; side++) {
-		d->now.inode[side] = inode[side];
-		d->now.there[side] = there[side];
+		d->now.inode[side] = b->inode[side][at];
+		d->now.there[side] = b->there[side][at] && b->inode[side][at].nlink > 0;
 		d->now.names[side].count = 0;
 	}
-	d->now.after = (struct lk_spell){0};
+	if (d->now.there[OLDER] && d->now.there[NEWER])
+		rc = lk_diff_compare_inodes(d, op, d->now.inode, &d->now.what, &d->now.undecided);
+	if (rc)
+		return rc;
+	d->now.from = (struct lk_dirent){0};
 	d->now.begun = true;
 	d->progress.inodes++;
 	return 0;
 }
 
+/* Its names, and what is to be told: all of it, or a step. */
+static int compare_names(struct lk_diff *d, struct lk_op *op, const struct lk_lives *names)
+{
+	bool done = !d->now.there[OLDER] && !d->now.there[NEWER];
+	int rc = done ? 0 : lk_diff_names(d, op, d->inodes.p[d->next], names, &done);
+
+	if (rc == 0 && done) {
+		d->now.begun = false;
+		d->next++;
+	}
+	return rc;
+}
+
+/* One with very many names is gone on with until it is done; else all of a batch, which is of this step. */
 int lk_diff_compare(struct lk_diff *d, struct lk_op *op, bool *done_out)
 {
-	bool done = false;
-	int rc = 0;
+	struct batch b = {.count = 0};
+	uint32_t first = 0;
+	int rc;
 
 	if (d->next == d->inodes.count) {
 		*done_out = true;
 		return 0;
 	}
-	if (!d->now.begun)
-		rc = compare_one(d, op, d->inodes.p[d->next]);
-	if (rc == 0 && (d->now.there[OLDER] || d->now.there[NEWER]))
-		rc = lk_diff_names(d, op, d->inodes.p[d->next], &done);
-	else
-		done = true;
-	if (rc == 0 && done) {
-		d->now.begun = false;
-		d->next++;
+	if (d->now.begun)
+		return compare_names(d, op, NULL);
+	rc = read_batch(d, op, &b);
+	for (uint32_t i = 0; rc == 0 && i < b.count && !d->now.begun; i++) {
+		struct lk_lives names = {.p = b.names.p + first, .whole = 1};
+
+		while (first + names.count < b.names.count && names.p[names.count].at == i)
+			names.count++;
+		first += names.count;
+		rc = compare_one(d, op, &b, i);
+		if (rc == 0)
+			rc = compare_names(d, op, i < b.names.whole ? &names : NULL);
 	}
 	return rc;
 }

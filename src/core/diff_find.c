@@ -74,9 +74,18 @@ static int find_history(struct lk_diff *d, struct lk_op *op, enum lk_table_id li
 	return rc;
 }
 
+static int keep_record(struct lk_diff *d, int side, const struct lk_inode *inode)
+{
+	return d->known[side].count < LK_DIFF_KNOWN ? LK_LIST_ADD(&d->known[side], *inode) : 0;
+}
+
+/* D2: it is the older view's record. */
 static int changed_row(void *arg, const void *record)
 {
-	return add_inode(arg, ((const struct lk_inode *)record)->ino);
+	const struct lk_inode *inode = record;
+	int rc = add_inode(arg, inode->ino);
+
+	return rc ? rc : keep_record(arg, OLDER, inode);
 }
 
 int lk_diff_find_changed(struct lk_diff *d, struct lk_op *op, bool *done_out)
@@ -135,6 +144,7 @@ static int made_row(void *arg, const void *record)
 {
 	const struct lk_inode *inode = record;
 	struct made *m = arg;
+	int rc;
 
 	m->rows++;
 	if (inode->ino >= m->d->side[NEWER].next_ino) {
@@ -142,7 +152,8 @@ static int made_row(void *arg, const void *record)
 		return 1;
 	}
 	m->d->next = (uint64_t)inode->ino;
-	return add_inode(m->d, inode->ino);
+	rc = add_inode(m->d, inode->ino);
+	return rc || m->d->side[NEWER].epoch == LK_VIEW_LIVE ? rc : keep_record(m->d, NEWER, inode);
 }
 
 int lk_diff_find_made(struct lk_diff *d, struct lk_op *op, bool *done_out)
@@ -218,6 +229,13 @@ static int by_number(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static int by_ino(const void *a, const void *b)
+{
+	const struct lk_inode *x = a, *y = b;
+
+	return x->ino < y->ino ? -1 : x->ino > y->ino;
+}
+
 int lk_diff_by_key(const void *a, const void *b)
 {
 	const struct lk_spell *x = a, *y = b;
@@ -247,6 +265,9 @@ int lk_diff_sort_found(struct lk_diff *d, struct lk_op *op, bool *done_out)
 		if (i == 0 || d->inodes.p[i] != d->inodes.p[i - 1])
 			d->inodes.p[kept++] = d->inodes.p[i];
 	d->inodes.count = kept;
+	for (int side = 0; side < SIDES; side++)
+		if (d->known[side].count)
+			qsort(d->known[side].p, d->known[side].count, sizeof(struct lk_inode), by_ino);
 	if (d->binds.count)
 		qsort(d->binds.p, d->binds.count, sizeof(*d->binds.p), lk_diff_by_key);
 	kept = 0;

@@ -7,6 +7,7 @@
 #define LK_DIFF_IMPL_H
 
 #include "diff.h"
+#include "dirents_past.h"
 #include "inode.h"
 
 enum { OLDER, NEWER, SIDES };
@@ -45,6 +46,9 @@ struct lk_shown {
 	struct lk_spell at; /* without name */
 };
 
+/* Records that are kept of those that were met, for each side. */
+#define LK_DIFF_KNOWN 65536u
+
 /* A growing array: struct { T *p; size_t count, cap; }. */
 #define LK_LIST(T)                                                                                                     \
 	struct {                                                                                                       \
@@ -75,9 +79,11 @@ struct lk_diff {
 	uint64_t next;                           /* a number, or a position in a list */
 	_Alignas(8) char row[LK_RECORD_MAX + 8]; /* of history, the last one looked at */
 	LK_LIST(uint64_t) inodes;                /* candidates */
-	LK_LIST(struct lk_spell) binds;          /* the same of binds, without names */
-	LK_LIST(struct lk_shown) shown;          /* all binds, by source */
-	struct lk_buf names;                     /* bytes */
+	LK_LIST(struct lk_inode)
+	known[SIDES]; /* records of some of them, where they cannot change any more; sorted with them */
+	LK_LIST(struct lk_spell) binds; /* the same of binds, without names */
+	LK_LIST(struct lk_shown) shown; /* all binds, by source */
+	struct lk_buf names;            /* bytes */
 	LK_LIST(struct lk_change) changes;
 	LK_LIST(struct lk_range) ranges;
 
@@ -88,9 +94,10 @@ struct lk_diff {
 		struct lk_inode inode[SIDES];
 		uint32_t what;
 		enum lk_undecided undecided;
-		struct lk_spell after;                 /* the place looked at last */
+		struct lk_dirent from; /* the place where its names are gone on with; dir 0: the first */
 		LK_LIST(struct lk_spell) names[SIDES]; /* that it has at one view only */
 	} now;
+	uint8_t *bytes[SIDES]; /* room for content that is read, made when it is needed */
 	bool any_binds;
 	bool covered;
 };
@@ -129,8 +136,8 @@ int lk_diff_compare_inodes(struct lk_diff *d, struct lk_op *op, const struct lk_
 int lk_diff_read(struct lk_diff *d, const struct lk_change *change, bool *differs_out);
 /* What else became of d->now's inode is told where binds show it as well. */
 int lk_diff_tell_binds(struct lk_diff *d, struct lk_op *op, uint64_t ino);
-/* Names of d->now's inode: a step. When they are done, its changes are in the list. */
-int lk_diff_names(struct lk_diff *d, struct lk_op *op, uint64_t ino, bool *done_out);
+/* Names of d->now's inode, as they were read, or (NULL) a step that reads some. When they are done, its changes are in the list. */
+int lk_diff_names(struct lk_diff *d, struct lk_op *op, uint64_t ino, const struct lk_lives *names, bool *done_out);
 /* Adds a name's bytes. */
 int lk_diff_spell(struct lk_diff *d, const struct lk_dirent *entry, struct lk_spell *out);
 /* Those that lk_change.gone leaves out are dropped. */

@@ -1,7 +1,6 @@
 /*
  * diff_names.c - the names of one inode at two views, and what became of each: it stayed, came, went, or is another (diff.h).
- * Layer: core. The two indexes by inode, live and history, say where names may be; each place is read at both views. An inode may have very
- * many names, so they are looked at in steps.
+ * Layer: core. An inode may have very many names, so they are looked at in steps.
  */
 #include "diff_impl.h"
 
@@ -12,58 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PLACES 32u
-#define NAME_ROWS 4u /* that reading a place costs */
-
-struct place {
-	int64_t dir, hash, ord;
-};
-
-struct places {
-	struct place p[PLACES];
-	uint32_t count;
-};
-
-/* A record of history begins with the live one's struct. */
-static int add_place(void *arg, const void *record)
-{
-	const struct lk_dirent *d = record;
-	struct places *places = arg;
-
-	places->p[places->count++] = (struct place){d->dir, d->hash, d->ord};
-	return 0;
-}
-
-static int compare_places(const struct place *x, const struct place *y)
-{
-	if (x->dir != y->dir)
-		return x->dir < y->dir ? -1 : 1;
-	if (x->hash != y->hash)
-		return x->hash < y->hash ? -1 : 1;
-	return (x->ord > y->ord) - (x->ord < y->ord);
-}
-
-/* The next places of an index. */
-static int gather(struct lk_diff *d, struct lk_op *op, uint64_t ino, enum lk_table_id table, int index,
-		  struct places *out)
-{
-	_Alignas(8) char from[LK_RECORD_MAX + 8] = {0};
-	struct lk_dirent *key = (void *)from;
-	struct lk_scan scan = {.table = &lk_tables[table],
-			       .index = index,
-			       .equal = 1,
-			       .ranged = 3,
-			       .exclusive = true,
-			       .from = from,
-			       .limit = PLACES};
-
-	key->ino = (int64_t)ino;
-	key->dir = d->now.after.dir;
-	key->hash = d->now.after.hash;
-	key->ord = d->now.after.ord;
-	out->count = 0;
-	return lk_db_scan(op->fs->db, &scan, add_place, out);
-}
+#define NAME_ROWS 32u /* that are read at once of an inode with very many */
+#define BIND_ROWS 6u  /* that looking at a bind's place costs */
 
 int lk_diff_spell(struct lk_diff *d, const struct lk_dirent *entry, struct lk_spell *out)
 {
@@ -76,7 +25,7 @@ int lk_diff_spell(struct lk_diff *d, const struct lk_dirent *entry, struct lk_sp
 }
 
 /* At an entry where a bind stands at a view its inode is not to be seen. */
-static int is_covered(struct lk_diff *d, struct lk_op *op, const struct place *at, bool *out)
+static int is_covered(struct lk_diff *d, struct lk_op *op, const struct lk_dirent *at, bool *out)
 {
 	int rc = 0;
 
@@ -113,40 +62,32 @@ static bool any_difference(const struct lk_diff *d)
 	return d->now.what || d->now.undecided;
 }
 
-/* The place is the inode's name at one view, at both, or at none. */
-static int look_at(struct lk_diff *d, struct lk_op *op, uint64_t ino, const struct place *at)
+/* A place that is the inode's name at one view, or at both. */
+static int look_at(struct lk_diff *d, struct lk_op *op, uint64_t ino, const struct lk_life *lives, uint32_t count)
 {
-	struct lk_dirent entry[SIDES];
+	const struct lk_dirent *entry[SIDES] = {NULL, NULL};
 	struct lk_spell spell[SIDES] = {{0}, {0}};
 	bool covered = false;
 	int rc = 0;
 
-	for (int side = 0; side < SIDES; side++) {
-		entry[side].name.len = 0;
-		if (!d->now.there[side])
-			continue;
-		lk_diff_see(d, op, side);
-		rc = lk_dirent_at(op, (uint64_t)at->dir, at->hash, at->ord, ino, &entry[side]);
-		if (rc && rc != LINKFS_ENOENT)
-			return rc;
-	}
-	lk_diff_spend(d, NAME_ROWS);
-	if (entry[OLDER].name.len && entry[NEWER].name.len &&
-	    lk_bytes_compare(&entry[OLDER].name, &entry[NEWER].name) == 0) {
+	for (int side = 0; side < SIDES; side++)
+		for (uint32_t i = 0; i < count && d->now.there[side]; i++)
+			if (lives[i].seen >> side & 1)
+				entry[side] = &lives[i].row;
+	if (entry[OLDER] && entry[NEWER] && lk_bytes_compare(&entry[OLDER]->name, &entry[NEWER]->name) == 0) {
 		if (!any_difference(d))
 			return 0;
-		rc = is_covered(d, op, at, &covered);
+		rc = is_covered(d, op, entry[NEWER], &covered);
 		if (rc || covered)
 			return rc;
 		for (int side = 0; rc == 0 && side < SIDES; side++)
-			rc = lk_diff_spell(d, &entry[side], &spell[side]);
+			rc = lk_diff_spell(d, entry[side], &spell[side]);
 		return rc ? rc : add_change(d, ino, LINKFS_DIFF_MODIFIED, d->now.what, &spell[OLDER], &spell[NEWER]);
 	}
-	rc = 0;
 	for (int side = 0; rc == 0 && side < SIDES; side++) {
-		if (entry[side].name.len == 0)
+		if (!entry[side])
 			continue;
-		rc = lk_diff_spell(d, &entry[side], &spell[side]);
+		rc = lk_diff_spell(d, entry[side], &spell[side]);
 		if (rc == 0)
 			rc = LK_LIST_ADD(&d->now.names[side], spell[side]);
 	}
@@ -252,43 +193,44 @@ static int tell_rest(struct lk_diff *d, uint64_t ino)
 
 /* ---- steps ------------------------------------------------------------------------------------------------------ */
 
-int lk_diff_names(struct lk_diff *d, struct lk_op *op, uint64_t ino, bool *done_out)
+/* The names of the inode from where the step before stopped. */
+static int read_names(struct lk_diff *d, struct lk_op *op, uint64_t ino, struct lk_lives *out)
 {
-	struct places list[2];
-	const struct place *bound = NULL, *before = NULL;
-	uint32_t i[2] = {0, 0};
-	int rc;
+	int64_t number = (int64_t)ino;
+	struct lk_lives_ask ask = {.op = op,
+				   .inos = &number,
+				   .count = 1,
+				   .views = {d->side[OLDER].epoch, d->side[NEWER].epoch},
+				   .view_count = SIDES,
+				   .from = d->now.from,
+				   .limit = NAME_ROWS};
+	int rc = lk_lives_read(&ask, out);
+
+	lk_diff_spend(d, out->rows);
+	return rc;
+}
+
+int lk_diff_names(struct lk_diff *d, struct lk_op *op, uint64_t ino, const struct lk_lives *names, bool *done_out)
+{
+	struct lk_lives read;
+	int rc = 0;
 
 	if (ino == LINKFS_ROOT_INO) { /* which no bind shows */
 		*done_out = true;
 		return any_difference(d) ? add_change(d, ino, LINKFS_DIFF_MODIFIED, d->now.what, NULL, NULL) : 0;
 	}
-	rc = gather(d, op, ino, LK_T_DIRENT, LK_DIRENT_BY_INO, &list[0]);
-	if (rc == 0)
-		rc = gather(d, op, ino, LK_T_DIRENT_OLD, LK_DIRENT_OLD_BY_INO, &list[1]);
-	/* What comes after the last place of a list that is full is not known yet. */
-	for (int k = 0; k < 2; k++) {
-		const struct place *last = &list[k].p[PLACES - 1];
-
-		if (list[k].count == PLACES && (!bound || compare_places(last, bound) < 0))
-			bound = last;
+	if (!names) {
+		rc = read_names(d, op, ino, &read);
+		names = &read;
 	}
-	while (rc == 0 && (i[0] < list[0].count || i[1] < list[1].count)) {
-		int k = i[0] == list[0].count   ? 1
-			: i[1] == list[1].count ? 0
-						: compare_places(&list[1].p[i[1]], &list[0].p[i[0]]) < 0;
-		const struct place *at = &list[k].p[i[k]++];
-
-		if (bound && compare_places(at, bound) > 0)
-			break;
-		if (!before || compare_places(at, before) != 0)
-			rc = look_at(d, op, ino, at);
-		before = at;
+	for (uint32_t i = 0, n; rc == 0 && i < names->count; i += n) {
+		n = i + 1 < names->count && lk_life_same_place(&names->p[i], &names->p[i + 1]) ? 2 : 1;
+		rc = look_at(d, op, ino, &names->p[i], n);
 	}
 	if (rc)
 		return rc;
-	if (bound) {
-		d->now.after = (struct lk_spell){.dir = bound->dir, .hash = bound->hash, .ord = bound->ord};
+	if (!names->whole) {
+		d->now.from = names->next;
 		return 0;
 	}
 	*done_out = true;
@@ -346,7 +288,7 @@ int lk_diff_tell_binds(struct lk_diff *d, struct lk_op *op, uint64_t ino)
 
 		for (int side = 0; rc == 0 && side < SIDES; side++)
 			rc = shown_at(d, op, side, &d->shown.p[low].at, &c, &bound[side]);
-		lk_diff_spend(d, NAME_ROWS + 2);
+		lk_diff_spend(d, BIND_ROWS);
 		if (rc == 0 && bound[OLDER] == ino && bound[NEWER] == ino)
 			rc = LK_LIST_ADD(&d->changes, c);
 		if (rc)
@@ -367,7 +309,7 @@ int lk_diff_compare_binds(struct lk_diff *d, struct lk_op *op, bool *done_out)
 	}
 	for (int side = 0; rc == 0 && side < SIDES; side++)
 		rc = shown_at(d, op, side, &d->binds.p[d->next], &c, &bound[side]);
-	lk_diff_spend(d, NAME_ROWS + 2);
+	lk_diff_spend(d, BIND_ROWS);
 	d->next++;
 	if (rc || bound[OLDER] == bound[NEWER])
 		return rc;

@@ -15,6 +15,7 @@
 
 #define READ_BYTES ((size_t)LK_EXTENT_BLOCKS_MAX * LK_BLOCK_SIZE)
 #define ROWS_IN_OP 128u
+#define FEW_BLOCKS 4u /* reading so many is no dearer than looking their rows up first */
 
 /* ---- attributes ------------------------------------------------------------------------------------------------- */
 
@@ -156,7 +157,6 @@ struct reading {
 	uint64_t size; /* of both */
 	bool by_rows;  /* both are in blocks */
 	bool differs;
-	uint8_t *bytes[SIDES];
 };
 
 /* Both as they are now: the live one may have become another meanwhile. */
@@ -223,7 +223,7 @@ static int compare_bytes(struct reading *r, uint64_t offset, size_t len)
 	for (int side = 0; side < SIDES; side++) {
 		size_t done = 0;
 		struct lk_op op;
-		int rc = lk_file_peek(r->d->fs, r->d->side[side].epoch, r->c->ino[side], offset, r->bytes[side], len,
+		int rc = lk_file_peek(r->d->fs, r->d->side[side].epoch, r->c->ino[side], offset, r->d->bytes[side], len,
 				      &done);
 
 		if (rc) {
@@ -241,7 +241,7 @@ static int compare_bytes(struct reading *r, uint64_t offset, size_t len)
 			return 0;
 		}
 	}
-	r->differs = memcmp(r->bytes[OLDER], r->bytes[NEWER], len) != 0;
+	r->differs = memcmp(r->d->bytes[OLDER], r->d->bytes[NEWER], len) != 0;
 	return 0;
 }
 
@@ -256,9 +256,9 @@ static int compare_blocks(struct reading *r, uint64_t at, uint64_t end)
 			return rc;
 		rc = look_at_both(r, &op);
 		end = LK_MIN(end, (r->size + LK_BLOCK_SIZE - 1) / LK_BLOCK_SIZE);
-		if (rc == 0 && !r->differs && r->by_rows && at < end)
+		if (rc == 0 && !r->differs && r->by_rows && at + FEW_BLOCKS < end)
 			rc = skip_blocks(r, &op, at, end, &skip, &count);
-		else if (rc == 0 && !r->differs && at < end) /* at most some pages of inline content */
+		else if (rc == 0 && !r->differs && at < end) /* the last, or at most some pages of inline content */
 			count = LK_MIN(end - at, (uint64_t)LK_EXTENT_BLOCKS_MAX);
 		rc = lk_op_end(&op, rc);
 		at += skip;
@@ -295,8 +295,9 @@ int lk_diff_read(struct lk_diff *d, const struct lk_change *change, bool *differ
 	int rc = 0;
 
 	for (int side = 0; side < SIDES; side++) {
-		r.bytes[side] = malloc(READ_BYTES);
-		if (!r.bytes[side])
+		if (!d->bytes[side])
+			d->bytes[side] = malloc(READ_BYTES);
+		if (!d->bytes[side])
 			rc = LINKFS_ENOMEM;
 	}
 	if (rc == 0 && change->undecided == LK_WHOLE)
@@ -306,8 +307,6 @@ int lk_diff_read(struct lk_diff *d, const struct lk_change *change, bool *differ
 			break;
 		rc = compare_blocks(&r, d->ranges.p[i].at, d->ranges.p[i].at + d->ranges.p[i].count);
 	}
-	free(r.bytes[OLDER]);
-	free(r.bytes[NEWER]);
 	if (rc == 0)
 		*differs_out = r.differs;
 	return rc;

@@ -42,7 +42,7 @@ static bool type_valid(int64_t type)
 }
 
 /* What a row must be before anything relies on it (F5). The reverse index does not hold the type. */
-static int verify(const struct lk_dirent *d, bool with_type)
+int lk_dirent_verify(const struct lk_dirent *d, bool with_type)
 {
 	const char *name = d->name.p;
 	size_t len = d->name.len;
@@ -69,7 +69,7 @@ static int find_row(void *arg, const void *record)
 {
 	struct find *f = arg;
 	const struct lk_dirent *d = record;
-	int rc = verify(d, true);
+	int rc = lk_dirent_verify(d, true);
 
 	if (rc)
 		return rc;
@@ -185,7 +185,7 @@ int lk_dirent_at(struct lk_op *op, uint64_t dir, int64_t hash, int64_t ord, uint
 	if (rc == 0 && (uint64_t)d.ino != ino)
 		rc = LINKFS_ENOENT;
 	if (rc == 0)
-		rc = verify(&d, true);
+		rc = lk_dirent_verify(&d, true);
 	if (rc == 0)
 		*out = d;
 	return rc;
@@ -201,7 +201,7 @@ struct pass {
 static int pass_row(void *arg, const void *record)
 {
 	struct pass *p = arg;
-	int rc = verify(record, p->with_type);
+	int rc = lk_dirent_verify(record, p->with_type);
 
 	return rc ? rc : p->fn(p->arg, record);
 }
@@ -219,7 +219,7 @@ static int list_row(void *arg, const void *record)
 {
 	struct listing *l = arg;
 	const struct lk_dirent *d = record;
-	int rc = verify(d, true);
+	int rc = lk_dirent_verify(d, true);
 
 	if (rc)
 		return rc;

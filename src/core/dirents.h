@@ -33,6 +33,8 @@ int lk_dirent_replace(struct lk_op *op, struct lk_slot *slot, const char *name, 
 		      uint32_t mode);
 int lk_dirent_remove(struct lk_op *op, const struct lk_slot *slot, const char *name, size_t len);
 
+/* LINKFS_ECORRUPT: no row of an entry is like that. with_type: it has its type. */
+int lk_dirent_verify(const struct lk_dirent *d, bool with_type);
 /* The entry at a key, when it names ino: LINKFS_ENOENT. The name is in the op's arena. */
 int lk_dirent_at(struct lk_op *op, uint64_t dir, int64_t hash, int64_t ord, uint64_t ino, struct lk_dirent *out);
 
@@ -48,7 +50,7 @@ int lk_dirent_parent(struct lk_op *op, uint64_t ino, uint64_t *out);
 /* Entries after cookie in cookie order, at most limit of them (0: all). Names are valid
  * during the call. fn: as lk_row_fn, but record is a verified struct lk_dirent. */
 int lk_dirent_scan(struct lk_op *op, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn, void *arg);
-/* The names of ino, through the reverse index, in order of (dir, cookie); type and born are not filled. */
+/* The names of ino, through the reverse index, in order of (dir, cookie); type is not filled. */
 int lk_dirent_names(struct lk_op *op, uint64_t ino, uint32_t limit, lk_row_fn *fn, void *arg);
 /* The same from a place on: those after the one in directory dir at cookie (0, 0: from the start). */
 int lk_dirent_names_after(struct lk_op *op, uint64_t ino, uint64_t dir, uint64_t cookie, uint32_t limit, lk_row_fn *fn,

@@ -11,6 +11,7 @@
 #include "chunk.h"
 #include "deleted.h"
 #include "pack.h"
+#include "views.h"
 
 #include <string.h>
 
@@ -319,6 +320,9 @@ static int read_some(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offs
 	if (r)
 		return r;
 	op.view = view;
+	/* What is known of the snapshot's inodes is kept by its slot. */
+	if (view != LK_VIEW_LIVE)
+		(void)lk_view_bits(fs, view, &op.bits);
 	r = lk_inode_get(&op, ino, &inode);
 	if (r == 0)
 		r = lk_file_check_type(&inode);

@@ -54,9 +54,24 @@ static bool hidden(const struct lk_op *op, const struct lk_inode *inode)
 	       (op->view != LK_VIEW_LIVE || !lk_node_held(op->fs, (uint64_t)inode->ino));
 }
 
+static const struct lk_inode *known(struct lk_op *op, uint64_t ino)
+{
+	return op->view == LK_VIEW_LIVE ? lk_inode_cache_find(op->fs, ino) : lk_view_known(op, ino);
+}
+
+int lk_inode_know(struct lk_op *op, uint64_t ino, const struct lk_inode *row)
+{
+	if (!valid(row, ino, op->fs->epoch))
+		return LINKFS_ECORRUPT;
+	if (op->view == LK_VIEW_LIVE)
+		lk_inode_cache_set(op->fs, row);
+	else
+		lk_view_know(op, row);
+	return 0;
+}
+
 static int get(struct lk_op *op, uint64_t ino, bool any, struct lk_inode *out)
 {
-	struct lk_fs *fs = op->fs;
 	if (ino > (uint64_t)LK_INO_MAX) {
 		int seen = lk_view_see(op, ino, &ino);
 		if (seen)
@@ -64,8 +79,7 @@ static int get(struct lk_op *op, uint64_t ino, bool any, struct lk_inode *out)
 	}
 	if (ino == 0)
 		return LINKFS_ESTALE;
-	bool live = op->view == LK_VIEW_LIVE;
-	const struct lk_inode *cached = live ? lk_inode_cache_find(fs, ino) : lk_view_known(op, ino);
+	const struct lk_inode *cached = known(op, ino);
 	if (cached) {
 		if (!any && hidden(op, cached))
 			return LINKFS_ESTALE;
@@ -76,18 +90,72 @@ static int get(struct lk_op *op, uint64_t ino, bool any, struct lk_inode *out)
 	int r = lk_txn_get(op, LK_T_INODE, &inode, &inode);
 	if (r == LINKFS_ENOENT) /* the root is never removed */
 		return ino == LINKFS_ROOT_INO ? LINKFS_ECORRUPT : LINKFS_ESTALE;
+	if (r == 0)
+		r = lk_inode_know(op, ino, &inode);
 	if (r)
 		return r;
-	if (!valid(&inode, ino, fs->epoch))
-		return LINKFS_ECORRUPT;
-	if (live)
-		lk_inode_cache_set(fs, &inode);
-	else
-		lk_view_know(op, &inode);
 	if (!any && hidden(op, &inode))
 		return LINKFS_ESTALE;
 	*out = inode;
 	return 0;
+}
+
+struct many {
+	struct lk_op *op;
+	const int64_t *inos;
+	uint32_t count, at;
+	struct lk_inode *out;
+	bool *there;
+};
+
+/* Rows come in the order of the numbers; a number that is known already has none asked for. */
+static int many_row(void *arg, const void *record)
+{
+	struct many *m = arg;
+	const struct lk_inode *row = record;
+	while (m->at < m->count && m->inos[m->at] != row->ino)
+		m->at++;
+	if (m->at == m->count)
+		return LINKFS_ECORRUPT;
+	m->there[m->at] = row->born <= m->op->view;
+	m->out[m->at] = *row;
+	return 0;
+}
+
+int lk_inode_get_many(struct lk_op *op, const int64_t *inos, uint32_t count, struct lk_inode *out, bool *there)
+{
+	struct many m = {.op = op, .inos = inos, .count = count, .out = out, .there = there};
+	int64_t asked[LK_INODES_MANY];
+	uint32_t n = 0;
+	if (count > LK_INODES_MANY)
+		return LINKFS_EINVAL;
+	for (uint32_t i = 0; i < count; i++) {
+		const struct lk_inode *cached = known(op, (uint64_t)inos[i]);
+		there[i] = cached != NULL;
+		if (cached)
+			out[i] = *cached;
+		else
+			asked[n++] = inos[i];
+	}
+	struct lk_scan scan = {
+		.table = &lk_tables[LK_T_INODE], .index = LK_BY_KEY, .equal = 1, .among = asked, .among_count = n};
+	int r = n ? lk_db_scan(op->fs->db, &scan, many_row, &m) : 0;
+	for (uint32_t i = 0, k = 0; r == 0 && i < count; i++) {
+		if (k == n || asked[k] != inos[i])
+			continue;
+		k++;
+		if (!there[i] && op->view != LK_VIEW_LIVE) {
+			out[i].ino = inos[i];
+			r = lk_view_get_old(op, scan.table, &out[i], &out[i]);
+			there[i] = r == 0;
+			r = r == LINKFS_ENOENT ? 0 : r;
+		}
+		if (there[i])
+			r = lk_inode_know(op, (uint64_t)inos[i], &out[i]);
+		else if (r == 0 && inos[i] == LINKFS_ROOT_INO)
+			r = LINKFS_ECORRUPT;
+	}
+	return r;
 }
 
 int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out)

@@ -13,6 +13,12 @@
 int lk_inode_get(struct lk_op *op, uint64_t ino, struct lk_inode *out);
 /* Also one that is kept after it lost its last name (deleted.h), which is LINKFS_ESTALE to the former unless it is held. */
 int lk_inode_get_any(struct lk_op *op, uint64_t ino, struct lk_inode *out);
+/* The records of several at the op's view, by number, in ascending order, at most LK_INODES_MANY: a fraction of what as many calls cost. Those
+ * that are kept included; there[i] false: there is none. */
+#define LK_INODES_MANY 32u
+int lk_inode_get_many(struct lk_op *op, const int64_t *inos, uint32_t count, struct lk_inode *out, bool *there);
+/* A record of the op's view that was met otherwise, as just read: the next get has it. LINKFS_ECORRUPT. */
+int lk_inode_know(struct lk_op *op, uint64_t ino, const struct lk_inode *row);
 int lk_inode_put(struct lk_op *op, struct lk_inode *inode);
 /* A new record with the next number and times now; mode, uid, gid, rdev, nlink are set by the caller before put. */
 int lk_inode_new(struct lk_op *op, struct lk_inode *out);

@@ -100,6 +100,8 @@ int lk_record_copy(struct lk_op *op, const struct lk_table *table, const void *r
 /* The live row, whatever op->view is. */
 int lk_live_get(struct lk_op *op, const struct lk_table *table, const void *key, void *record);
 int lk_view_get(struct lk_op *op, const struct lk_table *table, const void *key, void *record);
+/* The same of a key whose live row is known not to be seen. */
+int lk_view_get_old(struct lk_op *op, const struct lk_table *table, const void *key, void *record);
 int lk_view_scan(struct lk_op *op, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
 
 /* Copied rows, for work on them after the scan that found them. Zero-initialised but for table. */

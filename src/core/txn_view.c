@@ -84,11 +84,31 @@ static int take_first(void *arg, const void *record)
 	return r ? r : 1;
 }
 
-int lk_view_get(struct lk_op *op, const struct lk_table *table, const void *key, void *record)
+int lk_view_get_old(struct lk_op *op, const struct lk_table *table, const void *key, void *record)
 {
 	const struct lk_table *old_table = &lk_tables[table->old];
 	_Alignas(8) char from[LK_RECORD_MAX + 8], row[LK_RECORD_MAX + 8];
+	struct first_row first = {.op = op, .table = old_table, .out = row};
+	struct lk_scan scan = {.table = old_table,
+			       .index = LK_OLD_BY_KEY,
+			       .equal = table->key_count,
+			       .ranged = 1,
+			       .from = from,
+			       .limit = 1};
 	lk_record_to_old(table, key, op->view, from);
+	int r = lk_db_scan(op->fs->db, &scan, take_first, &first);
+	if (r)
+		return r;
+	/* A history record starts with the live record's struct. */
+	if (!first.found || born_of(table, row) > op->view)
+		return LINKFS_ENOENT;
+	memcpy(record, row, table->record_size);
+	return 0;
+}
+
+int lk_view_get(struct lk_op *op, const struct lk_table *table, const void *key, void *record)
+{
+	_Alignas(8) char row[LK_RECORD_MAX + 8];
 	/* A row of history ends before the live row is born: when the view sees the live row, none of them is seen. So what has not changed
 	 * since costs one look. */
 	int r = lk_live_get(op, table, key, row);
@@ -97,21 +117,7 @@ int lk_view_get(struct lk_op *op, const struct lk_table *table, const void *key,
 		memcpy(record, row, table->record_size);
 	if (live || (r && r != LINKFS_ENOENT))
 		return r;
-	struct first_row first = {.op = op, .table = old_table, .out = row};
-	struct lk_scan scan = {.table = old_table,
-			       .index = LK_OLD_BY_KEY,
-			       .equal = table->key_count,
-			       .ranged = 1,
-			       .from = from,
-			       .limit = 1};
-	r = lk_db_scan(op->fs->db, &scan, take_first, &first);
-	if (r)
-		return r;
-	/* A history record starts with the live record's struct. */
-	if (!first.found || born_of(table, row) > op->view)
-		return LINKFS_ENOENT;
-	memcpy(record, row, table->record_size);
-	return 0;
+	return lk_view_get_old(op, table, key, record);
 }
 
 /* By the live key. */

@@ -100,6 +100,14 @@ int lk_view_bits(struct lk_fs *fs, int64_t epoch, uint64_t *bits_out)
 	return rc;
 }
 
+bool lk_view_stands(const struct lk_fs *fs, int64_t epoch, uint64_t bits)
+{
+	const struct slot *s = slot_of(fs->views, bits);
+
+	/* A snapshot may have been among what poison took back. */
+	return s && s->epoch == epoch && !s->gone && !atomic_load(&fs->poisoned);
+}
+
 uint64_t lk_view_bits_of(struct lk_fs *fs, uint64_t id)
 {
 	uint64_t node = lk_id_is_place(id) ? lk_places_ino(fs, id) : id;

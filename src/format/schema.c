@@ -34,7 +34,7 @@ static const struct lk_column inode_old_columns[] = {LAST(lk_inode), INT(lk_inod
 #define DIRENT_REST INT(lk_dirent, ino), INT(lk_dirent, type), BYTES(lk_dirent, name), INT(lk_dirent, born)
 static const struct lk_column dirent_columns[] = {DIRENT_KEY, DIRENT_REST};
 static const struct lk_column dirent_old_columns[] = {LAST(lk_dirent), DIRENT_KEY, DIRENT_REST};
-static const uint8_t dirent_by_ino[] = {3, 0, 1, 2, 5};
+static const uint8_t dirent_by_ino[] = {3, 0, 1, 2, 5, 6};
 static const uint8_t dirent_old_by_ino[] = {4, 1, 2, 3, 0};
 
 #define TARGET_REST                                                                                  \
@@ -101,7 +101,7 @@ static const uint8_t key_of_1[] = {1, 0};
 static const uint8_t key_of_2[] = {1, 2, 0};
 static const uint8_t key_of_3[] = {1, 2, 3, 0};
 
-static const struct lk_index dirent_indexes[] = {{"dirent_by_ino", dirent_by_ino, 5, true}};
+static const struct lk_index dirent_indexes[] = {{"dirent_by_ino", dirent_by_ino, 6, true}};
 static const struct lk_index bind_indexes[] = {{"bind_by_source", bind_by_source, 1, false}};
 static const struct lk_index deleted_indexes[] = {{"deleted_by_ino", deleted_by_ino, 1, false},
 						  {"deleted_by_dir", deleted_by_dir, 1, false}};

@@ -188,7 +188,7 @@ struct lk_dirent {
 	struct lk_bytes name;
 	int64_t born;
 };
-#define LK_DIRENT_BY_INO 0     /* index (ino, dir, hash, ord, name) */
+#define LK_DIRENT_BY_INO 0     /* index (ino, dir, hash, ord, name, born) */
 #define LK_OLD_BY_KEY 0        /* of every history table: (the live table\'s key, last) */
 #define LK_DIRENT_OLD_BY_INO 1 /* of its history: (ino, dir, hash, ord, last) */
 

@@ -364,6 +364,8 @@ static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *wh
 		r = lk_sqlite_tune(db->handle, db->read_only);
 	if (!r)
 		r = lk_sqlite_row_function(db->handle, &db->walk);
+	if (!r)
+		r = lk_sqlite_keys(db->handle, &db->among);
 	if (r || db->read_only)
 		return r;
 	/* What a crash left in the WAL counts as a commit; an error is met again where it matters. */

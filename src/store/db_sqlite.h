@@ -54,6 +54,11 @@ struct lk_scan_stmt {
 
 struct lk_walk;
 
+struct lk_among {
+	const int64_t *keys;
+	uint32_t count;
+};
+
 struct lk_sqlite {
 	struct lk_db base;
 	sqlite3 *handle;
@@ -61,7 +66,8 @@ struct lk_sqlite {
 	sqlite3_stmt *control[LK_SQL_CONTROL_COUNT];
 	sqlite3_stmt *operation[LK_T_COUNT][LK_SQL_OPERATION_COUNT];
 	struct lk_scan_stmt *scans[LK_T_COUNT];
-	struct lk_walk *walk; /* the scan that is under way */
+	struct lk_walk *walk;  /* the scan that is under way */
+	struct lk_among among; /* and the numbers it asks for */
 	bool read_only;
 	bool lacks_late;     /* a reader of a volume without the late tables: they have no rows */
 	bool exclusive;      /* the host has no shared memory: one connection only */
@@ -88,6 +94,8 @@ int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_o
 /* A statement that calls LK_SQL_ROW_FUNCTION with the columns of each row, and gives a row of its own where that says 1.
  * At most one ranged column: a tuple's range is walked in parts (db_sqlite_row.c). */
 #define LK_SQL_ROW_FUNCTION "linkfs_row"
+#define LK_SQL_KEYS "linkfs_keys" /* the table of a scan's among, and its column */
+#define LK_SQL_KEY "linkfs_key"
 int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan);
 /* Whether a scan's rows have this column: not what a covering index lacks, nor integers that scan->from says already. */
 bool lk_sql_selected(const struct lk_scan *scan, uint8_t column);
@@ -128,6 +136,8 @@ int lk_sqlite_insert(struct lk_db *base, const struct lk_table *table, const voi
 int lk_sqlite_erase(struct lk_db *base, const struct lk_table *table, const void *key);
 /* Gives a connection LK_SQL_ROW_FUNCTION; *walk is the scan that it serves. */
 int lk_sqlite_row_function(sqlite3 *handle, struct lk_walk **walk);
+/* And LK_SQL_KEYS (_keys.c). */
+int lk_sqlite_keys(sqlite3 *handle, struct lk_among *among);
 int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
 int lk_sqlite_take(struct lk_db *base, const struct lk_table *table, const void *from, int64_t to, lk_row_fn *fn,
 		   void *arg, uint32_t *rows_out);

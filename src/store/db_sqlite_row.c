@@ -192,8 +192,9 @@ static int make_scan(struct lk_sqlite *db, const struct lk_scan *scan, uint32_t 
 
 static int scan_stmt(struct lk_sqlite *db, const struct lk_scan *scan, struct lk_scan_stmt **out)
 {
-	uint32_t shape = (uint32_t)(scan->index + 1) << 24 | (uint32_t)scan->equal << 16 | (uint32_t)scan->ranged << 8 |
-			 (uint32_t)scan->keys_only << 2 | (uint32_t)scan->exclusive << 1 | (uint32_t)scan->reverse;
+	uint32_t shape = (uint32_t)(scan->among != NULL) << 31 | (uint32_t)(scan->index + 1) << 24 |
+			 (uint32_t)scan->equal << 16 | (uint32_t)scan->ranged << 8 | (uint32_t)scan->keys_only << 2 |
+			 (uint32_t)scan->exclusive << 1 | (uint32_t)scan->reverse;
 	for (struct lk_scan_stmt *s = db->scans[scan->table->id]; s; s = s->next) {
 		if (s->shape == shape) {
 			*out = s;
@@ -271,13 +272,14 @@ static int scan_part(struct lk_sqlite *db, const struct lk_scan *scan, const uin
 	if (r)
 		return r;
 	int code = SQLITE_OK;
-	for (uint8_t i = 0; i < scan->equal + scan->ranged && !code; i++) {
+	for (uint8_t i = 0; i < scan->equal + scan->ranged && !code && !scan->among; i++) {
 		const struct lk_column *column = &w->table->columns[columns[i]];
 		if (i < scan->equal && column->type == LK_INT)
 			*lk_int_at(column, w->record) = *lk_int_of(column, scan->from);
 		code = bind(s->stmt, i + 1, column, scan->from);
 	}
 	w->selected = s->selected;
+	db->among = (struct lk_among){scan->among, scan->among_count};
 	db->walk = w;
 	if (!code)
 		code = sqlite3_step(s->stmt);
@@ -300,6 +302,8 @@ int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn
 		return LINKFS_EIO;
 	if (scan->index < LK_BY_KEY || scan->index >= scan->table->index_count ||
 	    scan->equal + scan->ranged > lk_index_order(scan->table, scan->index, columns))
+		return LINKFS_EINVAL;
+	if (scan->among && (scan->equal != 1 || scan->ranged || scan->reverse))
 		return LINKFS_EINVAL;
 	if (db->lacks_late && lk_table_late(scan->table->id))
 		return 0;

@@ -222,7 +222,7 @@ bool lk_sql_selected(const struct lk_scan *scan, uint8_t column)
 	uint8_t count = lk_index_order(table, scan->index, columns);
 	for (uint8_t i = 0; i < count; i++) {
 		if (columns[i] == column)
-			return i >= scan->equal || table->columns[column].type == LK_BYTES;
+			return i >= scan->equal || scan->among || table->columns[column].type == LK_BYTES;
 	}
 	return !scan->keys_only && (scan->index < 0 || !table->indexes[scan->index].covering);
 }
@@ -248,7 +248,7 @@ static int selected_text(struct lk_buf *out, const struct lk_scan *scan)
 static int from_text(struct lk_buf *out, const struct lk_scan *scan)
 {
 	const struct lk_table *table = scan->table;
-	int r = text(out, "SELECT 1 FROM ");
+	int r = text(out, scan->among ? "SELECT 1 FROM " LK_SQL_KEYS " CROSS JOIN " : "SELECT 1 FROM ");
 	if (!r)
 		r = name(out, table->name);
 	if (r || scan->index < 0)
@@ -273,7 +273,11 @@ int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan)
 	int r = scan->ranged > 1 ? LINKFS_EINVAL : from_text(out, scan);
 	if (!r)
 		r = text(out, " WHERE ");
-	if (!r)
+	if (!r && scan->among)
+		r = name(out, scan->table->columns[columns[0]].name);
+	if (!r && scan->among)
+		r = text(out, "=" LK_SQL_KEY);
+	if (!r && !scan->among)
 		r = equals(out, scan->table, columns, scan->equal);
 	if (!r && scan->equal)
 		r = text(out, " AND ");
@@ -287,7 +291,8 @@ int lk_sql_scan(struct lk_buf *out, const struct lk_scan *scan)
 		r = selected_text(out, scan);
 	if (!r)
 		r = text(out, "))");
-	for (uint8_t i = scan->equal; i < count && !r; i++) {
+	/* The numbers are the outer loop, the index the inner one. To be told so SQLite would sort. */
+	for (uint8_t i = scan->equal; i < count && !r && !scan->among; i++) {
 		r = text(out, i == scan->equal ? " ORDER BY " : ",");
 		if (!r)
 			r = name(out, scan->table->columns[columns[i]].name);

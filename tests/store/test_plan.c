@@ -74,6 +74,29 @@ static void every_shape_is_one_seek(void **in)
 	lk_buf_done(&sql);
 }
 
+/* The numbers are the outer loop, and each is a seek in the index asked for. */
+static void many_keys_are_a_seek_each(void **in)
+{
+	(void)in;
+	struct lk_buf sql = {0};
+	for (size_t t = 0; t < LK_T_COUNT; t++) {
+		const struct lk_table *table = &lk_tables[t];
+		for (int index = LK_BY_KEY; index < table->index_count; index++) {
+			int64_t one = 1;
+			struct lk_scan scan = {
+				.table = table, .index = index, .equal = 1, .among = &one, .among_count = 1};
+			char plan[1000];
+			sql.len = 0;
+			assert_int_equal(lk_sql_scan(&sql, &scan), 0);
+			check((const char *)sql.p, false, index == LK_BY_KEY ? "SEARCH" : table->indexes[index].name);
+			plan_of((const char *)sql.p, plan, sizeof(plan));
+			assert_ptr_equal(strstr(plan, "SCAN " LK_SQL_KEYS), plan);
+			assert_non_null(strstr(plan, "; SEARCH"));
+		}
+	}
+	lk_buf_done(&sql);
+}
+
 static int setup(void **out)
 {
 	char *dir = lk_test_mkdir(), path[4200];
@@ -83,6 +106,7 @@ static int setup(void **out)
 	(void)snprintf(path, sizeof(path), "%s/meta.db", dir);
 	assert_int_equal(sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
 	assert_int_equal(lk_sqlite_row_function(handle, NULL), 0);
+	assert_int_equal(lk_sqlite_keys(handle, NULL), 0);
 	*out = dir;
 	return 0;
 }
@@ -96,6 +120,7 @@ static int teardown(void **in)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(every_shape_is_one_seek, setup, teardown)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(every_shape_is_one_seek, setup, teardown),
+					   cmocka_unit_test_setup_teardown(many_keys_are_a_seek_each, setup, teardown)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

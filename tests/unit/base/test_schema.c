@@ -75,11 +75,11 @@ static void indexes_name_columns(void **state)
 	}
 }
 
-/* The reverse index of names: (ino, dir, hash, ord, name); history lies by last (K2), and is found by the live table's key, then last. */
+/* The reverse index of names: (ino, dir, hash, ord, name, born); history lies by last (K2), and is found by the live table's key, then last. */
 static void required_indexes_are_there(void **state)
 {
 	(void)state;
-	static const char *const by_ino[] = {"ino", "dir", "hash", "ord", "name"};
+	static const char *const by_ino[] = {"ino", "dir", "hash", "ord", "name", "born"};
 	const struct lk_table *d = &lk_tables[LK_T_DIRENT];
 	const struct lk_index *x = &d->indexes[LK_DIRENT_BY_INO];
 	assert_int_equal(x->column_count, LK_ARRAY_LEN(by_ino));
