@@ -92,7 +92,8 @@ bool dedupe_alike(const struct dedupe_file *a, const struct dedupe_file *b)
 static void unite(struct dedupe_set *set)
 {
 	size_t n = 0, f = 0;
-	qsort(set->names, set->nnames, sizeof(*set->names), names_by_file);
+	if (set->nnames)
+		qsort(set->names, set->nnames, sizeof(*set->names), names_by_file);
 	for (size_t i = 0; i < set->nnames; i++) {
 		const struct dedupe_name *last = n ? &set->names[n - 1] : NULL;
 		bool again = last && last->ino == set->names[i].ino && last->dir == set->names[i].dir &&
