@@ -1,5 +1,6 @@
 /*
- * test_stream_binds.c - binds in streams (docs/STREAM.md): what they show and what they cover is compared with the base, each by itself.
+ * test_stream_binds.c - binds in streams (docs/STREAM.md): what they show and what they cover is compared with the base, each by itself, and a file's may
+ * stand at a name of the file itself.
  */
 #include "one_volume.h"
 
@@ -135,11 +136,46 @@ static void what_binds_show_and_cover_was_rolled_back(void **state)
 	stream_case_free(&stream);
 }
 
+/* A file that is saved over one with keep-links takes the names of that, also one at which a bind shows it. */
+static void a_file_that_a_bind_shows_at_its_own_name(void **state)
+{
+	(void)state;
+	put("a", "old");
+	OK(linkfs_node_set_flags(v, NULL, status("a").ino, LINKFS_INO_KEEP_LINKS, LINKFS_INO_KEEP_LINKS, NULL));
+	OK(linkfs_path_link(v, NULL, ROOT, "/a", ROOT, "/b", 0));
+	put("new", "new");
+	OK(linkfs_path_bind(v, NULL, ROOT, "/new", ROOT, "/b"));
+	uint64_t one = snapshot("one");
+	arrives(0, one);
+	OK(linkfs_path_rename(v, NULL, ROOT, "/new", ROOT, "/a", 0));
+	assert_int_equal(status("b").ino, status("a").ino);
+	uint64_t two = snapshot("two");
+	arrives(one, two);
+	same_trees();
+	put("c", "text");
+	arrives(two, snapshot("three"));
+	for (int i = 0; i < 2; i++) {
+		v = second;
+		check();
+		OK(linkfs_path_unbind(v, NULL, ROOT, "/b"));
+		assert_int_equal(linkfs_path_unbind(v, NULL, ROOT, "/b"), LINKFS_EINVAL);
+		assert_int_equal(status("b").ino, status("a").ino);
+		/* It comes back, too. */
+		OK(linkfs_path_rollback(v, NULL, ROOT, "/", 3, 0, NULL, NULL));
+	}
+	check();
+	/* Nobody else makes one. */
+	OK(linkfs_path_unbind(v, NULL, ROOT, "/b"));
+	assert_int_equal(linkfs_path_bind(v, NULL, ROOT, "/a", ROOT, "/b"), LINKFS_ELOOP);
+	v = first;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(what_binds_cover_is_compared, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_binds_show_and_cover_was_rolled_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_a_bind_shows_at_its_own_name, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
