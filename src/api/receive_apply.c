@@ -326,7 +326,7 @@ static int take_bind(struct lk_receiving *r, const struct lk_wire *w)
 
 	if (rc || bound == ino)
 		return rc;
-	return linkfs_node_bind(r->volume, NULL, ino, dir, w->name.p, w->name.len);
+	return lk_receive_bind(r->fs, ino, dir, w->name.p, w->name.len);
 }
 
 /* ---- content ---------------------------------------------------------------------------------------------------- */

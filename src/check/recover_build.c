@@ -362,7 +362,7 @@ static int bind_at(struct lk_recovery *r, uint64_t source, uint64_t dir, const s
 	if (e == 0)
 		e = lk_where_at(&op, cred, dir, n->name, n->len, &where);
 	if (e == 0)
-		e = lk_bind_add(&op, cred, &inode, &where);
+		e = lk_bind_again(&op, &inode, &where);
 	return lk_op_end(&op, e);
 }
 

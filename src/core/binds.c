@@ -88,10 +88,10 @@ static int tell(struct lk_op *op, const struct lk_where *where, const struct lk_
 	return rc ? rc : lk_op_event(op, LINKFS_EVENT_TEXTS, before->dir, NULL, 0);
 }
 
-/* No way leads from the source down to the directory that would show it. */
-static int check_loop(struct lk_op *op, const struct lk_inode *source, const struct lk_slot *slot)
+/* No way leads from the source down to the directory that would show it; and nothing is shown at its own name, but a file again. */
+static int check_loop(struct lk_op *op, const struct lk_inode *source, const struct lk_slot *slot, bool again)
 {
-	bool above = source->ino == (int64_t)slot->ino;
+	bool above = source->ino == (int64_t)slot->ino && (lk_is_dir(source) || !again);
 	int rc = 0;
 
 	if (!above && lk_is_dir(source))
@@ -99,7 +99,8 @@ static int check_loop(struct lk_op *op, const struct lk_inode *source, const str
 	return rc == 0 && above ? LINKFS_ELOOP : rc;
 }
 
-int lk_bind_add(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *source, struct lk_where *where)
+static int add(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *source, struct lk_where *where,
+	       bool again)
 {
 	struct lk_inode covered;
 	struct lk_slot slot;
@@ -117,7 +118,7 @@ int lk_bind_add(struct lk_op *op, const struct linkfs_cred *cred, const struct l
 		return LINKFS_EBUSY;
 	if (lk_is_dir(source) != lk_is_dir(&covered))
 		return lk_is_dir(source) ? LINKFS_ENOTDIR : LINKFS_EISDIR;
-	rc = check_loop(op, source, &slot);
+	rc = check_loop(op, source, &slot, again);
 	if (rc)
 		return rc;
 	row = (struct lk_bind){
@@ -127,6 +128,16 @@ int lk_bind_add(struct lk_op *op, const struct linkfs_cred *cred, const struct l
 	if (rc == 0)
 		rc = lk_txn_count(op, LK_COUNTER_BINDS, 1, NULL);
 	return rc ? rc : tell(op, where, &slot);
+}
+
+int lk_bind_add(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *source, struct lk_where *where)
+{
+	return add(op, cred, source, where, false);
+}
+
+int lk_bind_again(struct lk_op *op, const struct lk_inode *source, struct lk_where *where)
+{
+	return add(op, lk_cred(NULL), source, where, true);
 }
 
 int lk_bind_remove(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where)

@@ -17,6 +17,9 @@ int lk_bind_find(struct lk_op *op, struct lk_slot *slot);
  * bind stands there), LINKFS_ELOOP (it would contain itself), LINKFS_EPERM (not the source's owner), LINKFS_EACCES. */
 int lk_bind_add(struct lk_op *op, const struct linkfs_cred *cred, const struct lk_inode *source,
 		struct lk_where *where);
+/* One that stood there before, or in another volume, for root. A file's may stand at a name of the file itself: D7 makes such ones where a
+ * file takes the names of what a bind covers. */
+int lk_bind_again(struct lk_op *op, const struct lk_inode *source, struct lk_where *where);
 /* LINKFS_EINVAL: no bind stands there. */
 int lk_bind_remove(struct lk_op *op, const struct linkfs_cred *cred, struct lk_where *where);
 /* Whether ino is the source of a bind. */

@@ -56,7 +56,7 @@ static void join_bind(struct lk_change *other, struct lk_change *bind)
 	bind->gone = true;
 }
 
-/* Changes of one place, in order. */
+/* Changes of one place, in order. Where what is covered counts, a bind and what it stands at are told apart. */
 static void join(const struct lk_diff *d, struct lk_change *c, size_t count)
 {
 	struct lk_change *last = NULL;
@@ -66,7 +66,7 @@ static void join(const struct lk_diff *d, struct lk_change *c, size_t count)
 			join_files(d, last, &c[i]);
 			continue;
 		}
-		if (last && c[i].binds) {
+		if (last && c[i].binds && !d->covered) {
 			join_bind(last, &c[i]);
 			continue;
 		}

@@ -5,6 +5,7 @@
 #include "receive_core.h"
 
 #include "acl.h"
+#include "binds.h"
 #include "link.h"
 #include "property.h"
 #include "snapshot.h"
@@ -189,6 +190,21 @@ int lk_receive_track(struct lk_fs *fs, uint64_t ino, uint64_t target, uint64_t d
 		rc = lk_track_set(&op, target, dir ? &slot : NULL, &inode);
 	if (rc == 0)
 		rc = lk_track_tell(&op, &inode);
+	return lk_op_end(&op, rc);
+}
+
+int lk_receive_bind(struct lk_fs *fs, uint64_t source, uint64_t dir, const char *name, size_t len)
+{
+	struct lk_inode inode;
+	struct lk_where where;
+	struct lk_op op;
+	int rc = begin(fs, &op, source, &inode);
+
+	if (rc)
+		return rc;
+	rc = lk_where_at(&op, lk_cred(NULL), dir, name, len, &where);
+	if (rc == 0)
+		rc = lk_bind_again(&op, &inode, &where);
 	return lk_op_end(&op, rc);
 }
 

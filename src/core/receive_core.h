@@ -26,6 +26,8 @@ int lk_receive_track(struct lk_fs *fs, uint64_t ino, uint64_t target, uint64_t d
 /* Symlink ino followed what is gone: it dangles with that text, or another that leads the same way, from directory dir (0: none) on by
  * rest, where its directory goes by other names first (lk_track_told()). */
 int lk_receive_gone(struct lk_fs *fs, uint64_t ino, struct lk_bytes text, uint64_t dir, struct lk_bytes rest);
+/* Inode source is shown at the entry name of directory dir (lk_bind_again()). */
+int lk_receive_bind(struct lk_fs *fs, uint64_t source, uint64_t dir, const char *name, size_t len);
 /* What symlink ino of a view follows; 0: nothing. */
 int lk_receive_followed(struct lk_fs *fs, uint64_t bits, uint64_t ino, uint64_t *target_out);
 

@@ -319,7 +319,7 @@ static int bind_op(struct lk_rollback *r, struct lk_op *op, const struct lk_roll
 		rc = LINKFS_ENOENT;
 	if (rc == 0 && slot.bound)
 		rc = lk_bind_remove(op, lk_cred(NULL), &where);
-	return rc ? rc : lk_bind_add(op, lk_cred(NULL), &inode, &where);
+	return rc ? rc : lk_bind_again(op, &inode, &where);
 }
 
 static int bind_one(struct lk_rollback *r, const struct lk_rollback_dir *d, const struct lk_bind *b)

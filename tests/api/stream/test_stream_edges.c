@@ -312,42 +312,6 @@ static void regrouped_links_are_another_tree(void **state)
 	stream_case_free(&stream);
 }
 
-/* What a bind covers is of the tree as well, though nobody sees it. */
-static void what_binds_cover_is_compared(void **state)
-{
-	struct stream_bytes stream = {0};
-	struct linkfs_stat st;
-	(void)state;
-	make_dir("d");
-	make_dir("covered");
-	put("covered/x", "text");
-	put("file", "shown");
-	put("file2", "covered");
-	OK(linkfs_path_bind(v, NULL, ROOT, "/d", ROOT, "/covered"));
-	OK(linkfs_path_bind(v, NULL, ROOT, "/file", ROOT, "/file2"));
-	uint64_t one = snapshot("one");
-	put("e", "new");
-	uint64_t two = snapshot("two");
-	arrives(0, one);
-	OK(stream_case_send(v, one, two, NULL, &stream));
-	for (int i = 0; i < 3; i++) {
-		const char *at = i < 2 ? "/covered" : "/file2", *shown = i < 2 ? "/d" : "/file";
-		OK(linkfs_path_unbind(second, NULL, ROOT, at));
-		OK(linkfs_path_stat(second, NULL, ROOT, i == 0 ? "/covered/x" : at, 0, &st));
-		if (i == 1)
-			OK(linkfs_path_make(second, NULL, ROOT, "/covered/y", &(struct linkfs_make){.mode = S_IFREG},
-					    NULL));
-		else
-			OK(linkfs_node_write(second, NULL, st.ino, 0, "TEXT", 4, 0, NULL, NULL));
-		OK(linkfs_path_bind(second, NULL, ROOT, shown, ROOT, at));
-		assert_int_equal(stream_case_receive(second, &stream, stream.len, 0, NULL), LINKFS_EXDEV);
-		OK(linkfs_path_rollback(second, NULL, ROOT, "/", 1, 0, NULL, NULL));
-	}
-	OK(stream_case_receive(second, &stream, stream.len, 0, NULL));
-	same_trees();
-	stream_case_free(&stream);
-}
-
 /* A name that others give, in a directory that the stream has nothing to do with, whose times they put back. */
 static void names_elsewhere_are_noticed(void **state)
 {
@@ -498,7 +462,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(attributes_of_an_empty_root, setup, teardown),
 		cmocka_unit_test_setup_teardown(open_files_without_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(regrouped_links_are_another_tree, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_binds_cover_is_compared, setup, teardown),
 		cmocka_unit_test_setup_teardown(names_elsewhere_are_noticed, setup, teardown),
 		cmocka_unit_test_setup_teardown(changed_after_it_was_verified, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_forged_map_gives_no_secret, setup, teardown),
