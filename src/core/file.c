@@ -322,7 +322,7 @@ static int read_some(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offs
 	op.view = view;
 	/* What is known of the snapshot's inodes is kept by its slot. */
 	if (view != LK_VIEW_LIVE)
-		(void)lk_view_bits(fs, view, &op.bits);
+		op.bits = lk_view_bits_taken(fs, view);
 	r = lk_inode_get(&op, ino, &inode);
 	if (r == 0)
 		r = lk_file_check_type(&inode);

@@ -100,6 +100,16 @@ int lk_view_bits(struct lk_fs *fs, int64_t epoch, uint64_t *bits_out)
 	return rc;
 }
 
+uint64_t lk_view_bits_taken(const struct lk_fs *fs, int64_t epoch)
+{
+	const struct lk_views *views = fs->views;
+
+	for (uint32_t i = 0; i < views->count; i++)
+		if (views->slots[i].epoch == epoch && !views->slots[i].gone)
+			return (uint64_t)(i + 1) << LK_INO_BITS;
+	return 0;
+}
+
 bool lk_view_stands(const struct lk_fs *fs, int64_t epoch, uint64_t bits)
 {
 	const struct slot *s = slot_of(fs->views, bits);

@@ -22,6 +22,8 @@ void lk_views_free(struct lk_views *views);
 
 /* The slot's bits for the snapshot of that epoch, which exists. LINKFS_EMFILE when all slots are taken. */
 int lk_view_bits(struct lk_fs *fs, int64_t epoch, uint64_t *bits_out);
+/* The same where it has a slot and is not deleted, else 0. */
+uint64_t lk_view_bits_taken(const struct lk_fs *fs, int64_t epoch);
 /* Whether the snapshot that got these bits is there still. */
 bool lk_view_stands(const struct lk_fs *fs, int64_t epoch, uint64_t bits);
 /* The op reads the view of node id from now on, and *ino_out is its number. LINKFS_ESTALE: there is no such node, or the op has
