@@ -42,6 +42,7 @@ struct lk_send_item {
 struct lk_send_share {
 	uint64_t disk, count; /* in blocks */
 	uint64_t ino, at;     /* whose, and where in it */
+	uint64_t size; /* of that file, in bytes: what its last block has behind its end is known to no receiver */
 	bool base;
 	size_t next; /* of the same bucket; 0: none, else the position + 1 */
 };

@@ -41,7 +41,8 @@ struct file {
 
 /* ---- sharing ---------------------------------------------------------------------------------------------------- */
 
-static int remember(struct lk_sending *s, uint64_t disk, uint64_t count, uint64_t at, uint64_t ino, bool base)
+static int remember(struct lk_sending *s, uint64_t disk, uint64_t count, uint64_t at, const struct lk_inode *inode,
+		    bool base)
 {
 	int rc = 0;
 
@@ -58,8 +59,13 @@ static int remember(struct lk_sending *s, uint64_t disk, uint64_t count, uint64_
 			s->shares = more;
 			s->share_cap = cap;
 		}
-		s->shares[s->share_count++] = (struct lk_send_share){
-			disk, part, ino, at, base, (size_t)lk_pairs_get(&s->share_first, bucket)};
+		s->shares[s->share_count++] = (struct lk_send_share){disk,
+								     part,
+								     (uint64_t)inode->ino,
+								     at,
+								     (uint64_t)inode->size,
+								     base,
+								     (size_t)lk_pairs_get(&s->share_first, bucket)};
 		rc = lk_pairs_set(&s->share_first, bucket, s->share_count);
 		disk += part;
 		at += part;
@@ -68,23 +74,51 @@ static int remember(struct lk_sending *s, uint64_t disk, uint64_t count, uint64_
 	return rc;
 }
 
-/* Whether something has the block; *count is cut to how many from it on it has. */
-static const struct lk_send_share *known(const struct lk_sending *s, uint64_t disk, uint64_t *count)
+/* How many bytes of a stretch lie before the end. */
+static uint64_t bytes_of(const struct file *f, uint64_t at, uint64_t count)
 {
-	uint64_t bucket = disk / LK_EXTENT_BLOCKS_MAX + 1, limit = *count;
+	uint64_t from = at * LK_BLOCK_SIZE, size = (uint64_t)f->now.size;
 
-	for (size_t i = (size_t)lk_pairs_get(&s->share_first, bucket); i; i = s->shares[i - 1].next) {
+	return from >= size ? 0 : LK_MIN(count * LK_BLOCK_SIZE, size - from);
+}
+
+/* How many of the blocks from disk on, which are the file's from at on, can be copied from there. Its last block only to the end. */
+static uint64_t usable(const struct file *f, const struct lk_send_share *share, uint64_t disk, uint64_t at,
+		       uint64_t count)
+{
+	uint64_t from = (share->at + (disk - share->disk)) * LK_BLOCK_SIZE, left;
+
+	count = LK_MIN(count, share->disk + share->count - disk);
+	left = share->size > from ? share->size - from : 0;
+	return left >= bytes_of(f, at, count) ? count : left / LK_BLOCK_SIZE;
+}
+
+/* What has the block and most of those behind it; *count is cut to what is to be looked at at once. */
+static const struct lk_send_share *known(const struct file *f, uint64_t disk, uint64_t at, uint64_t *count)
+{
+	const struct lk_sending *s = f->s;
+	const struct lk_send_share *best = NULL;
+	uint64_t bucket = disk / LK_EXTENT_BLOCKS_MAX + 1, most = 0;
+
+	*count = LK_MIN(*count, bucket * LK_EXTENT_BLOCKS_MAX - disk);
+	for (size_t i = (size_t)lk_pairs_get(&s->share_first, bucket), limit = (size_t)*count; i && most < limit;
+	     i = s->shares[i - 1].next) {
 		const struct lk_send_share *share = &s->shares[i - 1];
 
 		if (disk >= share->disk && disk < share->disk + share->count) {
-			*count = LK_MIN(limit, share->disk + share->count - disk);
-			return share;
-		}
-		if (share->disk > disk)
+			uint64_t blocks = usable(f, share, disk, at, limit);
+
+			if (blocks > most) {
+				most = blocks;
+				best = share;
+			}
+		} else if (share->disk > disk) {
 			*count = LK_MIN(*count, share->disk - disk);
+		}
 	}
-	*count = LK_MIN(*count, bucket * LK_EXTENT_BLOCKS_MAX - disk);
-	return NULL;
+	if (best)
+		*count = most;
+	return best;
 }
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
@@ -118,14 +152,6 @@ static int flush(struct file *f)
 	return flush_from(f, 1);
 }
 
-/* How many bytes of a stretch lie before the end. */
-static uint64_t bytes_of(const struct file *f, uint64_t at, uint64_t count)
-{
-	uint64_t from = at * LK_BLOCK_SIZE, size = (uint64_t)f->now.size;
-
-	return from >= size ? 0 : LK_MIN(count * LK_BLOCK_SIZE, size - from);
-}
-
 static int send_data(struct file *f, uint64_t at, uint64_t count)
 {
 	uint64_t len = bytes_of(f, at, count);
@@ -153,35 +179,19 @@ static int send_hole(struct file *f, const struct stretch *t)
 	return lk_send_emit(f->s, &r);
 }
 
-/* Not when the source ends before this does: what its last block has behind its end is known to nobody there. */
-static int send_clone(struct file *f, const struct lk_send_share *from, uint64_t skip, uint64_t at, uint64_t count,
-		      bool *done_out)
+static int send_clone(struct file *f, const struct lk_send_share *from, uint64_t skip, uint64_t at, uint64_t count)
 {
-	struct lk_sending *s = f->s;
 	struct lk_wire r = {.type = LK_WIRE_CLONE,
 			    .object = f->number,
 			    .offset = at * LK_BLOCK_SIZE,
 			    .length = bytes_of(f, at, count),
 			    .other_offset = (from->at + skip) * LK_BLOCK_SIZE,
 			    .flags = from->base ? LK_WIRE_BASE : 0};
-	struct lk_inode inode;
-	struct lk_op op;
-	uint64_t left;
-	int rc = lk_send_begin(s, from->base ? LK_SEND_BASE : LK_SEND_NOW, &op);
+	int rc = flush(f);
 
-	if (rc)
-		return rc;
-	rc = lk_op_end(&op, lk_inode_get(&op, from->ino, &inode));
-	if (rc)
-		return rc;
-	left = (uint64_t)inode.size > r.other_offset ? (uint64_t)inode.size - r.other_offset : 0;
-	*done_out = left >= r.length;
-	if (!*done_out)
-		return 0;
-	rc = flush(f);
 	if (rc == 0)
-		rc = lk_send_number(s, from->ino, &r.other);
-	return rc ? rc : lk_send_emit(s, &r);
+		rc = lk_send_number(f->s, from->ino, &r.other);
+	return rc ? rc : lk_send_emit(f->s, &r);
 }
 
 static int send_blocks(struct file *f, const struct stretch *t)
@@ -193,29 +203,38 @@ static int send_blocks(struct file *f, const struct stretch *t)
 		return send_data(f, at, left);
 	while (rc == 0 && left) {
 		uint64_t disk = t->disk + (at - t->at), count = left;
-		const struct lk_send_share *share = known(f->s, disk, &count);
-		bool done = false;
+		const struct lk_send_share *share = known(f, disk, at, &count);
 
-		if (share)
-			rc = send_clone(f, share, disk - share->disk, at, count, &done);
-		if (rc == 0 && !done) {
-			rc = send_data(f, at, count);
-			if (rc == 0)
-				rc = remember(f->s, disk, count, at, f->item->ino, false);
-		}
+		rc = share ? send_clone(f, share, disk - share->disk, at, count) : send_data(f, at, count);
+		if (rc == 0 && !share)
+			rc = remember(f->s, disk, count, at, &f->now, false);
 		at += count;
 		left -= count;
 	}
 	return rc;
 }
 
+/* The base's last block, which was not full, has all of a block in a file that grew: others that have it copy from what that is now. */
+static int remember_grown(struct file *f, const struct stretch *t)
+{
+	uint64_t last = (uint64_t)f->base.size / LK_BLOCK_SIZE;
+
+	if (!t->shared || f->base.size % LK_BLOCK_SIZE == 0 || f->base.size >= f->now.size || last < t->at ||
+	    last >= t->at + t->count)
+		return 0;
+	return remember(f->s, t->disk + (last - t->at), 1, last, &f->now, false);
+}
+
 static int send_stretch(struct file *f, const struct stretch *t)
 {
+	int rc;
+
 	if (t->kind == HOLE)
 		return send_hole(f, t);
 	if (t->kind == DATA)
 		return send_blocks(f, t);
-	return flush(f);
+	rc = flush(f);
+	return rc ? rc : remember_grown(f, t);
 }
 
 /* ---- comparing -------------------------------------------------------------------------------------------------- */
@@ -450,7 +469,7 @@ struct scan {
 	struct lk_op *op;
 	struct lk_extent last;
 	uint32_t rows;
-	int64_t ino; /* the one that was looked at last */
+	struct lk_inode inode; /* the one that was looked at last */
 	bool named;
 };
 
@@ -459,7 +478,6 @@ static int extent_row(void *arg, const void *record)
 	const struct lk_extent *e = record;
 	struct scan *scan = arg;
 
-	struct lk_inode inode;
 	int rc;
 
 	scan->rows++;
@@ -469,16 +487,16 @@ static int extent_row(void *arg, const void *record)
 	     !lk_set_has(scan->wanted, bucket_of((uint64_t)(e->disk_block + e->count - 1)))))
 		return 0;
 	/* What has no name there cannot be told to the receiver. */
-	if (scan->ino != e->ino) {
-		rc = lk_inode_get_any(scan->op, (uint64_t)e->ino, &inode);
+	if (scan->inode.ino != e->ino) {
+		rc = lk_inode_get_any(scan->op, (uint64_t)e->ino, &scan->inode);
 		if (rc && rc != LINKFS_ESTALE)
 			return rc;
-		scan->ino = e->ino;
-		scan->named = rc == 0 && inode.nlink > 0;
+		scan->named = rc == 0 && scan->inode.nlink > 0;
+		scan->inode.ino = e->ino;
 	}
 	if (!scan->named)
 		return 0;
-	return remember(scan->s, (uint64_t)e->disk_block, (uint64_t)e->count, (uint64_t)e->file_block, (uint64_t)e->ino,
+	return remember(scan->s, (uint64_t)e->disk_block, (uint64_t)e->count, (uint64_t)e->file_block, &scan->inode,
 			true);
 }
 

@@ -161,38 +161,49 @@ static void be_refused(const struct bytes *stream)
 
 /* ---- the same --------------------------------------------------------------------------------------------------- */
 
-static uint64_t disk[400000];
+struct used {
+	uint64_t disk;
+	uint64_t last; /* bytes, of a file's last block that is not full; else 0 */
+};
+static struct used disk[400000];
 static size_t disk_count;
 
 static int take_extent(void *arg, const struct linkfs_extent *e)
 {
-	(void)arg;
+	uint64_t size = *(const uint64_t *)arg;
 	for (uint64_t at = 0; at < e->length && !(e->flags & LINKFS_EXTENT_UNWRITTEN); at += 4096) {
 		assert_true(disk_count < sizeof(disk) / sizeof(disk[0]));
-		disk[disk_count++] = e->disk + at;
+		disk[disk_count++] = (struct used){e->disk + at, e->offset + at + 4096 > size ? size % 4096 : 0};
 	}
 	return 0;
 }
 
 static int by_number(const void *a, const void *b)
 {
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-	return x < y ? -1 : x > y;
+	const struct used *x = a, *y = b;
+	if (x->disk != y->disk)
+		return x->disk < y->disk ? -1 : 1;
+	return x->last < y->last ? -1 : x->last > y->last;
 }
 
-static unsigned long blocks_at(uint64_t root)
+/* How many there are, and how often one that is a file's last lies within another one as well, or ends elsewhere: those may be sent for each. */
+static unsigned long blocks_at(uint64_t root, unsigned long *both_out)
 {
 	unsigned long blocks = 0;
+	*both_out = 0;
 	look_at(root);
 	disk_count = 0;
 	for (size_t i = 0; i < seen_count; i++) {
-		uint64_t offset = 0;
+		uint64_t offset = 0, size = seen[i].st.size;
 		while (S_ISREG(seen[i].st.mode) && offset != UINT64_MAX)
-			OK(linkfs_node_extents(v, seen[i].st.node, &offset, take_extent, NULL));
+			OK(linkfs_node_extents(v, seen[i].st.node, &offset, take_extent, &size));
 	}
 	qsort(disk, disk_count, sizeof(disk[0]), by_number);
-	for (size_t i = 0; i < disk_count; i++)
-		blocks += i == 0 || disk[i] != disk[i - 1];
+	for (size_t i = 0; i < disk_count; i++) {
+		bool another = i == 0 || disk[i].disk != disk[i - 1].disk;
+		blocks += another;
+		*both_out += !another && disk[i].last != disk[i - 1].last;
+	}
 	return blocks;
 }
 
@@ -216,20 +227,19 @@ static void same(const char *what, const char *was, const char *is)
 static void compare(const char *name)
 {
 	char *was = describe(root_of(name), "", false);
-	unsigned long blocks = blocks_at(root_of(name));
+	unsigned long both = 0, none = 0, blocks = blocks_at(root_of(name), &both);
 	v = there;
 	char *is = describe(root_of(name), "", false);
 	char *live = describe(ROOT, "", false);
-	unsigned long taken = blocks_at(root_of(name));
+	unsigned long taken = blocks_at(root_of(name), &none);
 	v = here;
 	same(name, was, is);
 	same("the tree", was, live);
 	blocks_here += blocks;
 	blocks_there += taken;
-	/* A block that is one file's last and lies within another one is sent for each. */
-	if (taken > blocks + 3 && !packed)
-		fail_msg("seed %llu, step %lu: %lu blocks, and %lu there", (unsigned long long)lk_test_seed(), step,
-			 blocks, taken);
+	if (taken > blocks + both && !packed)
+		fail_msg("seed %llu, step %lu: %lu blocks, %lu of them both, and %lu there",
+			 (unsigned long long)lk_test_seed(), step, blocks, both, taken);
 	free(was);
 	free(is);
 	free(live);
@@ -287,7 +297,7 @@ static void run(bool with_places)
 	check_there();
 	print_message("# %lu cuts, %lu went on by token, %lu refused; %lu blocks, %lu there\n", cuts, resumed, refused,
 		      blocks_here, blocks_there);
-	assert_true(cuts > 10 && resumed > 1 && (packed || blocks_there <= blocks_here + blocks_here / 8 + 8));
+	assert_true(cuts > count / 4 && resumed > count / 20);
 	OK(linkfs_volume_close(there));
 	free(stream.p);
 	free(again.p);

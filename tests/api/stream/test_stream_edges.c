@@ -114,6 +114,62 @@ static void live_clones_change_no_stream(void **state)
 	}
 }
 
+static uint64_t disk[64];
+static size_t disks;
+
+static int take_extent(void *arg, const struct linkfs_extent *e)
+{
+	(void)arg;
+	for (uint64_t at = 0; at < e->length && disks < 64; at += BLOCK)
+		disk[disks++] = e->disk + at;
+	return 0;
+}
+
+/* Where the file's blocks lie in the copy. */
+static size_t blocks_there(const char *path, uint64_t out[64])
+{
+	struct linkfs_stat st;
+	uint64_t offset = 0;
+	disks = 0;
+	OK(linkfs_path_stat(second, NULL, ROOT, path, 0, &st));
+	while (offset != UINT64_MAX)
+		OK(linkfs_node_extents(second, st.node, &offset, take_extent, NULL));
+	memcpy(out, disk, sizeof(disk));
+	return disks;
+}
+
+static void shared_there(const char *a, const char *b, size_t blocks)
+{
+	uint64_t x[64] = {0}, y[64] = {0};
+	assert_int_equal(blocks_there(a, x), blocks);
+	assert_int_equal(blocks_there(b, y), blocks);
+	assert_memory_equal(x, y, blocks * sizeof(x[0]));
+}
+
+/* Several have a block, and some only up to their end: it is copied from one that has all of what is needed. */
+static void copied_from_who_has_enough(void **state)
+{
+	const struct linkfs_setattr more = {.valid = LINKFS_SET_SIZE, .size = 2 * BLOCK};
+	char bytes[BLOCK + 64];
+	(void)state;
+	memset(bytes, 'x', sizeof(bytes));
+	put("full", "");
+	put("grows", "");
+	OK(linkfs_node_write(v, NULL, status("full").ino, 0, bytes, sizeof(bytes), 0, NULL, NULL));
+	OK(linkfs_path_clone(v, NULL, ROOT, "/full", ROOT, "/less", 0, NULL));
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/full", 0, &more));
+	OK(linkfs_node_write(v, NULL, status("grows").ino, 0, bytes, sizeof(bytes), 0, NULL, NULL));
+	uint64_t one = snapshot("one");
+	arrives(0, one);
+	OK(linkfs_path_clone(v, NULL, ROOT, "/full", ROOT, "/again", 0, NULL));
+	OK(linkfs_path_setattr(v, NULL, ROOT, "/grows", 0, &more));
+	OK(linkfs_path_clone(v, NULL, ROOT, "/grows", ROOT, "/grown", 0, NULL));
+	arrives(one, snapshot("two"));
+	same_trees();
+	shared_there("/full", "/again", 2);
+	shared_there("/grows", "/grown", 2);
+}
+
 /* A file without a name has its blocks in the base still. */
 static void what_is_deleted_is_no_source(void **state)
 {
@@ -453,6 +509,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(live_clones_change_no_stream, setup, teardown),
+		cmocka_unit_test_setup_teardown(copied_from_who_has_enough, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_deleted_is_no_source, setup, teardown),
 		cmocka_unit_test_setup_teardown(small_and_large, setup, teardown),
 		cmocka_unit_test_setup_teardown(compressed_here, setup, teardown),
