@@ -35,7 +35,7 @@ class Log:
 
 
 def read_log(path):
-    """What was done, what may have been, and the error that ended it."""
+    """What was done, what may have been, and the error that ended it with the time when it came."""
     with open(path, encoding="ascii") as f:
         lines = [json.loads(line) for line in f]
     done, begun, error = [], None, None
@@ -46,7 +46,7 @@ def read_log(path):
             done.append(begun)
             begun = None
         else:
-            error = line[1]
+            error = line[1:]
     return done, begun, error
 
 
@@ -156,7 +156,7 @@ def writer(kind, path, log_path, seed, sync):
     try:
         WRITERS[kind](random.Random(f"{kind} {seed}"), top, log, sync == "sync")
     except OSError as e:
-        log.write("error", e.errno)
+        log.write("error", e.errno, time.monotonic())
     os._exit(0)
 
 
@@ -252,12 +252,14 @@ class Load:
             p.kill()
         self.wait()
 
-    def judge(self):
+    def judge(self, killed=None):
+        """killed: when the daemon was. After that fsync may say EIO as well: that pages could not be written is all that the kernel
+        keeps of an error of its writeback."""
         wrong, count = [], 0
         for name, log in self.logs.items():
             done, begun, error = read_log(log)
-            if error is not None and error not in GONE:
-                wrong.append(f"{name} ended with {os.strerror(error)}")
+            if error and error[0] not in GONE and not (error[0] == errno.EIO and killed and error[1] >= killed):
+                wrong.append(f"{name} ended with {os.strerror(error[0])} at {error[1]}, killed at {killed}, in {begun}")
             kind = name.rstrip("0123456789")
             if kind in JUDGES and not os.path.isdir(f"{self.top}/{name}"):
                 wrong.append(f"{name}: the directory is not there")
@@ -294,6 +296,7 @@ def rounds_of(base, rounds, number, sync, name):
         try:
             h.wait_for(load.begun)
             time.sleep(rng.random() * 0.8)
+            killed = time.monotonic() if number == signal.SIGKILL else None
             os.kill(who["pid"], number)
             gone = h.wait_for(lambda: not h.alive(who["pid"]))
         finally:
@@ -309,7 +312,7 @@ def rounds_of(base, rounds, number, sync, name):
             return
         mounts = h.mounts_below(base)
         h.ok(len(mounts) == 1 and not os.path.exists(who["control_socket"]), f"round {n}: one mount, and the old socket is gone", mounts)
-        wrong, count = load.judge()
+        wrong, count = load.judge(killed)
         total += count
         h.ok(not wrong, f"round {n}: what was acknowledged is there", *wrong[:20])
         subprocess.run(["rm", "-rf", f"{volume.mnt}/round{n - 3}"], check=False)
