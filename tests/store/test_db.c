@@ -405,6 +405,19 @@ static void random_scan(struct state *s, struct model *m, const struct lk_table 
 	scan.reverse = lk_test_below(&s->random, 2);
 	scan.keys_only = lk_test_below(&s->random, 4) == 0;
 	scan.limit = lk_test_below(&s->random, 3) ? 0 : 1 + (uint32_t)lk_test_below(&s->random, 5);
+	/* Of several numbers at once: the record's own and some beside it. */
+	const struct lk_column *first =
+		&table->columns[scan.index >= 0 ? table->indexes[scan.index].columns[0] : (uint8_t)0];
+	int64_t among[4], number = first->type == LK_INT ? *lk_int_of(first, from) : INT64_MAX;
+	if (lk_test_below(&s->random, 3) == 0 && number < INT64_MAX - 20) {
+		scan.equal = 1;
+		scan.ranged = 0;
+		scan.exclusive = scan.reverse = false;
+		scan.among = among;
+		for (; scan.among_count < 1 + lk_test_below(&s->random, LK_ARRAY_LEN(among));
+		     number += 1 + (int64_t)lk_test_below(&s->random, 3))
+			among[scan.among_count++] = number;
+	}
 	model_check_scan(m, s->db, &scan);
 }
 

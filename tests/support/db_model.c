@@ -198,8 +198,20 @@ static int check_row(void *arg, const void *record)
 	return 0;
 }
 
+/* The numbers ascend here, so that the rows of all do. */
+static bool is_among(const struct lk_scan *scan, const struct lk_column *first, const void *record)
+{
+	for (uint32_t i = 0; i < scan->among_count; i++) {
+		if (scan->among[i] == *lk_int_of(first, record))
+			return true;
+	}
+	return false;
+}
+
 static bool in_scan(const struct lk_scan *scan, const uint8_t *columns, const void *record)
 {
+	if (scan->among)
+		return is_among(scan, &scan->table->columns[columns[0]], record);
 	if (model_compare(scan->table, columns, scan->equal, record, scan->from) != 0)
 		return false;
 	if (!scan->ranged)
