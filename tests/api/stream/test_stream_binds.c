@@ -2,64 +2,12 @@
  * test_stream_binds.c - binds in streams (docs/STREAM.md): what they show and what they cover is compared with the base, each by itself, and a file's may
  * stand at a name of the file itself.
  */
-#include "one_volume.h"
-
-#include "stream_case.h"
+#include "two_volumes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static struct linkfs_volume *first, *second; /* the sender is v first */
-static char second_path[4300];
-
-static int setup(void **state)
-{
-	int r = volume_setup(state);
-	first = v;
-	(void)snprintf(second_path, sizeof(second_path), "%s.second", volume_path);
-	if (r == 0)
-		r = linkfs_volume_create(second_path, &(struct linkfs_create_options){0}, NULL);
-	return r ? r : linkfs_volume_open(second_path, &(struct linkfs_open_options){0}, &second, NULL);
-}
-
-static int teardown(void **state)
-{
-	v = first;
-	if (linkfs_volume_close(second) != 0)
-		return 1;
-	lk_test_rmdir(strdup(second_path));
-	return volume_teardown(state);
-}
-
-static uint64_t snapshot(const char *name)
-{
-	uint64_t id = 0;
-	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name}, &id));
-	return id;
-}
-
-static void arrives(uint64_t from, uint64_t to)
-{
-	struct stream_bytes stream = {0};
-	struct linkfs_message why = {""};
-	OK(stream_case_send(first, from, to, NULL, &stream));
-	if (stream_case_receive(second, &stream, stream.len, 0, &why) != 0)
-		fail_msg("%s", why.text);
-	stream_case_free(&stream);
-}
-
-static void same_trees(void)
-{
-	int error = 0;
-	char *here = stream_case_text(first, ROOT, &error), *there = stream_case_text(second, ROOT, &error);
-	assert_non_null(here);
-	assert_non_null(there);
-	assert_string_equal(here, there);
-	free(here);
-	free(there);
-}
 
 /* What a bind covers is of the tree as well, though nobody sees it. */
 static void what_binds_cover_is_compared(void **state)
@@ -173,9 +121,11 @@ static void a_file_that_a_bind_shows_at_its_own_name(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(what_binds_cover_is_compared, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_binds_show_and_cover_was_rolled_back, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_file_that_a_bind_shows_at_its_own_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_binds_cover_is_compared, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(what_binds_show_and_cover_was_rolled_back, two_volumes_setup,
+						two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(a_file_that_a_bind_shows_at_its_own_name, two_volumes_setup,
+						two_volumes_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

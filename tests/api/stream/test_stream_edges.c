@@ -3,44 +3,13 @@
  * names of one file that moved between files that look the same, what happens between the verification and the snapshot, an empty volume that
  * is not as new.
  */
-#include "one_volume.h"
-
-#include "stream_case.h"
+#include "two_volumes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define BLOCK 4096u
-
-static struct linkfs_volume *first, *second; /* the sender is v first */
-static char second_path[4300];
-
-static int setup(void **state)
-{
-	int r = volume_setup(state);
-	first = v;
-	(void)snprintf(second_path, sizeof(second_path), "%s.second", volume_path);
-	if (r == 0)
-		r = linkfs_volume_create(second_path, &(struct linkfs_create_options){0}, NULL);
-	return r ? r : linkfs_volume_open(second_path, &(struct linkfs_open_options){0}, &second, NULL);
-}
-
-static int teardown(void **state)
-{
-	v = first;
-	if (linkfs_volume_close(second) != 0)
-		return 1;
-	lk_test_rmdir(strdup(second_path));
-	return volume_teardown(state);
-}
-
-static uint64_t snapshot(const char *name)
-{
-	uint64_t id = 0;
-	OK(linkfs_snapshot_create(v, NULL, &(struct linkfs_snapshot_new){.name = name}, &id));
-	return id;
-}
 
 static void fill(const char *path, size_t blocks, int seed)
 {
@@ -51,27 +20,6 @@ static void fill(const char *path, size_t blocks, int seed)
 	put(path, "");
 	OK(linkfs_node_write(v, NULL, status(path).ino, 0, bytes, blocks * BLOCK, 0, NULL, NULL));
 	free(bytes);
-}
-
-static void arrives(uint64_t from, uint64_t to)
-{
-	struct stream_bytes stream = {0};
-	struct linkfs_message why = {""};
-	OK(stream_case_send(first, from, to, NULL, &stream));
-	if (stream_case_receive(second, &stream, stream.len, 0, &why) != 0)
-		fail_msg("%s", why.text);
-	stream_case_free(&stream);
-}
-
-static void same_trees(void)
-{
-	int error = 0;
-	char *here = stream_case_text(first, ROOT, &error), *there = stream_case_text(second, ROOT, &error);
-	assert_non_null(here);
-	assert_non_null(there);
-	assert_string_equal(here, there);
-	free(here);
-	free(there);
 }
 
 /* ---- the same two, the same bytes -------------------------------------------------------------------------------- */
@@ -508,21 +456,23 @@ static void what_root_began_is_roots(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(live_clones_change_no_stream, setup, teardown),
-		cmocka_unit_test_setup_teardown(copied_from_who_has_enough, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_is_deleted_is_no_source, setup, teardown),
-		cmocka_unit_test_setup_teardown(small_and_large, setup, teardown),
-		cmocka_unit_test_setup_teardown(compressed_here, setup, teardown),
-		cmocka_unit_test_setup_teardown(compressed_at_both, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_link_that_follows_what_is_gone, setup, teardown),
-		cmocka_unit_test_setup_teardown(all_attributes_replaced, setup, teardown),
-		cmocka_unit_test_setup_teardown(attributes_of_an_empty_root, setup, teardown),
-		cmocka_unit_test_setup_teardown(open_files_without_names, setup, teardown),
-		cmocka_unit_test_setup_teardown(regrouped_links_are_another_tree, setup, teardown),
-		cmocka_unit_test_setup_teardown(names_elsewhere_are_noticed, setup, teardown),
-		cmocka_unit_test_setup_teardown(changed_after_it_was_verified, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_forged_map_gives_no_secret, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_root_began_is_roots, setup, teardown),
+		cmocka_unit_test_setup_teardown(live_clones_change_no_stream, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(copied_from_who_has_enough, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(what_is_deleted_is_no_source, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(small_and_large, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(compressed_here, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(compressed_at_both, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(a_link_that_follows_what_is_gone, two_volumes_setup,
+						two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(all_attributes_replaced, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(attributes_of_an_empty_root, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(open_files_without_names, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(regrouped_links_are_another_tree, two_volumes_setup,
+						two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(names_elsewhere_are_noticed, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(changed_after_it_was_verified, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(a_forged_map_gives_no_secret, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(what_root_began_is_roots, two_volumes_setup, two_volumes_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

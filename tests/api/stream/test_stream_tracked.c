@@ -2,51 +2,16 @@
  * test_stream_tracked.c - tracked links whose target is gone, in streams (docs/STREAM.md, GONE): they arrive as tracked ones that dangle, and lead where
  * they led by each path, also where the receiver's directories go by other names first; and what comes back they follow again.
  */
-#include "one_volume.h"
-
-#include "stream_case.h"
+#include "two_volumes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct linkfs_volume *first, *second; /* the sender is v first */
-static char second_path[4300];
-
-static int setup(void **state)
+/* And what arrived is sound. */
+static void arrives_sound(uint64_t from, uint64_t to)
 {
-	int r = volume_setup(state);
-	first = v;
-	(void)snprintf(second_path, sizeof(second_path), "%s.second", volume_path);
-	if (r == 0)
-		r = linkfs_volume_create(second_path, &(struct linkfs_create_options){0}, NULL);
-	return r ? r : linkfs_volume_open(second_path, &(struct linkfs_open_options){0}, &second, NULL);
-}
-
-static int teardown(void **state)
-{
-	v = first;
-	if (linkfs_volume_close(second) != 0)
-		return 1;
-	lk_test_rmdir(strdup(second_path));
-	return volume_teardown(state);
-}
-
-static uint64_t snapshot(const char *name)
-{
-	uint64_t id = 0;
-	OK(linkfs_snapshot_create(first, NULL, &(struct linkfs_snapshot_new){.name = name}, &id));
-	return id;
-}
-
-static void arrives(uint64_t from, uint64_t to)
-{
-	struct stream_bytes stream = {0};
-	struct linkfs_message why = {""};
-	OK(stream_case_send(first, from, to, NULL, &stream));
-	if (stream_case_receive(second, &stream, stream.len, 0, &why) != 0)
-		fail_msg("%s", why.text);
-	stream_case_free(&stream);
+	arrives(from, to);
 	v = second;
 	check();
 	v = first;
@@ -90,7 +55,7 @@ static void in_one_place(void **state)
 	OK(linkfs_path_track(v, NULL, ROOT, "/late", ROOT, "/d/goes", 0, NULL));
 	OK(linkfs_path_unlink(v, NULL, ROOT, "/old"));
 	uint64_t one = snapshot("one");
-	arrives(0, one);
+	arrives_sound(0, one);
 	dangles("/d/gone", "../old");
 	tracks(second, "/d/goes", 0);
 	OK(linkfs_path_unlink(v, NULL, ROOT, "/late"));
@@ -99,7 +64,7 @@ static void in_one_place(void **state)
 	OK(linkfs_path_track(v, NULL, ROOT, "/between", ROOT, "/new", 0, NULL));
 	OK(linkfs_path_unlink(v, NULL, ROOT, "/between"));
 	uint64_t two = snapshot("two");
-	arrives(one, two);
+	arrives_sound(one, two);
 	dangles("/d/gone", "../old");
 	dangles("/d/goes", "../late");
 	dangles("/new", "between");
@@ -107,7 +72,7 @@ static void in_one_place(void **state)
 	make_dir("d/e");
 	OK(linkfs_path_rename(v, NULL, ROOT, "/d/gone", ROOT, "/d/e/gone", 0));
 	OK(linkfs_path_rename(v, NULL, ROOT, "/d/goes", ROOT, "/goes", 0));
-	arrives(two, snapshot("three"));
+	arrives_sound(two, snapshot("three"));
 	dangles("/d/e/gone", "../old");
 	dangles("/goes", "../late");
 }
@@ -139,7 +104,7 @@ static void in_several_places(void **state)
 	(void)state;
 	make_places();
 	uint64_t one = snapshot("one");
-	arrives(0, one);
+	arrives_sound(0, one);
 	dangles("/p/d/l", "../../t/x");
 	dangles("/q/r/d/l", "../../../t/x");
 	dangles("/p/d/in/l", "../../../t/x");
@@ -149,7 +114,7 @@ static void in_several_places(void **state)
 	make_dir("s");
 	OK(linkfs_path_link_directory(v, NULL, ROOT, "/p/d", ROOT, "/s/d"));
 	uint64_t two = snapshot("two");
-	arrives(one, two);
+	arrives_sound(one, two);
 	dangles("/p/d/l", "../../t/x");
 	dangles("/s/d/l", "../../t/x");
 	dangles("/q/r/d/m", "../../../t/y");
@@ -157,14 +122,14 @@ static void in_several_places(void **state)
 	make_dir("b");
 	OK(linkfs_path_bind(v, NULL, ROOT, "/q/r", ROOT, "/b"));
 	uint64_t three = snapshot("three");
-	arrives(two, three);
+	arrives_sound(two, three);
 	dangles("/b/d/l", "../../t/x");
 	dangles("/q/r/d/in/l", "../../../../t/x");
 	OK(linkfs_path_unbind(v, NULL, ROOT, "/b"));
 	OK(linkfs_path_rmdir(v, NULL, ROOT, "/p/d"));
 	OK(linkfs_path_rmdir(v, NULL, ROOT, "/s/d"));
 	uint64_t four = snapshot("four");
-	arrives(three, four);
+	arrives_sound(three, four);
 	tracks(second, "/q/r/d/l", LINKFS_ENOENT);
 	assert_string_equal(text_in(second, "/q/r/d/l"), text_in(first, "/q/r/d/l"));
 }
@@ -184,13 +149,13 @@ static void followed_again(void **state)
 	OK(linkfs_path_track(v, NULL, ROOT, "/f", ROOT, "/l", 0, NULL));
 	OK(linkfs_path_unlink(v, NULL, ROOT, "/f"));
 	uint64_t one = snapshot("one");
-	arrives(0, one);
+	arrives_sound(0, one);
 	dangles("/l", "f");
 	OK(linkfs_deleted_list(v, NULL, &(struct linkfs_deleted_query){0}, &cursor, take_deleted, &deleted));
 	OK(linkfs_deleted_restore(v, NULL, deleted, NULL, NULL));
 	tracks(v, "/l", 0);
 	uint64_t two = snapshot("two");
-	arrives(one, two);
+	arrives_sound(one, two);
 	tracks(second, "/l", 0);
 	OK(linkfs_path_rename(second, NULL, ROOT, "/f", ROOT, "/g", 0));
 	assert_string_equal(text_in(second, "/l"), "g");
@@ -199,9 +164,9 @@ static void followed_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(in_one_place, setup, teardown),
-		cmocka_unit_test_setup_teardown(in_several_places, setup, teardown),
-		cmocka_unit_test_setup_teardown(followed_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(in_one_place, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(in_several_places, two_volumes_setup, two_volumes_teardown),
+		cmocka_unit_test_setup_teardown(followed_again, two_volumes_setup, two_volumes_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
