@@ -97,18 +97,37 @@ static void walk_dir(struct posix *state, const struct op *op, struct text *out)
 	closedir(dir);
 }
 
+#define TRIES 5
+
+/* Linux begins a walk anew that lost a race or found no memory at once, and goes on counting its symlinks: a chain of less than 40 is then
+ * refused. One of more is refused each time. */
+static bool is_loop(int result, unsigned *tries)
+{
+	return result && errno == ELOOP && ++*tries < TRIES;
+}
+
 static void status(struct posix *state, const struct op *op, struct text *out)
 {
 	struct stat st;
 	struct statx stx;
 	struct answer_stat answer;
-	int flags = op->n[0] ? 0 : AT_SYMLINK_NOFOLLOW;
-	if (!lk_posix_result(out, fstatat(state->at, state->p, &st, flags)))
+	int flags = op->n[0] ? 0 : AT_SYMLINK_NOFOLLOW, r;
+	unsigned tries = 0;
+	do {
+		r = fstatat(state->at, state->p, &st, flags);
+	} while (is_loop(r, &tries));
+	if (!lk_posix_result(out, r))
 		return;
 	lk_posix_stat(&st, &answer);
 	answer.nlink += lk_posix_more_names(state, st.st_ino);
 	lk_answer_stat(out, &answer, state->side);
-	if (statx(state->at, state->p, flags, STATX_BTIME, &stx) == 0)
+	tries = 0;
+	do {
+		r = statx(state->at, state->p, flags, STATX_BTIME, &stx);
+	} while (is_loop(r, &tries));
+	if (r)
+		lk_text_add(out, " and statx says %s", strerror(errno));
+	else
 		lk_text_add(out, " born %s",
 			    !(stx.stx_mask & STATX_BTIME) ? "never"
 			    : stx.stx_btime.tv_sec < st.st_ctim.tv_sec - 86400 ||
