@@ -242,9 +242,11 @@ int lk_sqlite_checkpoint(struct lk_db *base, bool slice)
 		return LINKFS_EAGAIN;
 	if (pthread_mutex_lock(&db->side_lock))
 		return LINKFS_EIO;
-	int frames = -1;
-	int r = db->side || is_copied(db) ? 0 : side_open(db);
-	if (!r && !is_copied(db))
+	int frames = -1, r = 0;
+	bool due = !is_copied(db); /* asked once: the owner commits meanwhile */
+	if (due && !db->side)
+		r = side_open(db);
+	if (!r && due)
 		r = checkpoint_on(db, db->side, SQLITE_CHECKPOINT_PASSIVE, &frames);
 	/* Where SQLite could not open the WAL for writing, were it for a moment's lack of descriptors, it reads it from then
 	 * on: the next checkpoint gets a new connection. */

@@ -28,6 +28,7 @@ static void commit_one(struct lk_db *db, int64_t ino)
 int __wrap_sqlite3_wal_checkpoint_v2(sqlite3 *handle, const char *name, int mode, int *frames, int *done)
 {
 	struct lk_db *commits = seen.commits;
+	assert_non_null(handle);
 	if (mode == SQLITE_CHECKPOINT_PASSIVE) {
 		seen.passive++;
 		seen.commits = NULL;
