@@ -126,7 +126,7 @@ static int settle(struct lk_lives *out)
 
 		if (life->at > out->whole || (life->at == out->whole && compare_places(&life->row, &out->next) >= 0))
 			break;
-		if (before && by_place(before, life) == 0 && (before->seen & life->seen))
+		if (before && lk_life_same_place(before, life) && (before->seen & life->seen))
 			return LINKFS_ECORRUPT;
 		out->p[kept++] = *life;
 	}

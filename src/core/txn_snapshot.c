@@ -134,7 +134,7 @@ static int drop_some(struct lk_op *op, const struct lk_table *table, int64_t epo
 	}
 	op->pages += count * LK_ROW_PAGES;
 	lk_row_set_ready(&rows);
-	for (uint32_t i = 0; r == 0 && seen && i < rows.count; i++)
+	for (uint32_t i = 0; r == 0 && i < rows.count; i++)
 		r = pass_on(op, table, lk_row_set_at(&rows, i), before);
 	*rows_out += count;
 	lk_row_set_done(&rows);
