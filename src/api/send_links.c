@@ -240,13 +240,6 @@ static int names_differ(struct lk_sending *s, bool *out)
 
 /* ---- all -------------------------------------------------------------------------------------------------------- */
 
-static int by_number(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
 int lk_send_find_links(struct lk_sending *s)
 {
 	struct links l = {.s = s};
@@ -262,7 +255,7 @@ int lk_send_find_links(struct lk_sending *s)
 	if (rc == 0 && differ)
 		rc = find_dangling(&l);
 	if (l.kept)
-		qsort(l.inos, l.kept, sizeof(l.inos[0]), by_number);
+		qsort(l.inos, l.kept, sizeof(l.inos[0]), lk_by_number);
 	for (size_t i = 0; rc == 0 && i < l.kept; i++)
 		rc = lk_send_add_item(s, l.inos[i]);
 	free(l.inos);

@@ -30,6 +30,11 @@ int lk_buf_reserve(struct lk_buf *buf, size_t more); /* LINKFS_ENOMEM */
 int lk_buf_append(struct lk_buf *buf, const void *p, size_t len);
 void lk_buf_done(struct lk_buf *buf);
 
+/* For qsort(3) of elements that begin with a uint64_t, or an int64_t that is never negative. */
+int lk_by_number(const void *a, const void *b);
+/* Where in such an array, in that order, the first is whose number is not below this one; count: none is. size: of an element. */
+size_t lk_first_number(const void *p, size_t count, size_t size, uint64_t number);
+
 /* Wall clock, nanoseconds since 1970 UTC, and monotonic clock. */
 int64_t lk_clock_now_ns(void);
 uint64_t lk_clock_monotonic_ns(void);

@@ -200,17 +200,9 @@ void lk_diff_progress(const struct lk_diff *d, struct linkfs_diff_progress *out)
 static int recall(struct lk_diff *d, struct lk_op *op, int side, uint64_t ino)
 {
 	const struct lk_inode *p = d->known[side].p;
-	size_t low = 0, high = d->known[side].count;
+	size_t count = d->known[side].count, i = lk_first_number(p, count, sizeof(*p), ino);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if ((uint64_t)p[middle].ino < ino)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < d->known[side].count && (uint64_t)p[low].ino == ino ? lk_inode_know(op, ino, &p[low]) : 0;
+	return i < count && (uint64_t)p[i].ino == ino ? lk_inode_know(op, ino, &p[i]) : 0;
 }
 
 int lk_diff_inode(struct lk_diff *d, struct lk_op *op, int side, uint64_t ino, struct lk_inode *out, bool *there_out)

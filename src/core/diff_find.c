@@ -222,20 +222,6 @@ int lk_diff_find_bound(struct lk_diff *d, struct lk_op *op, bool *done_out)
 
 /* ---- put in order ----------------------------------------------------------------------------------------------- */
 
-static int by_number(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-static int by_ino(const void *a, const void *b)
-{
-	const struct lk_inode *x = a, *y = b;
-
-	return x->ino < y->ino ? -1 : x->ino > y->ino;
-}
-
 int lk_diff_by_key(const void *a, const void *b)
 {
 	const struct lk_spell *x = a, *y = b;
@@ -247,27 +233,20 @@ int lk_diff_by_key(const void *a, const void *b)
 	return (x->ord > y->ord) - (x->ord < y->ord);
 }
 
-static int by_source(const void *a, const void *b)
-{
-	const struct lk_shown *x = a, *y = b;
-
-	return x->source < y->source ? -1 : x->source > y->source;
-}
-
 int lk_diff_sort_found(struct lk_diff *d, struct lk_op *op, bool *done_out)
 {
 	size_t kept = 0;
 
 	(void)op;
 	if (d->inodes.count)
-		qsort(d->inodes.p, d->inodes.count, sizeof(*d->inodes.p), by_number);
+		qsort(d->inodes.p, d->inodes.count, sizeof(*d->inodes.p), lk_by_number);
 	for (size_t i = 0; i < d->inodes.count; i++)
 		if (i == 0 || d->inodes.p[i] != d->inodes.p[i - 1])
 			d->inodes.p[kept++] = d->inodes.p[i];
 	d->inodes.count = kept;
 	for (int side = 0; side < SIDES; side++)
 		if (d->known[side].count)
-			qsort(d->known[side].p, d->known[side].count, sizeof(struct lk_inode), by_ino);
+			qsort(d->known[side].p, d->known[side].count, sizeof(struct lk_inode), lk_by_number);
 	if (d->binds.count)
 		qsort(d->binds.p, d->binds.count, sizeof(*d->binds.p), lk_diff_by_key);
 	kept = 0;
@@ -277,7 +256,7 @@ int lk_diff_sort_found(struct lk_diff *d, struct lk_op *op, bool *done_out)
 	d->binds.count = kept;
 	d->any_binds |= kept > 0;
 	if (d->shown.count)
-		qsort(d->shown.p, d->shown.count, sizeof(*d->shown.p), by_source);
+		qsort(d->shown.p, d->shown.count, sizeof(*d->shown.p), lk_by_number);
 	*done_out = true;
 	return 0;
 }

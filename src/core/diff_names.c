@@ -268,17 +268,9 @@ static int shown_at(struct lk_diff *d, struct lk_op *op, int side, const struct 
 
 int lk_diff_tell_binds(struct lk_diff *d, struct lk_op *op, uint64_t ino)
 {
-	size_t low = 0, high = d->shown.count;
+	size_t i = lk_first_number(d->shown.p, d->shown.count, sizeof(*d->shown.p), ino);
 
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (d->shown.p[middle].source < ino)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (; low < d->shown.count && d->shown.p[low].source == ino; low++) {
+	for (; i < d->shown.count && d->shown.p[i].source == ino; i++) {
 		struct lk_change c = {.kind = LINKFS_DIFF_MODIFIED,
 				      .undecided = d->now.undecided,
 				      .what = d->now.what,
@@ -287,7 +279,7 @@ int lk_diff_tell_binds(struct lk_diff *d, struct lk_op *op, uint64_t ino)
 		int rc = 0;
 
 		for (int side = 0; rc == 0 && side < SIDES; side++)
-			rc = shown_at(d, op, side, &d->shown.p[low].at, &c, &bound[side]);
+			rc = shown_at(d, op, side, &d->shown.p[i].at, &c, &bound[side]);
 		lk_diff_spend(d, BIND_ROWS);
 		if (rc == 0 && bound[OLDER] == ino && bound[NEWER] == ino)
 			rc = LK_LIST_ADD(&d->changes, c);

@@ -272,22 +272,6 @@ static int compare_blocks(struct reading *r, uint64_t at, uint64_t end)
 	return 0;
 }
 
-/* The first range of the inode. */
-static size_t first_range(const struct lk_diff *d, uint64_t ino)
-{
-	size_t low = 0, high = d->ranges.count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (d->ranges.p[middle].ino < ino)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
 int lk_diff_read(struct lk_diff *d, const struct lk_change *change, bool *differs_out)
 {
 	struct reading r = {.d = d, .c = change};
@@ -302,7 +286,8 @@ int lk_diff_read(struct lk_diff *d, const struct lk_change *change, bool *differ
 	}
 	if (rc == 0 && change->undecided == LK_WHOLE)
 		rc = compare_blocks(&r, 0, UINT64_MAX);
-	for (size_t i = first_range(d, ino); rc == 0 && change->undecided == LK_RANGES && i < d->ranges.count; i++) {
+	for (size_t i = lk_first_number(d->ranges.p, d->ranges.count, sizeof(*d->ranges.p), ino);
+	     rc == 0 && change->undecided == LK_RANGES && i < d->ranges.count; i++) {
 		if (r.differs || d->ranges.p[i].ino != ino)
 			break;
 		rc = compare_blocks(&r, d->ranges.p[i].at, d->ranges.p[i].at + d->ranges.p[i].count);

@@ -1,5 +1,5 @@
 /*
- * test_buf.c - growable buffers, little-endian access, whole-buffer I/O and clocks of the base layer.
+ * test_buf.c - growable buffers, little-endian access, sorted arrays, whole-buffer I/O and clocks of the base layer.
  */
 #include "test.h"
 
@@ -162,6 +162,30 @@ static void random_bytes_fill_all_of_it(void **state)
 		assert_int_not_equal(any[j], 0);
 }
 
+static void the_first_of_a_number_is_found(void **state)
+{
+	(void)state;
+	struct lk_test_random random = {lk_test_seed()};
+	struct element {
+		uint64_t number, other;
+	} elements[50];
+	assert_int_equal(lk_first_number(NULL, 0, sizeof(elements[0]), 7), 0);
+	for (unsigned round = 0; round < 200; round++) {
+		size_t count = (size_t)lk_test_below(&random, LK_ARRAY_LEN(elements) + 1), want = 0;
+		uint64_t number = lk_test_below(&random, 22);
+		for (size_t i = 0; i < count; i++)
+			elements[i] = (struct element){lk_test_below(&random, 20), lk_test_next(&random)};
+		if (count)
+			elements[0].number = UINT64_MAX; /* not taken for a negative one */
+		qsort(elements, count, sizeof(elements[0]), lk_by_number);
+		for (size_t i = 1; i < count; i++)
+			assert_true(elements[i - 1].number <= elements[i].number);
+		while (want < count && elements[want].number < number)
+			want++;
+		assert_int_equal(lk_first_number(elements, count, sizeof(elements[0]), number), want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +194,7 @@ int main(void)
 		cmocka_unit_test(reserve_makes_room_and_keeps_what_is_there),
 		cmocka_unit_test(impossible_sizes_fail_and_change_nothing),
 		cmocka_unit_test(u64_is_little_endian),
+		cmocka_unit_test(the_first_of_a_number_is_found),
 		cmocka_unit_test(file_io_is_whole_or_an_error),
 		cmocka_unit_test(clocks_run),
 		cmocka_unit_test(random_bytes_fill_all_of_it),
