@@ -38,7 +38,7 @@ static char *put_path(const struct backup_node *node, char *to)
 char *backup_path(const struct backup *b, const struct backup_node *node, const char *name)
 {
 	size_t len = path_len(node) + (name ? strlen(name) + 1 : 0) + 2;
-	char *path = malloc(len), *end = path;
+	char *path = malloc(len), *end;
 	(void)b;
 	if (!path)
 		return NULL;

@@ -125,7 +125,7 @@ static int many_row(void *arg, const void *record)
 int lk_inode_get_many(struct lk_op *op, const int64_t *inos, uint32_t count, struct lk_inode *out, bool *there)
 {
 	struct many m = {.op = op, .inos = inos, .count = count, .out = out, .there = there};
-	int64_t asked[LK_INODES_MANY];
+	int64_t asked[LK_INODES_MANY] = {0};
 	uint32_t n = 0;
 	if (count > LK_INODES_MANY)
 		return LINKFS_EINVAL;
