@@ -50,6 +50,7 @@ def hard_link_trees(root, files):
             write(path + ".new", i + number)
             os.rename(path + ".new", path)
     os.sync()
+    time.sleep(1)
     started = time.monotonic()
     subprocess.run(["rm", "-r", f"{root}/s0"], check=True, timeout=1800)
     os.sync()

@@ -162,7 +162,6 @@ static int commit(struct lk_db *base)
 		return LINKFS_EINVAL;
 	if (db->lost)
 		return LINKFS_EIO;
-	atomic_fetch_add(&db->commits_begun, 1);
 	int r = lk_sqlite_control(db, LK_SQL_COMMIT);
 	if (!r) {
 		db->in_transaction = false;
@@ -368,9 +367,8 @@ static int start(struct lk_sqlite *db, uint32_t flags, struct linkfs_message *wh
 		r = lk_sqlite_keys(db->handle, &db->among);
 	if (r || db->read_only)
 		return r;
-	/* What a crash left in the WAL counts as a commit; an error is met again where it matters. */
-	atomic_store(&db->commits_begun, 1);
-	atomic_store(&db->commits_over, 1);
+	/* There may be what a crash left in the WAL; an error is met again where it matters. */
+	atomic_store(&db->wal_end, LK_WAL_TURN);
 	(void)sqlite3_wal_hook(db->handle, lk_sqlite_committed, db);
 	(void)lk_sqlite_empty_wal(db);
 	return lk_sqlite_space_open(db);

@@ -20,6 +20,7 @@
 #define LK_DB_CACHE_KIB 65536
 #define LK_DB_BUSY_MS 10000
 #define LK_DB_READER_BUSY_MS 1000
+#define LK_WAL_TURN (UINT64_C(1) << 32) /* what wal_end counts by when the WAL begins anew */
 
 enum lk_control {
 	LK_SQL_BEGIN,
@@ -77,9 +78,9 @@ struct lk_sqlite {
 	pthread_mutex_t side_lock;
 	sqlite3 *side; /* the checkpointer's connection */
 	struct lk_space side_space;
-	/* Numbers of commits: the newest that began, the newest that wrote frames and is over, the newest that had begun when all
-	 * frames were known to be in the database. */
-	atomic_uint_fast64_t commits_begun, commits_over, commits_copied;
+	/* Where the WAL ended when the newest commit was over, and up to where all is known to be in the database: how often it has begun
+	 * anew, in the upper half, and frames. */
+	atomic_uint_fast64_t wal_end, wal_copied;
 
 	struct lk_space space;
 	uint64_t dirty;   /* bound of the pages this transaction has changed */

@@ -146,36 +146,42 @@ int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing)
 int lk_sqlite_committed(void *arg, sqlite3 *handle, const char *name, int frames)
 {
 	struct lk_sqlite *db = arg;
+	uint64_t end = atomic_load(&db->wal_end);
 	(void)handle;
 	(void)name;
-	(void)frames;
-	atomic_store(&db->commits_over, atomic_load(&db->commits_begun));
+	/* A commit makes the WAL longer, or begins it anew. One that does both is noticed by its length. */
+	if ((uint64_t)frames <= end % LK_WAL_TURN)
+		end += LK_WAL_TURN;
+	atomic_store(&db->wal_end, end - end % LK_WAL_TURN + (uint64_t)frames);
 	return SQLITE_OK;
 }
 
 /* Until SQLite 3.51.3 a checkpoint that begins when all is copied, while a commit begins the WAL anew, may not notice, and then says of
- * new frames that they are copied (sqlite.org/wal.html#walresetbug). So none begins beside the owner before a commit that began
- * after the last complete one is over: it has left frames to copy, and the WAL does not begin anew before they are. */
+ * new frames that they are copied (sqlite.org/wal.html#walresetbug). So none begins beside the owner unless a commit is over whose frames
+ * are not copied: the WAL does not begin anew before they are. */
 static bool is_copied(struct lk_sqlite *db)
 {
-	return atomic_load(&db->commits_over) <= atomic_load(&db->commits_copied);
+	return atomic_load(&db->wal_end) <= atomic_load(&db->wal_copied);
 }
 
-static void note_copied(struct lk_sqlite *db)
+static void note_copied(struct lk_sqlite *db, uint64_t end)
 {
-	uint_fast64_t begun = atomic_load(&db->commits_begun), copied = atomic_load(&db->commits_copied);
-	while (copied < begun && !atomic_compare_exchange_weak(&db->commits_copied, &copied, begun))
+	uint_fast64_t copied = atomic_load(&db->wal_copied);
+	while (copied < end && !atomic_compare_exchange_weak(&db->wal_copied, &copied, end))
 		;
 }
 
+/* Under side_lock. */
 static int checkpoint_on(struct lk_sqlite *db, sqlite3 *handle, int mode, int *frames_out)
 {
+	/* While there is something to copy the WAL does not begin anew: what is found copied is of this turn. */
+	uint64_t end = atomic_load(&db->wal_end);
 	int done = 0;
 	*frames_out = -1;
 	int code = sqlite3_wal_checkpoint_v2(handle, "main", mode, frames_out, &done);
 	/* Where it is busy it says what it has done as well, or -1. */
 	if (*frames_out >= 0 && done == *frames_out)
-		note_copied(db);
+		note_copied(db, end - end % LK_WAL_TURN + (uint64_t)done);
 	/* Busy: a reader holds the WAL's tail; the rest is done. */
 	return code == SQLITE_BUSY ? 0 : lk_sqlite_error(code);
 }
@@ -207,9 +213,15 @@ static void give_wal_back(struct lk_space *space)
 int lk_sqlite_empty_wal(struct lk_sqlite *db)
 {
 	int frames = -1;
+	if (pthread_mutex_trylock(&db->side_lock))
+		return 0; /* one is under way beside us: SQLite would be busy */
 	(void)sqlite3_busy_timeout(db->handle, 0);
 	int r = checkpoint_on(db, db->handle, SQLITE_CHECKPOINT_TRUNCATE, &frames);
 	(void)sqlite3_busy_timeout(db->handle, LK_DB_BUSY_MS);
+	/* Nobody has committed meanwhile. */
+	if (!r && frames == 0)
+		note_copied(db, atomic_load(&db->wal_end));
+	(void)pthread_mutex_unlock(&db->side_lock);
 	if (!r && frames >= 0)
 		db->space.wal_used = frames ? LK_WAL_HEADER + (uint64_t)frames * LK_FRAME_SIZE : 0;
 	if (!r && frames == 0 && db->tight)

@@ -15,6 +15,7 @@ int __wrap_sqlite3_wal_checkpoint_v2(sqlite3 *handle, const char *name, int mode
 static struct {
 	unsigned passive;
 	struct lk_db *commits; /* commits once more right before the next passive one */
+	struct lk_db *later;   /* or right after it */
 } seen;
 
 static void commit_one(struct lk_db *db, int64_t ino)
@@ -27,15 +28,19 @@ static void commit_one(struct lk_db *db, int64_t ino)
 
 int __wrap_sqlite3_wal_checkpoint_v2(sqlite3 *handle, const char *name, int mode, int *frames, int *done)
 {
-	struct lk_db *commits = seen.commits;
+	struct lk_db *commits = seen.commits, *later = seen.later;
+	int code;
 	assert_non_null(handle);
 	if (mode == SQLITE_CHECKPOINT_PASSIVE) {
 		seen.passive++;
-		seen.commits = NULL;
+		seen.commits = seen.later = NULL;
 		if (commits)
 			commit_one(commits, 1000);
 	}
-	return __real_sqlite3_wal_checkpoint_v2(handle, name, mode, frames, done);
+	code = __real_sqlite3_wal_checkpoint_v2(handle, name, mode, frames, done);
+	if (mode == SQLITE_CHECKPOINT_PASSIVE && later)
+		commit_one(later, 2000);
+	return code;
 }
 
 /* Checkpoints beside the owner, and says how many of them SQLite was asked for. */
@@ -126,8 +131,8 @@ static void a_part_is_not_all(void **in)
 	lk_db_close(db);
 }
 
-/* What is committed while one is under way may have been copied with it: the next commit will tell. */
-static void what_came_meanwhile_waits(void **in)
+/* What is committed before one looks is copied with it. */
+static void what_came_before_is_copied(void **in)
 {
 	struct lk_db *db = opened(in);
 	if (!db)
@@ -141,12 +146,56 @@ static void what_came_meanwhile_waits(void **in)
 	lk_db_close(db);
 }
 
+/* The last commits of a burst come while one is under way: they are not left to the next burst. */
+static void what_came_meanwhile_is_next(void **in)
+{
+	struct lk_db *db = opened(in);
+	if (!db)
+		skip();
+	for (int64_t turn = 0; turn < 3; turn++) {
+		for (int64_t i = 0; i < 4; i++) /* the WAL begins anew, longer and as long as it was */
+			commit_one(db, 10 * turn + i);
+		seen.later = db;
+		assert_int_equal(beside(db), 1);
+		assert_int_equal(beside(db), 1);
+		assert_int_equal(beside(db), 0);
+	}
+	lk_db_close(db);
+}
+
+/* Whatever the WAL's length was before. */
+static void a_wal_that_began_anew_is_seen(void **in)
+{
+	struct lk_db *db = opened(in);
+	int64_t ino = 1;
+	if (!db)
+		skip();
+	for (int64_t commits = 1; commits < 5; commits++) {
+		for (int64_t i = 0; i < commits; i++)
+			commit_one(db, ino++);
+		assert_int_equal(beside(db), 1);
+		assert_int_equal(beside(db), 0);
+	}
+	for (int64_t commits = 5; commits > 0; commits--) {
+		for (int64_t i = 0; i < commits; i++)
+			commit_one(db, ino++);
+		if (commits % 2)
+			assert_int_equal(db->ops->checkpoint(db, true), 0);
+		else
+			assert_int_equal(beside(db), 1);
+		assert_int_equal(beside(db), 0);
+	}
+	lk_db_close(db);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(none_begins_when_all_is_copied, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_part_is_not_all, setup, teardown),
-		cmocka_unit_test_setup_teardown(what_came_meanwhile_waits, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_came_before_is_copied, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_came_meanwhile_is_next, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_wal_that_began_anew_is_seen, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
