@@ -66,7 +66,7 @@ static void say_lines(struct verdict *v, const char *text, const char *other, ch
 	}
 }
 
-static void compare(struct linkfs_volume *volume, const struct history *h, size_t first, size_t last, struct verdict *v)
+void judge_tree(struct linkfs_volume *volume, const struct history *h, size_t first, size_t last, struct verdict *v)
 {
 	struct lk_buf text = {0};
 	struct linkfs_message why = {""};
@@ -141,7 +141,7 @@ static void use(const char *dir, struct linkfs_volume **volume, const struct his
 	if (r)
 		say(v, "# cannot be used: %s %s\n", linkfs_error_name(r), why.text);
 	else
-		compare(*volume, h, v->state, v->state, v);
+		judge_tree(*volume, h, v->state, v->state, v);
 }
 
 static void read_first(const char *dir, const struct history *h, size_t first, size_t last, struct verdict *v)
@@ -153,7 +153,7 @@ static void read_first(const char *dir, const struct history *h, size_t first, s
 	if (r)
 		say(v, "# does not open for reading: %s: %s\n", linkfs_error_name(r), why.text);
 	else
-		compare(volume, h, first, last, v);
+		judge_tree(volume, h, first, last, v);
 	(void)linkfs_volume_close(volume);
 }
 
@@ -279,7 +279,7 @@ void judge(const struct image *image, const char *dir, const struct history *h, 
 	if (r)
 		say(v, "# does not open: %s: %s\n", linkfs_error_name(r), why.text);
 	else if (volume)
-		compare(volume, h, first, last, v);
+		judge_tree(volume, h, first, last, v);
 	if (v->good && flags & JUDGE_RECORDS)
 		check(volume, v);
 	if (v->good && flags & JUDGE_USE && !recovery)

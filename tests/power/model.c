@@ -501,7 +501,7 @@ static bool apply(struct model *m, const struct op *op, bool dry)
 
 bool model_apply(struct model *m, const struct op *op, bool dry)
 {
-	bool done = apply(m, op, dry);
+	bool done = (!dry || model_keeps_ways(m, op)) && apply(m, op, dry);
 	if (done && !dry && m->tracked)
 		model_retrack(m);
 	return done;

@@ -70,6 +70,8 @@ bool model_copy(struct model *m, const struct op *op, bool dry);
 bool model_resize(struct model *m, const struct op *op, bool dry);
 /* After an operation: the texts of tracked links whose target is there (model_track.c). */
 void model_retrack(struct model *m);
+/* Before one: no tracked link, and nothing tracked, would have several paths afterwards. */
+bool model_keeps_ways(struct model *m, const struct op *op);
 
 /* model_snapshot.c */
 bool model_snapshot(struct model *m, const struct op *op, bool dry);

@@ -1,6 +1,7 @@
 /*
  * model_track.c - tracked links in the model: their texts are made after every operation, from the paths of link and target. A target that is
- * nowhere in the tree leaves its link's text as it was.
+ * nowhere in the tree leaves its link's text as it was. Where several paths lead to either there are several right texts (tests/api/track): in a
+ * tree with tracked links none gets another path.
  */
 #include "model_impl.h"
 
@@ -33,6 +34,13 @@ static void gather(struct paths *p, struct node *dir, const char *above)
 		if (S_ISDIR(n->mode))
 			gather(p, n, path);
 	}
+}
+
+static void forget(struct paths *p)
+{
+	for (size_t i = 0; i < p->count; i++)
+		free(p->all[i].path);
+	free(p->all);
 }
 
 /* The relative way from the directory of one path to another. */
@@ -76,7 +84,43 @@ void model_retrack(struct model *m)
 			break;
 		}
 	}
-	for (size_t i = 0; i < p.count; i++)
-		free(p.all[i].path);
-	free(p.all);
+	forget(&p);
+}
+
+static unsigned paths_to(const struct paths *p, const struct node *node)
+{
+	unsigned count = 0;
+	for (size_t i = 0; i < p->count; i++)
+		count += p->all[i].node == node;
+	return count;
+}
+
+static bool is_tracked(const struct paths *p, const struct node *node)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->all[i].node->tracks == node->id)
+			return true;
+	}
+	return false;
+}
+
+bool model_keeps_ways(struct model *m, const struct op *op)
+{
+	struct paths p = {NULL, 0};
+	struct place from = {.node = NULL}, to = {.node = NULL};
+	bool keeps = true;
+	if (!m->tracked)
+		return true;
+	gather(&p, m->root, "");
+	if (op->kind == OP_LINKDIR || op->kind == OP_BIND)
+		keeps = false;
+	else if (op->kind == OP_LINK)
+		keeps = !model_place(m, op->a, &from) || !from.node || !is_tracked(&p, from.node);
+	else if (op->kind == OP_HLINK)
+		keeps = !m->slots[op->slot] || !is_tracked(&p, m->slots[op->slot]);
+	else if (op->kind == OP_RENAME || op->kind == OP_EXCHANGE)
+		keeps = model_place(m, op->a, &from) && model_place(m, op->b, &to) && from.dir && to.dir &&
+			paths_to(&p, from.dir) <= 1 && paths_to(&p, to.dir) <= 1;
+	forget(&p);
+	return keeps;
 }

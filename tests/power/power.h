@@ -241,6 +241,8 @@ struct verdict {
 	size_t state; /* the number of operations that show */
 	char why[4096];
 };
+/* The tree as it is now; what differs is added to v. */
+void judge_tree(struct linkfs_volume *volume, const struct history *h, size_t first, size_t last, struct verdict *v);
 #define JUDGE_RECORDS 1u /* check: the records against each other, the data against its checksums */
 #define JUDGE_USE 2u     /* write, sync, close, open and compare again */
 #define JUDGE_DROP 8u    /* delete all snapshots, those too whose deletion was cut off, and look what is left */

@@ -130,6 +130,18 @@ static struct model *model_to_start(const struct script *s)
 	return m;
 }
 
+/* What failed, and how to have it again. */
+static void tell(const struct run *run, const struct script *s, const struct verdict *v)
+{
+	run_print(run, &run->where);
+	for (size_t i = 0; s && i < s->count; i++) {
+		printf("#   %zu ", i + 1);
+		op_print(stdout, &s->ops[i]);
+		printf("\n");
+	}
+	printf("%s", v->why);
+}
+
 /* From the tree of m on; frees m. */
 static void run_ops(struct run *run, const struct script *s, struct subject *subject, struct model *m, struct play *p)
 {
@@ -157,11 +169,12 @@ static void run_ops(struct run *run, const struct script *s, struct subject *sub
 		}
 	}
 	/* The model itself, before anything is cut. */
-	struct lk_buf text = {0};
-	struct linkfs_message why = {""};
-	must(tree_of_volume(subject->volume, &text, &why), why.text, NULL);
-	assert_string_equal((char *)text.p, p->history.texts[p->history.count - 1]);
-	lk_buf_done(&text);
+	struct verdict v = {.good = true};
+	judge_tree(subject->volume, &p->history, p->history.count - 1, p->history.count - 1, &v);
+	if (!v.good) {
+		tell(run, s, &v);
+		fail_msg("the volume does not show what the model does");
+	}
 	model_free(m);
 }
 
@@ -241,13 +254,7 @@ static void failed(struct run *run, const struct image *image, const struct scri
 		printf("# %s not synced:\n%s", *run->lie ? run->lie : "the directory", v->why);
 		return;
 	}
-	run_print(run, &run->where);
-	for (size_t i = 0; s && i < s->count; i++) {
-		printf("#   %zu ", i + 1);
-		op_print(stdout, &s->ops[i]);
-		printf("\n");
-	}
-	printf("%s", v->why);
+	tell(run, s, v);
 	if (run->keep) {
 		image_store(image, run->keep);
 		printf("# the state is in %s\n", run->keep);
