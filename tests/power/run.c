@@ -408,6 +408,7 @@ static void cut_second_life(struct cutting *c, const struct image *from, size_t 
 	image_store(&start, path);
 	record_begin(&p.recording, path);
 	must(subject_open(&subject, NULL), "open", NULL);
+	c->run->where.recovery_event = 0; /* what is found before the next cut is had again with it */
 	run_ops(c->run, &more, &subject, model_at(c->script, c->play, state), &p);
 	p.events = p.recording.count;
 	must(subject_close(&subject), "close", NULL);
