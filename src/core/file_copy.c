@@ -121,16 +121,66 @@ static uint32_t blocks_once(uint64_t at, uint64_t left)
 	return (uint32_t)LK_MIN(left, most);
 }
 
+/* How many blocks from the offsets on are a hole in both, however many that are, or lie behind the target's rows; 0: none. */
+static int common_hole(struct lk_op *op, const struct copy *c, uint64_t *blocks_out)
+{
+	uint64_t at = lk_block_of(c->from_offset), to = lk_block_of(c->to_offset), from, end = 0;
+	struct lk_ext source, target;
+	struct lk_inode inode;
+	int r = lk_view_see(op, c->from, &from);
+	*blocks_out = 0;
+	if (r == 0)
+		r = lk_extent_find(op, from, at, &source);
+	lk_view_leave(op);
+	if (r == 0)
+		r = lk_inode_get(op, c->to, &inode);
+	if (r || lk_ext_data(source.codec) || (inode.flags & LK_INODE_INLINE && inode.size))
+		return r;
+	r = lk_extent_end(op, c->to, &end);
+	if (r == 0 && to < end)
+		r = lk_extent_find(op, c->to, to, &target);
+	if (r || (to < end && target.codec != LK_CODEC_HOLE))
+		return r;
+	*blocks_out = LK_MIN(source.at + source.count - at, lk_block_of(c->length));
+	if (to < end)
+		*blocks_out = LK_MIN(*blocks_out, target.at + target.count - to);
+	return 0;
+}
+
+/* Makes the target reach over blocks that are a hole in both. */
+static int pass_hole(struct lk_op *op, struct copy *c, uint64_t blocks)
+{
+	struct lk_inode inode;
+	uint64_t end = c->to_offset + blocks * LK_BLOCK_SIZE;
+	int r = lk_inode_get(op, c->to, &inode);
+	if (r == 0 && (inode.flags & LK_INODE_INLINE))
+		r = lk_file_to_extents(op, &inode, UINT64_MAX);
+	if (r == 0 && end > (uint64_t)inode.size)
+		r = lk_file_clean_tail(op, &inode);
+	if (r == 0)
+		r = lk_file_extend(op, &inode, lk_block_of(end));
+	if (r)
+		return r;
+	inode.size = (int64_t)LK_MAX((uint64_t)inode.size, end);
+	return lk_file_changed(op, c->cred, &inode, 0);
+}
+
 static int share_some(struct copy *c, uint64_t *done_out)
 {
 	struct lk_op op;
-	uint32_t blocks = blocks_once(lk_block_of(c->from_offset), lk_block_of(c->length));
+	uint64_t blocks = blocks_once(lk_block_of(c->from_offset), lk_block_of(c->length)), hole = 0;
 	int r = lk_op_begin(c->fs, &op, lk_op_flags(c->cred, LK_OP_BULK));
 	if (r)
 		return r;
-	r = lk_op_end(&op, share_op(&op, c, blocks));
+	if (lk_block_of(c->length) > blocks)
+		r = common_hole(&op, c, &hole);
+	if (r == 0 && hole > blocks)
+		r = pass_hole(&op, c, blocks = hole);
+	else if (r == 0)
+		r = share_op(&op, c, (uint32_t)blocks);
+	r = lk_op_end(&op, r);
 	if (r == 0)
-		*done_out = (uint64_t)blocks * LK_BLOCK_SIZE;
+		*done_out = blocks * LK_BLOCK_SIZE;
 	return r;
 }
 
