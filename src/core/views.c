@@ -55,21 +55,26 @@ static struct slot *slot_of(struct lk_views *views, uint64_t id)
 	return number && number <= views->count ? &views->slots[number - 1] : NULL;
 }
 
+/* The number of the first slot of this epoch, which is count where none has it; of a free one for 0. */
+static uint32_t find(const struct lk_views *views, int64_t epoch)
+{
+	uint32_t i = 0;
+
+	while (i < views->count && views->slots[i].epoch != epoch)
+		i++;
+	return i;
+}
+
 /* A slot for it: its own, one that is free, or a new one. */
 static int take(struct lk_views *views, int64_t epoch, uint32_t *out)
 {
-	uint32_t found = views->count;
+	uint32_t found = find(views, epoch);
 
-	for (uint32_t i = 0; i < views->count; i++) {
-		const struct slot *s = &views->slots[i];
-
-		if (s->epoch == epoch) {
-			*out = i;
-			return 0;
-		}
-		if (s->epoch == 0 && found == views->count)
-			found = i;
+	if (found < views->count) {
+		*out = found;
+		return 0;
 	}
+	found = find(views, 0);
 	if (found == LK_VIEW_SLOTS)
 		return LINKFS_EMFILE;
 	if (found == views->cap) {
@@ -103,10 +108,10 @@ int lk_view_bits(struct lk_fs *fs, int64_t epoch, uint64_t *bits_out)
 uint64_t lk_view_bits_taken(const struct lk_fs *fs, int64_t epoch)
 {
 	const struct lk_views *views = fs->views;
+	uint32_t i = find(views, epoch);
 
-	for (uint32_t i = 0; i < views->count; i++)
-		if (views->slots[i].epoch == epoch && !views->slots[i].gone)
-			return (uint64_t)(i + 1) << LK_INO_BITS;
+	if (i < views->count && !views->slots[i].gone)
+		return (uint64_t)(i + 1) << LK_INO_BITS;
 	return 0;
 }
 
@@ -219,12 +224,10 @@ void lk_view_unhold(struct lk_fs *fs, uint64_t id, uint64_t count)
 
 void lk_view_gone(struct lk_fs *fs, int64_t epoch)
 {
-	for (uint32_t i = 0; i < fs->views->count; i++) {
-		struct slot *s = &fs->views->slots[i];
+	uint32_t i = find(fs->views, epoch);
 
-		if (s->epoch == epoch) {
-			s->gone = true;
-			settle(s);
-		}
+	if (i < fs->views->count) {
+		fs->views->slots[i].gone = true;
+		settle(&fs->views->slots[i]);
 	}
 }
