@@ -96,6 +96,11 @@ int tar_writer_finish(struct tar_writer *writer);
  * LINKFS_EIO: it is no header. */
 int tar_pax_mend(char **bytes, size_t *len, const char *path);
 
+/* ---- tar_library.c ---- */
+
+/* Before anything else here: loads libarchive. False: it cannot be had, which is told. Not for several threads at once. */
+bool tar_can(struct copy *copy);
+
 /* ---- tar_stream.c: the archive as bytes ---- */
 
 struct tar_stream;

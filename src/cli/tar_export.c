@@ -438,8 +438,11 @@ void tar_export(struct copy *copy, const struct cli_path *paths, size_t nsources
 		bool content_only, enum tar_filter filter)
 {
 	struct export x = {.copy = copy, .moment.copy = copy};
-	struct source *sources = cli_alloc((nsources + 1) * sizeof(*sources));
+	struct source *sources;
 	size_t found = 0;
+	if (!tar_can(copy))
+		return;
+	sources = cli_alloc((nsources + 1) * sizeof(*sources));
 	int error = sources ? 0 : LINKFS_ENOMEM;
 	if (!error)
 		find_sources(&x, paths, sources, nsources);

@@ -425,6 +425,8 @@ void tar_import(struct copy *copy, const struct cli_path *archive, const struct 
 {
 	struct import im = {.copy = copy};
 	const char *text = archive ? archive->text : "standard input";
+	if (!tar_can(copy))
+		return;
 	copy->buf = malloc(COPY_BUF);
 	int error = copy->buf ? tar_stream_read_open(copy, archive, &im.stream) : LINKFS_ENOMEM;
 	if (!error) {

@@ -6,8 +6,7 @@
  * system are bytes: in the C locale it finds no way to convert what is not ASCII, says so, and hands out the bytes.
  */
 #include "tar.h"
-#include <archive.h>
-#include <archive_entry.h>
+#include "tar_library.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <locale.h>
@@ -40,12 +39,12 @@ static la_ssize_t read_source(struct archive *a, void *arg, const void **buf_out
 	ssize_t n = tar_gunzip_read(reader->gunzip, reader->buf, SOURCE_BUF);
 	const char *why = tar_gunzip_why(reader->gunzip);
 	if (n < 0 && why) {
-		archive_set_error(a, EINVAL, "gzip: %s", why);
+		la.set_error(a, EINVAL, "gzip: %s", why);
 		return ARCHIVE_FATAL;
 	}
 	if (n < 0) {
 		reader->error = (int)n;
-		archive_set_error(a, linkfs_errno((int)n), "%s", linkfs_strerror((int)n));
+		la.set_error(a, linkfs_errno((int)n), "%s", linkfs_strerror((int)n));
 		return ARCHIVE_FATAL;
 	}
 	*buf_out = reader->buf;
@@ -60,18 +59,18 @@ static la_ssize_t read_outer(struct archive *a, void *arg, const void **buf_out)
 	int r = ARCHIVE_OK;
 	if (reader->in_header && reader->header_len > HEADER_MAX) {
 		reader->huge = true;
-		archive_set_error(a, LINKFS_E2BIG, "a header of more than %u MiB", HEADER_MAX >> 20);
+		la.set_error(a, LINKFS_E2BIG, "a header of more than %u MiB", HEADER_MAX >> 20);
 		return ARCHIVE_FATAL;
 	}
 	while (len == 0 && r == ARCHIVE_OK)
-		r = archive_read_data_block(reader->outer, buf_out, &len, &offset);
+		r = la.read_data_block(reader->outer, buf_out, &len, &offset);
 	if (r == ARCHIVE_EOF) {
 		reader->outer_ended = true;
 		return 0;
 	}
 	if (r < ARCHIVE_WARN) {
-		const char *text = archive_error_string(reader->outer);
-		archive_set_error(a, archive_errno(reader->outer), "%s", text ? text : "cannot decompress");
+		const char *text = la.error_string(reader->outer);
+		la.set_error(a, la.error_number(reader->outer), "%s", text ? text : "cannot decompress");
 		return ARCHIVE_FATAL;
 	}
 	reader->header_len += len;
@@ -82,36 +81,36 @@ static la_ssize_t read_outer(struct archive *a, void *arg, const void **buf_out)
 static void add_filters(struct archive *a)
 {
 	/* What is not compiled in libarchive would run other programs. gzip was unpacked before. */
-	if (archive_bzlib_version())
-		archive_read_support_filter_bzip2(a);
-	if (archive_liblzma_version())
-		archive_read_support_filter_xz(a);
-	if (archive_libzstd_version())
-		archive_read_support_filter_zstd(a);
+	if (la.bzlib_version())
+		la.read_support_filter_bzip2(a);
+	if (la.liblzma_version())
+		la.read_support_filter_xz(a);
+	if (la.libzstd_version())
+		la.read_support_filter_zstd(a);
 }
 
 static int say(struct tar_reader *reader, struct archive *a, const char *instead)
 {
-	const char *text = archive_error_string(a);
+	const char *text = la.error_string(a);
 	if (!reader->why[0])
 		snprintf(reader->why, sizeof(reader->why), "%s", text ? text : instead);
-	return reader->error ? reader->error : archive_errno(a) == ENOMEM ? LINKFS_ENOMEM : LINKFS_EINVAL;
+	return reader->error ? reader->error : la.error_number(a) == ENOMEM ? LINKFS_ENOMEM : LINKFS_EINVAL;
 }
 
 static int open_both(struct tar_reader *reader)
 {
 	struct archive_entry *entry;
 	add_filters(reader->outer);
-	archive_read_support_format_raw(reader->outer);
-	archive_read_support_format_tar(reader->inner);
-	if (archive_read_open(reader->outer, reader, NULL, read_source, NULL) != ARCHIVE_OK ||
-	    archive_read_next_header(reader->outer, &entry) != ARCHIVE_OK) {
-		if (!reader->error && reader->total == 0 && archive_filter_bytes(reader->outer, -1) == 0)
+	la.read_support_format_raw(reader->outer);
+	la.read_support_format_tar(reader->inner);
+	if (la.read_open(reader->outer, reader, NULL, read_source, NULL) != ARCHIVE_OK ||
+	    la.read_next_header(reader->outer, &entry) != ARCHIVE_OK) {
+		if (!reader->error && reader->total == 0 && la.filter_bytes(reader->outer, -1) == 0)
 			snprintf(reader->why, sizeof(reader->why), "it is empty");
 		return say(reader, reader->outer, "it is empty");
 	}
 	reader->in_header = true;
-	if (archive_read_open(reader->inner, reader, NULL, read_outer, NULL) != ARCHIVE_OK)
+	if (la.read_open(reader->inner, reader, NULL, read_outer, NULL) != ARCHIVE_OK)
 		return say(reader, reader->inner, "cannot be read");
 	return 0;
 }
@@ -123,8 +122,8 @@ int tar_reader_open(tar_source_fn *source, void *arg, struct tar_reader **out)
 		return LINKFS_ENOMEM;
 	reader->gunzip = tar_gunzip_new(source, arg);
 	reader->buf = cli_alloc(SOURCE_BUF);
-	reader->outer = archive_read_new();
-	reader->inner = archive_read_new();
+	reader->outer = la.read_new();
+	reader->inner = la.read_new();
 	reader->locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 	if (!reader->gunzip || !reader->buf || !reader->outer || !reader->inner || !reader->locale) {
 		tar_reader_close(reader);
@@ -142,9 +141,9 @@ void tar_reader_close(struct tar_reader *reader)
 	if (!reader)
 		return;
 	if (reader->inner)
-		archive_read_free(reader->inner);
+		la.read_free(reader->inner);
 	if (reader->outer)
-		archive_read_free(reader->outer);
+		la.read_free(reader->outer);
 	if (reader->locale)
 		freelocale(reader->locale);
 	tar_gunzip_free(reader->gunzip);
@@ -246,8 +245,8 @@ static int take_xattrs(struct tar_entry *entry, struct archive_entry *from)
 	const void *value;
 	size_t len;
 	int error = 0;
-	archive_entry_xattr_reset(from);
-	while (!error && archive_entry_xattr_next(from, &name, &value, &len) == ARCHIVE_OK) {
+	la.entry_xattr_reset(from);
+	while (!error && la.entry_xattr_next(from, &name, &value, &len) == ARCHIVE_OK) {
 		char *decoded = cli_strdup(name ? name : "");
 		if (!decoded)
 			return LINKFS_ENOMEM;
@@ -363,10 +362,10 @@ static int take_acl(struct tar_entry *entry, struct archive_entry *from, int kin
 	int type, permset, tag, id, error = 0;
 	const char *who;
 	bool known = true;
-	if (archive_entry_acl_count(from, kind) == 0)
+	if (la.entry_acl_count(from, kind) == 0)
 		return 0;
-	archive_entry_acl_reset(from, kind);
-	while (!error && archive_entry_acl_next(from, kind, &type, &permset, &tag, &id, &who) == ARCHIVE_OK) {
+	la.entry_acl_reset(from, kind);
+	while (!error && la.entry_acl_next(from, kind, &type, &permset, &tag, &id, &who) == ARCHIVE_OK) {
 		struct acl_row row = {.tag = (uint16_t)acl_tag(tag), .perm = (uint16_t)(permset & 7)};
 		if (row.tag == 0)
 			continue;
@@ -389,24 +388,24 @@ static int take_acl(struct tar_entry *entry, struct archive_entry *from, int kin
 static int take_entry(struct tar_reader *reader, struct archive_entry *from)
 {
 	struct tar_entry *entry = &reader->entry;
-	const char *path = archive_entry_pathname(from);
+	const char *path = la.entry_pathname(from);
 	entry->path = path ? path : "";
-	entry->hardlink = archive_entry_hardlink(from);
-	entry->text = archive_entry_symlink(from);
-	int64_t size = archive_entry_size(from);
+	entry->hardlink = la.entry_hardlink(from);
+	entry->text = la.entry_symlink(from);
+	int64_t size = la.entry_size(from);
 	entry->st = (struct linkfs_stat){
-		.mode = archive_entry_mode(from),
-		.uid = (uint32_t)archive_entry_uid(from),
-		.gid = (uint32_t)archive_entry_gid(from),
+		.mode = la.entry_mode(from),
+		.uid = (uint32_t)la.entry_uid(from),
+		.gid = (uint32_t)la.entry_gid(from),
 		.size = size > 0 ? (uint64_t)size : 0,
-		.rdev_major = (uint32_t)archive_entry_rdevmajor(from),
-		.rdev_minor = (uint32_t)archive_entry_rdevminor(from),
-		.mtime_ns = time_of(archive_entry_mtime(from), archive_entry_mtime_nsec(from)),
-		.atime_ns = time_of(archive_entry_atime(from), archive_entry_atime_nsec(from)),
+		.rdev_major = (uint32_t)la.entry_rdevmajor(from),
+		.rdev_minor = (uint32_t)la.entry_rdevminor(from),
+		.mtime_ns = time_of(la.entry_mtime(from), la.entry_mtime_nsec(from)),
+		.atime_ns = time_of(la.entry_atime(from), la.entry_atime_nsec(from)),
 	};
-	entry->has_mtime = archive_entry_mtime_is_set(from);
-	entry->has_atime = archive_entry_atime_is_set(from);
-	int64_t uid = archive_entry_uid(from), gid = archive_entry_gid(from);
+	entry->has_mtime = la.entry_mtime_is_set(from);
+	entry->has_atime = la.entry_atime_is_set(from);
+	int64_t uid = la.entry_uid(from), gid = la.entry_gid(from);
 	if (uid < 0 || uid >= UINT32_MAX || gid < 0 || gid >= UINT32_MAX) {
 		tell(entry,
 		     "its owner %" PRId64 ":%" PRId64
@@ -415,7 +414,7 @@ static int take_entry(struct tar_reader *reader, struct archive_entry *from)
 		entry->st.uid = entry->st.gid = 0;
 		entry->st.mode &= ~06000u;
 	}
-	if (archive_entry_acl_types(from) & ARCHIVE_ENTRY_ACL_TYPE_NFS4)
+	if (la.entry_acl_types(from) & ARCHIVE_ENTRY_ACL_TYPE_NFS4)
 		tell(entry, "its NFSv4 ACL was left out");
 	int error = take_xattrs(entry, from);
 	if (!error)
@@ -431,23 +430,23 @@ static int next(struct tar_reader *reader)
 	struct archive_entry *from;
 	/* What is left of the entry before is no part of the header. */
 	reader->in_header = false;
-	if (reader->entry.path && archive_read_data_skip(reader->inner) < ARCHIVE_WARN)
+	if (reader->entry.path && la.read_data_skip(reader->inner) < ARCHIVE_WARN)
 		return say(reader, reader->inner, "cannot be read");
 	reader->in_header = true;
 	reader->header_len = 0;
 	tar_entry_clear(&reader->entry);
-	int r = archive_read_next_header(reader->inner, &from);
+	int r = la.read_next_header(reader->inner, &from);
 	reader->in_header = false;
 	if (r == ARCHIVE_EOF) {
 		/* At the end of all bytes no mark was found. */
 		reader->ended =
-			!reader->outer_ended || reader->total > (uint64_t)archive_read_header_position(reader->inner);
+			!reader->outer_ended || reader->total > (uint64_t)la.read_header_position(reader->inner);
 		return 0;
 	}
 	/* To look for the next thing that is like a header would take what lies in a file for one. */
 	if (r < ARCHIVE_WARN || r == ARCHIVE_RETRY)
 		return say(reader, reader->inner, "cannot be read");
-	const char *text = archive_error_string(reader->inner);
+	const char *text = la.error_string(reader->inner);
 	if (r == ARCHIVE_WARN && text && !strstr(text, CANNOT_CONVERT))
 		tell(&reader->entry, "%s", text);
 	int error = take_entry(reader, from);
@@ -471,11 +470,11 @@ int tar_reader_finish(struct tar_reader *reader)
 	size_t len;
 	la_int64_t offset;
 	/* What follows an archive that is not compressed is nothing to it, and has no checksum. */
-	if (!tar_gunzip_found(reader->gunzip) && archive_filter_count(reader->outer) <= 1)
+	if (!tar_gunzip_found(reader->gunzip) && la.filter_count(reader->outer) <= 1)
 		return 0;
 	locale_t before = uselocale(reader->locale);
 	while (!reader->outer_ended && (r == ARCHIVE_OK || r == ARCHIVE_WARN))
-		r = archive_read_data_block(reader->outer, &buf, &len, &offset);
+		r = la.read_data_block(reader->outer, &buf, &len, &offset);
 	int error = reader->outer_ended || r == ARCHIVE_EOF ? 0 : say(reader, reader->outer, "cannot be read");
 	uselocale(before);
 	return error;
@@ -484,7 +483,7 @@ int tar_reader_finish(struct tar_reader *reader)
 int tar_reader_data(struct tar_reader *reader, const void **buf_out, size_t *len_out, uint64_t *offset_out)
 {
 	la_int64_t offset = 0;
-	int r = archive_read_data_block(reader->inner, buf_out, len_out, &offset);
+	int r = la.read_data_block(reader->inner, buf_out, len_out, &offset);
 	if (r == ARCHIVE_EOF)
 		return 0;
 	if (r < ARCHIVE_WARN)

@@ -5,8 +5,7 @@
  * Names that are UTF-8 stand in pax headers as such; others as their bytes, and the header says so (hdrcharset=BINARY).
  */
 #include "tar.h"
-#include <archive.h>
-#include <archive_entry.h>
+#include "tar_library.h"
 #include <errno.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -41,7 +40,7 @@ static la_ssize_t write_sink(struct archive *a, void *arg, const void *buf, size
 		writer->error = writer->sink(writer->arg, buf, len);
 	if (!writer->error)
 		return (la_ssize_t)len;
-	archive_set_error(a, linkfs_errno(writer->error), "%s", linkfs_strerror(writer->error));
+	la.set_error(a, linkfs_errno(writer->error), "%s", linkfs_strerror(writer->error));
 	return -1;
 }
 
@@ -59,7 +58,7 @@ static int keep_header(struct tar_writer *writer, const void *buf, size_t len)
 static int write_outer(struct tar_writer *writer, const char *buf, size_t len)
 {
 	while (len) {
-		la_ssize_t n = archive_write_data(writer->outer, buf, len);
+		la_ssize_t n = la.write_data(writer->outer, buf, len);
 		if (n <= 0)
 			return writer->error ? writer->error : LINKFS_EIO;
 		buf += n;
@@ -83,20 +82,16 @@ static int add_filter(struct archive *a, enum tar_filter filter)
 	/* What is not compiled in libarchive would run another program. */
 	switch (filter) {
 	case TAR_GZIP:
-		if (!archive_zlib_version() || archive_write_add_filter_gzip(a) != ARCHIVE_OK)
+		if (!la.zlib_version() || la.write_add_filter_gzip(a) != ARCHIVE_OK)
 			return LINKFS_EOPNOTSUPP;
 		/* Without the time of the day in it. */
-		return archive_write_set_filter_option(a, "gzip", "timestamp", NULL) == ARCHIVE_OK ? 0
-												   : LINKFS_EOPNOTSUPP;
+		return la.write_set_filter_option(a, "gzip", "timestamp", NULL) == ARCHIVE_OK ? 0 : LINKFS_EOPNOTSUPP;
 	case TAR_BZIP2:
-		return archive_bzlib_version() && archive_write_add_filter_bzip2(a) == ARCHIVE_OK ? 0
-												  : LINKFS_EOPNOTSUPP;
+		return la.bzlib_version() && la.write_add_filter_bzip2(a) == ARCHIVE_OK ? 0 : LINKFS_EOPNOTSUPP;
 	case TAR_XZ:
-		return archive_liblzma_version() && archive_write_add_filter_xz(a) == ARCHIVE_OK ? 0
-												 : LINKFS_EOPNOTSUPP;
+		return la.liblzma_version() && la.write_add_filter_xz(a) == ARCHIVE_OK ? 0 : LINKFS_EOPNOTSUPP;
 	case TAR_ZSTD:
-		return archive_libzstd_version() && archive_write_add_filter_zstd(a) == ARCHIVE_OK ? 0
-												   : LINKFS_EOPNOTSUPP;
+		return la.libzstd_version() && la.write_add_filter_zstd(a) == ARCHIVE_OK ? 0 : LINKFS_EOPNOTSUPP;
 	case TAR_PLAIN:
 		break;
 	}
@@ -105,25 +100,25 @@ static int add_filter(struct archive *a, enum tar_filter filter)
 
 static int say(struct tar_writer *writer)
 {
-	const char *text = archive_error_string(writer->archive);
-	text = text ? text : archive_error_string(writer->outer);
+	const char *text = la.error_string(writer->archive);
+	text = text ? text : la.error_string(writer->outer);
 	snprintf(writer->why, sizeof(writer->why), "%s", text ? text : "cannot be written");
-	return writer->error ? writer->error : archive_errno(writer->archive) == ENOMEM ? LINKFS_ENOMEM : LINKFS_EIO;
+	return writer->error ? writer->error : la.error_number(writer->archive) == ENOMEM ? LINKFS_ENOMEM : LINKFS_EIO;
 }
 
 static int open_outer(struct tar_writer *writer, enum tar_filter filter)
 {
 	struct archive *a = writer->outer;
-	int error = archive_write_set_format_raw(a) == ARCHIVE_OK ? add_filter(a, filter) : LINKFS_EIO;
+	int error = la.write_set_format_raw(a) == ARCHIVE_OK ? add_filter(a, filter) : LINKFS_EIO;
 	if (error)
 		return error;
 	/* After a compressed stream zeros would be rubbish. */
-	archive_write_set_bytes_per_block(a, BLOCK_BYTES);
-	archive_write_set_bytes_in_last_block(a, filter == TAR_PLAIN ? LAST_BLOCK_BYTES : 1);
-	if (archive_write_open(a, writer, NULL, write_sink, NULL) != ARCHIVE_OK)
+	la.write_set_bytes_per_block(a, BLOCK_BYTES);
+	la.write_set_bytes_in_last_block(a, filter == TAR_PLAIN ? LAST_BLOCK_BYTES : 1);
+	if (la.write_open(a, writer, NULL, write_sink, NULL) != ARCHIVE_OK)
 		return say(writer);
-	archive_entry_set_filetype(writer->entry, AE_IFREG);
-	return archive_write_header(a, writer->entry) == ARCHIVE_OK ? 0 : say(writer);
+	la.entry_set_filetype(writer->entry, AE_IFREG);
+	return la.write_header(a, writer->entry) == ARCHIVE_OK ? 0 : say(writer);
 }
 
 static int open_archive(struct tar_writer *writer, enum tar_filter filter)
@@ -132,11 +127,11 @@ static int open_archive(struct tar_writer *writer, enum tar_filter filter)
 	int error = open_outer(writer, filter);
 	if (error)
 		return error;
-	if (archive_write_set_format_pax(a) != ARCHIVE_OK ||
-	    archive_write_set_format_option(a, "pax", "xattrheader", "SCHILY") != ARCHIVE_OK)
+	if (la.write_set_format_pax(a) != ARCHIVE_OK ||
+	    la.write_set_format_option(a, "pax", "xattrheader", "SCHILY") != ARCHIVE_OK)
 		return say(writer);
-	archive_write_set_bytes_per_block(a, 0);
-	return archive_write_open(a, writer, NULL, write_inner, NULL) == ARCHIVE_OK ? 0 : say(writer);
+	la.write_set_bytes_per_block(a, 0);
+	return la.write_open(a, writer, NULL, write_inner, NULL) == ARCHIVE_OK ? 0 : say(writer);
 }
 
 int tar_writer_open(enum tar_filter filter, tar_sink_fn *sink, void *arg, struct tar_writer **out)
@@ -147,9 +142,9 @@ int tar_writer_open(enum tar_filter filter, tar_sink_fn *sink, void *arg, struct
 	writer->sink = sink;
 	writer->arg = arg;
 	writer->zeros = mmap(NULL, ZEROS_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	writer->archive = archive_write_new();
-	writer->outer = archive_write_new();
-	writer->entry = archive_entry_new();
+	writer->archive = la.write_new();
+	writer->outer = la.write_new();
+	writer->entry = la.entry_new();
 	/* Without it all names that are not ASCII are written as bytes. */
 	writer->locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	int error =
@@ -175,12 +170,12 @@ void tar_writer_close(struct tar_writer *writer)
 	if (!writer->error)
 		writer->error = LINKFS_EINTR; /* freeing writes no more */
 	if (writer->archive)
-		archive_write_free(writer->archive);
+		la.write_free(writer->archive);
 	if (writer->outer)
-		archive_write_free(writer->outer);
+		la.write_free(writer->outer);
 	free(writer->header);
 	if (writer->entry)
-		archive_entry_free(writer->entry);
+		la.entry_free(writer->entry);
 	if (writer->zeros != MAP_FAILED)
 		munmap(writer->zeros, ZEROS_BYTES);
 	if (writer->locale)
@@ -232,8 +227,8 @@ static int put_acl(struct archive_entry *entry, int kind, const struct tar_xattr
 		const char *p = xattr->value + at;
 		int tag = acl_tag(le(p, 2));
 		bool named = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP;
-		if (!tag || archive_entry_acl_add_entry(entry, kind, (int)(le(p + 2, 2) & 7), tag,
-							named ? (int)le(p + 4, 4) : -1, NULL) != ARCHIVE_OK)
+		if (!tag || la.entry_acl_add_entry(entry, kind, (int)(le(p + 2, 2) & 7), tag,
+						   named ? (int)le(p + 4, 4) : -1, NULL) != ARCHIVE_OK)
 			return LINKFS_EINVAL;
 	}
 	return 0;
@@ -249,7 +244,7 @@ static int put_xattrs(struct archive_entry *to, const struct tar_entry *entry)
 		else if (strcmp(x->name, TAR_ACL_DEFAULT) == 0)
 			error = put_acl(to, ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, x);
 		else
-			archive_entry_xattr_add_entry(to, x->name, x->value, x->len);
+			la.entry_xattr_add_entry(to, x->name, x->value, x->len);
 	}
 	return error;
 }
@@ -263,7 +258,7 @@ static void put_mtime(struct archive_entry *to, int64_t ns)
 		seconds = -1;
 		rest = 0;
 	}
-	archive_entry_set_mtime(to, (time_t)seconds, (long)(rest < 0 ? -rest : rest));
+	la.entry_set_mtime(to, (time_t)seconds, (long)(rest < 0 ? -rest : rest));
 }
 
 /* What was kept, mended. */
@@ -281,14 +276,14 @@ static int put_header(struct tar_writer *writer, const char *path)
 static int write_header(struct tar_writer *writer, const struct tar_entry *entry)
 {
 	/* What fills up the entry before belongs to no header. */
-	if (archive_write_finish_entry(writer->archive) != ARCHIVE_OK || writer->error)
+	if (la.write_finish_entry(writer->archive) != ARCHIVE_OK || writer->error)
 		return say(writer);
 	writer->in_header = true;
-	int r = archive_write_header(writer->archive, writer->entry);
+	int r = la.write_header(writer->archive, writer->entry);
 	writer->in_header = false;
 	/* Names that are not UTF-8 are a warning: they are written as bytes. */
 	if (!writer->error && (r == ARCHIVE_OK || r == ARCHIVE_WARN)) {
-		archive_clear_error(writer->archive);
+		la.clear_error(writer->archive);
 		return put_header(writer, entry->path);
 	}
 	writer->header_len = 0;
@@ -302,32 +297,32 @@ static int put_entry(struct tar_writer *writer, const struct tar_entry *entry, c
 	struct archive_entry *to = writer->entry;
 	const struct linkfs_stat *st = &entry->st;
 	bool content = S_ISREG(st->mode) && !entry->hardlink;
-	archive_entry_clear(to);
-	archive_entry_set_mode(to, st->mode);
-	archive_entry_set_pathname(to, entry->path);
-	archive_entry_set_uid(to, st->uid);
-	archive_entry_set_gid(to, st->gid);
+	la.entry_clear(to);
+	la.entry_set_mode(to, st->mode);
+	la.entry_set_pathname(to, entry->path);
+	la.entry_set_uid(to, st->uid);
+	la.entry_set_gid(to, st->gid);
 	put_mtime(to, st->mtime_ns);
-	archive_entry_set_size(to, content ? (int64_t)st->size : 0);
+	la.entry_set_size(to, content ? (int64_t)st->size : 0);
 	if (S_ISCHR(st->mode) || S_ISBLK(st->mode)) {
-		archive_entry_set_rdevmajor(to, st->rdev_major);
-		archive_entry_set_rdevminor(to, st->rdev_minor);
+		la.entry_set_rdevmajor(to, st->rdev_major);
+		la.entry_set_rdevminor(to, st->rdev_minor);
 	}
 	if (entry->hardlink) {
-		archive_entry_set_hardlink(to, entry->hardlink);
+		la.entry_set_hardlink(to, entry->hardlink);
 	} else {
 		if (entry->text)
-			archive_entry_set_symlink(to, entry->text);
+			la.entry_set_symlink(to, entry->text);
 		if (put_xattrs(to, entry) != 0) {
 			snprintf(writer->why, sizeof(writer->why), "its ACL makes no sense");
 			return LINKFS_EINVAL;
 		}
 	}
 	for (size_t i = 0; segments && content && i < nsegments; i++)
-		archive_entry_sparse_add_entry(to, (int64_t)segments[i].offset, (int64_t)segments[i].len);
+		la.entry_sparse_add_entry(to, (int64_t)segments[i].offset, (int64_t)segments[i].len);
 	/* A hole from end to end. */
 	if (segments && content && nsegments == 0 && st->size)
-		archive_entry_sparse_add_entry(to, 0, 0);
+		la.entry_sparse_add_entry(to, 0, 0);
 	return write_header(writer, entry);
 }
 
@@ -345,7 +340,7 @@ int tar_writer_data(struct tar_writer *writer, const char *buf, uint64_t len)
 {
 	while (len) {
 		size_t part = (size_t)(len < ZEROS_BYTES ? len : ZEROS_BYTES);
-		la_ssize_t n = archive_write_data(writer->archive, buf ? buf : writer->zeros, part);
+		la_ssize_t n = la.write_data(writer->archive, buf ? buf : writer->zeros, part);
 		if (n <= 0 || writer->error)
 			return say(writer);
 		if (buf)
@@ -357,7 +352,7 @@ int tar_writer_data(struct tar_writer *writer, const char *buf, uint64_t len)
 
 int tar_writer_finish(struct tar_writer *writer)
 {
-	if (archive_write_close(writer->archive) != ARCHIVE_OK || writer->error)
+	if (la.write_close(writer->archive) != ARCHIVE_OK || writer->error)
 		return say(writer);
-	return archive_write_close(writer->outer) == ARCHIVE_OK ? 0 : say(writer);
+	return la.write_close(writer->outer) == ARCHIVE_OK ? 0 : say(writer);
 }
