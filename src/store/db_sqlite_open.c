@@ -232,46 +232,61 @@ int lk_sqlite_check_header(sqlite3 *handle, struct linkfs_message *why)
 
 #define OBJECTS_MAX 64
 
-struct proof {
-	const char *type, *name, *table, *sql; /* a row of the database */
-	bool name_known, found;
-	uint64_t seen; /* bit per object of ours */
-	unsigned at;
-	bool lacks_late;
-	char missing[80];
+struct object {
+	const char *type, *name, *table;
+	size_t sql; /* where its text begins */
 };
 
-static int compare_object(void *arg, const char *type, const char *name, const char *table, const char *sql)
+/* What must be there. */
+struct proof {
+	struct object all[OBJECTS_MAX];
+	unsigned count;
+	struct lk_buf sql;
+	uint64_t seen; /* bit per object */
+};
+
+static int add_object(void *arg, const char *type, const char *name, const char *table, const char *sql)
 {
 	struct proof *p = arg;
-	unsigned at = p->at++;
-	if (strcmp(name, p->name) != 0)
-		return 0;
-	p->name_known = true;
-	if (strcmp(type, p->type) == 0 && strcmp(table, p->table) == 0 && strcmp(sql, p->sql) == 0 &&
-	    !(p->seen >> at & 1)) {
-		p->seen |= UINT64_C(1) << at;
-		p->found = true;
-	}
-	return 0;
+	if (p->count == OBJECTS_MAX)
+		return LINKFS_EOVERFLOW;
+	p->all[p->count++] = (struct object){type, name, table, p->sql.len};
+	return lk_buf_append(&p->sql, sql, strlen(sql) + 1);
 }
 
-static int find_missing(void *arg, const char *type, const char *name, const char *table, const char *sql)
+/* A row of the database: it is one of ours, and the first of its kind. */
+static bool is_ours(struct proof *p, const struct object *row, const char *sql, bool *name_known_out)
 {
-	(void)sql;
-	struct proof *p = arg;
-	unsigned at = p->at++;
-	if (p->seen >> at & 1)
-		return 0;
-	for (size_t t = 0; t < LK_T_COUNT; t++) {
-		if (lk_table_late(lk_tables[t].id) && strcmp(table, lk_tables[t].name) == 0) {
-			p->lacks_late = true;
-			return 0;
+	*name_known_out = false;
+	for (unsigned i = 0; i < p->count; i++) {
+		const struct object *o = &p->all[i];
+		if (strcmp(row->name, o->name) != 0)
+			continue;
+		*name_known_out = true;
+		if (strcmp(row->type, o->type) == 0 && strcmp(row->table, o->table) == 0 &&
+		    strcmp(sql, (const char *)p->sql.p + o->sql) == 0 && !(p->seen >> i & 1)) {
+			p->seen |= UINT64_C(1) << i;
+			return true;
 		}
 	}
-	if (!p->missing[0])
-		(void)snprintf(p->missing, sizeof(p->missing), "%s \"%s\"", type, name);
-	return 0;
+	return false;
+}
+
+/* The first that is not there; those of late tables are none. */
+static const struct object *find_missing(const struct proof *p, bool *lacks_late_out)
+{
+	const struct object *missing = NULL;
+	*lacks_late_out = false;
+	for (unsigned i = p->count; i--;) {
+		bool late = false;
+		if (p->seen >> i & 1)
+			continue;
+		for (size_t t = 0; t < LK_T_COUNT; t++)
+			late |= lk_table_late(lk_tables[t].id) && strcmp(p->all[i].table, lk_tables[t].name) == 0;
+		*lacks_late_out |= late;
+		missing = late ? missing : &p->all[i];
+	}
+	return missing;
 }
 
 static const char *column_text(sqlite3_stmt *stmt, int at)
@@ -280,11 +295,45 @@ static const char *column_text(sqlite3_stmt *stmt, int at)
 	return s ? s : "";
 }
 
+static int check_row(struct proof *p, sqlite3_stmt *stmt, struct linkfs_message *why)
+{
+	const struct object row = {column_text(stmt, 0), column_text(stmt, 1), column_text(stmt, 2), 0};
+	bool name_known;
+	if (is_ours(p, &row, column_text(stmt, 3), &name_known))
+		return 0;
+	return lk_fail(why, LINKFS_ESCHEMA,
+		       name_known ? "%s has another definition of %s \"%.100s\""
+				  : "%s has a %s \"%.100s\" that is not linkfs's",
+		       LK_DB_FILE,
+		       strcmp(row.type, "table") == 0 || strcmp(row.type, "index") == 0 ||
+				       strcmp(row.type, "view") == 0 || strcmp(row.type, "trigger") == 0
+			       ? row.type
+			       : "schema entry",
+		       row.name);
+}
+
+static int check_rows(struct proof *p, sqlite3 *handle, struct linkfs_message *why)
+{
+	sqlite3_stmt *stmt = NULL;
+	int code = sqlite3_prepare_v2(handle, "SELECT type, name, tbl_name, sql FROM sqlite_schema", -1, &stmt, NULL);
+	int r = 0;
+	while (!code && !r) {
+		code = sqlite3_step(stmt);
+		if (code != SQLITE_ROW)
+			break;
+		code = SQLITE_OK;
+		r = check_row(p, stmt, why);
+	}
+	if (!r && code != SQLITE_DONE)
+		r = lk_fail(why, lk_sqlite_error(code), "%s: %s", LK_DB_FILE, sqlite3_errmsg(handle));
+	(void)sqlite3_finalize(stmt);
+	return r;
+}
+
 int lk_sqlite_check_schema(sqlite3 *handle, bool *lacks_out, struct linkfs_message *why)
 {
 	_Static_assert(LK_T_COUNT * 2 <= OBJECTS_MAX, "seen has a bit for every table and index");
-	struct proof p = {0};
-	sqlite3_stmt *stmt = NULL;
+	struct proof p = {.count = 0};
 	int64_t application = 0, version = 0;
 	/* Again, now as the WAL has it. */
 	int r = lk_sqlite_integer(handle, "PRAGMA application_id", &application);
@@ -292,42 +341,17 @@ int lk_sqlite_check_schema(sqlite3 *handle, bool *lacks_out, struct linkfs_messa
 		r = lk_sqlite_integer(handle, "PRAGMA user_version", &version);
 	if (!r)
 		r = check_identity((uint32_t)application, (uint32_t)version, why);
-	if (r)
-		return r;
-	int code = sqlite3_prepare_v2(handle, "SELECT type, name, tbl_name, sql FROM sqlite_schema", -1, &stmt, NULL);
-	while (!code && !r) {
-		code = sqlite3_step(stmt);
-		if (code != SQLITE_ROW)
-			break;
-		code = SQLITE_OK;
-		p.type = column_text(stmt, 0);
-		p.name = column_text(stmt, 1);
-		p.table = column_text(stmt, 2);
-		p.sql = column_text(stmt, 3);
-		p.name_known = p.found = false;
-		p.at = 0;
-		r = each_object(compare_object, &p);
-		if (!r && !p.found)
-			r = lk_fail(why, LINKFS_ESCHEMA,
-				    p.name_known ? "%s has another definition of %s \"%.100s\""
-						 : "%s has a %s \"%.100s\" that is not linkfs's",
-				    LK_DB_FILE,
-				    strcmp(p.type, "table") == 0 || strcmp(p.type, "index") == 0 ||
-						    strcmp(p.type, "view") == 0 || strcmp(p.type, "trigger") == 0
-					    ? p.type
-					    : "schema entry",
-				    p.name);
+	if (!r)
+		r = each_object(add_object, &p);
+	if (!r)
+		r = check_rows(&p, handle, why);
+	if (!r) {
+		const struct object *missing = find_missing(&p, lacks_out);
+		if (missing)
+			r = lk_fail(why, LINKFS_ESCHEMA, "%s lacks %s \"%s\"", LK_DB_FILE, missing->type,
+				    missing->name);
 	}
-	if (!r && code != SQLITE_DONE)
-		r = lk_fail(why, lk_sqlite_error(code), "%s: %s", LK_DB_FILE, sqlite3_errmsg(handle));
-	(void)sqlite3_finalize(stmt);
-	if (r)
-		return r;
-	p.at = 0;
-	r = each_object(find_missing, &p);
-	if (!r && p.missing[0])
-		r = lk_fail(why, LINKFS_ESCHEMA, "%s lacks %s", LK_DB_FILE, p.missing);
-	*lacks_out = p.lacks_late;
+	lk_buf_done(&p.sql);
 	return r;
 }
 
