@@ -25,7 +25,7 @@ static int find_path(struct lk_op *op, const struct linkfs_cred *cred, uint64_t 
 	struct lk_paths paths = {.op = op, .cred = cred};
 	struct lk_where where = {0};
 	struct lk_place found = {0};
-	struct lk_bytes where_is;
+	struct lk_bytes where_is = {0};
 	int rc = lk_resolve(op, cred, at, path, true, &found);
 	bool is_dir = rc == 0 && lk_is_dir(&found.inode);
 

@@ -142,7 +142,7 @@ static int each_record(struct lk_receiving *r, int (*fn)(struct lk_receiving *r,
 	uint64_t expected = r->begin.resume > 1 ? r->begin.resume : 1;
 
 	for (;;) {
-		struct lk_wire record;
+		struct lk_wire record = {0};
 		int rc = read_record(r, &record);
 
 		if (rc)

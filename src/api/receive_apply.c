@@ -47,9 +47,12 @@ static int known(struct lk_receiving *r, uint64_t number, uint64_t *ino_out)
 static int may_touch(struct lk_receiving *r, uint64_t ino)
 {
 	struct linkfs_stat st;
-	int rc = lk_cred_may_all(r->cred) ? 0 : linkfs_node_getattr(r->volume, ino, &st);
+	int rc;
 
-	if (rc || lk_cred_may_all(r->cred) || st.uid == r->cred->uid)
+	if (lk_cred_may_all(r->cred))
+		return 0;
+	rc = linkfs_node_getattr(r->volume, ino, &st);
+	if (rc || st.uid == r->cred->uid)
 		return rc;
 	return lk_fail(r->why, LINKFS_EPERM, "what it changes belongs to user %u: only root can receive that", st.uid);
 }
@@ -308,7 +311,7 @@ static int any_bind(struct lk_fs *fs, struct bound *out)
 
 int lk_receive_unbind_all(struct linkfs_volume *volume)
 {
-	struct bound b;
+	struct bound b = {0};
 	int rc;
 
 	do {

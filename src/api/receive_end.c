@@ -380,7 +380,7 @@ static int go_back(struct linkfs_volume *volume, const struct linkfs_cred *cred,
 int linkfs_receive_abort(struct linkfs_volume *volume, const struct linkfs_cred *cred, struct linkfs_message *why)
 {
 	struct linkfs_message own = {""};
-	struct lk_receive_state s;
+	struct lk_receive_state s = {0};
 	int rc = lk_receive_claim(volume);
 
 	if (rc)

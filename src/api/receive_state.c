@@ -40,29 +40,56 @@ int lk_receive_state_put(struct linkfs_volume *volume, const struct lk_receive_s
 	return lk_receive_note(lk_volume_fs(volume), text);
 }
 
+static bool take_id(const char **p, uint8_t out[16])
+{
+	if (!lk_stream_unhex(*p, 16, out) || (*p)[32] != ' ')
+		return false;
+	*p += 33;
+	return true;
+}
+
+static bool take_stage(const char **p, char *out, size_t size)
+{
+	size_t len = strcspn(*p, " /");
+
+	if (len >= size || (*p)[len] != ' ' || strncmp(*p, LK_WIRE_STAGE, strlen(LK_WIRE_STAGE)) != 0)
+		return false;
+	memcpy(out, *p, len);
+	*p += len + 1;
+	return true;
+}
+
+/* The last word, or the last but one. */
+static bool take_name(const char **p, char *out, size_t size)
+{
+	size_t len = strcspn(*p, " ");
+
+	if (len == 0 || len % 2 || len / 2 >= size || !lk_stream_unhex(*p, len / 2, (uint8_t *)out))
+		return false;
+	*p += (*p)[len] ? len + 1 : len;
+	return true;
+}
+
 /* The text was ours, or a stranger's that has a volume's super record in hand: nothing in it is believed further than its form. */
-static bool parse(const char *text, struct lk_receive_state *out)
+static bool parse(const char *p, struct lk_receive_state *out)
 {
 	struct lk_receive_state s = {0};
-	char ids[3][33], name[2 * 256 + 1];
-	int form, ending, aborting;
+	uint64_t form, flags, base, ending, aborting;
 
-	if (strlen(text) >= LK_RECEIVE_NOTE_MAX ||
-	    sscanf(text,
-		   "%d %32[0-9a-f] %32[0-9a-f] %32[0-9a-f] %" SCNu32 " %" SCNd64 " %" SCNu64 " %d %d %" SCNd64
-		   " %" SCNd64 " %64[^ /] %510[0-9a-f] %" SCNd64,
-		   &form, ids[0], ids[1], ids[2], &s.send_flags, &s.base, &s.at, &ending, &aborting, &s.root_atime_ns,
-		   &s.root_mtime_ns, s.stage, name, &s.ended_ns) < 13)
+	if (strlen(p) >= LK_RECEIVE_NOTE_MAX || !lk_take_number(&p, ' ', FORM, &form) || form != FORM ||
+	    !take_id(&p, s.stream) || !take_id(&p, s.self) || !take_id(&p, s.base_id) ||
+	    !lk_take_number(&p, ' ', UINT32_MAX, &flags) || !lk_take_number(&p, ' ', INT64_MAX, &base) ||
+	    !lk_take_number(&p, ' ', UINT64_MAX, &s.at) || !lk_take_number(&p, ' ', 1, &ending) ||
+	    !lk_take_number(&p, ' ', 1, &aborting) || !lk_take_signed(&p, ' ', &s.root_atime_ns) ||
+	    !lk_take_signed(&p, ' ', &s.root_mtime_ns) || !take_stage(&p, s.stage, sizeof(s.stage)) ||
+	    !take_name(&p, s.name, sizeof(s.name)) || (*p && !lk_take_signed(&p, 0, &s.ended_ns)))
 		return false;
+	s.send_flags = (uint32_t)flags;
+	s.base = (int64_t)base;
 	s.ending = ending != 0;
 	s.aborting = aborting != 0;
-	if (form != FORM || strlen(ids[0]) != 32 || strlen(ids[1]) != 32 || strlen(ids[2]) != 32 || s.base < 0 ||
-	    strncmp(s.stage, LK_WIRE_STAGE, strlen(LK_WIRE_STAGE)) != 0 || strlen(name) % 2 ||
-	    !lk_stream_unhex(name, strlen(name) / 2, (uint8_t *)s.name))
-		return false;
 	*out = s;
-	return lk_stream_unhex(ids[0], 16, out->stream) && lk_stream_unhex(ids[1], 16, out->self) &&
-	       lk_stream_unhex(ids[2], 16, out->base_id);
+	return true;
 }
 
 int lk_receive_state_get(struct linkfs_volume *volume, struct lk_receive_state *out)

@@ -201,8 +201,9 @@ static int find_stage(struct lk_sending *s, char *out, size_t size)
 	return LINKFS_EEXIST;
 }
 
-static int send_begin(struct lk_sending *s, struct lk_wire *begin)
+static int send_begin(struct lk_sending *s, const struct lk_wire *what)
 {
+	struct lk_wire begin = *what;
 	uint8_t prefix[LK_WIRE_PREFIX];
 	char stage[64];
 	int rc = find_stage(s, stage, sizeof(stage));
@@ -210,12 +211,10 @@ static int send_begin(struct lk_sending *s, struct lk_wire *begin)
 	if (rc)
 		return rc;
 	lk_wire_prefix(prefix);
-	begin->stage = (struct lk_bytes){stage, strlen(stage)};
-	begin->resume = s->resume;
+	begin.stage = (struct lk_bytes){stage, strlen(stage)};
+	begin.resume = s->resume;
 	rc = put(s, prefix, sizeof(prefix));
-	if (rc == 0)
-		rc = lk_send_emit(s, begin);
-	return rc;
+	return rc ? rc : lk_send_emit(s, &begin);
 }
 
 /* Without what only its own volume says of it: what it was received as is in the identities. */

@@ -68,22 +68,24 @@ static int find_old(struct lk_sending *s, uint64_t ino, bool *there, struct firs
 	int rc;
 
 	*there = false;
+	*out = (struct first){.len = 0};
 	if (!lk_send_is_difference(s) || ino >= (uint64_t)s->side[LK_SEND_BASE].next_ino)
 		return 0;
 	rc = lk_send_begin(s, LK_SEND_BASE, &op);
 	if (rc)
 		return rc;
 	rc = lk_inode_get_any(&op, ino, &inode);
-	if (rc == 0 && inode.nlink > 0) {
-		*there = true;
+	*there = rc == 0 && inode.nlink > 0;
+	if (rc == LINKFS_ESTALE)
+		rc = 0;
+	if (*there) {
 		rc = may_send(s, &inode);
-		out->len = 0;
 		if (rc == 0)
 			rc = lk_dirent_names_past(&op, ino, 0, 0, 1, first_name, out);
 		if (rc == 0 && out->len == 0)
 			rc = LINKFS_ECORRUPT;
 	}
-	return lk_op_end(&op, rc == LINKFS_ESTALE ? 0 : rc);
+	return lk_op_end(&op, rc);
 }
 
 static int tell_new(struct lk_sending *s, uint64_t ino)

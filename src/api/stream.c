@@ -62,25 +62,6 @@ void lk_stream_token_format(const struct lk_stream_token *t, char out[LINKFS_TOK
 		       t->at);
 }
 
-static bool number(const char **p, char end, uint64_t max, uint64_t *out)
-{
-	uint64_t n = 0;
-	const char *s = *p;
-
-	if (*s < '0' || *s > '9')
-		return false;
-	for (; *s >= '0' && *s <= '9'; s++) {
-		if (n > (max - (uint64_t)(*s - '0')) / 10)
-			return false;
-		n = n * 10 + (uint64_t)(*s - '0');
-	}
-	if (*s != end)
-		return false;
-	*p = s + 1;
-	*out = n;
-	return true;
-}
-
 int lk_stream_token_parse(const char *text, struct lk_stream_token *out)
 {
 	struct lk_stream_token t = {0};
@@ -93,7 +74,7 @@ int lk_stream_token_parse(const char *text, struct lk_stream_token *out)
 	for (size_t i = 0; i < LK_ARRAY_LEN(ids); i++, text += 33)
 		if (strnlen(text, 33) < 33 || !lk_stream_unhex(text, 16, ids[i]) || text[32] != '-')
 			return LINKFS_EINVAL;
-	if (!number(&text, '-', UINT32_MAX, &flags) || !number(&text, 0, UINT64_MAX - 9, &t.at))
+	if (!lk_take_number(&text, '-', UINT32_MAX, &flags) || !lk_take_number(&text, 0, UINT64_MAX - 9, &t.at))
 		return LINKFS_EINVAL;
 	t.flags = (uint32_t)flags;
 	*out = t;

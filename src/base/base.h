@@ -35,6 +35,11 @@ int lk_by_number(const void *a, const void *b);
 /* Where in such an array, in that order, the first is whose number is not below this one; count: none is. size: of an element. */
 size_t lk_first_number(const void *p, size_t count, size_t size, uint64_t number);
 
+/* The decimal number at *p, of digits only, max at most, with the byte end after it, which may be NUL; *p is then behind that. false, and
+ * nothing is changed: there is no such number. The other one takes a minus too. */
+bool lk_take_number(const char **p, char end, uint64_t max, uint64_t *out);
+bool lk_take_signed(const char **p, char end, int64_t *out);
+
 /* Wall clock, nanoseconds since 1970 UTC, and monotonic clock. */
 int64_t lk_clock_now_ns(void);
 uint64_t lk_clock_monotonic_ns(void);

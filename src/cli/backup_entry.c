@@ -118,10 +118,10 @@ static bool adopts(struct backup *b, const struct copy_stat *st, const struct ba
 }
 
 struct decision {
-	struct backup_known *known;
+	struct backup_known *copy; /* what is to be copied; NULL: the file is done, and the name may be given to ino */
+	uint64_t ino;
 	enum backup_action action;
 	enum backup_count counts_as;
-	bool copy; /* else the file is done: its name may be given */
 	bool waits;
 	int failed; /* why, when it was met before and could not be copied */
 };
@@ -139,10 +139,9 @@ static int decide_new(struct backup *b, uint64_t fs, const struct copy_stat *st,
 	k->state = BACKUP_BUSY;
 	k->doubt = k->fresh = true;
 	k->ctime_ns = INT64_MIN;
-	*d = (struct decision){.known = k,
+	*d = (struct decision){.copy = k,
 			       .action = adopt ? BACKUP_UPDATE : BACKUP_MAKE,
-			       .counts_as = there->ino ? BACKUP_CHANGED : BACKUP_NEW,
-			       .copy = true};
+			       .counts_as = there->ino ? BACKUP_CHANGED : BACKUP_NEW};
 	return 0;
 }
 
@@ -154,9 +153,9 @@ static int decide_old(struct backup *b, struct backup_known *k, uint64_t fs, con
 	bool here = there->ino == k->ino;
 	bool good = !k->changed && !k->doubt && !b->reread && k->size == s->size && k->mtime_ns == s->mtime_ns &&
 		    (here || (st->born && backup_is_inside(b, k->ino)));
-	d->known = k;
 	if (good && k->ctime_ns == s->ctime_ns && k->mode == s->mode) {
 		k->state = BACKUP_DONE;
+		d->ino = k->ino;
 		d->counts_as = here ? BACKUP_UNCHANGED : BACKUP_LINKED;
 		return 0;
 	}
@@ -175,7 +174,7 @@ static int decide_old(struct backup *b, struct backup_known *k, uint64_t fs, con
 		return decide_new(b, fs, st, there, d);
 	}
 	k->state = BACKUP_BUSY;
-	d->copy = true;
+	d->copy = k;
 	return 0;
 }
 
@@ -200,7 +199,7 @@ static int decide(struct backup *b, struct backup_node *node, uint64_t fs, const
 		d->waits = true;
 		return wait_for(k, node, name, there);
 	case BACKUP_DONE:
-		d->known = k;
+		d->ino = k->ino;
 		d->counts_as = there->ino == k->ino ? BACKUP_UNCHANGED : BACKUP_LINKED;
 		return 0;
 	case BACKUP_FAILED:
@@ -230,7 +229,6 @@ static void visit_file(struct backup_worker *w, struct backup_node *node, const 
 	pthread_mutex_lock(&b->known.lock);
 	if (!error)
 		error = decide(b, node, fs, name, st, there, &d);
-	uint64_t ino = d.known ? d.known->ino : 0;
 	pthread_mutex_unlock(&b->known.lock);
 	if (error) {
 		backup_entry_fail(w, node, name, BACKUP_UNREADABLE, error);
@@ -243,18 +241,18 @@ static void visit_file(struct backup_worker *w, struct backup_node *node, const 
 		return;
 	}
 	if (!d.copy) {
-		give_name(w, node, name, there, ino, d.counts_as);
+		give_name(w, node, name, there, d.ino, d.counts_as);
 		return;
 	}
 	struct backup_file *file = cli_alloc(sizeof(*file) + size);
 	if (!file) {
 		backup_stop(b, LINKFS_ENOMEM);
-		backup_entry_settle(w, d.known, 0, LINKFS_ENOMEM);
+		backup_entry_settle(w, d.copy, 0, LINKFS_ENOMEM);
 		return;
 	}
 	file->job.run = run_job;
 	file->node = node;
-	file->known = d.known;
+	file->known = d.copy;
 	file->fs = fs;
 	file->st = *st;
 	file->there = *there;

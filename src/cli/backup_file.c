@@ -309,10 +309,9 @@ static int copy_regular(struct backup_worker *w, struct backup_file *f, struct m
 	int fd = -1;
 	int64_t begin = cli_now_ns();
 	int error = open_source(f, &fd);
-	if (error == LINKFS_ELOOP)
-		return LINKFS_EAGAIN;
-	if (!error)
-		error = backup_look(fd, "", &now);
+	if (error)
+		return error == LINKFS_ELOOP ? LINKFS_EAGAIN : error;
+	error = backup_look(fd, "", &now);
 	if (!error && (now.st.ino != f->st.st.ino || now.dev != f->st.dev || !S_ISREG(now.st.mode)))
 		error = LINKFS_EAGAIN;
 	if (!error)
@@ -325,8 +324,7 @@ static int copy_regular(struct backup_worker *w, struct backup_file *f, struct m
 	}
 	if (!error)
 		error = backup_attributes(w, f->node, f->name, &f->st, fd, m->ino, m->is_new, &m->changed);
-	if (fd >= 0)
-		close(fd);
+	close(fd);
 	return error;
 }
 

@@ -98,8 +98,8 @@ static int add(struct backup_rules *rules, struct group *group, struct rule rule
 		return LINKFS_ENOMEM;
 	}
 	group->rules[group->len++] = rule;
-	mix(&rules->digest, &(char){(char)(group->rsync + 2 * rule.include + 4 * rule.dir_only + 8 * rule.anchored)},
-	    1);
+	const char kind = (char)(group->rsync + 2 * rule.include + 4 * rule.dir_only + 8 * rule.anchored);
+	mix(&rules->digest, &kind, sizeof(kind));
 	mix(&rules->digest, text, len);
 	return 0;
 }

@@ -415,7 +415,7 @@ static void one_entry(struct visit *v, unsigned char type, const char *name)
 	struct backup_node *node = v->node;
 	struct backup_there there = {0};
 	struct held_name *held = NULL;
-	struct copy_stat st;
+	struct copy_stat st = {0};
 	bool unchanged;
 	if (type != DT_UNKNOWN && is_excluded(v, name, type == DT_DIR)) {
 		leave_out(v, name);
@@ -504,7 +504,7 @@ static void read_node(struct backup_worker *w, struct backup_node *node)
 {
 	struct visit v = {.w = w, .node = node};
 	struct names names = {0};
-	struct copy_stat st;
+	struct copy_stat st = {0};
 	int64_t begin = cli_now_ns();
 	int error = backup_look(node->fd, "", &st);
 	/* Another one than was seen, or changed since. */

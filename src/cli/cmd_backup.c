@@ -169,40 +169,46 @@ static int check(struct backup *b)
 	return 0;
 }
 
-static int run(struct cli *cli, const struct cli_args *args)
+/* b has all that it needs, but for what the options say. */
+static int run_with(struct backup *b, const struct cli_args *args)
 {
-	struct backup *b = cli_alloc(sizeof(*b));
-	const char **if_present = cli_alloc((args->noptions + 1) * sizeof(*if_present));
-	int error = b && if_present ? 0 : LINKFS_ENOMEM;
+	struct cli *cli = b->cli;
 	char *text = NULL;
-	if (!error) {
-		b->cli = cli;
-		b->threads = cli_threads();
-		b->if_present = if_present;
-		b->dest = &args->operands[args->noperands - 1];
-		b->rules = backup_rules_new();
-		error = b->rules ? 0 : LINKFS_ENOMEM;
-	}
+	int error = 0;
 	for (size_t i = 0; i < args->noptions && !error; i++)
 		error = take_option(b, &args->options[i]);
 	if (!error && !cli->status)
 		error = (text = rule_text(b)) ? 0 : LINKFS_ENOMEM;
-	int status = cli->status;
-	if (error && !status) {
+	if (error && !cli->status)
 		cli_fail(cli, NULL, error);
-		status = cli->status;
-	}
-	if (!status)
-		status = check(b);
+	int status = cli->status ? cli->status : check(b);
 	if (!status) {
 		b->digest = backup_rules_digest(b->rules, text);
 		status = cli_path_volume(cli, b->dest, &b->volume) ? cli->status : backup_run(b, args);
 	}
-	if (b) {
-		backup_rules_free(b->rules);
-		free(b->tags);
-	}
 	free(text);
+	return status;
+}
+
+static int run(struct cli *cli, const struct cli_args *args)
+{
+	struct backup *b = cli_alloc(sizeof(*b));
+	const char **if_present = cli_alloc((args->noptions + 1) * sizeof(*if_present));
+	struct backup_rules *rules = backup_rules_new();
+	int status;
+	if (b && if_present && rules) {
+		b->cli = cli;
+		b->threads = cli_threads();
+		b->if_present = if_present;
+		b->dest = &args->operands[args->noperands - 1];
+		b->rules = rules;
+		status = run_with(b, args);
+		free(b->tags);
+	} else {
+		cli_fail(cli, NULL, LINKFS_ENOMEM);
+		status = cli->status;
+	}
+	backup_rules_free(rules);
 	free(if_present);
 	free(b);
 	return status;

@@ -100,15 +100,14 @@ int tar_run_export(struct copy *copy, const struct cli_args *args, bool content_
 	int status = find_archive(cli, args, &at);
 	if (status)
 		return status;
-	const struct cli_path *archive = at < args->noperands ? &args->operands[at] : NULL;
-	if (archive && args->noperands == 1) {
-		if (is_dash(archive))
+	bool named = at < args->noperands, dash = named && is_dash(&args->operands[at]);
+	if (named && args->noperands == 1) {
+		if (dash)
 			return cli_usage(cli, "missing operand: the trees that go into the archive");
-		cli_not_in_volume(cli, archive);
+		cli_not_in_volume(cli, &args->operands[at]);
 		return CLI_EXIT_SOME;
 	}
-	if (archive && is_dash(archive))
-		archive = NULL;
+	const struct cli_path *archive = named && !dash ? &args->operands[at] : NULL;
 	if (json && !archive)
 		return cli_usage(cli, "--json needs a file for the archive: standard output is the archive itself");
 	struct cli_path *sources = cli_alloc(args->noperands * sizeof(*sources));

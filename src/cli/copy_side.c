@@ -264,7 +264,7 @@ int copy_seek(struct copy_file *file, uint64_t offset, int whence, uint64_t *out
 
 bool copy_has_holes(struct copy_file *file, uint64_t size)
 {
-	uint64_t hole;
+	uint64_t hole = size;
 	return size > 4096 && copy_seek(file, 0, LINKFS_SEEK_HOLE, &hole) == 0 && hole < size;
 }
 

@@ -91,7 +91,9 @@ static int add_xattr(struct export *x, const struct copy_dir *dir, uint64_t ino,
 		return 0;
 	}
 	char *fit = realloc(value, len ? len : 1);
-	return tar_entry_xattr(&x->entry, name, fit ? fit : value, len);
+	if (fit)
+		value = fit;
+	return tar_entry_xattr(&x->entry, name, value, len);
 }
 
 static int by_xattr(const void *a, const void *b)

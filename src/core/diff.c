@@ -19,18 +19,16 @@
 int lk_list_room(void *p_ptr, size_t *cap, size_t count, size_t size)
 {
 	size_t more = *cap ? *cap * 2 : 16;
-	void *p;
+	void *old, *grown;
 
 	if (count < *cap)
 		return 0;
-	if (more > SIZE_MAX / size)
-		return LINKFS_ENOMEM;
-	memcpy(&p, p_ptr, sizeof(p));
-	p = realloc(p, more * size);
-	if (!p)
+	memcpy(&old, p_ptr, sizeof(old));
+	grown = reallocarray(old, more, size);
+	if (!grown)
 		return LINKFS_ENOMEM;
 	*cap = more;
-	memcpy(p_ptr, &p, sizeof(p));
+	memcpy(p_ptr, &grown, sizeof(grown));
 	return 0;
 }
 

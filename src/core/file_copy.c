@@ -248,11 +248,13 @@ static int is_tail(struct lk_op *op, const struct copy *c, bool *out)
 	lk_view_leave(op);
 	if (r == 0)
 		r = lk_inode_get(op, c->to, &to);
-	*out = r == 0 && lk_is_reg(&from) && lk_is_reg(&to) && !(from.flags & LK_INODE_INLINE) &&
-	       !(to.flags & LK_INODE_TRIM) && c->length && c->length < LK_BLOCK_SIZE &&
-	       c->from_offset % LK_BLOCK_SIZE == 0 && c->to_offset % LK_BLOCK_SIZE == 0 &&
-	       c->from_offset + c->length <= (uint64_t)from.size && c->to_offset + c->length == (uint64_t)to.size;
-	return r;
+	if (r)
+		return r;
+	*out = lk_is_reg(&from) && lk_is_reg(&to) && !(from.flags & LK_INODE_INLINE) && !(to.flags & LK_INODE_TRIM) &&
+	       c->length && c->length < LK_BLOCK_SIZE && c->from_offset % LK_BLOCK_SIZE == 0 &&
+	       c->to_offset % LK_BLOCK_SIZE == 0 && c->from_offset + c->length <= (uint64_t)from.size &&
+	       c->to_offset + c->length == (uint64_t)to.size;
+	return 0;
 }
 
 int lk_file_share_tail(struct lk_fs *fs, uint64_t from, uint64_t from_offset, uint64_t to, uint64_t to_offset,

@@ -302,14 +302,21 @@ int lk_receive_noted(struct lk_fs *fs, struct lk_buf *out)
 int64_t lk_receive_base(const struct lk_fs *fs)
 {
 	struct lk_buf text = {0};
-	int64_t epoch = 0;
+	uint64_t epoch = 0;
 
 	/* Most of the time there is no such line; without memory for it there is one. */
-	if (lk_property_noted((struct lk_bytes){fs->properties.p, fs->properties.len}, NOTE_KEY, &text) == 0 &&
-	    sscanf((const char *)text.p, "%*d %*s %*s %*s %*u %" SCNd64, &epoch) != 1)
-		epoch = 0;
+	if (lk_property_noted((struct lk_bytes){fs->properties.p, fs->properties.len}, NOTE_KEY, &text) == 0) {
+		const char *p = (const char *)text.p;
+
+		for (int word = 1; p && word < 6; word++) {
+			p = strchr(p, ' ');
+			p = p ? p + 1 : NULL;
+		}
+		if (!p || !lk_take_number(&p, ' ', INT64_MAX, &epoch))
+			epoch = 0;
+	}
 	lk_buf_done(&text);
-	return epoch;
+	return (int64_t)epoch;
 }
 
 static int remove_stage(struct lk_op *op, const struct lk_receive_closing *what)

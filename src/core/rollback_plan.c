@@ -65,19 +65,18 @@ int lk_rollback_entries(struct lk_rollback *r, bool then, uint64_t dir, lk_rollb
 int lk_rollback_add_dir(struct lk_rollback *r, uint64_t old, const char *above, const char *name, size_t len)
 {
 	size_t above_len = strlen(above);
-	char *path = malloc(above_len + len + 2);
+	char *path;
 
 	if (r->dir_count == r->dir_cap) {
 		size_t cap = r->dir_cap ? r->dir_cap * 2 : 64;
 		struct lk_rollback_dir *p = reallocarray(r->dirs, cap, sizeof(*p));
 
-		if (!p) {
-			free(path);
+		if (!p)
 			return LINKFS_ENOMEM;
-		}
 		r->dirs = p;
 		r->dir_cap = cap;
 	}
+	path = malloc(above_len + len + 2);
 	if (!path)
 		return LINKFS_ENOMEM;
 	memcpy(path, above, above_len);
@@ -85,7 +84,7 @@ int lk_rollback_add_dir(struct lk_rollback *r, uint64_t old, const char *above, 
 		path[above_len++] = '/';
 	memcpy(path + above_len, name, len);
 	path[above_len + len] = 0;
-	r->dirs[r->dir_count++] = (struct lk_rollback_dir){old, 0, path};
+	r->dirs[r->dir_count++] = (struct lk_rollback_dir){.old = old, .path = path};
 	return 0;
 }
 
