@@ -73,6 +73,8 @@ void lk_diff_free(struct lk_diff *d)
 	free(d->shown.p);
 	free(d->now.names[OLDER].p);
 	free(d->now.names[NEWER].p);
+	lk_diff_dirs_free(d->dirs[OLDER]);
+	lk_diff_dirs_free(d->dirs[NEWER]);
 	free(d->bytes[OLDER]);
 	free(d->bytes[NEWER]);
 	lk_buf_done(&d->names);
@@ -169,6 +171,7 @@ int lk_diff_step(struct lk_diff *d, bool *more_out)
 	if (rc)
 		return rc;
 	d->budget = STEP_ROWS;
+	lk_diff_dirs_begin(d);
 	if (d->side[OLDER].epoch == d->side[NEWER].epoch)
 		d->phase = LK_ARRAY_LEN(phases);
 	while (rc == 0 && d->budget && d->phase < LK_ARRAY_LEN(phases) && !phases[d->phase].unlocked)
@@ -216,6 +219,20 @@ int lk_diff_inode(struct lk_diff *d, struct lk_op *op, int side, uint64_t ino, s
 	return rc == LINKFS_ESTALE ? 0 : rc;
 }
 
+int lk_diff_inodes(struct lk_diff *d, struct lk_op *op, int side, const int64_t *inos, uint32_t count,
+		   struct lk_inode *out, bool *there)
+{
+	int rc = 0;
+
+	lk_diff_see(d, op, side);
+	for (uint32_t i = 0; rc == 0 && i < count; i++)
+		rc = recall(d, op, side, (uint64_t)inos[i]);
+	if (rc == 0 && count)
+		rc = lk_inode_get_many(op, inos, count, out, there);
+	lk_diff_spend(d, count);
+	return rc;
+}
+
 /* Candidates that are looked at together, with all that rows tell of them. */
 struct batch {
 	int64_t inos[LK_INODES_MANY];
@@ -244,12 +261,7 @@ static int read_batch(struct lk_diff *d, struct lk_op *op, struct batch *b)
 		while (n < b->count && b->inos[n] < d->side[side].next_ino)
 			n++;
 		memset(b->there[side], 0, sizeof(b->there[side]));
-		lk_diff_see(d, op, side);
-		for (uint32_t i = 0; rc == 0 && i < n; i++)
-			rc = recall(d, op, side, (uint64_t)b->inos[i]);
-		if (rc == 0 && n)
-			rc = lk_inode_get_many(op, b->inos, n, b->inode[side], b->there[side]);
-		lk_diff_spend(d, n);
+		rc = lk_diff_inodes(d, op, side, b->inos, n, b->inode[side], b->there[side]);
 	}
 	ask.count = b->count;
 	if (rc == 0)
@@ -313,6 +325,8 @@ int lk_diff_compare(struct lk_diff *d, struct lk_op *op, bool *done_out)
 			names.count++;
 		first += names.count;
 		rc = compare_one(d, op, &b, i);
+		if (rc == 0 && i < b.names.whole)
+			rc = lk_diff_dirs_learn(d, op, &names);
 		if (rc == 0)
 			rc = compare_names(d, op, i < b.names.whole ? &names : NULL);
 	}

@@ -1,6 +1,7 @@
 /*
  * diff_impl.h - what the parts of diff share: diff.c runs the steps, diff_find.c finds what may have changed, diff_names.c compares the
- * names of an inode, diff_same.c what it has, diff_paths.c says where changes are and puts those at one place together.
+ * names of an inode, diff_same.c what it has, diff_paths.c says where changes are and puts those at one place together, diff_dirs.c where
+ * directories are.
  * Layer: core, private.
  */
 #ifndef LK_DIFF_IMPL_H
@@ -97,6 +98,7 @@ struct lk_diff {
 		struct lk_dirent from; /* the place where its names are gone on with; dir 0: the first */
 		LK_LIST(struct lk_spell) names[SIDES]; /* that it has at one view only */
 	} now;
+	struct lk_diff_dirs *dirs[SIDES];
 	uint8_t *bytes[SIDES]; /* room for content that is read, made when it is needed */
 	bool any_binds;
 	bool covered;
@@ -129,6 +131,9 @@ lk_diff_phase_fn lk_diff_join_keys, lk_diff_find_paths, lk_diff_join_paths;
 
 /* The inode there, if it has a name and is not kept (E9). */
 int lk_diff_inode(struct lk_diff *d, struct lk_op *op, int side, uint64_t ino, struct lk_inode *out, bool *there_out);
+/* Several, as lk_inode_get_many(). */
+int lk_diff_inodes(struct lk_diff *d, struct lk_op *op, int side, const int64_t *inos, uint32_t count,
+		   struct lk_inode *out, bool *there);
 /* What differs of two inodes of one type, but for content that has to be read. */
 int lk_diff_compare_inodes(struct lk_diff *d, struct lk_op *op, const struct lk_inode inode[SIDES], uint32_t *what_out,
 			   enum lk_undecided *undecided_out);
@@ -138,6 +143,23 @@ int lk_diff_read(struct lk_diff *d, const struct lk_change *change, bool *differ
 int lk_diff_tell_binds(struct lk_diff *d, struct lk_op *op, uint64_t ino);
 /* Names of d->now's inode, as they were read, or (NULL) a step that reads some. When they are done, its changes are in the list. */
 int lk_diff_names(struct lk_diff *d, struct lk_op *op, uint64_t ino, const struct lk_lives *names, bool *done_out);
+
+/* Where a directory is that has one path. */
+struct lk_diff_dir {
+	struct lk_bytes path; /* in the op's arena */
+	bool closed;          /* the caller may not search it, or one above it: it has no path for him */
+};
+void lk_diff_dirs_free(struct lk_diff_dirs *dirs);
+/* A step begins: what is known of the live side may be wrong by now. */
+void lk_diff_dirs_begin(struct lk_diff *d);
+/* What all names of d->now's inode tell of it, if it is a directory. */
+int lk_diff_dirs_learn(struct lk_diff *d, struct lk_op *op, const struct lk_lives *names);
+/* Looks up those directories and all above them; at most LK_INODES_MANY. Changes the array. */
+int lk_diff_dirs_find(struct lk_diff *d, struct lk_op *op, int side, int64_t *inos, uint32_t count);
+/* *known_out false: it was not looked up, or has another number of paths than one, maybe. */
+int lk_diff_dirs_path(const struct lk_diff *d, struct lk_op *op, int side, int64_t ino, struct lk_diff_dir *out,
+		      bool *known_out);
+
 /* Adds a name's bytes. */
 int lk_diff_spell(struct lk_diff *d, const struct lk_dirent *entry, struct lk_spell *out);
 /* Those that lk_change.gone leaves out are dropped. */

@@ -188,6 +188,8 @@ static int route(void *arg, uint64_t id)
 
 static int find_dir(struct lk_diff *d, struct dir_paths *p, int side, int64_t dir)
 {
+	struct lk_diff_dir plain;
+	bool known;
 	int rc;
 
 	if (p->dir == dir)
@@ -196,6 +198,18 @@ static int find_dir(struct lk_diff *d, struct dir_paths *p, int side, int64_t di
 	p->count = 0;
 	p->hidden = false;
 	p->paths.dir = 0; /* of another view, maybe */
+	rc = lk_diff_dirs_path(d, p->op, side, dir, &plain, &known);
+	if (rc)
+		return rc;
+	if (known) {
+		p->hidden = plain.closed;
+		if (!plain.closed) {
+			p->list[0].path = plain.path;
+			p->list[0].bind = false;
+			p->count = 1;
+		}
+		return 0;
+	}
 	lk_diff_see(d, p->op, side);
 	rc = lk_places_routes(p->op, (uint64_t)dir, route, p);
 	lk_diff_spend(d, PATH_ROWS * (p->count + 1));
@@ -307,9 +321,34 @@ static int place_change(struct lk_diff *d, struct dir_paths p[SIDES], struct lk_
 	return 0;
 }
 
+/* The directories of the next changes, together. *until_out: of so many. */
+static int find_dirs(struct lk_diff *d, struct lk_op *op, size_t *until_out)
+{
+	size_t until = LK_MIN(d->changes.count, d->next + LK_INODES_MANY);
+	int rc = 0;
+
+	for (int side = 0; rc == 0 && side < SIDES; side++) {
+		int64_t inos[LK_INODES_MANY];
+		uint32_t count = 0;
+
+		for (size_t i = d->next; i < until; i++) {
+			const struct lk_change *c = &d->changes.p[i];
+			/* As place_change() will ask. */
+			bool asked = side == d->to || c->kind != LINKFS_DIFF_MODIFIED || d->side[d->to].prefix;
+
+			if (asked && c->at[side].len)
+				inos[count++] = c->at[side].dir;
+		}
+		rc = lk_diff_dirs_find(d, op, side, inos, count);
+	}
+	*until_out = until;
+	return rc;
+}
+
 int lk_diff_find_paths(struct lk_diff *d, struct lk_op *op, bool *done_out)
 {
 	struct dir_paths *p = calloc(SIDES, sizeof(*p));
+	size_t until = 0;
 	int rc = p ? 0 : LINKFS_ENOMEM;
 
 	for (int side = 0; rc == 0 && side < SIDES; side++) {
@@ -318,6 +357,10 @@ int lk_diff_find_paths(struct lk_diff *d, struct lk_op *op, bool *done_out)
 	}
 	/* Those in one directory follow each other. What was found of the live tree holds for this step. */
 	while (rc == 0 && d->budget && d->next < d->changes.count) {
+		if (d->next >= until)
+			rc = find_dirs(d, op, &until);
+		if (rc)
+			break;
 		rc = place_change(d, p, &d->changes.p[d->next++]);
 		lk_diff_spend(d, 1);
 	}
