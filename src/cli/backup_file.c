@@ -66,6 +66,7 @@ struct transfer {
 	struct backup_worker *w;
 	int fd;
 	uint64_t ino;
+	uint64_t end; /* of what was written */
 	bool compare; /* the copy has content */
 	bool wrote;
 };
@@ -73,8 +74,11 @@ struct transfer {
 static int put_bytes(struct transfer *t, uint64_t offset, const char *data, size_t len)
 {
 	struct backup *b = t->w->b;
+	size_t done = 0;
 	t->wrote = true;
-	return linkfs_node_write(b->volume, &b->cli->cred, t->ino, offset, data, len, 0, NULL, NULL);
+	int error = linkfs_node_write(b->volume, &b->cli->cred, t->ino, offset, data, len, 0, &done, NULL);
+	t->end = offset + done;
+	return error;
 }
 
 /* Writes the blocks that are others than the copy's. */
@@ -196,9 +200,11 @@ static int take_content(struct transfer *t, const struct linkfs_stat *st, uint64
 	off_t hole = st->size > BLOCK ? lseek(t->fd, 0, SEEK_HOLE) : -1;
 	error = hole >= 0 && (uint64_t)hole < st->size ? take_sparse(t, st->size, &reached)
 						       : take_range(t, 0, st->size, &reached);
+	/* Bytes up to the end were written, into a file that was empty. */
+	if (error || (!t->compare && t->end == reached))
+		return error;
 	struct linkfs_stat now;
-	if (!error)
-		error = linkfs_node_getattr(b->volume, t->ino, &now);
+	error = linkfs_node_getattr(b->volume, t->ino, &now);
 	if (!error && now.size != reached) {
 		const struct linkfs_setattr set = {.valid = LINKFS_SET_SIZE, .size = reached};
 		t->wrote = true;
@@ -218,6 +224,12 @@ struct made {
 	bool wrote;   /* content */
 };
 
+static void take_temp(struct made *m)
+{
+	backup_temp_name(m->temp);
+	m->name = m->temp;
+}
+
 /* A new file, under its name where that is free. */
 static int begin_new(struct backup *b, struct backup_file *f, struct made *m, const struct linkfs_make *how,
 		     const char *text)
@@ -225,15 +237,16 @@ static int begin_new(struct backup *b, struct backup_file *f, struct made *m, co
 	const struct linkfs_cred *cred = &b->cli->cred;
 	struct linkfs_stat st;
 	int error = backup_touch(b, f->node);
-	backup_temp_name(m->temp);
-	m->name = f->there.ino ? m->temp : f->name;
+	m->name = f->name;
+	if (f->there.ino)
+		take_temp(m);
 	for (unsigned i = 0; i < 2 && !error; i++) {
 		error = text ? linkfs_node_symlink(b->volume, cred, f->node->ino, m->name, strlen(m->name), text,
 						   strlen(text), 0, &st)
 			     : linkfs_node_make(b->volume, cred, f->node->ino, m->name, strlen(m->name), how, 0, &st);
 		if (error != LINKFS_EEXIST || m->name == m->temp)
 			break;
-		m->name = m->temp;
+		take_temp(m);
 		error = 0;
 	}
 	if (error)

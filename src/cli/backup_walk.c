@@ -249,7 +249,8 @@ static int list_copy(struct backup *b, struct backup_node *node, struct held *he
 {
 	struct part part = {.held = held};
 	int error = 0;
-	if (held->read || !node->ino)
+	/* A directory that was made just now has no names, and what others may put there meanwhile is met when a name is made. */
+	if (held->read || !node->ino || node->made)
 		return 0;
 	held->read = true;
 	do {

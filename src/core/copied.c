@@ -20,7 +20,11 @@ int lk_copied_put(struct lk_op *op, struct lk_copied *row)
 		return rc;
 	row->ino = inode.ino;
 	row->own_ctime_ns = inode.ctime_ns;
-	return lk_copied_valid(row, NULL) ? lk_txn_put(op, LK_T_COPIED, row) : LINKFS_EINVAL;
+	if (!lk_copied_valid(row, NULL))
+		return LINKFS_EINVAL;
+	/* The first time, when all files come at once: an insert needs no savepoint. */
+	rc = lk_txn_insert(op, LK_T_COPIED, row);
+	return rc == LINKFS_EEXIST ? lk_txn_put(op, LK_T_COPIED, row) : rc;
 }
 
 int lk_copied_erase(struct lk_op *op, uint64_t ino)

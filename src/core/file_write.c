@@ -100,7 +100,7 @@ static int put_inline(struct lk_op *op, struct writing *w, struct lk_inode *inod
 	return r ? r : lk_file_changed(op, w->cred, inode, w->flags);
 }
 
-/* An op of its own: looking needs no proof of space (T4). The node is locked, so the file is as it was or gone. */
+/* The node is locked, so the file is as it was or gone. */
 static int write_inline(struct writing *w)
 {
 	struct lk_op op;
@@ -366,7 +366,10 @@ static int look(struct writing *w, bool *done)
 	bool small = false;
 	if ((w->fs->open_flags & LINKFS_OPEN_READONLY) || atomic_load(&w->fs->poisoned))
 		return LINKFS_EROFS;
-	int r = lk_op_begin(w->fs, &op, 0);
+	/* Looking needs no proof of space (T4), but what so little is written to is likely a small file, and then this is all. */
+	bool at_once =
+		!(w->flags & LINKFS_WRITE_APPEND) && w->offset < LK_INLINE_MAX && w->size <= LK_INLINE_MAX - w->offset;
+	int r = lk_op_begin(w->fs, &op, at_once ? lk_op_flags(w->cred, 0) : 0);
 	if (r)
 		return r;
 	r = lk_inode_get(&op, w->ino, &inode);
@@ -380,6 +383,8 @@ static int look(struct writing *w, bool *done)
 		w->size = (size_t)LK_MIN((uint64_t)w->size, LINKFS_FILE_SIZE_MAX - w->offset);
 		r = look_at_file(&op, w, &inode, &small);
 	}
+	if (r == 0 && small && at_once)
+		r = put_inline(&op, w, &inode);
 	int end = lk_op_end(&op, r);
 	if (r == 0 && end) {
 		(void)pthread_mutex_lock(&w->fs->lock);
@@ -387,7 +392,7 @@ static int look(struct writing *w, bool *done)
 		(void)pthread_mutex_unlock(&w->fs->lock);
 	}
 	*done = end == 0 && small;
-	return *done ? write_inline(w) : end;
+	return *done && !at_once ? write_inline(w) : end;
 }
 
 /* ---- write --------------------------------------------------------------------------------------------------------- */

@@ -7,7 +7,7 @@
  *     inode_cache.h).
  * I2  Ops stand in the order of their ends; what is durable is always a prefix of them (F1).
  * I3  Metadata that is durable names only data bytes that are durable: data is synced before COMMIT, under the lock for
- *     what was written since the first sync.
+ *     what was written since the syncs without it.
  * I4  After a failed sync, COMMIT or undo nothing is written any more (T4); every later sync says so.
  * I5  With no snapshot (N = 0), a write of a row is one write and no read.
  * I6  A row visible in an existing snapshot is never lost: it is live with born <= s, or in history (K2).

@@ -1,7 +1,8 @@
 /*
  * txn_commit.c - the batch: commit, group commit, poison, and the keeper thread (T2, T4).
  * Layer: core. A commit has a leader. It syncs the data pieces without the lock, so that other ops go on and join, then under
- * the lock syncs what was written since, and COMMITs. Callers that come meanwhile wait; most find their op durable then.
+ * the lock syncs what was written since, and COMMITs. A batch that has grown is committed by the keeper, beside those who go on;
+ * only who would make it grow past its bounds waits for that. Callers that come meanwhile wait; most find their op durable then.
  */
 #include "txn_impl.h"
 
@@ -214,6 +215,7 @@ int lk_batch_commit(struct lk_fs *fs)
 	batch->counters_dirty = 0;
 	batch->rows = 0;
 	batch->dirty_since = 0;
+	batch->commit_due = false;
 	atomic_fetch_add(&batch->commits, 1);
 	lk_alloc_committed(fs->alloc);
 	return 0;
@@ -276,6 +278,8 @@ static int lead(struct lk_fs *fs)
 	batch->committing = true;
 	(void)pthread_mutex_unlock(&fs->lock);
 	int r = lk_data_sync(fs->data);
+	if (r == 0 && lk_data_dirty_bytes(fs->data) > LK_SYNC_REST)
+		r = lk_data_sync(fs->data);
 	lk_batch_lock(fs);
 	if (r == 0)
 		gather(fs);
@@ -346,6 +350,10 @@ bool lk_batch_stands(struct lk_fs *fs, const struct lk_op *op)
 		batch->dirty_since = lk_clock_monotonic_ns();
 		wake_keeper(batch);
 	}
+	if (!batch->committing && !batch->commit_due && (batch->rows >= LK_BATCH_ROWS || dirty >= LK_BATCH_DATA)) {
+		batch->commit_due = true;
+		lk_keeper_wake(fs);
+	}
 	return batch->rows >= LK_BATCH_ROWS_MAX || dirty >= LK_BATCH_DATA_MAX;
 }
 
@@ -398,15 +406,15 @@ static void *keeper_main(void *arg)
 	uint64_t interval = (uint64_t)fs->commit_interval_ms * 1000000u;
 	(void)pthread_mutex_lock(&fs->lock);
 	while (!batch->stopping) {
-		if (batch->checkpoint_due && !atomic_load(&fs->poisoned)) {
-			keeper_checkpoint(fs);
-			continue;
-		}
 		uint64_t due = batch->dirty_since ? batch->dirty_since + interval : 0;
-		if (due && lk_clock_monotonic_ns() >= due) {
+		if (due && (batch->commit_due || lk_clock_monotonic_ns() >= due)) {
 			(void)pthread_mutex_unlock(&fs->lock);
 			(void)lk_txn_commit(fs);
 			(void)pthread_mutex_lock(&fs->lock);
+			continue;
+		}
+		if (batch->checkpoint_due && !atomic_load(&fs->poisoned)) {
+			keeper_checkpoint(fs);
 			continue;
 		}
 		if (fs->deleted_due && !atomic_load(&fs->poisoned) && lk_clock_monotonic_ns() >= fs->deleted_due) {

@@ -11,10 +11,15 @@
 #define LK_OP_BULK_PAGES 192u /* and for a step of long work: 512 neighbouring extent rows fill 75 */
 _Static_assert(LK_OP_BULK_PAGES + LK_OP_PAGES <= LK_DB_RESERVE_PAGES,
 	       "a step of reclaiming fits what a full host leaves");
-#define LK_BATCH_ROWS_MAX 50000u /* row writes in a batch: bounds the pages it dirties */
+#define LK_BATCH_ROWS 40000u     /* row writes in a batch after which the keeper commits beside those who go on */
+#define LK_BATCH_ROWS_MAX 64000u /* and after which whoever comes waits for it: bounds the pages a batch dirties */
 #define LK_ROW_PAGES 8u     /* a row's write dirties no more: a leaf, its new sibling and two above, in two trees */
 #define LK_PROOF_AHEAD 512u /* pages proved at once, for the ops that follow */
+#define LK_BATCH_DATA (UINT64_C(160) << 20) /* the same of bytes that the host has and the disk need not have */
 #define LK_BATCH_DATA_MAX (UINT64_C(256) << 20)
+#define LK_SYNC_REST                                                                                                   \
+	(UINT64_C(4) << 20) /* so much may be left to sync under the lock, if a few syncs before it get there */
+#define LK_SYNCS_BEFORE 3
 #define LK_GATHER_MAX_NS UINT64_C(2000000) /* a leader waits for company no longer than this, nor than a commit takes */
 #define LK_WAL_CHECKPOINT (UINT64_C(8) << 20) /* the keeper checkpoints beside us above this */
 #define LK_WAL_HARD (UINT64_C(128) << 20)     /* and in a slice under the lock above this */
@@ -32,6 +37,7 @@ struct lk_batch {
 	bool committing; /* a leader is between its first data sync and its COMMIT */
 	bool keeper_running;
 	bool keeper_idle; /* it sleeps without a deadline */
+	bool commit_due;  /* it is to commit as soon as it can */
 	bool checkpoint_due;
 	bool checkpoint_slice;   /* the host has no checkpoint beside us (T5) */
 	uint32_t counters_dirty; /* bit per slot */

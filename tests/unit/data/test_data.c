@@ -250,6 +250,50 @@ static void threads_do_not_meet(void **state)
 	lk_test_rmdir(dir);
 }
 
+static unsigned begun;
+int __wrap_sync_file_range(int fd, off64_t offset, off64_t count, unsigned flags);
+int __wrap_sync_file_range(int fd, off64_t offset, off64_t count, unsigned flags)
+{
+	struct stat st;
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(offset, 0);
+	assert_int_equal(count, 0);
+	/* Only a beginning: who waits here takes an error away from the sync, which then says that all is well. */
+	assert_int_equal(flags, SYNC_FILE_RANGE_WRITE);
+	begun++;
+	errno = EIO;
+	return -1;
+}
+
+/* The host is told to write before a sync asks for it, when much waits in a piece; its answer decides nothing. */
+static void the_host_writes_before_the_sync(void **state)
+{
+	(void)state;
+	enum { STEP = 256, MANY = 4096 * 2 / STEP };
+	char *dir = lk_test_mkdir();
+	struct lk_data *d = open_data(dir, false);
+	uint8_t *buf = malloc((size_t)STEP * B);
+	assert_non_null(buf);
+	fill(buf, (size_t)STEP * B, 3);
+	begun = 0;
+	for (uint32_t i = 0; i < 4; i++) /* little, in each of two pieces */
+		assert_int_equal(lk_data_write(d, (uint64_t)(i % 2) * LK_PIECE_BLOCKS + i * STEP, STEP, buf), 0);
+	assert_int_equal(begun, 0);
+	for (uint32_t i = 0; i < MANY; i++)
+		assert_int_equal(lk_data_write(d, 4 * STEP + i * STEP, STEP, buf), 0);
+	assert_in_range(begun, 2, MANY / 4);
+	assert_int_equal(lk_data_dirty_bytes(d), (4 + MANY) * STEP * B);
+	assert_int_equal(lk_data_sync(d), 0);
+	assert_int_equal(lk_data_dirty_bytes(d), 0);
+	/* What was synced is not told again. */
+	unsigned before = begun;
+	assert_int_equal(lk_data_write(d, 0, STEP, buf), 0);
+	assert_int_equal(begun, before);
+	free(buf);
+	lk_data_close(d);
+	lk_test_rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +303,7 @@ int main(void)
 		cmocka_unit_test(discard_gives_space_back),
 		cmocka_unit_test(pieces_may_outnumber_descriptors),
 		cmocka_unit_test(threads_do_not_meet),
+		cmocka_unit_test(the_host_writes_before_the_sync),
 	};
 	return cmocka_run_group_tests_name("data", tests, NULL, NULL);
 }

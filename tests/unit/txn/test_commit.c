@@ -6,6 +6,7 @@
 
 #include "db_fault.h"
 #include "inode.h"
+#include "txn_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ static struct lk_fs *watched;
 static _Atomic long syncs;
 static _Atomic int fail_sync; /* countdown: the call that makes it 0 fails */
 static _Atomic long sync_ms;
+static _Atomic bool gate; /* no sync ends while it is closed */
 static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
 static char log_text[256];
 static bool logging;
@@ -49,6 +51,8 @@ int __wrap_lk_data_sync(struct lk_data *data)
 	note('s');
 	if (sync_ms)
 		(void)usleep((useconds_t)(sync_ms * 1000));
+	while (gate)
+		(void)usleep(1000);
 	if (fail_sync && --fail_sync == 0)
 		return LINKFS_EIO;
 	return __real_lk_data_sync(data);
@@ -180,6 +184,62 @@ static void interval(void **state)
 	assert_int_equal(set_uid(fs, 4, 0), 0);
 	for (int i = 0; i < 500 && lk_txn_commits(fs) < 2; i++)
 		(void)usleep(10000);
+	assert_int_equal(lk_txn_commits(fs), 2);
+	assert_int_equal(lk_fs_close(fs), 0);
+}
+
+static _Atomic int64_t done_ops;
+
+/* When no op has ended for a while. */
+static void *open_gate(void *arg)
+{
+	int64_t before = -1;
+	for (int still = 0; still < 10; before = done_ops) {
+		(void)usleep(30000);
+		still = done_ops > LK_BATCH_ROWS && done_ops == before ? still + 1 : 0;
+	}
+	gate = false;
+	return arg;
+}
+
+/* A batch that has grown is committed without anybody's asking, and meanwhile ops go on; but not without bound. */
+static void a_grown_batch(void **state)
+{
+	(void)state;
+	struct lk_fs *fs = open_fs(3600000);
+	int64_t ops = 0;
+	for (; ops < LK_BATCH_ROWS - 1; ops++)
+		assert_int_equal(set_uid(fs, ops, 0), 0);
+	(void)usleep(50000);
+	assert_int_equal(syncs, 0);
+	sync_ms = 400;
+	assert_int_equal(set_uid(fs, ops++, 0), 0);
+	for (int i = 0; i < 1000 && !syncs; i++)
+		(void)usleep(5000);
+	assert_int_equal(syncs, 1);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(set_uid(fs, ops++, 0), 0);
+	assert_int_equal(lk_txn_commits(fs), 0);
+	for (int i = 0; i < 1000 && !lk_txn_commits(fs); i++)
+		(void)usleep(5000);
+	assert_int_equal(lk_txn_commits(fs), 1);
+
+	/* A commit that takes longer than the rest of the batch: who fills it waits. */
+	pthread_t thread;
+	sync_ms = 0;
+	done_ops = 0;
+	gate = true;
+	assert_int_equal(pthread_create(&thread, NULL, open_gate, NULL), 0);
+	for (ops = 0; lk_txn_commits(fs) == 1 && ops < 2 * LK_BATCH_ROWS_MAX; done_ops = ++ops)
+		assert_int_equal(set_uid(fs, ops, 0), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(ops, LK_BATCH_ROWS_MAX);
+	assert_int_equal(lk_txn_commits(fs), 2);
+	assert_int_equal(get_uid(fs), ops - 1);
+	/* Neither the keeper nor anybody else has more to commit. */
+	long before = syncs;
+	(void)usleep(50000);
+	assert_int_equal(syncs, before);
 	assert_int_equal(lk_txn_commits(fs), 2);
 	assert_int_equal(lk_fs_close(fs), 0);
 }
@@ -531,6 +591,7 @@ int main(void)
 		UNIT(order),
 		UNIT(nothing_to_commit),
 		UNIT(interval),
+		UNIT(a_grown_batch),
 		UNIT(group),
 		UNIT(poison_by_data_sync),
 		UNIT(poison_by_commit),
