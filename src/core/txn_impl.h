@@ -17,7 +17,7 @@ _Static_assert(LK_OP_BULK_PAGES + LK_OP_PAGES <= LK_DB_RESERVE_PAGES,
 #define LK_PROOF_AHEAD 512u /* pages proved at once, for the ops that follow */
 #define LK_BATCH_DATA (UINT64_C(160) << 20) /* the same of bytes that the host has and the disk need not have */
 #define LK_BATCH_DATA_MAX (UINT64_C(256) << 20)
-#define LK_SYNC_REST (UINT64_C(4) << 20) /* when more was written during the sync before a commit there is a second one */
+#define LK_SYNC_REST (UINT64_C(4) << 20)   /* written during the sync before a commit: more is synced once more */
 #define LK_GATHER_MAX_NS UINT64_C(2000000) /* a leader waits for company no longer than this, nor than a commit takes */
 #define LK_WAL_CHECKPOINT (UINT64_C(8) << 20) /* the keeper checkpoints beside us above this */
 #define LK_WAL_HARD (UINT64_C(128) << 20)     /* and in a slice under the lock above this */
