@@ -1,7 +1,7 @@
 /*
  * diff_same.c - whether an inode is what it was: attributes, xattrs, texts, content (diff.h, D3).
- * Layer: core. Rows are compared first: blocks that lie at the same place have the same bytes. Where rows differ, the bytes decide; they are
- * read without the lock, as every read is.
+ * Layer: core. Rows are compared first: blocks that lie at the same place have the same bytes, and full ones with other checksums have others.
+ * Otherwise the bytes decide; they are read without the lock, as every read is.
  */
 #include "diff_impl.h"
 
@@ -217,6 +217,44 @@ static int skip_blocks(struct reading *r, struct lk_op *op, uint64_t at, uint64_
 	return 0;
 }
 
+static bool sums_differ(const struct lk_map map[SIDES])
+{
+	for (uint32_t i = 0, j = 0; i < map[OLDER].pieces && j < map[NEWER].pieces;) {
+		const struct lk_ext *a = &map[OLDER].piece[i], *b = &map[NEWER].piece[j];
+		uint64_t at = LK_MAX(a->at, b->at), end = LK_MIN(a->at + a->count, b->at + b->count);
+
+		for (; a->codec == LK_CODEC_RAW && b->codec == LK_CODEC_RAW && at < end; at++)
+			if (map[OLDER].sums[at - map[OLDER].first] != map[NEWER].sums[at - map[NEWER].first])
+				return true;
+		i += a->at + a->count == end;
+		j += b->at + b->count == end;
+	}
+	return false;
+}
+
+/* Blocks with other checksums have other bytes: they need no reading. Not so the last one when it is not full, as what lies behind the size
+ * is of no account. */
+static int compare_sums(struct reading *r, struct lk_op *op, uint64_t at, uint64_t count)
+{
+	uint64_t full = r->size / LK_BLOCK_SIZE;
+	struct lk_map *map;
+	int rc = 0;
+
+	if (at >= full)
+		return 0;
+	map = lk_op_alloc(op, SIDES * sizeof(*map));
+	if (!map)
+		return LINKFS_ENOMEM;
+	for (int side = 0; rc == 0 && side < SIDES; side++) {
+		lk_diff_see(r->d, op, side);
+		rc = lk_extent_map(op, r->c->ino[side], at, (uint32_t)LK_MIN(count, full - at), &map[side]);
+	}
+	lk_diff_spend(r->d, SIDES);
+	if (rc == 0)
+		r->differs = sums_differ(map);
+	return rc;
+}
+
 /* Bytes of both, at most READ_BYTES. */
 static int compare_bytes(struct reading *r, uint64_t offset, size_t len)
 {
@@ -260,8 +298,10 @@ static int compare_blocks(struct reading *r, uint64_t at, uint64_t end)
 			rc = skip_blocks(r, &op, at, end, &skip, &count);
 		else if (rc == 0 && !r->differs && at < end) /* the last, or at most some pages of inline content */
 			count = LK_MIN(end - at, (uint64_t)LK_EXTENT_BLOCKS_MAX);
-		rc = lk_op_end(&op, rc);
 		at += skip;
+		if (rc == 0 && !r->differs && r->by_rows && count)
+			rc = compare_sums(r, &op, at, count);
+		rc = lk_op_end(&op, rc);
 		offset = at * LK_BLOCK_SIZE;
 		if (rc == 0 && !r->differs && count)
 			rc = compare_bytes(r, offset, (size_t)LK_MIN(count * LK_BLOCK_SIZE, r->size - offset));
