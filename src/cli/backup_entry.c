@@ -277,12 +277,12 @@ static int make_dir(struct backup *b, struct backup_node *node, const char *name
 	if (b->dry)
 		return 0;
 	int error = backup_touch(b, node);
-	backup_temp_name(temp);
 	if (!error)
 		error = there->ino ? LINKFS_EEXIST
 				   : linkfs_node_make(b->volume, &b->cli->cred, node->ino, name, strlen(name), &how, 0,
 						      &st);
 	if (error == LINKFS_EEXIST) {
+		backup_temp_name(temp);
 		error = linkfs_node_make(b->volume, &b->cli->cred, node->ino, temp, strlen(temp), &how, 0, &st);
 		if (!error)
 			error = backup_take_name(b, node, temp, name);
