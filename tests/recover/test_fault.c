@@ -132,7 +132,7 @@ static void memory(void **state)
 	struct world w;
 	make(&w, true);
 	unsigned list = each_point(&w, true, false, 0, 1),
-		 build = each_point(&w, false, false, 3, lk_test_long() ? 1 : 37);
+		 build = each_point(&w, false, false, 3, lk_test_long() ? 1 : 23);
 	printf("# allocations that failed: %u while reading, %u while making\n", list, build);
 	assert_true(list > 50 && build > 10);
 	done(&w);

@@ -109,7 +109,8 @@ static void questions_while_all_changes(void **state)
 	assert_int_equal(linkfs_path_symlink(f->v, NULL, "leads", ROOT, "chain", NULL), 0);
 	assert_int_equal(linkfs_path_symlink(f->v, NULL, "none", ROOT, "lost", NULL), 0);
 	assert_int_equal(pthread_create(&thread, NULL, change, &s), 0);
-	for (unsigned i = 0; i < rounds; i++) {
+	/* Until the other thread has had its turns, too. */
+	for (unsigned i = 0; i < rounds || atomic_load(&s.changes) <= rounds; i++) {
 		unsigned told = 0, lost = 0, any = 0;
 		assert_int_equal(linkfs_path_referrers(f->v, NULL, ROOT, "stays", 0, NULL, NULL, on_referrer, &told),
 				 0);
@@ -134,8 +135,7 @@ static void questions_while_all_changes(void **state)
 	atomic_store(&s.stop, true);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_int_equal(atomic_load(&s.failed), 0);
-	print_message("# %lu changes during %u rounds\n", atomic_load(&s.changes), rounds);
-	assert_true(atomic_load(&s.changes) > rounds);
+	print_message("# %lu changes during %u rounds and more\n", atomic_load(&s.changes), rounds);
 }
 
 int main(void)
