@@ -187,8 +187,10 @@ int main(int argc, char **argv)
 	struct cli cli;
 	fill_standard();
 	char *cwd = NULL;
-	setlocale(LC_ALL, "");
-	setlocale(LC_NUMERIC, "C");
+	/* What nothing depends on is not loaded, a file for each. Messages are English. */
+	setlocale(LC_COLLATE, "");
+	setlocale(LC_CTYPE, "");
+	setlocale(LC_TIME, "");
 	if (fill_context(&cli, &cwd) != 0) {
 		fputs("linkfs: out of memory\n", stderr);
 		return CLI_EXIT_SOME;

@@ -226,7 +226,7 @@ static int start(struct lk_fs *fs, struct linkfs_message *why)
 	if (r == 0)
 		r = lk_node_table_new(&fs->nodes);
 	if (r == 0)
-		r = lk_inode_cache_new(&fs->inodes);
+		r = lk_inode_cache_new(!(fs->open_flags & LINKFS_OPEN_READONLY), &fs->inodes);
 	if (r == 0)
 		r = lk_name_cache_new(&fs->names);
 	if (r == 0)

@@ -47,13 +47,13 @@ struct lk_inode_cache {
 
 #define SLOT_MASK (4 * LK_INODES_DIRTY_MAX - 1)
 
-int lk_inode_cache_new(struct lk_inode_cache **out)
+int lk_inode_cache_new(bool ready, struct lk_inode_cache **out)
 {
 	struct lk_inode_cache *cache = calloc(1, sizeof(*cache));
 	if (!cache)
 		return LINKFS_ENOMEM;
-	/* These pages are all in use soon: now, one after the other, they cost a fraction of what they cost then. */
-	for (volatile unsigned char *p = (void *)cache->set; p < (unsigned char *)(cache->set + SETS); p += PAGE)
+	for (volatile unsigned char *p = (void *)cache->set; ready && p < (unsigned char *)(cache->set + SETS);
+	     p += PAGE)
 		*p = 0;
 	*out = cache;
 	return 0;

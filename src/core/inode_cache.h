@@ -17,7 +17,9 @@ struct lk_inode_cache;
 
 #define LK_INODES_DIRTY_MAX 2048u
 
-int lk_inode_cache_new(struct lk_inode_cache **out);
+/* ready: its tables' pages, which are all in use soon, are made real at once, when they cost a fraction of what they cost one by one; not for who
+ * asks one question and goes. */
+int lk_inode_cache_new(bool ready, struct lk_inode_cache **out);
 void lk_inode_cache_free(struct lk_inode_cache *cache);
 /* NULL when it is not there. Valid until the next call. */
 const struct lk_inode *lk_inode_cache_find(struct lk_fs *fs, uint64_t ino);
