@@ -125,21 +125,22 @@ static uint32_t blocks_once(uint64_t at, uint64_t left)
 static int common_hole(struct lk_op *op, const struct copy *c, uint64_t *blocks_out)
 {
 	uint64_t at = lk_block_of(c->from_offset), to = lk_block_of(c->to_offset), from, end = 0;
-	struct lk_ext source, target;
+	struct lk_ext source, target = {.codec = LK_CODEC_HOLE};
 	struct lk_inode inode;
 	int r = lk_view_see(op, c->from, &from);
 	*blocks_out = 0;
 	if (r == 0)
 		r = lk_extent_find(op, from, at, &source);
 	lk_view_leave(op);
-	if (r == 0)
-		r = lk_inode_get(op, c->to, &inode);
+	if (r)
+		return r;
+	r = lk_inode_get(op, c->to, &inode);
 	if (r || lk_ext_data(source.codec) || (inode.flags & LK_INODE_INLINE && inode.size))
 		return r;
 	r = lk_extent_end(op, c->to, &end);
 	if (r == 0 && to < end)
 		r = lk_extent_find(op, c->to, to, &target);
-	if (r || (to < end && target.codec != LK_CODEC_HOLE))
+	if (r || target.codec != LK_CODEC_HOLE)
 		return r;
 	*blocks_out = LK_MIN(source.at + source.count - at, lk_block_of(c->length));
 	if (to < end)
