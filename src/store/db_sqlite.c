@@ -133,6 +133,8 @@ static int begin(struct lk_db *base)
 	sqlite3_stmt *way_back;
 	int r = lk_sqlite_control_stmt(db, LK_SQL_ROLLBACK, &way_back);
 	if (!r)
+		lk_sqlite_begin_wal(db);
+	if (!r)
 		r = lk_sqlite_control(db, LK_SQL_BEGIN);
 	if (!r)
 		db->in_transaction = true;

@@ -150,6 +150,8 @@ int lk_sqlite_reserve(struct lk_db *base, uint32_t pages, bool freeing);
 int lk_sqlite_checkpoint(struct lk_db *base, bool slice);
 int lk_sqlite_usage(struct lk_db *base, struct lk_db_usage *out);
 int lk_sqlite_empty_wal(struct lk_sqlite *db);
+/* Before a transaction: a WAL of which all is in the database begins anew. */
+void lk_sqlite_begin_wal(struct lk_sqlite *db);
 /* For sqlite3_wal_hook(3) of the owner's connection; arg: struct lk_sqlite. */
 int lk_sqlite_committed(void *arg, sqlite3 *handle, const char *name, int frames);
 int lk_sqlite_make_files(struct lk_sqlite *db, bool create);

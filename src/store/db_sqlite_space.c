@@ -230,6 +230,14 @@ int lk_sqlite_empty_wal(struct lk_sqlite *db)
 	return r;
 }
 
+/* SQLite would do so at the first write, but what that needs is proved before, at the WAL's old end: space would be allocated there, which the
+ * next sync had to make durable. */
+void lk_sqlite_begin_wal(struct lk_sqlite *db)
+{
+	if (!db->read_only && !db->exclusive && db->space.wal_used > LK_WAL_HEADER && is_copied(db))
+		(void)lk_sqlite_empty_wal(db);
+}
+
 static int side_open(struct lk_sqlite *db)
 {
 	int r = lk_sqlite_connect(db->path, 0, &db->side_space, &db->side, NULL);

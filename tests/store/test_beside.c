@@ -188,6 +188,41 @@ static void a_wal_that_began_anew_is_seen(void **in)
 	lk_db_close(db);
 }
 
+/* What was copied is no part of the WAL any more when the next transaction asks for room. */
+static void a_copied_wal_begins_anew(void **in)
+{
+	struct lk_db *db = opened(in), *reader = NULL;
+	struct lk_db_usage usage;
+	struct lk_orphan o = {.ino = 1};
+	if (!db)
+		skip();
+	for (int64_t i = 1; i < 20; i++)
+		commit_one(db, i);
+	assert_int_equal(db->ops->usage(db, &usage), 0);
+	uint64_t full = usage.wal_bytes;
+	assert_int_equal(beside(db), 1);
+	assert_int_equal(db->ops->begin(db), 0);
+	assert_int_equal(db->ops->usage(db, &usage), 0);
+	assert_int_equal(usage.wal_bytes, 0);
+	assert_int_equal(db->ops->rollback(db), 0);
+	/* Beside a reader of what is in it, it goes on, and nothing is lost to him. */
+	commit_one(db, 100);
+	assert_int_equal(lk_db_open_sqlite(*in, LK_DB_READONLY, &reader, NULL), 0);
+	assert_int_equal(reader->ops->begin(reader), 0);
+	assert_int_equal(lk_db_get(reader, ORPHANS, &o, &o, NULL), 0);
+	assert_int_equal(beside(db), 1);
+	commit_one(db, 101);
+	o.ino = 101;
+	assert_int_equal(lk_db_get(reader, ORPHANS, &o, &o, NULL), LINKFS_ENOENT);
+	o.ino = 100;
+	assert_int_equal(lk_db_get(reader, ORPHANS, &o, &o, NULL), 0);
+	assert_int_equal(reader->ops->rollback(reader), 0);
+	lk_db_close(reader);
+	assert_int_equal(db->ops->usage(db, &usage), 0);
+	assert_true(usage.wal_bytes > 0 && usage.wal_bytes < full);
+	lk_db_close(db);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +231,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_came_before_is_copied, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_came_meanwhile_is_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_wal_that_began_anew_is_seen, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_copied_wal_begins_anew, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
