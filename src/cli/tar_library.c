@@ -12,8 +12,8 @@ struct tar_library la;
 
 bool tar_can(struct copy *copy)
 {
-	static const char *const names[] = {TAR_LIBRARY(NAME) "archive_errno", NULL};
-	static void *const places[] = {TAR_LIBRARY(PLACE) & la.error_number};
+	static const char *const names[] = {"archive_errno", TAR_LIBRARY(NAME) NULL};
+	static void *const places[] = {&la.error_number, TAR_LIBRARY(PLACE)};
 	static bool loaded;
 	const char *why = NULL;
 	if (!loaded)

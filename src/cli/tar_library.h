@@ -1,6 +1,6 @@
 /*
- * tar_library.h - libarchive, brought in by tar_can(). It depends on a dozen libraries, whose loading would take
- * more time than most commands do (docs/DESIGN.md). archive_read_new() is la.read_new() here, and so on; archive_errno() is la.error_number(), as errno is a macro.
+ * tar_library.h - libarchive, brought in by tar_can(). It depends on a dozen libraries, whose loading would take more time than most commands
+ * do (docs/DESIGN.md). archive_read_new() is la.read_new() here, and so on; archive_errno() is la.error_number(), as errno is a macro.
  */
 #ifndef CLI_TAR_LIBRARY_H
 #define CLI_TAR_LIBRARY_H

@@ -7,6 +7,7 @@
 #include "diff_impl.h"
 
 #include "binds.h"
+#include "pairs.h"
 #include "perm.h"
 
 #include <stdlib.h>
@@ -14,7 +15,6 @@
 
 #define DIRS_MAX 8192u              /* of a side */
 #define NAMES_MAX ((size_t)1 << 20) /* bytes of their names */
-#define CHAINS 4096u                /* a power of two */
 #define DEPTH_MAX (LINKFS_PATH_MAX / 2)
 #define DIR_NAMES 256u /* rows of names of LK_INODES_MANY directories */
 
@@ -22,7 +22,6 @@ struct dir {
 	int64_t ino,
 		parent; /* parent 0: of the root; what has another number of names than one has none either, and is not plain */
 	size_t name;
-	uint32_t next; /* in its chain, number + 1 */
 	uint8_t len;
 	bool plain, closed; /* it has one name; the caller may not search it */
 };
@@ -30,37 +29,32 @@ struct dir {
 struct lk_diff_dirs {
 	LK_LIST(struct dir) list;
 	struct lk_buf names;
-	uint32_t chain[CHAINS]; /* number + 1 */
+	struct lk_pairs places; /* in the list, by inode number: place + 1 */
 };
 
 void lk_diff_dirs_free(struct lk_diff_dirs *dirs)
 {
 	if (dirs) {
 		free(dirs->list.p);
+		free(dirs->places.slots);
 		lk_buf_done(&dirs->names);
 	}
 	free(dirs);
 }
 
-static uint32_t chain_of(int64_t ino)
-{
-	return (uint32_t)((uint64_t)ino % CHAINS);
-}
-
 static const struct dir *find(const struct lk_diff_dirs *dirs, int64_t ino)
 {
-	uint32_t i = dirs ? dirs->chain[chain_of(ino)] : 0;
+	uint64_t place = dirs ? lk_pairs_get(&dirs->places, (uint64_t)ino) : 0;
 
-	while (i && dirs->list.p[i - 1].ino != ino)
-		i = dirs->list.p[i - 1].next;
-	return i ? &dirs->list.p[i - 1] : NULL;
+	return place ? &dirs->list.p[place - 1] : NULL;
 }
 
 static void forget(struct lk_diff_dirs *dirs)
 {
 	dirs->list.count = 0;
 	dirs->names.len = 0;
-	memset(dirs->chain, 0, sizeof(dirs->chain));
+	free(dirs->places.slots);
+	dirs->places = (struct lk_pairs){0};
 }
 
 void lk_diff_dirs_begin(struct lk_diff *d)
@@ -79,7 +73,7 @@ static bool is_full(const struct lk_diff_dirs *dirs)
 static int add(const struct lk_diff *d, struct lk_op *op, struct lk_diff_dirs *dirs, const struct lk_inode *inode,
 	       const struct lk_dirent *entry)
 {
-	struct dir dir = {.ino = inode->ino, .name = dirs->names.len, .next = dirs->chain[chain_of(inode->ino)]};
+	struct dir dir = {.ino = inode->ino, .name = dirs->names.len};
 	int rc = 0;
 
 	dir.plain = lk_is_dir(inode) && (entry || inode->ino == (int64_t)LINKFS_ROOT_INO);
@@ -96,9 +90,7 @@ static int add(const struct lk_diff *d, struct lk_op *op, struct lk_diff_dirs *d
 	}
 	if (rc == 0)
 		rc = LK_LIST_ADD(&dirs->list, dir);
-	if (rc == 0)
-		dirs->chain[chain_of(inode->ino)] = (uint32_t)dirs->list.count;
-	return rc;
+	return rc ? rc : lk_pairs_set(&dirs->places, (uint64_t)inode->ino, dirs->list.count);
 }
 
 /* The one name of names[0 .. count) that is seen at the view of that bit; NULL: none is, or several are. */
