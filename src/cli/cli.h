@@ -190,6 +190,8 @@ void cli_volumes_close(struct cli *cli);
 
 void *cli_alloc(size_t size); /* zeroed; NULL when out of memory */
 char *cli_strdup(const char *s);
+/* path from the root on, without symlinks where it can be walked; as it is when the working directory has no path. NULL when out of memory. */
+char *cli_absolute(const struct cli *cli, const char *path);
 char *cli_format(const char *format, ...) CLI_PRINTF(1, 2);
 /* Makes room for one more in a growing array of size-byte elements. */
 int cli_grow(void *array_ptr, size_t *cap, size_t len, size_t size);

@@ -292,7 +292,7 @@ static bool check_mount_point(struct cli *cli, const char *path, char **out)
 	struct stat st;
 	char *real = realpath(path, NULL);
 	if (!real && errno == ENOTCONN) { /* a dead mount: detached when mounting */
-		*out = path[0] == '/' ? cli_strdup(path) : cli_format("%s/%s", cli->cwd, path);
+		*out = cli_absolute(cli, path);
 		return *out != NULL;
 	}
 	if (!real) {

@@ -26,8 +26,7 @@ static int find_by_point(struct umount *u, const char *text)
 {
 	struct cli_mount *mounts;
 	size_t count;
-	char *real = realpath(text, NULL);
-	char *path = real ? real : text[0] == '/' ? cli_strdup(text) : cli_format("%s/%s", u->cli->cwd, text);
+	char *path = cli_absolute(u->cli, text);
 	int error = path ? cli_mounts_read(&mounts, &count) : LINKFS_ENOMEM;
 	for (size_t len = path ? strlen(path) : 0; len > 1 && path[len - 1] == '/'; len--)
 		path[len - 1] = '\0';

@@ -31,6 +31,14 @@ char *cli_strdup(const char *s)
 	return copy;
 }
 
+char *cli_absolute(const struct cli *cli, const char *path)
+{
+	char *real = realpath(path, NULL);
+	if (real || errno == ENOMEM)
+		return real;
+	return path[0] == '/' || !cli->cwd[0] ? cli_strdup(path) : cli_join(cli->cwd, path);
+}
+
 char *cli_format(const char *format, ...)
 {
 	va_list ap;

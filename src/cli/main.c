@@ -67,6 +67,8 @@ static int fill_context(struct cli *cli, char **cwd_out)
 	mode_t mask = umask(0);
 	umask(mask);
 	*cwd_out = getcwd(NULL, 0);
+	if (!*cwd_out && errno == ENOMEM)
+		return LINKFS_ENOMEM;
 	*cli = (struct cli){
 		.in = stdin,
 		.out = stdout,
@@ -201,6 +203,8 @@ int main(int argc, char **argv)
 	if (argc > 0 && strcmp(slash ? slash + 1 : argv[0], "mount.linkfs") == 0) {
 		words = cli_alloc(((size_t)argc * 4 + 8) * sizeof(*words));
 		status = words ? cli_mount_helper(argc, argv, &argc, words) : CLI_EXIT_SOME;
+		if (!words)
+			cli_fail(&cli, NULL, LINKFS_ENOMEM);
 		argv = words;
 	}
 	if (status == 0)

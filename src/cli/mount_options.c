@@ -183,6 +183,8 @@ int mount_settings_parse(struct cli *cli, struct mount_settings *settings, const
 {
 	char *copy = cli_strdup(list), *save = NULL;
 	int status = copy ? 0 : CLI_EXIT_SOME;
+	if (!copy)
+		cli_fail(cli, NULL, LINKFS_ENOMEM);
 	for (char *word = copy ? strtok_r(copy, ",", &save) : NULL; word && !status; word = strtok_r(NULL, ",", &save))
 		status = take_word(cli, settings, word);
 	free(copy);

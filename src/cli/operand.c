@@ -23,14 +23,6 @@ struct resolve {
 	size_t nmounts;
 };
 
-static char *absolute(struct cli *cli, const char *path)
-{
-	char *real = realpath(path, NULL);
-	if (real)
-		return real;
-	return path[0] == '/' ? cli_strdup(path) : cli_format("%s/%s", cli->cwd, path);
-}
-
 /* The mount of ours that fd lies in and the inode there; NULL when it lies elsewhere. */
 static const struct cli_mount *mount_of(const struct resolve *resolve, int fd, uint64_t *ino_out)
 {
@@ -67,7 +59,7 @@ static void keep_or_close(int fd, uint64_t node)
 static int name_in_mount(struct resolve *resolve, struct cli_path *path, const struct cli_mount *mount, uint64_t at,
 			 const char *name)
 {
-	char *volume = cli_args_keep(resolve->args, absolute(resolve->cli, mount->source));
+	char *volume = cli_args_keep(resolve->args, cli_absolute(resolve->cli, mount->source));
 	if (!volume)
 		return LINKFS_ENOMEM;
 	path->kind = CLI_VOLUME;
@@ -145,7 +137,7 @@ static int try_mount(struct resolve *resolve, struct cli_path *path)
 static int name_volume(struct resolve *resolve, struct cli_path *path, const char *dir, size_t len, const char *rest)
 {
 	char *volume = cli_args_keep(resolve->args, strndup(dir, len));
-	char *full = volume ? cli_args_keep(resolve->args, absolute(resolve->cli, volume)) : NULL;
+	char *full = volume ? cli_args_keep(resolve->args, cli_absolute(resolve->cli, volume)) : NULL;
 	if (!full)
 		return LINKFS_ENOMEM;
 	path->kind = CLI_VOLUME;

@@ -76,8 +76,10 @@ int cli_run(struct cli *cli, int argc, char *const *argv, struct cli_args *args,
 	int status = CLI_EXIT_SOME;
 	const char *runner = NULL;
 	*here_out = false;
-	if (!owner)
+	if (!owner) {
+		cli_fail(cli, NULL, LINKFS_ENOMEM);
 		return status;
+	}
 	if (!(cli->command->flags & CLI_LOCAL))
 		runner = find_runner(cli->command, args, owner);
 	/* The caller's standard input must be readable by the owner only through us; a dead socket means nobody is there. */

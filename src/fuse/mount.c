@@ -51,11 +51,13 @@ static struct linkfs_mount *session_new(struct linkfs_volume *volume, const stru
 	mount->conn.writeback = options->writeback;
 	mount->conn.generation = generation_of(volume);
 	mount->ahead = lk_fuse_ahead_new();
+	mount->saves = lk_fuse_saves_new();
 	mount->writers = options->no_snapshots ? NULL : lk_fuse_writers_new();
 	mount->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (mount->stop_fd < 0) {
 		lk_fuse_ahead_free(mount->ahead);
 		lk_fuse_writers_free(mount->writers);
+		lk_fuse_saves_free(mount->saves);
 		free(mount);
 		return NULL;
 	}
@@ -151,6 +153,7 @@ void linkfs_mount_close(struct linkfs_mount *mount)
 	close(mount->stop_fd);
 	lk_fuse_ahead_free(mount->ahead);
 	lk_fuse_writers_free(mount->writers);
+	lk_fuse_saves_free(mount->saves);
 	free(mount->point);
 	free(mount);
 }

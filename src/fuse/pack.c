@@ -132,9 +132,7 @@ void lk_fuse_pack_entry(struct lk_fuse_request *rq, struct fuse_entry_out *out, 
 	/* The kernel makes its root before it asks us and with generation 0. */
 	out->generation = st->ino == LINKFS_ROOT_INO ? 0 : rq->mount->conn.generation;
 	/* Names of a file that keeps its links may become another file's by a rename of which this directory sees nothing. */
-	out->entry_valid = S_ISREG(st->mode) && (st->flags & LINKFS_INO_KEEP_LINKS) && !lk_fuse_is_past(st->ino)
-				   ? 0
-				   : lk_fuse_name_time(rq);
+	out->entry_valid = lk_fuse_save_asks(rq->mount, st) ? 0 : lk_fuse_name_time(rq);
 	/* The root may get an entry of that name. */
 	if (lk_fuse_is_snapshots(st->ino))
 		out->entry_valid = 0;

@@ -48,6 +48,7 @@ struct lk_fuse_notifier;
 struct lk_fuse_ahead;
 struct lk_fuse_texts;
 struct lk_fuse_writers;
+struct lk_fuse_saves;
 struct lk_fuse_timer;
 
 struct linkfs_mount {
@@ -72,6 +73,7 @@ struct linkfs_mount {
 	struct lk_fuse_ahead *ahead;
 	struct lk_fuse_texts *texts; /* NULL: none are remembered */
 	struct lk_fuse_writers *writers;
+	struct lk_fuse_saves *saves; /* NULL: renames go on as they come */
 	struct lk_fuse_timer *timer; /* NULL: the mount takes no snapshots by itself */
 };
 
@@ -242,6 +244,15 @@ struct lk_fuse_writers *lk_fuse_writers_new(void);
 void lk_fuse_writers_free(struct lk_fuse_writers *writers);
 int lk_fuse_writer_opens(struct linkfs_mount *mount, uint64_t node, uint32_t flags);
 void lk_fuse_writer_closes(struct linkfs_mount *mount, uint64_t node, uint32_t flags);
+
+/* saves.c: what the kernel knows of a file that is renamed over one that keeps its links. */
+struct lk_fuse_saves *lk_fuse_saves_new(void);
+void lk_fuse_saves_free(struct lk_fuse_saves *saves);
+/* Whether names of the file are to be asked at each use: it keeps its links, or is about to. */
+bool lk_fuse_save_asks(struct linkfs_mount *mount, const struct linkfs_stat *st);
+/* Whether a rename of rq's directory is to be answered with ESTALE, so that the kernel asks for the names and comes again. */
+bool lk_fuse_save_comes(struct lk_fuse_request *rq, const char *old_name, size_t old_len, uint64_t new_dir,
+			const char *new_name, size_t new_len);
 
 /* texts.c: texts of tracked symlinks that the kernel holds. Start last, stop while workers still answer. */
 int lk_fuse_texts_start(struct linkfs_mount *mount);

@@ -55,6 +55,9 @@ def messages(base):
     with open("a:b", "w") as f:
         f.write("x")
     says("a volume that does not exist", 1, r"^linkfs: ls: .*none", "ls", "none:/")
+    gone = h.execute(["sh", "-c", f"mkdir gone && cd gone && rmdir ../gone && {h.BIN} ls {volume('/')} && exec {h.BIN} ls none:/"])
+    h.equal((gone.rc, gone.out), (1, ""), "from a directory that is gone a volume by its whole path is found", gone)
+    h.ok(" no directory none;" in gone.err, "and a relative path is not taken for one from the root on", gone)
     says("a directory that is no volume", 1, r"^linkfs: ls: .*dir", "ls", "dir:/")
     says("a file that is no volume", 1, r"^linkfs: ls: .*", "ls", "dir/file:/")
     says("a host path where a volume's is needed", 1, r"^linkfs: ls: dir: not inside a linkfs mount; write VOLUME:/PATH", "ls", "dir")
