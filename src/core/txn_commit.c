@@ -1,16 +1,14 @@
 /*
- * txn_commit.c - the batch: commit, group commit, poison, and the keeper thread (T2, T4).
+ * txn_commit.c - the batch: commit, group commit, poison (T2, T4).
  * Layer: core. A commit has a leader. It syncs the data pieces without the lock, so that other ops go on and join, then under
  * the lock syncs what was written since, and COMMITs. A batch that has grown is committed by the keeper, beside those who go on;
  * only who would make it grow past its bounds waits for that. Callers that come meanwhile wait; most find their op durable then.
  */
 #include "txn_impl.h"
 
-#include "deleted.h"
 #include "inode_cache.h"
 #include "moment.h"
 #include "name_cache.h"
-#include "snapshot.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -221,7 +219,7 @@ int lk_batch_commit(struct lk_fs *fs)
 	return 0;
 }
 
-static uint64_t wal_bytes(struct lk_fs *fs)
+uint64_t lk_batch_log_bytes(struct lk_fs *fs)
 {
 	struct lk_db_usage usage = {0};
 	return fs->db->ops->usage(fs->db, &usage) == 0 ? usage.wal_bytes : 0;
@@ -239,19 +237,14 @@ static void wake_keeper(struct lk_batch *batch)
 static void after_commit(struct lk_fs *fs)
 {
 	struct lk_batch *batch = fs->batch;
-	uint64_t wal = wal_bytes(fs);
+	uint64_t wal = lk_batch_log_bytes(fs);
 	if (wal > LK_WAL_HARD) {
 		/* Beside us it cannot be emptied while commits keep coming: the engine needs a moment without us. */
 		(void)fs->db->ops->checkpoint(fs->db, true);
 	} else if (wal > LK_WAL_CHECKPOINT) {
 		batch->checkpoint_due = true;
-		(void)pthread_cond_signal(&batch->keeper);
+		lk_keeper_wake(fs);
 	}
-}
-
-static struct timespec as_timespec(uint64_t ns)
-{
-	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
 }
 
 /* Under the lock, which it gives up meanwhile: the leader waits for as many callers as the last commit served, and lets in those
@@ -265,7 +258,7 @@ static void gather(struct lk_fs *fs)
 		bool coming = atomic_load_explicit(&batch->coming, memory_order_relaxed) > 0;
 		if (!coming && batch->waiting + 1 >= batch->group)
 			return;
-		struct timespec at = as_timespec(coming ? LK_MIN(now + pause, end) : end);
+		struct timespec at = lk_batch_time(coming ? LK_MIN(now + pause, end) : end);
 		(void)pthread_cond_timedwait(&batch->joined, &fs->lock, &at);
 		now = lk_clock_monotonic_ns();
 	}
@@ -357,84 +350,6 @@ bool lk_batch_stands(struct lk_fs *fs, const struct lk_op *op)
 	return batch->rows >= LK_BATCH_ROWS_MAX || dirty >= LK_BATCH_DATA_MAX;
 }
 
-/* Under the lock; sleeps until deadline_ns on the monotonic clock, or for good when it is 0. */
-static void keeper_sleep(struct lk_fs *fs, uint64_t deadline_ns)
-{
-	struct lk_batch *batch = fs->batch;
-	if (!deadline_ns) {
-		batch->keeper_idle = true;
-		(void)pthread_cond_wait(&batch->keeper, &fs->lock);
-		batch->keeper_idle = false;
-		return;
-	}
-	struct timespec at = as_timespec(deadline_ns);
-	(void)pthread_cond_timedwait(&batch->keeper, &fs->lock, &at);
-}
-
-static void keeper_checkpoint(struct lk_fs *fs)
-{
-	struct lk_batch *batch = fs->batch;
-	batch->checkpoint_due = false;
-	int r = LINKFS_EAGAIN;
-	if (!batch->checkpoint_slice) {
-		(void)pthread_mutex_unlock(&fs->lock);
-		r = fs->db->ops->checkpoint(fs->db, false);
-		(void)pthread_mutex_lock(&fs->lock);
-	}
-	if (r == LINKFS_EAGAIN) {
-		batch->checkpoint_slice = true;
-		if (!atomic_load(&fs->poisoned) && lk_batch_close(fs) == 0)
-			(void)fs->db->ops->checkpoint(fs->db, true);
-	}
-}
-
-void lk_keeper_wake(struct lk_fs *fs)
-{
-	(void)pthread_cond_signal(&fs->batch->keeper);
-}
-
-/* The earlier of two times, of which 0 is never. */
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-	return a && b ? LK_MIN(a, b) : a + b;
-}
-
-static void *keeper_main(void *arg)
-{
-	struct lk_fs *fs = arg;
-	struct lk_batch *batch = fs->batch;
-	uint64_t interval = (uint64_t)fs->commit_interval_ms * 1000000u;
-	(void)pthread_mutex_lock(&fs->lock);
-	while (!batch->stopping) {
-		uint64_t due = batch->dirty_since ? batch->dirty_since + interval : 0;
-		if (due && (batch->commit_due || lk_clock_monotonic_ns() >= due)) {
-			(void)pthread_mutex_unlock(&fs->lock);
-			(void)lk_txn_commit(fs);
-			(void)pthread_mutex_lock(&fs->lock);
-			continue;
-		}
-		if (batch->checkpoint_due && !atomic_load(&fs->poisoned)) {
-			keeper_checkpoint(fs);
-			continue;
-		}
-		if (fs->deleted_due && !atomic_load(&fs->poisoned) && lk_clock_monotonic_ns() >= fs->deleted_due) {
-			(void)pthread_mutex_unlock(&fs->lock);
-			lk_deleted_expire(fs);
-			(void)pthread_mutex_lock(&fs->lock);
-			continue;
-		}
-		if (atomic_load(&fs->snapshots_due) && !atomic_load(&fs->poisoned)) {
-			(void)pthread_mutex_unlock(&fs->lock);
-			lk_snapshot_clean(fs);
-			(void)pthread_mutex_lock(&fs->lock);
-			continue;
-		}
-		keeper_sleep(fs, earlier(due, atomic_load(&fs->poisoned) ? 0 : fs->deleted_due));
-	}
-	(void)pthread_mutex_unlock(&fs->lock);
-	return NULL;
-}
-
 static int conds_init(struct lk_batch *batch)
 {
 	pthread_cond_t *conds[] = {&batch->keeper, &batch->joined, &batch->done};
@@ -482,14 +397,11 @@ int lk_txn_start(struct lk_fs *fs)
 		batch_free(fs);
 		return r;
 	}
-	if (!(fs->open_flags & LINKFS_OPEN_READONLY)) {
-		if (pthread_create(&batch->keeper_thread, NULL, keeper_main, fs)) {
-			batch_free(fs);
-			return LINKFS_EAGAIN;
-		}
-		batch->keeper_running = true;
-	}
-	return 0;
+	if (!(fs->open_flags & LINKFS_OPEN_READONLY))
+		r = lk_keeper_start(fs);
+	if (r)
+		batch_free(fs);
+	return r;
 }
 
 int lk_txn_stop(struct lk_fs *fs)
@@ -497,13 +409,7 @@ int lk_txn_stop(struct lk_fs *fs)
 	struct lk_batch *batch = fs->batch;
 	if (!batch)
 		return 0;
-	if (batch->keeper_running) {
-		(void)pthread_mutex_lock(&fs->lock);
-		batch->stopping = true;
-		(void)pthread_cond_signal(&batch->keeper);
-		(void)pthread_mutex_unlock(&fs->lock);
-		(void)pthread_join(batch->keeper_thread, NULL);
-	}
+	lk_keeper_stop(fs);
 	int r = 0;
 	if (!(fs->open_flags & LINKFS_OPEN_READONLY))
 		r = lk_txn_commit(fs);

@@ -7,6 +7,8 @@
 
 #include "txn.h"
 
+#include <time.h>
+
 #define LK_OP_PAGES 64u       /* what T4 proves for an op: it may dirty as many pages */
 #define LK_OP_BULK_PAGES 192u /* and for a step of long work: 512 neighbouring extent rows fill 75 */
 _Static_assert(LK_OP_BULK_PAGES + LK_OP_PAGES <= LK_DB_RESERVE_PAGES,
@@ -62,12 +64,21 @@ struct lk_batch {
 
 /* Takes the lock, for an op that writes or a commit: the leader sees that somebody comes. */
 void lk_batch_lock(struct lk_fs *fs);
+/* LINKFS_EAGAIN: the host has no thread. */
+int lk_keeper_start(struct lk_fs *fs);
+void lk_keeper_stop(struct lk_fs *fs); /* also of one that did not start; without the lock */
 /* The keeper looks at once at what is due. */
 void lk_keeper_wake(struct lk_fs *fs);
+static inline struct timespec lk_batch_time(uint64_t ns)
+{
+	return (struct timespec){.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+}
 /* Opens the database transaction when it is not open. */
 int lk_batch_open(struct lk_fs *fs);
 /* T2's commit under the lock, data sync included. 0 when there is nothing to commit. */
 int lk_batch_commit(struct lk_fs *fs);
+/* Of the log since it began anew. */
+uint64_t lk_batch_log_bytes(struct lk_fs *fs);
 /* As commit, and the database transaction is closed then. */
 int lk_batch_close(struct lk_fs *fs);
 /* The engine has lost the batch (it rolled back by itself, or cannot undo): poison when ops are lost with it. */

@@ -82,6 +82,15 @@ void lk_fuse_drop_pages(struct linkfs_mount *mount, uint64_t node)
 	inval_inode(mount, node, 0);
 }
 
+void lk_fuse_drop_names(struct linkfs_mount *mount, uint64_t node)
+{
+	struct lk_fuse_prune_out out = {.count = 1};
+	const struct iovec parts[2] = {{.iov_base = &out, .iov_len = sizeof(out)},
+				       {.iov_base = &node, .iov_len = sizeof(node)}};
+	if (mount->conn.minor >= LK_FUSE_MINOR_PRUNE)
+		send(mount, LK_FUSE_NOTIFY_PRUNE, parts, 2);
+}
+
 /* Whether the kernel may know the node. */
 static bool is_known(struct linkfs_mount *mount, uint64_t node)
 {

@@ -68,9 +68,19 @@ struct lk_fuse_copy_out {
 	uint64_t bytes_copied;
 };
 
+/* A notification since 7.45: the kernel drops the names of nodes that nobody uses just now. The node ids follow. */
+#define LK_FUSE_NOTIFY_PRUNE 9
+#define LK_FUSE_MINOR_PRUNE 45u
+struct lk_fuse_prune_out {
+	uint32_t count;
+	uint32_t padding;
+	uint64_t spare;
+};
+
 _Static_assert(sizeof(struct lk_fuse_statx) == 256, "statx of the protocol");
 _Static_assert(sizeof(struct lk_fuse_statx_in) == 24, "statx request");
 _Static_assert(sizeof(struct lk_fuse_statx_out) == 288, "statx reply");
+_Static_assert(sizeof(struct lk_fuse_prune_out) == 16, "prune notification");
 _Static_assert(sizeof(struct fuse_in_header) == 40, "request header");
 _Static_assert(sizeof(struct fuse_init_out) == 64, "INIT reply");
 _Static_assert(sizeof(struct fuse_setxattr_in) == 16, "SETXATTR request");

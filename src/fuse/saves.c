@@ -3,7 +3,7 @@
  * time that it was given: for ever, as it was nobody's then. Another save by another name makes this one lead elsewhere, and a word about it
  * follows the answer only (notify.c). So the file's own name is made to be asked at each use before it moves: the first request is answered
  * with ESTALE, at which the VFS walks anew, asking for every name (LOOKUP_REVAL), and renames again; names of the file get no time in
- * between. The second request is carried out whatever was asked: a caller that does not walk anew (nfsd) tries as often as it likes.
+ * between, and other names of it that nobody uses are dropped. The second request is carried out whatever was asked: a caller that does not walk anew (nfsd) tries as often as it likes.
  * Layer: fuse.
  */
 #include "session.h"
@@ -130,5 +130,10 @@ bool lk_fuse_save_comes(struct lk_fuse_request *rq, const char *old_name, size_t
 		return false;
 	if (linkfs_node_lookup(volume, &cred, rq->ino, old_name, old_len, 0, &fresh) != 0 || !S_ISREG(fresh.mode))
 		return false;
-	return !keeps(&fresh) && is_first(s, fresh.ino);
+	if (keeps(&fresh) || !is_first(s, fresh.ino))
+		return false;
+	/* The walk asks for the one name. */
+	if (fresh.nlink > 1)
+		lk_fuse_drop_names(rq->mount, fresh.node);
+	return true;
 }

@@ -239,6 +239,10 @@ void lk_fuse_notify_events(struct linkfs_mount *mount, const struct linkfs_event
  * attributes. Waits for requests that are under way for them. */
 void lk_fuse_drop_pages(struct linkfs_mount *mount, uint64_t node);
 
+/* The kernel drops what it knows of the node's names, but for those that somebody uses just now. It waits for no lock. Kernels before
+ * 6.18 cannot. */
+void lk_fuse_drop_names(struct linkfs_mount *mount, uint64_t node);
+
 /* writers.c: files that are open so that they may be mapped and written to. flags: open(2)'s. */
 struct lk_fuse_writers *lk_fuse_writers_new(void);
 void lk_fuse_writers_free(struct lk_fuse_writers *writers);

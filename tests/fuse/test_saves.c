@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #define ROUNDS 1500
@@ -125,6 +126,33 @@ static void known_before(void **state)
 	size_is("e/c", 20);
 }
 
+/* The file that comes has another name, which the kernel knows. Kernels before 6.18 may be told too late. */
+static void of_two_names(void **state)
+{
+	struct stat one, other;
+	unsigned major = 0, minor = 0;
+	struct utsname host;
+	(void)state;
+	assert_int_equal(uname(&host), 0);
+	assert_int_equal(sscanf(host.release, "%u.%u", &major, &minor), 2);
+	if (major < 6 || (major == 6 && minor < 18))
+		skip();
+	for (size_t i = 0; i < 300; i++) {
+		make_file("d/new", 1);
+		assert_int_equal(link(at(&m, "d/new"), at(&m, "d/other")), 0);
+		assert_int_equal(stat(at(&m, "d/other"), &other), 0);
+		assert_int_equal(rename(at(&m, "d/new"), at(&m, "d/a")), 0);
+		make_file("d/new", 2);
+		assert_int_equal(rename(at(&m, "d/new"), at(&m, "d/b")), 0);
+		assert_int_equal(stat(at(&m, "d/other"), &other), 0);
+		assert_int_equal(stat(at(&m, "d/a"), &one), 0);
+		assert_int_equal(one.st_size, 2);
+		if (other.st_ino != one.st_ino)
+			fail_msg("round %zu: the other name is still another file's", i);
+		assert_int_equal(unlink(at(&m, "d/other")), 0);
+	}
+}
+
 /* What a rename costs: a second request for a save, nothing for others. */
 static void counts(void **state)
 {
@@ -194,6 +222,7 @@ static int tests(void)
 	const struct CMUnitTest all[] = {
 		cmocka_unit_test_setup_teardown(two_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(known_before, begin, end),
+		cmocka_unit_test_setup_teardown(of_two_names, begin, end),
 		cmocka_unit_test_setup_teardown(counts, begin, end),
 		cmocka_unit_test_setup_teardown(others, begin, end),
 	};
