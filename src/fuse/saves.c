@@ -3,7 +3,8 @@
  * time that it was given: for ever, as it was nobody's then. Another save by another name makes this one lead elsewhere, and a word about it
  * follows the answer only (notify.c). So the file's own name is made to be asked at each use before it moves: the first request is answered
  * with ESTALE, at which the VFS walks anew, asking for every name (LOOKUP_REVAL), and renames again; names of the file get no time in
- * between, and other names of it that nobody uses are dropped. The second request is carried out whatever was asked: a caller that does not walk anew (nfsd) tries as often as it likes.
+ * between, and its other names that nobody uses are dropped. The second request is carried out whatever was asked: a caller that does not
+ * walk anew (nfsd) tries as often as it likes.
  * Layer: fuse.
  */
 #include "session.h"

@@ -550,39 +550,6 @@ static void snapshot_refusals(void **state)
 	assert_int_equal(lk_fs_close(fs), 0);
 }
 
-/* Where the engine has no checkpoint beside its owner (T5), the keeper makes it in the owner's place. */
-static void checkpoints_in_slices(void **state)
-{
-	(void)state;
-	enum { ROWS = 6000 }; /* a WAL of more than LK_WAL_CHECKPOINT */
-	struct lk_fs *fs = open_fs(600000);
-	struct lk_db_usage usage = {0};
-	static uint8_t content[2000];
-	lk_db_fault_plan(fault, &(struct lk_fault_plan){
-					.which = LK_FAULT_BESIDE, .n = 1, .code = LINKFS_EAGAIN, .all_later = true});
-	for (int round = 0; round < 2; round++) {
-		for (int64_t i = 0; i < ROWS; i++) {
-			struct lk_op op;
-			struct lk_inline row = {.ino = 100 + i, .content = {content, sizeof(content)}};
-			memset(content, round, sizeof(content));
-			assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE), 0);
-			assert_int_equal(lk_op_end(&op, lk_txn_put(&op, LK_T_INLINE, &row)), 0);
-		}
-		assert_int_equal(lk_txn_commit(fs), 0);
-		usage.wal_bytes = UINT64_MAX;
-		for (int i = 0; i < 1000 && usage.wal_bytes > 4096; i++) {
-			(void)usleep(10000);
-			(void)pthread_mutex_lock(&fs->lock);
-			assert_int_equal(fs->db->ops->usage(fs->db, &usage), 0);
-			(void)pthread_mutex_unlock(&fs->lock);
-		}
-		assert_true(usage.wal_bytes <= 4096);
-		/* Asked once, it remembers. */
-		assert_int_equal(lk_db_fault_seen(fault).failures, 1);
-	}
-	assert_int_equal(lk_fs_close(fs), 0);
-}
-
 #define UNIT(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -601,7 +568,6 @@ int main(void)
 		UNIT(arena),
 		UNIT(refusals),
 		UNIT(snapshot_refusals),
-		UNIT(checkpoints_in_slices),
 	};
 	return cmocka_run_group_tests_name("txn-commit", tests, NULL, NULL);
 }
