@@ -24,7 +24,8 @@ struct coming {
 
 struct lk_fuse_saves {
 	pthread_mutex_t lock;
-	_Atomic bool kept;      /* the kernel was told of a file that keeps its links: it asks for one before it renames over it */
+	_Atomic bool
+		kept; /* the kernel was told of a file that keeps its links: it asks for one before it renames over it */
 	_Atomic uint32_t count; /* of those in use */
 	struct coming coming[COMING_MAX];
 };

@@ -38,7 +38,8 @@ static int begin(void **state)
 	assert_int_equal(mkdir(at(&m, "e"), 0777), 0);
 	make_file("d/a", 1);
 	assert_int_equal(linkfs_path_stat(m.volume, NULL, 1, "/d/a", 0, &st), 0);
-	assert_int_equal(linkfs_node_set_flags(m.volume, NULL, st.ino, LINKFS_INO_KEEP_LINKS, LINKFS_INO_KEEP_LINKS, NULL), 0);
+	assert_int_equal(
+		linkfs_node_set_flags(m.volume, NULL, st.ino, LINKFS_INO_KEEP_LINKS, LINKFS_INO_KEEP_LINKS, NULL), 0);
 	assert_int_equal(link(at(&m, "d/a"), at(&m, "d/b")), 0);
 	assert_int_equal(link(at(&m, "d/a"), at(&m, "e/c")), 0);
 	return 0;
@@ -63,7 +64,8 @@ static void size_is(const char *name, size_t size)
 	struct stat st;
 	assert_int_equal(stat(at(&m, name), &st), 0);
 	if ((size_t)st.st_size != size || st.st_nlink != 3)
-		fail_msg("%s: %lld bytes and %lu names, not %zu and 3", name, (long long)st.st_size, (unsigned long)st.st_nlink, size);
+		fail_msg("%s: %lld bytes and %lu names, not %zu and 3", name, (long long)st.st_size,
+			 (unsigned long)st.st_nlink, size);
 }
 
 struct churner {
