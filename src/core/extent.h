@@ -60,6 +60,8 @@ struct lk_seg {
  * longer named lose a reference; the new ones have theirs already. Keeps inode->blocks; does not put. */
 int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, const struct lk_seg *segs,
 		      uint32_t seg_count);
+/* The same from block 0 on of a file that has no rows: one that was inline. */
+int lk_extent_begin(struct lk_op *op, struct lk_inode *inode, const struct lk_seg *segs, uint32_t seg_count);
 /* Cuts the rows from block from on away, from the end backwards, at most max_rows; says if more are left. */
 int lk_extent_trim(struct lk_op *op, struct lk_inode *inode, uint64_t from, uint32_t max_rows, bool *more_out);
 /* Moves the rows from block from on (a row begins there, or none is left) by delta blocks; downwards over a gap made by erasing. */

@@ -229,8 +229,9 @@ static int compose(struct build *b, uint64_t first, uint64_t end, const struct l
 	return r ? r : build_end(b);
 }
 
-int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, const struct lk_seg *segs,
-		      uint32_t seg_count)
+/* none: the file has no rows, and none are looked for. */
+static int replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, const struct lk_seg *segs,
+		   uint32_t seg_count, bool none)
 {
 	uint64_t ino = (uint64_t)inode->ino, end = first;
 	int64_t added = 0;
@@ -244,7 +245,7 @@ int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, 
 	if (end == first)
 		return 0;
 	struct lk_ext_rows old = {0};
-	int r = collect(op, ino, first, end, &old);
+	int r = none ? 0 : collect(op, ino, first, end, &old);
 	struct build b = {.op = op, .ino = ino, .old = &old};
 	if (r == 0)
 		r = compose(&b, first, end, segs, seg_count);
@@ -258,6 +259,17 @@ int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, 
 	}
 	lk_ext_rows_done(&old);
 	return r;
+}
+
+int lk_extent_replace(struct lk_op *op, struct lk_inode *inode, uint64_t first, const struct lk_seg *segs,
+		      uint32_t seg_count)
+{
+	return replace(op, inode, first, segs, seg_count, false);
+}
+
+int lk_extent_begin(struct lk_op *op, struct lk_inode *inode, const struct lk_seg *segs, uint32_t seg_count)
+{
+	return replace(op, inode, 0, segs, seg_count, true);
 }
 
 static int trim_row(struct lk_op *op, struct lk_inode *inode, const struct lk_ext_rows *l, const struct lk_ext_row *o,

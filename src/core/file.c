@@ -85,8 +85,10 @@ int lk_file_inline_store(struct lk_op *op, struct lk_inode *inode, const uint8_t
 	if (packed ? len > LK_PACKED_MAX || size > LK_PACKED_SIZE_MAX : size > LK_INLINE_MAX)
 		return LINKFS_ECORRUPT;
 	op->pages += (uint32_t)(len / (LK_BLOCK_SIZE / 2)); /* overflow pages, here and in the history */
-	if (size)
+	if (size && inode->size)
 		r = lk_txn_put(op, LK_T_INLINE, &row);
+	else if (size) /* what is empty has no row */
+		r = lk_txn_insert(op, LK_T_INLINE, &row);
 	else if (inode->size)
 		r = lk_txn_erase(op, LK_T_INLINE, &row);
 	if (r == 0) {
@@ -95,7 +97,7 @@ int lk_file_inline_store(struct lk_op *op, struct lk_inode *inode, const uint8_t
 		inode->flags |= packed ? LK_INODE_PACKED : 0;
 		inode->rdev = packed ? (int64_t)len : 0;
 	}
-	return r == LINKFS_ENOENT ? LINKFS_ECORRUPT : r;
+	return r == LINKFS_ENOENT || r == LINKFS_EEXIST ? LINKFS_ECORRUPT : r;
 }
 
 int lk_file_to_extents(struct lk_op *op, struct lk_inode *inode, uint64_t keep)

@@ -466,11 +466,14 @@ static int put_all(struct writing *w)
 
 static int put_rows(struct lk_op *op, struct writing *w)
 {
+	const struct lk_seg *segs = (void *)w->segs.p;
+	uint32_t seg_count = (uint32_t)(w->segs.len / sizeof(*segs));
 	struct lk_inode inode;
+	bool begins = false; /* with this content the file gets its first rows */
 	int r = lk_inode_get(op, w->ino, &inode);
 	/* At worst each block had a row of its own. */
 	if (r == 0 && w->blocks > LK_MAP_BLOCKS)
-		r = lk_op_need(op, (w->blocks + (uint32_t)(w->segs.len / sizeof(struct lk_seg))) / 4);
+		r = lk_op_need(op, (w->blocks + seg_count) / 4);
 	if (r)
 		return r;
 	for (; r == 0 && w->used < w->run_count; w->used += r == 0)
@@ -478,7 +481,8 @@ static int put_rows(struct lk_op *op, struct writing *w)
 	for (; r == 0 && w->made_used < w->made.count; w->made_used += r == 0)
 		r = lk_alloc_use(w->fs->alloc, &op->alloc, &w->made.chunks[w->made_used].run);
 	if (r == 0 && (inode.flags & LK_INODE_INLINE)) {
-		if (w->first == 0) {
+		begins = w->first == 0;
+		if (begins) {
 			int64_t size = inode.size;
 			r = lk_file_inline_put(op, &inode, NULL, 0);
 			inode.size = size;
@@ -491,8 +495,8 @@ static int put_rows(struct lk_op *op, struct writing *w)
 	if (r == 0 && w->offset > (uint64_t)inode.size && lk_block_of((uint64_t)inode.size) < w->first)
 		r = lk_file_clean_tail(op, &inode);
 	if (r == 0)
-		r = lk_extent_replace(op, &inode, w->first, (void *)w->segs.p,
-				      (uint32_t)(w->segs.len / sizeof(struct lk_seg)));
+		r = begins ? lk_extent_begin(op, &inode, segs, seg_count)
+			   : lk_extent_replace(op, &inode, w->first, segs, seg_count);
 	if (r == 0)
 		inode.size = (int64_t)LK_MAX((uint64_t)inode.size, w->offset + w->size);
 	return r ? r : lk_file_changed(op, w->cred, &inode, w->flags);
