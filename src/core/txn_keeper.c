@@ -28,17 +28,22 @@ static void keeper_sleep(struct lk_fs *fs, uint64_t deadline_ns)
 }
 
 /* A log of which all is in the database begins anew with the next commit, whose caller would wait for one sync more: the head of a log is
- * durable before what follows it is written. So that commit is made now, of a row that is written as it was, unless somebody is about to. */
+ * durable before what follows it is written. So that commit is made now, of a row that is written as it was, unless somebody is about to.
+ * Under the lock, given up meanwhile. */
 static void begin_log(struct lk_fs *fs)
 {
 	struct lk_batch *batch = fs->batch;
 	if (atomic_load(&fs->poisoned) || batch->open || batch->dirty_since || lk_batch_open(fs) != 0)
 		return;
-	if (lk_batch_log_bytes(fs) == 0 && fs->db->ops->reserve(fs->db, LK_ROW_PAGES, false) == 0) {
-		batch->counters_dirty |= 1u << LK_COUNTER_EPOCH;
-		batch->standing++;
+	if (lk_batch_log_bytes(fs) != 0 || fs->db->ops->reserve(fs->db, LK_ROW_PAGES, false) != 0) {
+		(void)lk_batch_close(fs);
+		return;
 	}
-	(void)lk_batch_close(fs);
+	batch->counters_dirty |= 1u << LK_COUNTER_EPOCH;
+	batch->standing++;
+	(void)pthread_mutex_unlock(&fs->lock);
+	(void)lk_txn_commit(fs);
+	(void)pthread_mutex_lock(&fs->lock);
 }
 
 static void keeper_checkpoint(struct lk_fs *fs)

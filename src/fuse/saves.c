@@ -15,7 +15,7 @@
 
 #define COMING_MAX 64u
 /* A rename that did not come again by then was ended by a signal. */
-#define COMING_S 10
+#define COMING_S 600
 
 struct coming {
 	uint64_t ino; /* 0: free */
@@ -24,8 +24,7 @@ struct coming {
 
 struct lk_fuse_saves {
 	pthread_mutex_t lock;
-	_Atomic bool
-		kept; /* the kernel was told of a file that keeps its links: it asks for one before it renames over it */
+	_Atomic bool kept; /* the kernel was told of a file that keeps its links, as it is before it renames over one */
 	_Atomic uint32_t count; /* of those in use */
 	struct coming coming[COMING_MAX];
 };
@@ -68,12 +67,26 @@ static struct coming *find(struct lk_fuse_saves *s, uint64_t ino)
 	return NULL;
 }
 
+/* Lock held. Renames that were ended by a signal. */
+static void drop_ended(struct lk_fuse_saves *s)
+{
+	int64_t now = seconds();
+	for (size_t i = 0; i < COMING_MAX; i++) {
+		if (s->coming[i].ino && now - s->coming[i].since_s > COMING_S) {
+			s->coming[i].ino = 0;
+			atomic_fetch_sub(&s->count, 1);
+		}
+	}
+}
+
 static bool is_coming(struct lk_fuse_saves *s, uint64_t ino)
 {
 	if (atomic_load(&s->count) == 0)
 		return false;
 	pthread_mutex_lock(&s->lock);
 	bool found = find(s, ino) != NULL;
+	if (!found)
+		drop_ended(s);
 	pthread_mutex_unlock(&s->lock);
 	return found;
 }
@@ -87,20 +100,9 @@ bool lk_fuse_save_asks(struct linkfs_mount *mount, const struct linkfs_stat *st)
 	return kept || (s && is_coming(s, st->ino));
 }
 
-/* Lock held. The place of one that was ended, or NULL. */
-static struct coming *find_ended(struct lk_fuse_saves *s, int64_t now)
-{
-	for (size_t i = 0; i < COMING_MAX; i++) {
-		if (now - s->coming[i].since_s > COMING_S)
-			return &s->coming[i];
-	}
-	return NULL;
-}
-
 /* Whether this is the first request: it is remembered. Where there is no room the rename goes on as it came. */
 static bool is_first(struct lk_fuse_saves *s, uint64_t ino)
 {
-	int64_t now = seconds();
 	pthread_mutex_lock(&s->lock);
 	struct coming *at = find(s, ino);
 	bool first = !at;
@@ -108,10 +110,8 @@ static bool is_first(struct lk_fuse_saves *s, uint64_t ino)
 		at->ino = 0;
 		atomic_fetch_sub(&s->count, 1);
 	} else if ((at = find(s, 0)) != NULL) {
-		*at = (struct coming){ino, now};
+		*at = (struct coming){ino, seconds()};
 		atomic_fetch_add(&s->count, 1);
-	} else if ((at = find_ended(s, now)) != NULL) {
-		*at = (struct coming){ino, now};
 	} else {
 		first = false;
 	}

@@ -68,11 +68,11 @@ static void grow_log(struct lk_fs *fs, int round)
 
 #define LOG_BEGUN UINT64_C(20000) /* bytes: some pages */
 
-/* Bytes of the log once the keeper has moved it into the database; what it was before when that takes too long. */
+/* Bytes of the log once the keeper has moved it into the database and begun it anew; what it was before when that takes too long. */
 static uint64_t log_rests(struct lk_fs *fs)
 {
 	struct lk_db_usage usage = {.wal_bytes = UINT64_MAX};
-	for (int i = 0; i < 1000 && usage.wal_bytes > LOG_BEGUN; i++) {
+	for (int i = 0; i < 1000 && (usage.wal_bytes == 0 || usage.wal_bytes > LOG_BEGUN); i++) {
 		(void)usleep(10000);
 		(void)pthread_mutex_lock(&fs->lock);
 		assert_int_equal(fs->db->ops->usage(fs->db, &usage), 0);
