@@ -329,7 +329,7 @@ def measure(linkfs, place, options, say):
     files, rounds = (3000, 1) if options.quick else (55000, min(options.rounds, 3))
     found = {"seconds": {}, "disk": {}, "find": [], "failed": {}, "missing": set()}
     ext4 = peers.Ext4(place, {})
-    ext4.size = 40 << 30
+    ext4.size, ext4.filled = (4 << 30, False) if options.quick else (30 << 30, True)
     try:
         ext4.up()
         for number in range(rounds):
