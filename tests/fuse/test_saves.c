@@ -111,7 +111,7 @@ static void two_at_once(void **state)
 	}
 }
 
-/* The file that comes was known to the kernel before anything that keeps its links was, and has names of its own. */
+/* The file that comes was looked up, to be known for ever, and not made by the save. */
 static void known_before(void **state)
 {
 	(void)state;
