@@ -59,6 +59,24 @@ LINKFS_API int linkfs_copied_list(struct linkfs_volume *volume, uint64_t *after,
 /* File ino, as it is now, was made from that. LINKFS_ESTALE, LINKFS_EINVAL. */
 LINKFS_API int linkfs_copied_put(struct linkfs_volume *volume, const struct linkfs_cred *cred,
 				 const struct linkfs_copied *row);
+/* A new file, whole. */
+struct linkfs_copied_new {
+	const char *name; /* in the directory; need not end with a NUL */
+	size_t name_len;
+	const void *content;
+	size_t size; /* at most LINKFS_COPIED_NEW_MAX */
+	struct linkfs_setattr
+		attributes; /* of owner, mode and times; what is not valid is as linkfs_node_make() makes it with mode 0600 */
+	struct linkfs_copied row; /* what it was made from; of it ino is set */
+};
+#define LINKFS_COPIED_NEW_MAX 65536u /* bytes of content */
+#define LINKFS_COPIED_NEW_COUNT 16u  /* files in one call */
+/* Makes count regular files in directory dir, each with its content and attributes, and remembers what they were made from: as calls to
+ * linkfs_node_make(), linkfs_node_write(), linkfs_node_setattr() and linkfs_copied_put() would, but all of them at once or none, nobody sees one
+ * half, and at a fraction of their cost. LINKFS_EEXIST when there is something at one of the names, LINKFS_EINVAL, and what those calls
+ * fail with. Durable with the next sync. */
+LINKFS_API int linkfs_copied_make(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+				  struct linkfs_copied_new *files, size_t count);
 /* No more is known of files ino[0] to ino[count - 1]. Numbers that are gone, or of which nothing is known, are no error. */
 LINKFS_API int linkfs_copied_forget(struct linkfs_volume *volume, const struct linkfs_cred *cred, const uint64_t *ino,
 				    size_t count);

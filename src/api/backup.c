@@ -5,12 +5,16 @@
 #include <linkfs_backup.h>
 
 #include "copied.h"
+#include "file.h"
+#include "perm.h"
 #include "told.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define SLICE 4096u
+
+_Static_assert(LINKFS_COPIED_NEW_MAX == LK_NEW_MAX, "what can be made at once");
 
 /* Whoever may take snapshots. */
 static int change_begin(struct linkfs_volume *volume, const struct linkfs_cred *cred, struct lk_op *op, uint32_t more)
@@ -155,22 +159,97 @@ int linkfs_copied_list(struct linkfs_volume *volume, uint64_t *after, struct lin
 	return rc;
 }
 
+static struct lk_copied record_of(const struct linkfs_copied *row)
+{
+	return (struct lk_copied){.ino = (int64_t)row->ino,
+				  .source = (int64_t)row->source,
+				  .fs = (int64_t)row->fs,
+				  .inode = (int64_t)row->inode,
+				  .mode = row->mode,
+				  .nlink = row->nlink,
+				  .size = (int64_t)row->size,
+				  .mtime_ns = row->mtime_ns,
+				  .ctime_ns = row->ctime_ns,
+				  .flags = row->flags & LINKFS_COPIED_DOUBT};
+}
+
 int linkfs_copied_put(struct linkfs_volume *volume, const struct linkfs_cred *cred, const struct linkfs_copied *row)
 {
-	struct lk_copied record = {.ino = (int64_t)row->ino,
-				   .source = (int64_t)row->source,
-				   .fs = (int64_t)row->fs,
-				   .inode = (int64_t)row->inode,
-				   .mode = row->mode,
-				   .nlink = row->nlink,
-				   .size = (int64_t)row->size,
-				   .mtime_ns = row->mtime_ns,
-				   .ctime_ns = row->ctime_ns,
-				   .flags = row->flags & LINKFS_COPIED_DOUBT};
+	struct lk_copied record = record_of(row);
 	struct lk_op op;
 	int rc = change_begin(volume, cred, &op, 0);
 
 	return rc ? rc : lk_op_end(&op, lk_copied_put(&op, &record));
+}
+
+/* Whole, in the op: its name, the content of which the blocks are written, attributes, and what is remembered. */
+static int make_file(struct lk_op *op, const struct linkfs_cred *cred, uint64_t dir, struct linkfs_copied_new *file,
+		     struct lk_new *contents, size_t at)
+{
+	const struct linkfs_make how = {.mode = S_IFREG | 0600};
+	struct lk_inode inode = {0};
+	struct lk_copied record;
+	struct lk_where where;
+	int rc = lk_where_at(op, cred, dir, file->name, file->name_len, &where);
+
+	if (rc == 0)
+		rc = lk_link_make(op, cred, &where, &how, &inode);
+	if (rc == 0)
+		rc = lk_new_put(op, contents, at, &inode);
+	if (rc == 0)
+		rc = lk_attr_set(op, cred, &inode, &file->attributes, false);
+	if (rc)
+		return rc;
+	file->row.ino = (uint64_t)inode.ino;
+	record = record_of(&file->row);
+	return lk_copied_put(op, &record);
+}
+
+/* A name, an inode's content and what is remembered: as many rows may be pages of their own. */
+#define FILE_PAGES 24u
+
+static int make_files(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+		      struct linkfs_copied_new *files, size_t count, const struct lk_bytes *bytes)
+{
+	struct lk_new *contents = NULL;
+	struct lk_op op;
+	int rc = lk_new_write(lk_volume_fs(volume), dir, bytes, count, &contents);
+
+	if (rc)
+		return rc;
+	rc = change_begin(volume, cred, &op, LK_OP_BULK);
+	if (rc == 0) {
+		rc = lk_op_need(&op, (uint32_t)count * FILE_PAGES);
+		for (size_t i = 0; rc == 0 && i < count; i++)
+			rc = make_file(&op, lk_cred(cred), dir, &files[i], contents, i);
+		rc = lk_op_end(&op, rc);
+	}
+	lk_new_done(contents);
+	return rc;
+}
+
+int linkfs_copied_make(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
+		       struct linkfs_copied_new *files, size_t count)
+{
+	const uint32_t settable =
+		LINKFS_SET_MODE | LINKFS_SET_UID | LINKFS_SET_GID | LINKFS_SET_ATIME | LINKFS_SET_MTIME;
+	struct lk_bytes bytes[LINKFS_COPIED_NEW_COUNT];
+	unsigned tries = 0;
+	int rc;
+
+	if (count > LINKFS_COPIED_NEW_COUNT)
+		return LINKFS_EINVAL;
+	for (size_t i = 0; i < count; i++) {
+		if (files[i].size > LINKFS_COPIED_NEW_MAX || (files[i].attributes.valid & ~settable))
+			return LINKFS_EINVAL;
+		bytes[i] = (struct lk_bytes){files[i].content, files[i].size};
+	}
+	if (count == 0)
+		return 0;
+	do {
+		rc = make_files(volume, cred, dir, files, count, bytes);
+	} while (lk_file_again(lk_volume_fs(volume), rc, false, &tries));
+	return rc;
 }
 
 int linkfs_copied_forget(struct linkfs_volume *volume, const struct linkfs_cred *cred, const uint64_t *ino,

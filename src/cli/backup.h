@@ -215,7 +215,8 @@ struct backup_worker {
 	char *data, *other; /* BACKUP_CHUNK bytes */
 	char *path;         /* of what is looked at, from the source's top */
 	size_t path_cap;
-	char *list; /* BACKUP_LIST bytes: entries as the kernel gives them */
+	char *list;                 /* BACKUP_LIST bytes: entries as the kernel gives them */
+	struct backup_batch *batch; /* being filled; may be NULL */
 };
 #define BACKUP_CHUNK 1048576u
 #define BACKUP_LIST 65536u
@@ -301,13 +302,26 @@ struct backup_file {
 	char name[];
 };
 void backup_file_run(struct backup_worker *w, struct backup_file *file);
+/* The file was made by other means, as ino. Frees it. */
+void backup_file_made(struct backup_worker *w, struct backup_file *file, uint64_t ino, bool doubt);
+/* LINKFS_ELOOP: it is a symlink by now. */
+int backup_open_source(const struct backup_file *file, int *fd_out);
+bool backup_same_times(const struct copy_stat *a, const struct copy_stat *b);
 /* Whether something with this ctime may change after begin_ns without its ctime showing it. */
 bool backup_in_doubt(int64_t ctime_ns, int64_t begin_ns);
+/* What the volume is to remember of it. */
+struct linkfs_copied backup_row(const struct backup_node *node, uint64_t fs, uint64_t ino, const struct copy_stat *st,
+				bool doubt);
 int backup_remember(struct backup *b, const struct backup_node *node, uint64_t fs, uint64_t ino,
 		    const struct copy_stat *st, bool doubt);
 /* Attributes of the source, of file (open) or of name in node, onto ino. *changed (may be NULL) is set when it had others. */
 int backup_attributes(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
 		      int fd, uint64_t ino, bool made, bool *changed);
+
+/* ---- backup_batch.c ---- */
+/* Runs the file now, or as a job, or with others like it; those that were kept for that begin with backup_batch_end() at the latest. */
+void backup_batch_add(struct backup_worker *w, struct backup_file *file);
+void backup_batch_end(struct backup_worker *w);
 
 /* ---- backup_names.c ---- */
 /* File ino becomes name in node, in the place of what is there. */

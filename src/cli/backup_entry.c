@@ -210,11 +210,6 @@ static int decide(struct backup *b, struct backup_node *node, uint64_t fs, const
 	return 0;
 }
 
-static void run_job(struct backup_worker *w, struct backup_job *job)
-{
-	backup_file_run(w, (struct backup_file *)(void *)job);
-}
-
 static void visit_file(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
 		       const struct backup_there *there)
 {
@@ -250,7 +245,6 @@ static void visit_file(struct backup_worker *w, struct backup_node *node, const 
 		backup_entry_settle(w, d.copy, 0, LINKFS_ENOMEM);
 		return;
 	}
-	file->job.run = run_job;
 	file->node = node;
 	file->known = d.copy;
 	file->fs = fs;
@@ -260,10 +254,7 @@ static void visit_file(struct backup_worker *w, struct backup_node *node, const 
 	file->counts_as = d.counts_as;
 	memcpy(file->name, name, size);
 	atomic_fetch_add(&node->pending, 1);
-	if (backup_pool_hungry(b->pool))
-		backup_pool_push(b->pool, &file->job);
-	else
-		backup_file_run(w, file);
+	backup_batch_add(w, file);
 }
 
 /* ---- directories ---------------------------------------------------------------------------------------------------------- */

@@ -25,19 +25,25 @@ bool backup_in_doubt(int64_t ctime_ns, int64_t begin_ns)
 	return ctime_ns > begin_ns - margin;
 }
 
+struct linkfs_copied backup_row(const struct backup_node *node, uint64_t fs, uint64_t ino, const struct copy_stat *st,
+				bool doubt)
+{
+	return (struct linkfs_copied){.ino = ino,
+				      .source = node->source->record.id,
+				      .fs = fs,
+				      .inode = st->st.ino,
+				      .mode = st->st.mode,
+				      .nlink = st->st.nlink,
+				      .size = S_ISDIR(st->st.mode) ? 0 : st->st.size,
+				      .mtime_ns = st->st.mtime_ns,
+				      .ctime_ns = st->st.ctime_ns,
+				      .flags = doubt ? LINKFS_COPIED_DOUBT : 0};
+}
+
 int backup_remember(struct backup *b, const struct backup_node *node, uint64_t fs, uint64_t ino,
 		    const struct copy_stat *st, bool doubt)
 {
-	const struct linkfs_copied row = {.ino = ino,
-					  .source = node->source->record.id,
-					  .fs = fs,
-					  .inode = st->st.ino,
-					  .mode = st->st.mode,
-					  .nlink = st->st.nlink,
-					  .size = S_ISDIR(st->st.mode) ? 0 : st->st.size,
-					  .mtime_ns = st->st.mtime_ns,
-					  .ctime_ns = st->st.ctime_ns,
-					  .flags = doubt ? LINKFS_COPIED_DOUBT : 0};
+	const struct linkfs_copied row = backup_row(node, fs, ino, st, doubt);
 	return b->dry ? 0 : linkfs_copied_put(b->volume, &b->cli->cred, &row);
 }
 
@@ -263,7 +269,7 @@ static void drop_new(struct backup *b, struct backup_file *f, struct made *m)
 	m->is_new = false;
 }
 
-static bool same_times(const struct copy_stat *a, const struct copy_stat *b)
+bool backup_same_times(const struct copy_stat *a, const struct copy_stat *b)
 {
 	return a->st.size == b->st.size && a->st.mtime_ns == b->st.mtime_ns && a->st.ctime_ns == b->st.ctime_ns;
 }
@@ -291,7 +297,7 @@ static int read_regular(struct backup_worker *w, struct backup_file *f, int fd, 
 			error = backup_look(fd, "", &after);
 		if (error)
 			break;
-		m->unsteady = !same_times(&f->st, &after);
+		m->unsteady = !backup_same_times(&f->st, &after);
 		m->doubt = m->unsteady || backup_in_doubt(after.st.ctime_ns, begin);
 		f->st = after;
 		if (!m->unsteady)
@@ -303,7 +309,7 @@ static int read_regular(struct backup_worker *w, struct backup_file *f, int fd, 
 	return error;
 }
 
-static int open_source(const struct backup_file *f, int *fd_out)
+int backup_open_source(const struct backup_file *f, int *fd_out)
 {
 	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW;
 	int fd = openat(f->node->fd, f->name, flags | O_NOATIME);
@@ -321,7 +327,7 @@ static int copy_regular(struct backup_worker *w, struct backup_file *f, struct m
 	struct copy_stat now;
 	int fd = -1;
 	int64_t begin = cli_now_ns();
-	int error = open_source(f, &fd);
+	int error = backup_open_source(f, &fd);
 	if (error)
 		return error == LINKFS_ELOOP ? LINKFS_EAGAIN : error;
 	error = backup_look(fd, "", &now);
@@ -434,6 +440,43 @@ static int what_is_gone(const struct backup_file *f)
 	return st.st.ino == f->st.st.ino && st.dev == f->st.dev ? LINKFS_ESTALE : LINKFS_EAGAIN;
 }
 
+/* The file is what the source's is: it is counted, and known from now on. */
+static void tell_made(struct backup *b, struct backup_file *f, const struct made *m)
+{
+	struct backup_node *node = f->node;
+	bool idle = !b->dry && !m->is_new && !m->changed && f->there.ino == m->ino;
+	if (m->unsteady)
+		backup_tell(b, BACKUP_UNSTEADY, node, f->name, 0);
+	else
+		backup_count_one(b, idle ? BACKUP_UNCHANGED : f->counts_as, node, f->name);
+	pthread_mutex_lock(&b->known.lock);
+	f->known->fresh |= m->is_new;
+	f->known->wrote |= m->wrote;
+	f->known->size = f->st.st.size;
+	f->known->mtime_ns = f->st.st.mtime_ns;
+	f->known->ctime_ns = f->st.st.ctime_ns;
+	f->known->mode = f->st.st.mode;
+	f->known->nlink = f->st.st.nlink;
+	f->known->doubt = m->doubt;
+	f->known->changed = false;
+	pthread_mutex_unlock(&b->known.lock);
+}
+
+static void end(struct backup_worker *w, struct backup_file *f, uint64_t ino, int error)
+{
+	struct backup_node *node = f->node;
+	backup_entry_settle(w, f->known, ino, error);
+	backup_node_done(w, node);
+	free(f);
+}
+
+void backup_file_made(struct backup_worker *w, struct backup_file *f, uint64_t ino, bool doubt)
+{
+	const struct made m = {.ino = ino, .is_new = true, .changed = true, .wrote = f->st.st.size > 0, .doubt = doubt};
+	tell_made(w->b, f, &m);
+	end(w, f, ino, 0);
+}
+
 void backup_file_run(struct backup_worker *w, struct backup_file *f)
 {
 	struct backup *b = w->b;
@@ -449,29 +492,11 @@ void backup_file_run(struct backup_worker *w, struct backup_file *f)
 		free(f);
 		return;
 	}
-	if (error == LINKFS_EINTR) {
+	if (error == LINKFS_EINTR)
 		atomic_store(&node->doubt, true);
-	} else if (error) {
+	else if (error)
 		backup_entry_fail(w, node, f->name, kind_of(error), error);
-	} else {
-		bool idle = !b->dry && !m.is_new && !m.changed && f->there.ino == m.ino;
-		if (m.unsteady)
-			backup_tell(b, BACKUP_UNSTEADY, node, f->name, 0);
-		else
-			backup_count_one(b, idle ? BACKUP_UNCHANGED : f->counts_as, node, f->name);
-		pthread_mutex_lock(&b->known.lock);
-		f->known->fresh |= m.is_new;
-		f->known->wrote |= m.wrote;
-		f->known->size = f->st.st.size;
-		f->known->mtime_ns = f->st.st.mtime_ns;
-		f->known->ctime_ns = f->st.st.ctime_ns;
-		f->known->mode = f->st.st.mode;
-		f->known->nlink = f->st.st.nlink;
-		f->known->doubt = m.doubt;
-		f->known->changed = false;
-		pthread_mutex_unlock(&b->known.lock);
-	}
-	backup_entry_settle(w, f->known, error ? 0 : m.ino, error);
-	backup_node_done(w, node);
-	free(f);
+	else
+		tell_made(b, f, &m);
+	end(w, f, error ? 0 : m.ino, error);
 }

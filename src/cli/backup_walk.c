@@ -546,6 +546,7 @@ static void run_dir(struct backup_worker *w, struct backup_job *job)
 		backup_entry_fail(w, node, NULL, error == LINKFS_ENOENT ? BACKUP_VANISHED : BACKUP_UNREADABLE, error);
 	else
 		read_node(w, node);
+	backup_batch_end(w);
 	backup_node_done(w, node);
 }
 

@@ -120,6 +120,9 @@ struct copy_meta {
 	bool *changed; /* may be NULL: set when something was set, in a volume */
 };
 int copy_attributes(struct copy *copy, const struct copy_meta *meta);
+/* What copy_attributes() gives to a new file of a volume, when one call can do it; false: the host's file, open as fd, has extended attributes or
+ * setuid bits. Uses copy->buf. */
+bool copy_new_attributes(struct copy *copy, const struct copy_stat *st, int fd, struct linkfs_setattr *set_out);
 /* Extended attributes that are not copied: labels that a security module of the host keeps are its own business, and so are those of others'
  * namespaces. */
 bool copy_xattr_is_foreign(const char *name, bool root);

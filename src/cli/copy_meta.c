@@ -312,17 +312,25 @@ static int host_attributes(struct copy *copy, const struct copy_meta *meta)
 	return error;
 }
 
+/* Owner and times as the source has them, as far as they are kept; the mode is there, but not valid. */
+static struct linkfs_setattr volume_set(const struct copy *copy, const struct linkfs_stat *st, uint32_t mode)
+{
+	struct linkfs_setattr set = {
+		.mode = mode, .uid = st->uid, .gid = st->gid, .atime_ns = st->atime_ns, .mtime_ns = st->mtime_ns};
+	if (copy->keep_owner && copy->cli->cred.uid == 0)
+		set.valid |= LINKFS_SET_UID | LINKFS_SET_GID;
+	if (copy->keep_times)
+		set.valid |= LINKFS_SET_ATIME | LINKFS_SET_MTIME;
+	return set;
+}
+
 static int volume_attributes(struct copy *copy, const struct copy_meta *meta)
 {
 	struct linkfs_volume *volume = meta->to_dir->volume;
 	const struct linkfs_cred *cred = &copy->cli->cred;
 	const struct linkfs_stat *st = &meta->from->st;
 	uint64_t ino = meta->to_file ? meta->to_file->ino : meta->to_ino;
-	struct linkfs_setattr set = {.mode = own_rights(copy, meta, final_mode(copy, meta)),
-				     .uid = st->uid,
-				     .gid = st->gid,
-				     .atime_ns = st->atime_ns,
-				     .mtime_ns = st->mtime_ns};
+	struct linkfs_setattr set = volume_set(copy, st, own_rights(copy, meta, final_mode(copy, meta)));
 	struct linkfs_stat now;
 	int error = 0;
 	if (meta->exact && copy->keep_mode && copy->keep_times && linkfs_node_getattr(volume, ino, &now) == 0 &&
@@ -330,25 +338,43 @@ static int volume_attributes(struct copy *copy, const struct copy_meta *meta)
 	    (cred->uid != 0 || (now.uid == st->uid && now.gid == st->gid)))
 		return copy_xattrs(copy, meta);
 	note_change(meta);
-	if (copy->keep_owner && cred->uid == 0)
-		set.valid |= LINKFS_SET_UID | LINKFS_SET_GID;
 	/* The owner in a step of its own where it would take bits away again. */
 	if ((set.mode & (S_ISUID | S_ISGID)) && (set.valid & LINKFS_SET_UID)) {
-		error = linkfs_node_setattr(volume, cred, ino, &set, NULL);
-		set.valid = 0;
+		struct linkfs_setattr owner = set;
+		owner.valid &= LINKFS_SET_UID | LINKFS_SET_GID;
+		set.valid &= ~owner.valid;
+		error = linkfs_node_setattr(volume, cred, ino, &owner, NULL);
 	}
 	/* A change of owner drops capabilities, so root's attributes come last; others may need the first mode to write them. */
 	if (!error && copy->keep_xattr && cred->uid != 0)
 		error = copy_xattrs(copy, meta);
 	if (!S_ISLNK(st->mode) && (copy->keep_mode || meta->made))
 		set.valid |= LINKFS_SET_MODE;
-	if (copy->keep_times)
-		set.valid |= LINKFS_SET_ATIME | LINKFS_SET_MTIME;
 	if (!error && set.valid)
 		error = linkfs_node_setattr(volume, cred, ino, &set, NULL);
 	if (!error && copy->keep_xattr && cred->uid == 0)
 		error = copy_xattrs(copy, meta);
 	return error;
+}
+
+bool copy_new_attributes(struct copy *copy, const struct copy_stat *st, int fd, struct linkfs_setattr *set_out)
+{
+	const struct holder from = {.fd = fd};
+	const struct copy_meta meta = {.from = st};
+	bool root = copy->cli->cred.uid == 0;
+	size_t len = 0;
+	if (st->st.mode & (S_ISUID | S_ISGID))
+		return false;
+	int error = copy->keep_xattr ? xattr_list(copy, &from, copy->buf, LINKFS_XATTR_SIZE_MAX * 2, &len) : 0;
+	if (error && error != LINKFS_EOPNOTSUPP && error != LINKFS_EPERM)
+		return false;
+	for (size_t i = 0; i < len && !error; i += strlen(copy->buf + i) + 1) {
+		if (!copy_xattr_is_foreign(copy->buf + i, root))
+			return false;
+	}
+	*set_out = volume_set(copy, &st->st, final_mode(copy, &meta));
+	set_out->valid |= LINKFS_SET_MODE;
+	return true;
 }
 
 int copy_attributes(struct copy *copy, const struct copy_meta *meta)

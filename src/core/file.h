@@ -21,6 +21,18 @@ int lk_file_peek(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, 
 		 size_t *done_out);
 int lk_file_write(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint64_t offset, const void *buf,
 		  size_t size, uint32_t flags, size_t *done_out, uint64_t *offset_out);
+
+/* Content of files that do not exist yet. At most LK_NEW_MAX bytes each. */
+#define LK_NEW_MAX 65536u
+struct lk_new;
+/* Writes the content of count files that are to be made in directory dir (as far as that says whether it is compressed). The bytes stay
+ * the caller's, and where they are until lk_new_done(). No op open. */
+int lk_new_write(struct lk_fs *fs, uint64_t dir, const struct lk_bytes *contents, size_t count, struct lk_new **out);
+/* In the op that made the empty file *inode: its content is that of file at. Sets size and blocks, does not put. Each once. */
+int lk_new_put(struct lk_op *op, struct lk_new *n, size_t at, struct lk_inode *inode);
+/* After the op's end, or without one: gives back what was not put. No op open. May be NULL. */
+void lk_new_done(struct lk_new *n);
+
 int lk_file_allocate(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino, uint32_t mode, uint64_t offset,
 		     uint64_t length);
 int lk_file_seek(struct lk_fs *fs, int64_t view, uint64_t ino, uint64_t offset, int whence, uint64_t *out);

@@ -133,7 +133,61 @@ static int forget_source(struct scene *s)
 	return linkfs_source_forget(s->volume, NULL, s->ino[1]);
 }
 
+/* Three that come whole: content in a row, in blocks and in none. */
+static int make_whole(struct scene *s)
+{
+	static uint8_t bytes[20000];
+	struct linkfs_copied_new files[3] = {{.size = 900}, {.size = 20000}, {.size = 0}};
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+	for (size_t i = 0; i < 3; i++) {
+		files[i].name = &"wxy"[i];
+		files[i].name_len = 1;
+		files[i].content = bytes;
+		files[i].attributes = (struct linkfs_setattr){
+			.valid = LINKFS_SET_MODE | LINKFS_SET_MTIME, .mode = 0640, .mtime_ns = 5};
+		files[i].row = (struct linkfs_copied){.source = s->ino[1],
+						      .fs = 1,
+						      .inode = 80 + i,
+						      .mode = S_IFREG | 0640,
+						      .nlink = 1,
+						      .mtime_ns = 5};
+	}
+	return linkfs_copied_make(s->volume, NULL, 1, files, 3);
+}
+
+static int whole_known(struct scene *s)
+{
+	struct linkfs_copied row[4];
+	uint64_t after = 0, ino = 0;
+	size_t count = 0;
+	int r = linkfs_copied_list(s->volume, &after, row, 4, &count);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		const char name[] = {'/', "wxy"[i], '\0'};
+		r = scene_find(s, name, &ino);
+		if (r == 0 && (row[i].ino != ino || row[i].inode != 80 + i || row[i].flags))
+			r = SCENE_WRONG;
+	}
+	return r ? r : count == 3 ? 0 : SCENE_WRONG;
+}
+
+static int pack(struct scene *s)
+{
+	return linkfs_volume_set_property(s->volume, NULL, LINKFS_COMPRESSION, "zstd", NULL);
+}
+
 const struct scenario scenarios_backup[] = {
+	{"files that come whole",
+	 IMAGE_TREE,
+	 PHASE_STEPS,
+	 {STEP("source", put_source), STEP("make", make_whole), STEP("known", whole_known), SYNC},
+	 0},
+	{"files that come whole, compressed",
+	 IMAGE_TREE,
+	 PHASE_STEPS,
+	 {STEP("compress", pack), STEP("source", put_source), STEP("make", make_whole), STEP("known", whole_known),
+	  SYNC},
+	 0},
 	{"what is remembered follows names",
 	 IMAGE_TREE,
 	 PHASE_STEPS,
