@@ -19,7 +19,8 @@ struct lk_db;
  * whose next ranged columns, compared together as one tuple, come after from's (or are equal, unless exclusive).
  * With among, equal is 1 and ranged 0: the first column, an integer, is one of those numbers instead of from's; rows come number by number
  * as they stand there, in order within one. That costs a third of a scan for each.
- * Ascending; with reverse, descending and "come before". limit 0: all. keys_only: the record's other columns are 0 and empty. */
+ * Ascending; with reverse, descending and "come before". limit 0: all. keys_only: the record's other columns are 0 and empty, but for those
+ * in also (bits, by their position in the table). */
 struct lk_scan {
 	const struct lk_table *table;
 	int index; /* position in table->indexes, or LK_BY_KEY */
@@ -27,6 +28,7 @@ struct lk_scan {
 	bool exclusive, reverse, keys_only;
 	const void *from;
 	uint32_t limit;
+	uint32_t also;
 	const int64_t *among;
 	uint32_t among_count;
 };

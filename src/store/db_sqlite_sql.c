@@ -224,7 +224,9 @@ bool lk_sql_selected(const struct lk_scan *scan, uint8_t column)
 		if (columns[i] == column)
 			return i >= scan->equal || scan->among || table->columns[column].type == LK_BYTES;
 	}
-	return !scan->keys_only && (scan->index < 0 || !table->indexes[scan->index].covering);
+	if (scan->keys_only)
+		return scan->also >> column & 1;
+	return scan->index < 0 || !table->indexes[scan->index].covering;
 }
 
 /* The columns that the rows of a scan have. */

@@ -404,6 +404,8 @@ static void random_scan(struct state *s, struct model *m, const struct lk_table 
 	scan.exclusive = lk_test_below(&s->random, 2);
 	scan.reverse = lk_test_below(&s->random, 2);
 	scan.keys_only = lk_test_below(&s->random, 4) == 0;
+	if (lk_test_below(&s->random, 2))
+		scan.also = (uint32_t)lk_test_below(&s->random, UINT64_C(1) << table->column_count);
 	scan.limit = lk_test_below(&s->random, 3) ? 0 : 1 + (uint32_t)lk_test_below(&s->random, 5);
 	/* Of several numbers at once: the record's own and some beside it. */
 	const struct lk_column *first =

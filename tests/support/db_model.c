@@ -249,6 +249,7 @@ void model_check_scan(struct model *m, struct lk_db *db, const struct lk_scan *s
 		c.set = 0;
 		for (uint8_t i = 0; i < order; i++)
 			c.set |= UINT32_C(1) << columns[i];
+		c.set |= scan->keys_only ? scan->also : 0;
 	}
 	assert_int_equal(lk_db_scan(db, scan, check_row, &c), 0);
 	assert_int_equal(c.at, c.count);
