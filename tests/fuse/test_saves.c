@@ -45,6 +45,28 @@ static int begin(void **state)
 	return 0;
 }
 
+static uint64_t make_by_library(uint64_t dir, const char *name, uint32_t mode)
+{
+	const struct linkfs_make how = {.mode = mode};
+	struct linkfs_stat st;
+	assert_int_equal(linkfs_node_make(m.volume, NULL, dir, name, strlen(name), &how, 0, &st), 0);
+	return st.ino;
+}
+
+/* The same three names, of which the kernel was not told: the mount has met no file that keeps its links. */
+static int begin_unseen(void **state)
+{
+	(void)state;
+	mounted_begin(&m, NULL);
+	uint64_t d = make_by_library(1, "d", S_IFDIR | 0777), e = make_by_library(1, "e", S_IFDIR | 0777),
+		 a = make_by_library(d, "a", S_IFREG | 0644);
+	assert_int_equal(linkfs_node_set_flags(m.volume, NULL, a, LINKFS_INO_KEEP_LINKS, LINKFS_INO_KEEP_LINKS, NULL),
+			 0);
+	assert_int_equal(linkfs_node_link(m.volume, NULL, a, d, "b", 1, 0, NULL), 0);
+	assert_int_equal(linkfs_node_link(m.volume, NULL, a, e, "c", 1, 0, NULL), 0);
+	return 0;
+}
+
 static int end(void **state)
 {
 	(void)state;
@@ -122,6 +144,26 @@ static void known_before(void **state)
 	assert_int_equal(stat(at(&m, "plain"), &st), 0);
 	assert_true(requests(&m, "LOOKUP") > before);
 	assert_int_equal(rename(at(&m, "plain"), at(&m, "d/a")), 0);
+	save("d/b", 20);
+	size_is("d/a", 20);
+	size_is("d/b", 20);
+	size_is("e/c", 20);
+}
+
+/* The file that comes was looked up before the kernel was told of any file that keeps its links: the rename's own walk is the first. */
+static void known_before_any(void **state)
+{
+	struct stat st;
+	(void)state;
+	make_file("plain", 7);
+	drop_caches();
+	assert_int_equal(stat(at(&m, "plain"), &st), 0);
+	uint64_t lookups = requests(&m, "LOOKUP");
+	assert_int_equal(stat(at(&m, "plain"), &st), 0);
+	assert_int_equal(requests(&m, "LOOKUP"), lookups);
+	uint64_t renames = requests(&m, "RENAME") + requests(&m, "RENAME2");
+	assert_int_equal(rename(at(&m, "plain"), at(&m, "d/a")), 0);
+	assert_int_equal(requests(&m, "RENAME") + requests(&m, "RENAME2"), renames + 2);
 	save("d/b", 20);
 	size_is("d/a", 20);
 	size_is("d/b", 20);
@@ -224,6 +266,7 @@ static int tests(void)
 	const struct CMUnitTest all[] = {
 		cmocka_unit_test_setup_teardown(two_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(known_before, begin, end),
+		cmocka_unit_test_setup_teardown(known_before_any, begin_unseen, end),
 		cmocka_unit_test_setup_teardown(of_two_names, begin, end),
 		cmocka_unit_test_setup_teardown(counts, begin, end),
 		cmocka_unit_test_setup_teardown(others, begin, end),
