@@ -74,7 +74,8 @@ struct linkfs_copied_new {
 /* Makes count regular files in directory dir, each with its content and attributes, and remembers what they were made from: as calls to
  * linkfs_node_make(), linkfs_node_write(), linkfs_node_setattr() and linkfs_copied_put() would, but all of them at once or none, nobody sees one
  * half, and at a fraction of their cost. LINKFS_EEXIST when there is something at one of the names, LINKFS_EINVAL, and what those calls
- * fail with. Durable with the next sync. */
+ * fail with. LINKFS_ENOSPC comes where there is no room for all of them at once; single calls may find room yet, as they wait for what was freed and
+ * take back what keep-deleted keeps. An ACL that dir hands on is inherited as it is by linkfs_node_make(). Durable with the next sync. */
 LINKFS_API int linkfs_copied_make(struct linkfs_volume *volume, const struct linkfs_cred *cred, uint64_t dir,
 				  struct linkfs_copied_new *files, size_t count);
 /* No more is known of files ino[0] to ino[count - 1]. Numbers that are gone, or of which nothing is known, are no error. */

@@ -217,7 +217,8 @@ static int make_files(struct linkfs_volume *volume, const struct linkfs_cred *cr
 
 	if (rc)
 		return rc;
-	rc = change_begin(volume, cred, &op, LK_OP_BULK);
+	/* One by one they need less at a time: no kept file is given up for this. */
+	rc = change_begin(volume, cred, &op, LK_OP_BULK | LK_OP_PURGE);
 	if (rc == 0) {
 		rc = lk_op_need(&op, (uint32_t)count * FILE_PAGES);
 		for (size_t i = 0; rc == 0 && i < count; i++)
@@ -234,8 +235,6 @@ int linkfs_copied_make(struct linkfs_volume *volume, const struct linkfs_cred *c
 	const uint32_t settable =
 		LINKFS_SET_MODE | LINKFS_SET_UID | LINKFS_SET_GID | LINKFS_SET_ATIME | LINKFS_SET_MTIME;
 	struct lk_bytes bytes[LINKFS_COPIED_NEW_COUNT];
-	unsigned tries = 0;
-	int rc;
 
 	if (count > LINKFS_COPIED_NEW_COUNT)
 		return LINKFS_EINVAL;
@@ -244,12 +243,7 @@ int linkfs_copied_make(struct linkfs_volume *volume, const struct linkfs_cred *c
 			return LINKFS_EINVAL;
 		bytes[i] = (struct lk_bytes){files[i].content, files[i].size};
 	}
-	if (count == 0)
-		return 0;
-	do {
-		rc = make_files(volume, cred, dir, files, count, bytes);
-	} while (lk_file_again(lk_volume_fs(volume), rc, false, &tries));
-	return rc;
+	return count == 0 ? 0 : make_files(volume, cred, dir, files, count, bytes);
 }
 
 int linkfs_copied_forget(struct linkfs_volume *volume, const struct linkfs_cred *cred, const uint64_t *ino,

@@ -237,6 +237,7 @@ struct backup_node {
 	atomic_int pending;        /* its own job, and files and names in it that are not done */
 	bool trusted, made, leave; /* leave: it is only a place where something else is */
 	atomic_bool touched, doubt, deferred;
+	atomic_int inherits; /* backup_inherits(): 0: not known yet, 1: no, 2: yes */
 };
 
 /* ---- backup_pool.c ---- */
@@ -314,6 +315,8 @@ struct linkfs_copied backup_row(const struct backup_node *node, uint64_t fs, uin
 				bool doubt);
 int backup_remember(struct backup *b, const struct backup_node *node, uint64_t fs, uint64_t ino,
 		    const struct copy_stat *st, bool doubt);
+/* Whether what is made in the copy of node gets an ACL that the source's file need not have: from a backup before, it has a default one. */
+bool backup_inherits(const struct backup *b, struct backup_node *node);
 /* Attributes of the source, of file (open) or of name in node, onto ino. *changed (may be NULL) is set when it had others. */
 int backup_attributes(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
 		      int fd, uint64_t ino, bool made, bool *changed);

@@ -145,7 +145,8 @@ static void run_alone(struct backup_worker *w, struct backup_file *f)
 static bool is_small(const struct backup *b, const struct backup_file *f)
 {
 	return !b->dry && f->action == BACKUP_MAKE && S_ISREG(f->st.st.mode) && !f->there.ino &&
-	       f->st.st.size <= LINKFS_COPIED_NEW_MAX && !(f->st.st.mode & (S_ISUID | S_ISGID));
+	       f->st.st.size <= LINKFS_COPIED_NEW_MAX && !(f->st.st.mode & (S_ISUID | S_ISGID)) &&
+	       !backup_inherits(b, f->node);
 }
 
 void backup_batch_add(struct backup_worker *w, struct backup_file *f)

@@ -47,11 +47,27 @@ int backup_remember(struct backup *b, const struct backup_node *node, uint64_t f
 	return b->dry ? 0 : linkfs_copied_put(b->volume, &b->cli->cred, &row);
 }
 
+bool backup_inherits(const struct backup *b, struct backup_node *node)
+{
+	int known = atomic_load(&node->inherits);
+	size_t len = 0;
+	if (!known) {
+		int error = linkfs_node_getxattr(b->volume, &b->cli->cred, node->ino, "system.posix_acl_default", NULL,
+						 0, &len);
+		known = error == LINKFS_ENODATA ? 1 : 2;
+		atomic_store(&node->inherits, known);
+	}
+	return known == 2;
+}
+
 int backup_attributes(struct backup_worker *w, struct backup_node *node, const char *name, const struct copy_stat *st,
 		      int fd, uint64_t ino, bool made, bool *changed)
 {
+	if (w->b->dry || (fd < 0 && node->fd < 0))
+		return 0;
 	const struct copy_dir from = {.fd = node->fd}, to = {.volume = w->b->volume, .ino = node->ino, .fd = -1};
 	const struct copy_file open = {.fd = fd};
+	struct backup_node *dir = name ? node : node->parent;
 	const struct copy_meta meta = {.from_dir = &from,
 				       .to_dir = &to,
 				       .from_name = name,
@@ -59,10 +75,8 @@ int backup_attributes(struct backup_worker *w, struct backup_node *node, const c
 				       .from_file = fd >= 0 ? &open : NULL,
 				       .to_ino = ino,
 				       .made = made,
-				       .exact = !made,
+				       .exact = !made || !dir || backup_inherits(w->b, dir),
 				       .changed = changed};
-	if (w->b->dry || (fd < 0 && node->fd < 0))
-		return 0;
 	return copy_attributes(&w->copy, &meta);
 }
 

@@ -26,7 +26,7 @@ int lk_file_write(struct lk_fs *fs, const struct linkfs_cred *cred, uint64_t ino
 #define LK_NEW_MAX 65536u
 struct lk_new;
 /* Writes the content of count files that are to be made in directory dir (as far as that says whether it is compressed). The bytes stay
- * the caller's, and where they are until lk_new_done(). No op open. */
+ * the caller's, and where they are until lk_new_done(). LINKFS_ENOSPC comes at once: who has other ways to write looks for space. No op open. */
 int lk_new_write(struct lk_fs *fs, uint64_t dir, const struct lk_bytes *contents, size_t count, struct lk_new **out);
 /* In the op that made the empty file *inode: its content is that of file at. Sets size and blocks, does not put. Each once. */
 int lk_new_put(struct lk_op *op, struct lk_new *n, size_t at, struct lk_inode *inode);

@@ -28,7 +28,6 @@ struct lk_new {
 	struct lk_fs *fs;
 	size_t count;
 	uint32_t blocks;
-	bool host_full; /* the host refused a write */
 	uint8_t *bytes; /* of all blocks */
 	struct content content[];
 };
@@ -151,7 +150,6 @@ static int put(struct lk_new *n)
 	}
 	if (r == 0 && run.count)
 		r = lk_data_write(n->fs->data, run.block, run.count, from);
-	n->host_full = r == LINKFS_ENOSPC;
 	return r;
 }
 
@@ -174,19 +172,21 @@ static int write_once(struct lk_new *n, int level)
 	return r;
 }
 
-static int level_in(struct lk_fs *fs, uint64_t dir, int *level_out)
+/* 0 where there is no such directory, as who makes the files will say. */
+static int level_in(struct lk_fs *fs, uint64_t dir)
 {
 	struct lk_inode inode;
 	struct lk_op op;
-	int r = lk_op_begin(fs, &op, 0);
-	if (r)
-		return r;
-	r = lk_inode_get(&op, dir, &inode);
+	int level = 0;
+	if (lk_op_begin(fs, &op, 0))
+		return 0;
+	int r = lk_inode_get(&op, dir, &inode);
 	if (r == 0) {
 		const struct lk_inode made = {.mode = S_IFREG, .flags = inode.flags & LK_INODE_INHERITED};
-		*level_out = lk_file_pack_level(fs, &made);
+		level = lk_file_pack_level(fs, &made);
 	}
-	return lk_op_end(&op, r);
+	(void)lk_op_end(&op, r);
+	return level;
 }
 
 int lk_new_write(struct lk_fs *fs, uint64_t dir, const struct lk_bytes *contents, size_t count, struct lk_new **out)
@@ -194,26 +194,20 @@ int lk_new_write(struct lk_fs *fs, uint64_t dir, const struct lk_bytes *contents
 	if ((fs->open_flags & LINKFS_OPEN_READONLY) || atomic_load(&fs->poisoned))
 		return LINKFS_EROFS;
 	struct lk_new *n = calloc(1, sizeof(*n) + count * sizeof(n->content[0]));
-	unsigned tries = 0;
-	int level = 0;
-	int r = n ? level_in(fs, dir, &level) : LINKFS_ENOMEM;
-	if (r) {
-		free(n);
-		return r;
-	}
+	int level, r;
+	if (!n)
+		return LINKFS_ENOMEM;
 	n->fs = fs;
 	n->count = count;
 	for (size_t i = 0; i < count; i++) {
 		n->content[i].plain = contents[i].p;
 		n->content[i].size = contents[i].len;
 	}
-	do {
-		n->host_full = false;
-		r = write_once(n, level);
-		/* There may be room for blocks as they are where there is none for chunks in one piece. */
-		if (r == LINKFS_ENOSPC && level && !n->host_full)
-			r = write_once(n, 0);
-	} while (lk_file_again(fs, r, n->host_full, &tries));
+	level = level_in(fs, dir);
+	r = write_once(n, level);
+	/* There may be room for blocks as they are where there is none for chunks in one piece. */
+	if (r == LINKFS_ENOSPC && level)
+		r = write_once(n, 0);
 	if (r)
 		lk_new_done(n);
 	else

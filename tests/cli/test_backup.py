@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -718,6 +719,37 @@ def randomly():
     w.end()
 
 
+def acls():
+    """A directory's default ACL is for what is made in it, not for what came there otherwise: the copy has no ACL that the file has not."""
+    w = World("acls", FACE)
+    s = w.source
+    parts = [(1, 7, -1), (2, 7, 1234), (4, 5, -1), (16, 7, -1), (32, 5, -1)]  # owner, user 1234, group, mask, others
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *part) for part in parts)
+    os.makedirs(s + "/a")
+    os.mkdir(w.base + "/else")
+    try:
+        os.setxattr(s + "/a", "system.posix_acl_default", acl)
+    except OSError:
+        h.skip("ACLs", "the file system has none")
+        w.end()
+        return
+    w.backup()
+    for name, size in ("small", 10), ("large", 100000), ("d/small", 10), ("d/large", 100000):
+        os.makedirs(os.path.dirname(f"{w.base}/else/{name}"), exist_ok=True)
+        put(f"{w.base}/else/{name}", b"x" * size)
+    for name in "small", "large", "d":
+        os.rename(f"{w.base}/else/{name}", f"{s}/a/{name}")
+    put(s + "/a/inherits")
+    os.mkdir(s + "/a/also")
+    put(s + "/a/also/inherits")
+    h.ok("system.posix_acl_access" in os.listxattr(s + "/a/inherits"), "what is made there gets one")
+    r = w.backup()
+    w.same("what was moved there has none, what was made there its own", r["snapshot"])
+    r = w.backup()
+    h.equal((r["new"], r["changed"], r["read_bytes"]), (0, 0, 0), "and that is all", r)
+    w.end()
+
+
 if FACE == "unsteady":
     unsteady()
 elif FACE == "faults":
@@ -725,6 +757,6 @@ elif FACE == "faults":
 elif FACE == "random":
     randomly()
 else:
-    for test in sys.argv[2:] or ["whole", "changes", "depth", "rules", "places", "options", "cut"]:
+    for test in sys.argv[2:] or ["whole", "changes", "depth", "rules", "places", "options", "acls", "cut"]:
         globals()[test]()
 h.done()

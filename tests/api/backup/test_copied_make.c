@@ -311,6 +311,7 @@ static void full(void **state)
 	OK(linkfs_path_stat(v, NULL, ROOT, "0", LINKFS_NOFOLLOW, &first));
 	for (unsigned i = 0; i < COUNT; i++)
 		OK(linkfs_node_unlink(v, NULL, first.ino, names[i], strlen(names[i])));
+	OK(linkfs_volume_sync(v));
 	OK(linkfs_copied_make(v, NULL, st.ino, f, COUNT));
 	judge(st.ino, f, COUNT);
 }
