@@ -104,8 +104,13 @@ static int open_target(struct copy_run *run, const struct copy_stat *st, const s
 	}
 	if (error)
 		return error;
-	return copy_open_dir(copy, to, name, frame->merged && run->len == 0 && copy->existing != COPY_REPLACE,
-			     &frame->to);
+	error = copy_open_dir(copy, to, name, frame->merged && run->len == 0 && copy->existing != COPY_REPLACE,
+			      &frame->to);
+	/* At once, before what is made in it has them as well. */
+	bool given = run->len == 0 || run->frames[run->len - 1].merged;
+	if (!error && frame->made && given && copy->keep_mode && copy->keep_xattr)
+		copy_drop_acls(copy, &frame->to);
+	return error;
 }
 
 static int enter_dir(struct copy_run *run, const struct copy_dir *from, const char *from_name, bool follow,

@@ -120,6 +120,8 @@ struct copy_meta {
 	bool *changed; /* may be NULL: set when something was set, in a volume */
 };
 int copy_attributes(struct copy *copy, const struct copy_meta *meta);
+/* An open directory that was made gives up what the one above handed on to it. */
+void copy_drop_acls(struct copy *copy, const struct copy_dir *dir);
 /* What copy_attributes() gives to a new file of a volume, when one call can do it; false: the host's file, open as fd, has extended attributes or
  * setuid bits. Uses copy->buf. */
 bool copy_new_attributes(struct copy *copy, const struct copy_stat *st, int fd, struct linkfs_setattr *set_out);

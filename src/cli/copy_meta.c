@@ -150,6 +150,13 @@ static void drop_acl(struct copy *copy, const struct holder *h, const char *name
 		fremovexattr(h->fd, name);
 }
 
+void copy_drop_acls(struct copy *copy, const struct copy_dir *dir)
+{
+	const struct holder h = {.volume = dir->volume, .ino = dir->ino, .fd = dir->fd};
+	drop_acl(copy, &h, "system.posix_acl_access");
+	drop_acl(copy, &h, "system.posix_acl_default");
+}
+
 bool copy_xattr_is_foreign(const char *name, bool root)
 {
 	if (strncmp(name, "security.", 9) == 0)

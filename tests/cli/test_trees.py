@@ -6,6 +6,7 @@ outside the destination.
 """
 import os
 import stat
+import struct
 import subprocess
 import sys
 
@@ -105,6 +106,7 @@ def main():
     escape_tests(base, volume)
     self_tests(base, volume)
     summary_tests(base, volume)
+    acl_tests(base, volume)
     h.done()
 
 
@@ -164,6 +166,35 @@ def summary_tests(base, volume):
     h.equal(h.linkfs("import", base + "/s", base + "/nowhere").rc, 1, "import to the host is refused")
     h.equal(h.linkfs("export", base + "/s", base + "/nowhere").rc, 1, "export of the host is refused")
     h.equal(h.linkfs("import", volume("/s"), volume("/q")).rc, 2, "import out of a volume is wrong usage")
+
+
+def acl_tests(base, volume):
+    """What a directory hands on by its default ACL is not what the source has."""
+    parts = [(1, 7, -1), (2, 7, 1234), (4, 5, -1), (16, 7, -1), (32, 5, -1)]  # owner, user 1234, group, mask, others
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *part) for part in parts)
+    os.makedirs(base + "/unmarked/d")
+    for name in "f", "d/f":
+        with open(f"{base}/unmarked/{name}", "wb") as f:
+            f.write(b"12345")
+    want = describe(base + "/unmarked")
+    os.mkdir(base + "/acl")
+    try:
+        os.setxattr(base + "/acl", "system.posix_acl_default", acl)
+    except OSError:
+        h.skip("default ACLs", "the file system has none")
+        return
+    h.must("import", "-T", base + "/unmarked", volume("/unmarked"))
+    h.must("import", "-T", base + "/acl", volume("/acl"))
+    h.must("export", "-T", volume("/unmarked"), base + "/acl/out")
+    compare(describe(base + "/acl/out"), want, "into a directory of the host with a default ACL")
+    h.must("import", "-T", base + "/unmarked", volume("/acl/in"))
+    h.must("cp", "-a", volume("/unmarked"), volume("/acl/again"))
+    for name in "in", "again":
+        h.must("export", "-T", volume("/acl/" + name), f"{base}/from-{name}")
+        compare(describe(f"{base}/from-{name}"), want, f"into one of the volume: {name}")
+    h.must("cp", "-r", volume("/unmarked"), volume("/acl/handed"))
+    h.must("export", "-T", volume("/acl/handed"), base + "/from-handed")
+    h.ok("system.posix_acl_access" in os.listxattr(base + "/from-handed/d/f"), "cp -r takes what it is given")
 
 
 main()
