@@ -18,7 +18,6 @@ struct content {
 	size_t size;
 	struct lk_making made; /* what compression made of it: its row, or one chunk, or nothing */
 	uint32_t blocks;       /* on disk; 0: it is in a row */
-	const uint8_t *bytes;  /* those blocks */
 	struct lk_run runs[NEW_BLOCKS];
 	uint32_t run_count, used; /* runs before used are the op's business */
 	uint8_t sums[NEW_BLOCKS * 8];
@@ -86,14 +85,16 @@ static int make(struct lk_new *n, int level)
 static int fill(struct lk_new *n)
 {
 	free(n->bytes);
-	n->bytes = n->blocks ? malloc((size_t)n->blocks * LK_BLOCK_SIZE) : NULL;
-	if (n->blocks && !n->bytes)
+	n->bytes = NULL;
+	if (n->blocks == 0)
+		return 0;
+	n->bytes = malloc((size_t)n->blocks * LK_BLOCK_SIZE);
+	if (!n->bytes)
 		return LINKFS_ENOMEM;
 	uint8_t *at = n->bytes;
 	for (size_t i = 0; i < n->count; i++) {
 		struct content *c = &n->content[i];
 		size_t len = has_chunk(c) ? c->made.bytes.len : c->size, whole = (size_t)c->blocks * LK_BLOCK_SIZE;
-		c->bytes = at;
 		if (c->blocks == 0)
 			continue;
 		memcpy(at, has_chunk(c) ? c->made.bytes.p : c->plain, len);

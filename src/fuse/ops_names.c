@@ -176,12 +176,12 @@ static int rename_names(struct lk_fuse_request *rq, size_t pos, uint64_t new_nod
 		r = take_new_name(rq, &pos, &new_name, &new_len);
 	if (!r)
 		r = lk_fuse_ino(new_nodeid, &new_dir);
-	if (!r && flags == 0 && lk_fuse_save_comes(rq, old_name, old_len, new_dir, new_name, new_len))
-		r = LINKFS_ESTALE;
-	if (!r)
-		r = linkfs_node_rename(rq->mount->volume, &rq->cred, rq->ino, old_name, old_len, new_dir, new_name,
-				       new_len, flags);
-	return r;
+	if (r)
+		return r;
+	if (flags == 0 && lk_fuse_save_comes(rq, old_name, old_len, new_dir, new_name, new_len))
+		return LINKFS_ESTALE;
+	return linkfs_node_rename(rq->mount->volume, &rq->cred, rq->ino, old_name, old_len, new_dir, new_name, new_len,
+				  flags);
 }
 
 int lk_fuse_rename(struct lk_fuse_request *rq)
