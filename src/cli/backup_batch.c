@@ -7,13 +7,11 @@
  */
 #include "backup.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BLOCK 4096u
 #define BATCH_BYTES (BACKUP_CHUNK / 2) /* read before the first is made */
 
 struct backup_batch {
@@ -24,26 +22,6 @@ struct backup_batch {
 	struct backup_file *files[LINKFS_COPIED_NEW_COUNT];
 };
 
-static bool has_holes(int fd, uint64_t size)
-{
-	off_t hole = lseek(fd, 0, SEEK_HOLE);
-	return hole >= 0 && (uint64_t)hole < size;
-}
-
-static bool read_all(int fd, char *data, size_t size)
-{
-	size_t have = 0;
-	while (have < size) {
-		ssize_t n = pread(fd, data + have, size - have, (off_t)have);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return false;
-		have += (size_t)n;
-	}
-	return true;
-}
-
 static bool is_same(const struct copy_stat *a, const struct copy_stat *b)
 {
 	return a->st.ino == b->st.ino && a->dev == b->dev && a->st.mode == b->st.mode && backup_same_times(a, b);
@@ -53,15 +31,15 @@ static bool is_same(const struct copy_stat *a, const struct copy_stat *b)
 static bool read_plain(struct backup_worker *w, struct backup_file *f, char *data, struct linkfs_copied_new *out)
 {
 	struct copy_stat now;
-	size_t size = (size_t)f->st.st.size;
+	size_t size = (size_t)f->st.st.size, done = 0;
 	int64_t begin = cli_now_ns();
 	int fd = -1;
 	if (backup_open_source(f, &fd) != 0)
 		return false;
-	bool plain = backup_look(fd, "", &now) == 0 && is_same(&f->st, &now) &&
-		     !(size > BLOCK && has_holes(fd, size)) && read_all(fd, data, size) &&
-		     backup_look(fd, "", &now) == 0 && is_same(&f->st, &now) &&
-		     copy_new_attributes(&w->copy, &now, fd, &out->attributes);
+	struct copy_file from = {.fd = fd};
+	bool plain = backup_look(fd, "", &now) == 0 && is_same(&f->st, &now) && !copy_has_holes(&from, size) &&
+		     copy_read(&from, 0, data, size, &done) == 0 && done == size && backup_look(fd, "", &now) == 0 &&
+		     is_same(&f->st, &now) && copy_new_attributes(&w->copy, &now, fd, &out->attributes);
 	close(fd);
 	if (!plain)
 		return false;
@@ -74,6 +52,7 @@ static bool read_plain(struct backup_worker *w, struct backup_file *f, char *dat
 	return true;
 }
 
+/* Frees it. */
 static void run(struct backup_worker *w, struct backup_batch *batch)
 {
 	struct backup *b = w->b;
@@ -102,6 +81,7 @@ static void run(struct backup_worker *w, struct backup_batch *batch)
 	}
 	for (size_t i = 0; i < left; i++)
 		backup_file_run(w, rest[i]);
+	free(batch);
 }
 
 /* What runs may find further files, which begin another batch. */
@@ -110,20 +90,16 @@ void backup_batch_end(struct backup_worker *w)
 	while (w->batch) {
 		struct backup_batch *batch = w->batch;
 		w->batch = NULL;
-		if (backup_pool_hungry(w->b->pool)) {
+		if (backup_pool_hungry(w->b->pool))
 			backup_pool_push(w->b->pool, &batch->job);
-			continue;
-		}
-		run(w, batch);
-		free(batch);
+		else
+			run(w, batch);
 	}
 }
 
 static void run_batch(struct backup_worker *w, struct backup_job *job)
 {
-	struct backup_batch *batch = (struct backup_batch *)(void *)job;
-	run(w, batch);
-	free(batch);
+	run(w, (struct backup_batch *)(void *)job);
 	backup_batch_end(w);
 }
 

@@ -3,7 +3,7 @@
  * Layer: core.
  *
  * As in file_write.c content comes first, without the metadata lock, and rows name it afterwards (I3). Here all that belongs to a
- * new file is one op's business, and that of several files: so nobody meets half of one, and the lock is taken twice for all of them.
+ * new file is one op's business, and that of several files: so nobody meets half of one, and the lock is taken for all of them at once.
  * What one file has on disk begins where the one before it ends, as far as there is room, and is written together.
  */
 #include "file_impl.h"

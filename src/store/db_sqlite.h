@@ -45,9 +45,9 @@ enum lk_operation {
 	LK_SQL_OPERATION_COUNT
 };
 
-/* A prepared scan; the shape and also are everything that changes the SQL text. */
+/* A prepared scan; the shape is everything that changes the SQL text. */
 struct lk_scan_stmt {
-	uint32_t shape, also;
+	uint64_t shape;
 	uint32_t selected; /* bit per column of the table */
 	sqlite3_stmt *stmt;
 	struct lk_scan_stmt *next;

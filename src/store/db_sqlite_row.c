@@ -167,8 +167,7 @@ int lk_sqlite_erase(struct lk_db *base, const struct lk_table *table, const void
 	return sqlite3_changes64(db->handle) ? 0 : LINKFS_ENOENT;
 }
 
-static int make_scan(struct lk_sqlite *db, const struct lk_scan *scan, uint32_t shape, uint32_t also,
-		     struct lk_scan_stmt **out)
+static int make_scan(struct lk_sqlite *db, const struct lk_scan *scan, uint64_t shape, struct lk_scan_stmt **out)
 {
 	struct lk_scan_stmt *made = calloc(1, sizeof(*made));
 	if (!made)
@@ -183,7 +182,6 @@ static int make_scan(struct lk_sqlite *db, const struct lk_scan *scan, uint32_t 
 		return r;
 	}
 	made->shape = shape;
-	made->also = also;
 	for (uint8_t i = 0; i < scan->table->column_count; i++)
 		made->selected |= (uint32_t)lk_sql_selected(scan, i) << i;
 	made->next = db->scans[scan->table->id];
@@ -194,17 +192,16 @@ static int make_scan(struct lk_sqlite *db, const struct lk_scan *scan, uint32_t 
 
 static int scan_stmt(struct lk_sqlite *db, const struct lk_scan *scan, struct lk_scan_stmt **out)
 {
-	uint32_t shape = (uint32_t)(scan->among != NULL) << 31 | (uint32_t)(scan->index + 1) << 24 |
-			 (uint32_t)scan->equal << 16 | (uint32_t)scan->ranged << 8 | (uint32_t)scan->keys_only << 2 |
-			 (uint32_t)scan->exclusive << 1 | (uint32_t)scan->reverse;
-	uint32_t also = scan->keys_only ? scan->also : 0;
+	uint64_t shape = (uint64_t)(scan->keys_only ? scan->also : 0) << 32 | (uint32_t)(scan->among != NULL) << 31 |
+			 (uint32_t)(scan->index + 1) << 24 | (uint32_t)scan->equal << 16 | (uint32_t)scan->ranged << 8 |
+			 (uint32_t)scan->keys_only << 2 | (uint32_t)scan->exclusive << 1 | (uint32_t)scan->reverse;
 	for (struct lk_scan_stmt *s = db->scans[scan->table->id]; s; s = s->next) {
-		if (s->shape == shape && s->also == also) {
+		if (s->shape == shape) {
 			*out = s;
 			return 0;
 		}
 	}
-	return make_scan(db, scan, shape, also, out);
+	return make_scan(db, scan, shape, out);
 }
 
 /* A scan that is under way in its parts. */

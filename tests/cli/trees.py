@@ -3,6 +3,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 import subprocess
 
 import harness as h
@@ -14,6 +15,17 @@ def set_xattr(path, name, value, **how):
     except OSError as e:
         if e.errno not in (errno.ENOTSUP, errno.EPERM):
             raise
+
+
+def set_default_acl(path):
+    """A default ACL for the directory; False: the file system has none."""
+    parts = [(1, 7, -1), (2, 7, 1234), (4, 5, -1), (16, 7, -1), (32, 5, -1)]  # owner, user 1234, group, mask, others
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *part) for part in parts)
+    try:
+        os.setxattr(path, "system.posix_acl_default", acl)
+    except OSError:
+        return False
+    return True
 
 
 def make_nasty(top):
