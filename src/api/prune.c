@@ -171,24 +171,19 @@ static int delete_others(struct lk_fs *fs, const struct plan *plan, int64_t spar
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < plan->count; i++) {
-		int64_t epoch = (int64_t)plan->entries[i].snapshot.id;
+		struct lk_snapshot_work work = {.epoch = (int64_t)plan->entries[i].snapshot.id};
 
-		if (plan->items[i].kept_by || epoch == spared)
+		if (plan->items[i].kept_by || work.epoch == spared)
 			continue;
 		if (o->progress && o->progress(o->progress_arg, &progress)) {
 			rc = LINKFS_EINTR;
 			break;
 		}
-		rc = lk_snapshot_mark_epoch(fs, epoch);
-		if (rc == LINKFS_ENOENT ||
-		    rc == LINKFS_EBUSY) { /* somebody was faster, or receives what starts from it */
-			rc = 0;
-			continue;
-		}
-		if (rc)
-			break;
-		done->gone++;
-		rc = lk_snapshot_give_back(fs, epoch, o->progress, o->progress_arg, &progress);
+		rc = lk_snapshot_give_back(fs, NULL, 0, &work, o->progress, o->progress_arg, &progress);
+		if (rc == LINKFS_ENOENT || rc == LINKFS_EBUSY)
+			rc = 0; /* somebody was faster, or receives what starts from it */
+		else if (rc == 0 || work.more)
+			done->gone++;
 	}
 	done->rows = progress.rows;
 	done->bytes = progress.bytes;

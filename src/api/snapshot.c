@@ -206,38 +206,35 @@ int lk_snapshots_may_change(struct linkfs_volume *volume, const struct linkfs_cr
 	return rc ? rc : lk_op_end(&op, 0);
 }
 
-int lk_snapshot_give_back(struct lk_fs *fs, int64_t epoch, linkfs_snapshot_progress_fn *fn, void *arg,
-			  struct linkfs_snapshot_progress *done)
+int lk_snapshot_give_back(struct lk_fs *fs, const char *name, size_t len, struct lk_snapshot_work *work,
+			  linkfs_snapshot_progress_fn *fn, void *arg, struct linkfs_snapshot_progress *done)
 {
 	const struct linkfs_snapshot_progress before = *done;
-	struct lk_snapshot_work work = {.epoch = epoch, .more = true};
-	int rc = 0;
+	int rc = lk_snapshot_delete(fs, name, len, work);
 
-	while (rc == 0 && work.more) {
-		rc = lk_snapshot_step(fs, &work);
-		done->rows = before.rows + work.rows;
-		done->bytes = before.bytes + work.blocks * LK_BLOCK_SIZE;
-		/* It is gone, and no name leads to it: whatever failed, the rest is the volume's. */
-		if (rc || (work.more && fn && fn(arg, done))) {
-			lk_snapshot_leave(fs);
-			rc = rc ? rc : LINKFS_EINTR;
-		}
+	while (rc == 0) {
+		done->rows = before.rows + work->rows;
+		done->bytes = before.bytes + work->blocks * LK_BLOCK_SIZE;
+		if (!work->more)
+			return 0;
+		rc = fn && fn(arg, done) ? LINKFS_EINTR : lk_snapshot_step(fs, work);
 	}
+	/* If it is gone no name leads to it: whatever failed, the rest is the volume's. */
+	if (work->more)
+		lk_snapshot_leave(fs);
 	return rc;
 }
 
 int linkfs_snapshot_delete(struct linkfs_volume *volume, const struct linkfs_cred *cred, const char *name,
 			   linkfs_snapshot_progress_fn *fn, void *arg, struct linkfs_snapshot_progress *done_out)
 {
-	struct lk_fs *fs = lk_volume_fs(volume);
 	struct linkfs_snapshot_progress done = {0};
-	int64_t epoch;
+	struct lk_snapshot_work work = {0};
 	int rc = lk_snapshots_may_change(volume, cred);
 
 	if (rc == 0)
-		rc = lk_snapshot_mark(fs, name, strnlen(name, LINKFS_NAME_MAX + 1), &epoch);
-	if (rc == 0)
-		rc = lk_snapshot_give_back(fs, epoch, fn, arg, &done);
+		rc = lk_snapshot_give_back(lk_volume_fs(volume), name, strnlen(name, LINKFS_NAME_MAX + 1), &work, fn,
+					   arg, &done);
 	if (done_out)
 		*done_out = done;
 	return rc;

@@ -157,50 +157,60 @@ int lk_snapshot_tag(struct lk_op *op, const char *name, size_t len, struct lk_by
 
 /* ---- deleting --------------------------------------------------------------------------------------------------- */
 
-/* Ends the op. */
-static int mark(struct lk_op *op, int64_t epoch)
+#define STEP_FLAGS (LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_PURGE | LK_OP_ALONE)
+
+/* Rows of a snapshot that is marked; ends the op. A failure leaves *work as it was. */
+static int step(struct lk_op *op, struct lk_snapshot_work *work, int rc)
 {
+	uint32_t most = lk_op_is_alone(op) ? LK_SNAPSHOT_COMMIT : LK_SNAPSHOT_STEP, rows = 0;
 	struct lk_fs *fs = op->fs;
-	int rc = lk_txn_snapshot_mark(op, epoch);
+	bool more = false, commit;
+	uint64_t blocks;
 
 	if (rc == 0)
-		rc = tell(op);
-	/* Before the lock is given up: from the next write on the snapshot is not what it was. If the mark does not stand nodes that
+		rc = lk_txn_snapshot_drop(op, work->epoch, most, &rows, &more);
+	if (rc == LINKFS_ENOENT && work->more) /* the keeper was here */
+		rc = 0;
+	blocks = lk_alloc_log_freed(&op->alloc);
+	commit = fs->batch->rows + op->rows >= LK_SNAPSHOT_COMMIT;
+	rc = lk_op_end(op, rc);
+	if (rc)
+		return rc;
+	work->more = more;
+	work->rows += rows;
+	work->blocks += blocks;
+	return commit ? lk_txn_commit(fs) : 0;
+}
+
+static int find_either(struct lk_op *op, const char *name, size_t len, struct lk_snapshot *row)
+{
+	int rc = name ? lk_snapshot_find(op, name, len, row) : lk_txn_get(op, LK_T_SNAPSHOT, row, row);
+
+	if (rc == 0 && row->deleting)
+		rc = LINKFS_ENOENT;
+	return rc == 0 && row->epoch == lk_receive_base(op->fs) ? LINKFS_EBUSY : rc;
+}
+
+int lk_snapshot_delete(struct lk_fs *fs, const char *name, size_t len, struct lk_snapshot_work *work)
+{
+	struct lk_snapshot row = {.epoch = work->epoch};
+	struct lk_op op;
+	int rc = lk_op_begin(fs, &op, STEP_FLAGS);
+
+	if (rc)
+		return rc;
+	work->more = false;
+	rc = find_either(&op, name, len, &row);
+	work->epoch = row.epoch;
+	if (rc == 0)
+		rc = lk_txn_snapshot_mark(&op, row.epoch);
+	if (rc == 0)
+		rc = tell(&op);
+	/* Before the lock is given up: from the next write on the snapshot is not what it was. If the op does not stand nodes that
 	 * were known are looked up anew, and that is all. */
 	if (rc == 0)
-		lk_view_gone(fs, epoch);
-	return lk_op_end(op, rc);
-}
-
-int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *epoch_out)
-{
-	struct lk_snapshot row = {0};
-	struct lk_op op;
-	int rc = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES);
-
-	if (rc)
-		return rc;
-	rc = lk_snapshot_find(&op, name, len, &row);
-	*epoch_out = row.epoch;
-	if (rc == 0 && row.epoch == lk_receive_base(fs))
-		rc = LINKFS_EBUSY;
-	return rc ? lk_op_end(&op, rc) : mark(&op, row.epoch);
-}
-
-int lk_snapshot_mark_epoch(struct lk_fs *fs, int64_t epoch)
-{
-	struct lk_snapshot row = {.epoch = epoch};
-	struct lk_op op;
-	int rc = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES);
-
-	if (rc)
-		return rc;
-	rc = lk_txn_get(&op, LK_T_SNAPSHOT, &row, &row);
-	if (rc == 0 && row.deleting)
-		rc = LINKFS_ENOENT;
-	if (rc == 0 && epoch == lk_receive_base(fs))
-		rc = LINKFS_EBUSY;
-	return rc ? lk_op_end(&op, rc) : mark(&op, epoch);
+		lk_view_gone(fs, row.epoch);
+	return step(&op, work, rc);
 }
 
 struct newer {
@@ -239,25 +249,9 @@ int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out)
 int lk_snapshot_step(struct lk_fs *fs, struct lk_snapshot_work *work)
 {
 	struct lk_op op;
-	bool more = false, commit;
-	uint32_t rows = 0;
-	uint64_t blocks;
-	int rc = lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT | LK_OP_PURGE);
+	int rc = lk_op_begin(fs, &op, STEP_FLAGS | LK_OP_SILENT);
 
-	if (rc)
-		return rc;
-	rc = lk_txn_snapshot_drop(&op, work->epoch, LK_SNAPSHOT_STEP, &rows, &more);
-	if (rc == LINKFS_ENOENT) /* the keeper was here */
-		rc = 0;
-	blocks = lk_alloc_log_freed(&op.alloc);
-	commit = fs->batch->rows + op.rows >= LK_SNAPSHOT_COMMIT;
-	rc = lk_op_end(&op, rc);
-	work->more = rc == 0 && more;
-	if (rc)
-		return rc;
-	work->rows += rows;
-	work->blocks += blocks;
-	return commit ? lk_txn_commit(fs) : 0;
+	return rc ? rc : step(&op, work, 0);
 }
 
 void lk_snapshot_leave(struct lk_fs *fs)

@@ -9,7 +9,8 @@
 
 #define LK_SNAPSHOT_STEP 256u /* history rows in one step of a deletion */
 /* Row writes in the open transaction after which a step commits, whoever made them: what was given back may be used then, and a commit, which
- * holds up all others, stays short, however many deletions go on at once. */
+ * holds up all others, stays short, however many deletions go on at once. A step that has the transaction for itself goes on until then,
+ * unless somebody waits to write. */
 #define LK_SNAPSHOT_COMMIT 2048u
 
 /* Whether it may be a snapshot's name: 1 to 255 bytes without '/' and NUL, not "." or "..". LINKFS_EINVAL, LINKFS_ENAMETOOLONG. */
@@ -27,19 +28,19 @@ int lk_snapshot_tag(struct lk_op *op, const char *name, size_t len, struct lk_by
 /* LINKFS_EEXIST, LINKFS_ENOENT. */
 int lk_snapshot_rename(struct lk_op *op, const char *name, size_t len, const char *to, size_t to_len);
 
-/* It is not there any more: nobody reads it from now on, and its name is free. What it alone kept goes by steps. Begins and ends an op. */
-int lk_snapshot_mark(struct lk_fs *fs, const char *name, size_t len, int64_t *epoch_out);
-/* The same of the one with the number. */
-int lk_snapshot_mark_epoch(struct lk_fs *fs, int64_t epoch);
 /* Whether anything has changed that the snapshot, which exists, shows. */
 int lk_snapshot_differs(struct lk_op *op, int64_t epoch, bool *out);
-/* One step of a deletion, in an op of its own of bounded length, and a commit when many rows were written. more: there are others. rows and blocks grow by those that it looked
- * at, and gave back. */
+/* A deletion. The first op takes the snapshot away: nobody reads it from then on, and its name is free. What it alone kept goes by steps, of
+ * which that op is one: each an op of bounded length, and a commit when many rows were written. more: there are others. rows and blocks grow
+ * by those that were looked at, and given back. */
 struct lk_snapshot_work {
 	int64_t epoch;
 	bool more;
 	uint64_t rows, blocks;
 };
+/* The first op, of the snapshot of that name, or of the one that work->epoch says where name is NULL. LINKFS_ENOENT; LINKFS_EBUSY: what is
+ * received starts from it. On an error nothing has changed. */
+int lk_snapshot_delete(struct lk_fs *fs, const char *name, size_t len, struct lk_snapshot_work *work);
 int lk_snapshot_step(struct lk_fs *fs, struct lk_snapshot_work *work);
 /* What is left of deletions is the keeper's. No lock held. */
 void lk_snapshot_leave(struct lk_fs *fs);

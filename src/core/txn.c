@@ -188,6 +188,11 @@ int lk_op_need(struct lk_op *op, uint32_t pages)
 	return op->refused;
 }
 
+bool lk_op_is_alone(const struct lk_op *op)
+{
+	return op->flags & LK_OP_ALONE && !lk_batch_waits(op->fs->batch);
+}
+
 int lk_op_changes(struct lk_op *op)
 {
 	op->rows++;
@@ -206,8 +211,12 @@ int lk_op_writes(struct lk_op *op)
 {
 	int r = lk_op_changes(op);
 	op->pages += LK_ROW_PAGES;
-	if (r || op->savepoint)
+	if (r || op->savepoint || op->alone)
 		return r;
+	if (lk_op_is_alone(op)) {
+		op->alone = true;
+		return 0;
+	}
 	r = op->fs->db->ops->savepoint(op->fs->db);
 	op->savepoint = r == 0;
 	return r;
@@ -240,13 +249,15 @@ static void take_back(struct lk_op *op)
 {
 	struct lk_fs *fs = op->fs;
 	int r = op->savepoint ? fs->db->ops->undo(fs->db) : 0;
-	if (r == 0 && op->first) {
+	if (r == 0 && op->first && !op->alone) {
 		_Alignas(8) char row[LK_RECORD_MAX] = {0};
 		memcpy(row, op->first_key, sizeof(op->first_key));
 		r = lk_db_erase(fs->db, &lk_tables[op->first_table], row);
 	}
 	forget(op);
-	if (r)
+	if (op->alone)
+		lk_batch_drop(fs);
+	else if (r)
 		lk_batch_lost(fs, r);
 }
 

@@ -18,6 +18,8 @@
 #define LK_OP_SILENT 4u /* send the observer nothing (LINKFS_CRED_KERNEL) */
 #define LK_OP_PURGE 16u /* gives space back for good, or matters little: no kept file is given up for it (deleted.h) */
 #define LK_OP_BULK 8u   /* a step of long work, with hundreds of rows: T4 proves more for it */
+#define LK_OP_ALONE                                                                                                    \
+	32u /* where nothing waits for a commit it has no savepoint, whose pages cost: what it did is taken back with the batch */
 
 /* of an event: the kernel's own change, which concerns the other places of the directory, if it has any (places.h) */
 #define LK_EVENT_MAYBE (UINT32_C(1) << 31)
@@ -39,6 +41,7 @@ struct lk_op {
 	uint32_t pages; /* that they dirtied, at most */
 	bool changed;   /* something was written */
 	bool savepoint; /* the savepoint is open */
+	bool alone;     /* there is none: the batch is this op's alone */
 	bool first;     /* first_key was inserted before a savepoint: its undo is to erase it */
 	bool tight;     /* T4: nothing but the reserve is left */
 	bool discard;   /* a commit within begin: the discard that belongs to it is due */
@@ -74,6 +77,8 @@ uint32_t lk_op_flags(const struct linkfs_cred *cred, uint32_t more);
 
 /* T4 for an op that writes more than LK_OP_PAGES pages (see txn_impl.h): before its first write, proves pages more. */
 int lk_op_need(struct lk_op *op, uint32_t pages);
+/* Whether it is LK_OP_ALONE and may be. */
+bool lk_op_is_alone(const struct lk_op *op);
 
 /* len bytes (16-aligned, not zeroed) that live until lk_op_end(); NULL when out of memory. */
 void *lk_op_alloc(struct lk_op *op, size_t len);
@@ -110,8 +115,8 @@ typedef int lk_history_fn(struct lk_op *op, const void *record);
 void lk_txn_on_history(struct lk_fs *fs, enum lk_table_id table, lk_history_fn *kept, lk_history_fn *dropped);
 
 /* K2's snapshots, as far as rows go. add: the state before this op under s->name; sets s->epoch; the op's first
- * write. mark: not readable any more. drop: one step of the deletion, at most max_rows history rows (*rows_out); when none is left the
- * snapshot's row goes. */
+ * write. mark: not readable any more. drop, of one that is marked: at most max_rows of its history rows (*rows_out), fewer where T4 can prove
+ * space for fewer only, or where somebody waits; when none is left the snapshot's row goes. */
 int lk_txn_snapshot_add(struct lk_op *op, struct lk_snapshot *s);
 int lk_txn_snapshot_mark(struct lk_op *op, int64_t epoch);
 int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, uint32_t *rows_out, bool *more_out);

@@ -36,11 +36,6 @@ int lk_batch_open(struct lk_fs *fs)
 	return r;
 }
 
-static bool nothing_waits(const struct lk_batch *batch)
-{
-	return batch->standing == batch->durable;
-}
-
 static int counters_write(struct lk_fs *fs)
 {
 	struct lk_batch *batch = fs->batch;
@@ -151,20 +146,33 @@ int lk_batch_mend(struct lk_fs *fs)
 	return 0;
 }
 
-void lk_batch_lost(struct lk_fs *fs, int error)
+/* With nothing in it but an op that failed, a new transaction is as good. */
+static int roll_back(struct lk_fs *fs)
 {
 	struct lk_batch *batch = fs->batch;
+	int r = fs->db->ops->rollback(fs->db);
+	if (r)
+		return r;
+	batch->open = false;
+	batch->rows = 0;
+	lk_inode_cache_clear(fs);
+	lk_name_cache_clear(fs);
+	return 0;
+}
+
+void lk_batch_drop(struct lk_fs *fs)
+{
+	int r = roll_back(fs);
+	if (r)
+		(void)lk_batch_poison(fs, r, true);
+}
+
+void lk_batch_lost(struct lk_fs *fs, int error)
+{
 	if (atomic_load(&fs->poisoned))
 		return;
-	/* With nothing in it but an op that failed anyway, a new transaction is as good. */
-	if (nothing_waits(batch) && fs->db->ops->rollback(fs->db) == 0) {
-		batch->open = false;
-		batch->rows = 0;
-		lk_inode_cache_clear(fs);
-		lk_name_cache_clear(fs);
-		return;
-	}
-	(void)lk_batch_poison(fs, error, true);
+	if (lk_batch_waits(fs->batch) || roll_back(fs) != 0)
+		(void)lk_batch_poison(fs, error, true);
 }
 
 void lk_batch_check(struct lk_fs *fs)
@@ -193,7 +201,7 @@ int lk_batch_commit(struct lk_fs *fs)
 	struct lk_batch *batch = fs->batch;
 	if (atomic_load(&fs->poisoned))
 		return LINKFS_EPOISONED;
-	if (nothing_waits(batch))
+	if (!lk_batch_waits(batch))
 		return 0;
 	int r = lk_data_sync(fs->data);
 	if (r)

@@ -81,6 +81,12 @@ int lk_batch_commit(struct lk_fs *fs);
 uint64_t lk_batch_log_bytes(struct lk_fs *fs);
 /* As commit, and the database transaction is closed then. */
 int lk_batch_close(struct lk_fs *fs);
+static inline bool lk_batch_waits(const struct lk_batch *batch)
+{
+	return batch->standing != batch->durable;
+}
+/* An op that is alone in the batch goes with it. Poison when it cannot. */
+void lk_batch_drop(struct lk_fs *fs);
 /* The engine has lost the batch (it rolled back by itself, or cannot undo): poison when ops are lost with it. */
 void lk_batch_lost(struct lk_fs *fs, int error);
 /* After an error that may have done that: finds out. */

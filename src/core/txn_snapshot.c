@@ -5,6 +5,7 @@
 #include "txn_impl.h"
 
 #include "inode_cache.h"
+#include "snapshot.h"
 
 #include <string.h>
 
@@ -72,97 +73,167 @@ int lk_txn_snapshot_mark(struct lk_op *op, int64_t epoch)
 	return newest_below(op, INT64_MAX, &op->fs->newest_snapshot);
 }
 
-/* K2's rule for one history row whose last was a deleted snapshot, and which is gone; before is the newest existing one before that. */
-static int pass_on(struct lk_op *op, const struct lk_table *table, const void *row, int64_t before)
+/* ---- a deletion -------------------------------------------------------------------------------------------------------------- */
+
+#define SLICE_PAGES 1024u /* proved for rows that go at once, where there is room for as many */
+
+struct drop {
+	struct lk_op *op;
+	int64_t epoch, before; /* the snapshot, and the newest existing one before it; 0: none */
+	uint32_t proved;       /* T4: what op->pages may become */
+	uint32_t max, rows;    /* history rows: allowed, gone so far */
+	bool more;             /* there are others */
+	const struct lk_table *table, *old;
+	uint32_t pages;                           /* that the end of one row of the table dirties, at most */
+	_Alignas(8) char from[LK_RECORD_MAX + 8]; /* the least key of the snapshot's rows */
+};
+
+/* K2's rule for one history row whose last was a deleted snapshot, and which is gone. */
+static int pass_on(const struct drop *d, const void *row)
 {
-	const struct lk_table *old_table = &lk_tables[table->old];
+	lk_history_fn *dropped = d->op->fs->batch->dropped[d->table->id];
 	_Alignas(8) char moved[LK_RECORD_MAX + 8];
-	if (before && *lk_int_of(&table->columns[table->born_column], row) <= before) {
-		lk_record_to_old(table, row, before, moved);
-		return lk_db_insert(op->fs->db, old_table, moved);
+	if (d->before && *lk_int_of(&d->table->columns[d->table->born_column], row) <= d->before) {
+		lk_record_to_old(d->table, row, d->before, moved);
+		return lk_db_insert(d->op->fs->db, d->old, moved);
 	}
-	return op->fs->batch->dropped[table->id] ? op->fs->batch->dropped[table->id](op, row) : 0;
+	return dropped ? dropped(d->op, row) : 0;
 }
 
-/* The next rows of a snapshot, at most limit, one by one. */
-static int take_each(struct lk_op *op, const void *from, uint32_t limit, struct lk_row_set *rows)
+static int64_t second_of(const struct drop *d, const void *row)
 {
-	_Alignas(8) char row[LK_RECORD_MAX + 8];
-	struct lk_row_set keys = {.table = rows->table};
-	struct lk_scan scan = {
-		.table = keys.table, .index = LK_BY_KEY, .equal = 1, .from = from, .limit = limit, .keys_only = true};
-	struct lk_buf bytes = {0};
-	int r = lk_db_scan(op->fs->db, &scan, lk_row_set_add, &keys);
-	lk_row_set_ready(&keys);
-	for (uint32_t i = 0; r == 0 && i < keys.count; i++) {
-		bytes.len = 0;
-		r = lk_db_get(op->fs->db, keys.table, lk_row_set_at(&keys, i), row, &bytes);
-		if (r == 0)
-			r = lk_row_set_add(rows, row);
-		if (r == 0)
-			r = lk_db_erase(op->fs->db, keys.table, row);
+	return *lk_int_of(&d->old->columns[1], row);
+}
+
+/* Unseen, with one search, as they lie together: how many, which may be none where more have the same number than may go. */
+static int clear(struct drop *d, uint32_t limit, uint32_t *count)
+{
+	struct lk_db *db = d->op->fs->db;
+	int64_t next = 0;
+	/* The first row that has to wait. Like it there may be any number more, so all of its number do. */
+	int r = lk_db_nth(db, d->old, d->from, limit, &next);
+	d->more = r == 0;
+	if (r == LINKFS_ENOENT)
+		r = 0;
+	return r ? r : lk_db_clear(db, d->old, d->from, d->more ? next - 1 : INT64_MAX, count);
+}
+
+/* The same, with a look at them before; or one by one, where they have the same number. */
+static int take(struct drop *d, uint32_t limit, struct lk_row_set *rows)
+{
+	struct lk_db *db = d->op->fs->db;
+	struct lk_scan scan = {.table = d->old, .index = LK_BY_KEY, .equal = 1, .from = d->from, .limit = limit + 1};
+	uint32_t count = 0;
+	int r = lk_db_scan(db, &scan, lk_row_set_add, rows);
+	lk_row_set_ready(rows);
+	if (r)
+		return r;
+	d->more = rows->count > limit;
+	int64_t next = d->more ? second_of(d, lk_row_set_at(rows, limit)) : 0;
+	while (d->more && rows->count && second_of(d, lk_row_set_at(rows, rows->count - 1)) == next)
+		rows->count--;
+	if (rows->count) {
+		r = lk_db_clear(db, d->old, d->from, d->more ? next - 1 : INT64_MAX, &count);
+		return r == 0 && count != rows->count ? LINKFS_ECORRUPT : r;
 	}
-	lk_buf_done(&bytes);
-	lk_row_set_done(&keys);
+	rows->count = limit;
+	for (uint32_t i = 0; r == 0 && i < limit; i++)
+		r = lk_db_erase(db, d->old, lk_row_set_at(rows, i));
 	return r;
 }
 
-/* Some of a snapshot's rows, one at least and at most limit, if it has any left. They lie together, so that one search finds them all;
- * they are looked at where somebody has to be told of them. */
-static int drop_some(struct lk_op *op, const struct lk_table *table, int64_t epoch, int64_t before, uint32_t limit,
-		     uint32_t *rows_out, bool *more_out)
+/* Some rows, one at least and at most limit, of a table that has some left. They are looked at where somebody has to be told of them. */
+static int drop_some(struct drop *d, uint32_t limit)
 {
-	_Alignas(8) char from[LK_RECORD_MAX + 8] = {0};
-	struct lk_row_set rows = {.table = &lk_tables[table->old]};
-	bool seen = before || op->fs->batch->dropped[table->id];
-	int64_t next = 0;
+	struct lk_row_set rows = {.table = d->old};
+	bool seen = d->before || d->op->fs->batch->dropped[d->table->id];
 	uint32_t count = 0;
-	memcpy(from + table->record_size, &epoch, sizeof(epoch));
-	/* The first row that has to wait. Like it there may be any number more, so all of its number do. */
-	int r = lk_db_nth(op->fs->db, rows.table, from, limit, &next);
-	*more_out = r == 0;
-	if (r == LINKFS_ENOENT)
-		r = 0;
-	if (r == 0)
-		r = lk_op_writes(op);
-	if (r == 0)
-		r = lk_db_take(op->fs->db, rows.table, from, *more_out ? next - 1 : INT64_MAX,
-			       seen ? lk_row_set_add : NULL, &rows, &count);
-	if (r == 0 && *more_out && count == 0) {
-		r = take_each(op, from, limit, &rows);
+	int r = lk_op_writes(d->op);
+	if (r == 0 && !seen)
+		r = clear(d, limit, &count);
+	if (r == 0 && count == 0) {
+		r = take(d, limit, &rows);
 		count = rows.count;
 	}
-	op->pages += count * LK_ROW_PAGES;
-	lk_row_set_ready(&rows);
-	for (uint32_t i = 0; r == 0 && i < rows.count; i++)
-		r = pass_on(op, table, lk_row_set_at(&rows, i), before);
-	*rows_out += count;
+	d->rows += count;
+	d->op->rows += count;
+	d->op->pages += count * d->pages;
+	for (uint32_t i = 0; r == 0 && seen && i < rows.count; i++)
+		r = pass_on(d, lk_row_set_at(&rows, i));
 	lk_row_set_done(&rows);
+	return r;
+}
+
+/* Its leaf, a sibling and two above in each tree, twice where it goes to an older snapshot with all its bytes: a snapshot's rows lie together,
+ * but anywhere in the indexes. Who has to be told changes rows of his own and counts them himself, so that they are only guessed here. */
+static uint32_t pages_of_one(const struct drop *d)
+{
+	uint32_t pages = (1u + d->old->index_count) * (LK_ROW_PAGES / 2);
+	if (d->before)
+		pages = 2 * pages + (d->table->id == LK_T_XATTR ? LINKFS_XATTR_SIZE_MAX / (LK_BLOCK_SIZE / 2) : 2);
+	return d->op->fs->batch->dropped[d->table->id] ? pages + 2 * LK_ROW_PAGES : pages;
+}
+
+/* How many rows may go now; the op's first one may, whatever it is. */
+static int room(struct drop *d, uint32_t *rows_out)
+{
+	struct lk_db *db = d->op->fs->db;
+	bool awaited = d->rows >= LK_SNAPSHOT_STEP &&
+		       atomic_load_explicit(&d->op->fs->batch->coming, memory_order_relaxed) > 0;
+	int r = LINKFS_ENOSPC;
+	*rows_out = 0;
+	if (d->rows == d->max || awaited)
+		return 0;
+	if (d->proved < d->op->pages + SLICE_PAGES / 2)
+		r = db->ops->reserve(db, SLICE_PAGES, false);
+	if (r == 0)
+		d->proved = d->op->pages + SLICE_PAGES;
+	uint32_t left = d->proved - LK_MIN(d->proved, d->op->pages);
+	*rows_out = LK_MIN(LK_MAX(left / d->pages, (uint32_t)(d->rows == 0)), d->max - d->rows);
+	return r == LINKFS_ENOSPC ? 0 : r;
+}
+
+static int drop_table(struct drop *d, const struct lk_table *table)
+{
+	uint32_t limit = 0;
+	int64_t first;
+	d->table = table;
+	d->old = &lk_tables[table->old];
+	d->pages = pages_of_one(d);
+	memset(d->from, 0, sizeof(d->from));
+	memcpy(d->from + table->record_size, &d->epoch, sizeof(d->epoch));
+	/* Most tables have none: then no other statement is made ready. */
+	int r = lk_db_nth(d->op->fs->db, d->old, d->from, 0, &first);
+	if (r == LINKFS_ENOENT)
+		return 0;
+	d->more = true;
+	while (r == 0 && d->more) {
+		r = room(d, &limit);
+		if (r || limit == 0)
+			break;
+		r = drop_some(d, limit);
+	}
 	return r;
 }
 
 int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, uint32_t *rows_out, bool *more_out)
 {
-	int64_t before;
+	struct drop d = {.op = op, .epoch = epoch, .max = max_rows};
 	struct lk_snapshot s = {.epoch = epoch};
 	int r = lk_txn_get(op, LK_T_SNAPSHOT, &s, &s);
 	if (r)
 		return r;
 	if (!s.deleting)
 		return LINKFS_EINVAL;
-	*rows_out = 0;
-	*more_out = false;
-	r = newest_below(op, epoch, &before);
-	for (int t = 0; r == 0 && t < LK_T_LIVE_COUNT; t++) {
-		if (!lk_tables[t].versioned)
-			continue;
-		*more_out = *rows_out == max_rows;
-		if (!*more_out)
-			r = drop_some(op, &lk_tables[t], epoch, before, max_rows - *rows_out, rows_out, more_out);
-		if (*more_out)
-			return r;
+	d.proved = op->flags & LK_OP_BULK ? LK_OP_BULK_PAGES : LK_OP_PAGES;
+	r = newest_below(op, epoch, &d.before);
+	for (int t = 0; r == 0 && !d.more && t < LK_T_LIVE_COUNT; t++) {
+		if (lk_tables[t].versioned)
+			r = drop_table(&d, &lk_tables[t]);
 	}
-	return r ? r : lk_txn_erase(op, LK_T_SNAPSHOT, &s);
+	*rows_out = d.rows;
+	*more_out = d.more;
+	return r || d.more ? r : lk_txn_erase(op, LK_T_SNAPSHOT, &s);
 }
 
 static int one_row(void *arg, const void *record)

@@ -66,11 +66,9 @@ struct lk_db_ops {
 	int (*insert)(struct lk_db *db, const struct lk_table *table, const void *record); /* LINKFS_EEXIST */
 	int (*erase)(struct lk_db *db, const struct lk_table *table, const void *key);     /* LINKFS_ENOENT */
 	int (*scan)(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
-	/* Erases the rows whose first key column is from's and whose second, an integer, is at most to. fn, unless it is NULL, has each
-	 * before it goes; what it returns means nothing but for negative values, which are returned: then the savepoint must be undone.
-	 * LINKFS_EINVAL where the key has no such second column. */
-	int (*take)(struct lk_db *db, const struct lk_table *table, const void *from, int64_t to, lk_row_fn *fn,
-		    void *arg, uint32_t *rows_out);
+	/* Erases the rows whose first key column is from's and whose second, an integer, is at most to, unseen. LINKFS_EINVAL where the key
+	 * has no such second column. */
+	int (*clear)(struct lk_db *db, const struct lk_table *table, const void *from, int64_t to, uint32_t *rows_out);
 	/* The second key column, an integer, of row number n, from 0, of those whose first is from's. LINKFS_ENOENT: they are fewer. */
 	int (*nth)(struct lk_db *db, const struct lk_table *table, const void *from, uint32_t n, int64_t *second_out);
 
@@ -135,10 +133,10 @@ static inline int lk_db_erase(struct lk_db *db, const struct lk_table *table, co
 {
 	return db->ops->erase(db, table, key);
 }
-static inline int lk_db_take(struct lk_db *db, const struct lk_table *table, const void *from, int64_t to,
-			     lk_row_fn *fn, void *arg, uint32_t *rows_out)
+static inline int lk_db_clear(struct lk_db *db, const struct lk_table *table, const void *from, int64_t to,
+			      uint32_t *rows_out)
 {
-	return db->ops->take(db, table, from, to, fn, arg, rows_out);
+	return db->ops->clear(db, table, from, to, rows_out);
 }
 static inline int lk_db_nth(struct lk_db *db, const struct lk_table *table, const void *from, uint32_t n,
 			    int64_t *second_out)

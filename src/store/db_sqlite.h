@@ -39,8 +39,7 @@ enum lk_operation {
 	LK_SQL_PUT,
 	LK_SQL_INSERT,
 	LK_SQL_ERASE,
-	LK_SQL_TAKE,  /* with LK_SQL_ROW_FUNCTION */
-	LK_SQL_CLEAR, /* the same without it */
+	LK_SQL_CLEAR,
 	LK_SQL_NTH,
 	LK_SQL_OPERATION_COUNT
 };
@@ -140,8 +139,7 @@ int lk_sqlite_row_function(sqlite3 *handle, struct lk_walk **walk);
 /* And LK_SQL_KEYS (_keys.c). */
 int lk_sqlite_keys(sqlite3 *handle, struct lk_among *among);
 int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn, void *arg);
-int lk_sqlite_take(struct lk_db *base, const struct lk_table *table, const void *from, int64_t to, lk_row_fn *fn,
-		   void *arg, uint32_t *rows_out);
+int lk_sqlite_clear(struct lk_db *base, const struct lk_table *table, const void *from, int64_t to, uint32_t *rows_out);
 int lk_sqlite_nth(struct lk_db *base, const struct lk_table *table, const void *from, uint32_t n, int64_t *second_out);
 void lk_sqlite_finalize(struct lk_sqlite *db);
 

@@ -213,7 +213,6 @@ struct lk_walk {
 	void *arg;
 	int result; /* negative: what stopped it */
 	bool stopped;
-	bool takes; /* all its rows go, and nothing stops it */
 	uint64_t record[LK_RECORD_MAX / 8];
 };
 
@@ -254,7 +253,7 @@ static void take_row(sqlite3_context *context, int count, sqlite3_value **values
 		w->result = r < 0 ? r : 0;
 		w->stopped = r > 0 || ++w->rows == w->limit;
 	}
-	sqlite3_result_int(context, r || w->stopped || w->takes);
+	sqlite3_result_int(context, r || w->stopped);
 }
 
 int lk_sqlite_row_function(sqlite3 *handle, struct lk_walk **walk)
@@ -318,28 +317,24 @@ int lk_sqlite_scan(struct lk_db *base, const struct lk_scan *scan, lk_row_fn *fn
 	return r;
 }
 
-int lk_sqlite_take(struct lk_db *base, const struct lk_table *table, const void *from, int64_t to, lk_row_fn *fn,
-		   void *arg, uint32_t *rows_out)
+/* Without a function that sees the rows: one makes SQLite ready to take the statement back, which copies every page before it is changed. */
+int lk_sqlite_clear(struct lk_db *base, const struct lk_table *table, const void *from, int64_t to, uint32_t *rows_out)
 {
 	struct lk_sqlite *db = lk_sqlite_of(base);
-	struct lk_walk w = {
-		.table = table, .selected = (1u << table->column_count) - 1, .fn = fn, .arg = arg, .takes = true};
 	sqlite3_stmt *stmt;
-	int r = writing(db, table, fn ? LK_SQL_TAKE : LK_SQL_CLEAR, &stmt);
+	int r = writing(db, table, LK_SQL_CLEAR, &stmt);
 	if (r)
 		return r;
 	int code = bind_first(stmt, table, 1, from);
 	if (!code)
 		code = sqlite3_bind_int64(stmt, 2, to);
-	db->walk = &w;
 	if (!code)
 		code = sqlite3_step(stmt);
-	db->walk = NULL;
 	(void)sqlite3_reset(stmt);
 	if (code != SQLITE_DONE)
 		return lk_sqlite_failed(db, code);
 	*rows_out = (uint32_t)sqlite3_changes64(db->handle);
-	return w.result;
+	return 0;
 }
 
 int lk_sqlite_nth(struct lk_db *base, const struct lk_table *table, const void *from, uint32_t n, int64_t *second_out)

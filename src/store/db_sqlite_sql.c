@@ -175,17 +175,6 @@ static int first_and_second(struct lk_buf *out, const struct lk_table *table, en
 	return r ? r : text(out, operation == LK_SQL_NTH ? " LIMIT 1 OFFSET ?" : "<=?");
 }
 
-/* All columns go to the function; it says 1, which makes the filter none. */
-static int take_text(struct lk_buf *out, const struct lk_table *table)
-{
-	int r = first_and_second(out, table, LK_SQL_TAKE);
-	if (!r)
-		r = text(out, " AND " LK_SQL_ROW_FUNCTION "(");
-	if (!r)
-		r = names(out, table, NULL, table->column_count);
-	return r ? r : text(out, ")");
-}
-
 int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_operation operation)
 {
 	int r = LINKFS_EINVAL;
@@ -201,9 +190,6 @@ int lk_sql_operation(struct lk_buf *out, const struct lk_table *table, enum lk_o
 		break;
 	case LK_SQL_ERASE:
 		r = erase_text(out, table);
-		break;
-	case LK_SQL_TAKE:
-		r = take_text(out, table);
 		break;
 	case LK_SQL_CLEAR:
 	case LK_SQL_NTH:

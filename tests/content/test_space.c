@@ -2,16 +2,13 @@
  * test_space.c - full volumes (F4): at their own limit and on a full host. What was written stays, nothing leaks, and
  * unlink, truncate and overwriting work; space that was given back is there at once.
  */
+#include "small_host.h"
 #include "world.h"
 
-#include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define B LK_BLOCK_SIZE
 #define CHUNK (16 * (size_t)B)
@@ -153,27 +150,10 @@ static void at_its_own_limit(void **state)
 	world_close(&w);
 }
 
-/* A host of its own that fills up: a small tmpfs in a mount namespace, which goes with this process. */
-static bool small_host(const char *dir, const char *size)
-{
-	char options[64];
-	(void)snprintf(options, sizeof(options), "size=%s,mode=0700", size);
-	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) ||
-	    mount("linkfs-test", dir, "tmpfs", 0, options)) {
-		printf("# skip: no private mount here: %s\n", strerror(errno));
-		return false;
-	}
-	return true;
-}
-
 static void on_a_full_host(void **state)
 {
 	(void)state;
-	char *dir = lk_test_mkdir();
-	if (!small_host(dir, "48m")) {
-		lk_test_rmdir(dir);
-		skip();
-	}
+	char *dir = small_host_make("48m");
 	struct world w = {0};
 	world_open_in(&w, dir, 0);
 	struct filled *f = calloc(1, sizeof(*f));
@@ -219,8 +199,7 @@ static void on_a_full_host(void **state)
 	assert_int_equal(linkfs_volume_close(w.volume), 0);
 	free(w.volume_path);
 	free(f);
-	(void)umount2(dir, MNT_DETACH);
-	lk_test_rmdir(dir);
+	small_host_done(dir);
 }
 
 int main(void)

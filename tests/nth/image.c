@@ -269,10 +269,15 @@ static void fill_past(struct linkfs_volume *v)
 
 static void leave_half(struct linkfs_volume *v)
 {
-	struct lk_snapshot_work work = {.more = true};
-	MUST(lk_snapshot_mark(lk_volume_fs(v), "two", 3, &work.epoch));
-	MUST(lk_snapshot_step(lk_volume_fs(v), &work));
-	must(work.more ? 0 : LINKFS_EINVAL, "a deletion of one step only");
+	struct lk_snapshot row;
+	bool more = false;
+	struct lk_op op;
+	MUST(lk_op_begin(lk_volume_fs(v), &op, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK));
+	MUST(lk_snapshot_find(&op, "two", 3, &row));
+	MUST(lk_txn_snapshot_mark(&op, row.epoch));
+	MUST(lk_txn_snapshot_drop(&op, row.epoch, 256, &(uint32_t){0}, &more));
+	MUST(lk_op_end(&op, 0));
+	must(more ? 0 : LINKFS_EINVAL, "a deletion of one step only");
 }
 
 static void make_image(enum image image, const char *dir)

@@ -196,6 +196,12 @@ static int delete_three(struct scene *s)
 	return delete (s, "three", 3);
 }
 
+/* With nothing else in the transaction it is one operation: all or nothing. */
+static int delete_whole(struct scene *s)
+{
+	return linkfs_snapshot_delete(s->volume, NULL, "two", NULL, NULL, NULL);
+}
+
 static int make(struct scene *s)
 {
 	return scene_make(s, "/made", S_IFREG | 0644);
@@ -232,6 +238,11 @@ const struct scenario scenarios_snapshots[] = {
 	 PHASE_STEPS,
 	 {GOES_ON("delete the second", delete_two), SYNC, GOES_ON("delete the first", delete_one),
 	  GOES_ON("delete the third", delete_three), SYNC},
+	 0},
+	{"snapshot deleted in one",
+	 IMAGE_PAST,
+	 PHASE_STEPS,
+	 {STEP("delete", delete_whole), STEP("make", make), STEP("write", write_it), SYNC},
 	 0},
 	{"oldest deleted, and written",
 	 IMAGE_PAST,

@@ -197,14 +197,18 @@ static int open_op(struct subject *s, const struct op *op)
 static int drop(struct subject *s, const struct op *op)
 {
 	struct lk_fs *fs = lk_volume_fs(s->volume);
+	struct lk_snapshot row = {0};
 	struct lk_op step;
 	bool more = true;
-	int64_t epoch = 0;
-	int r = lk_snapshot_mark(fs, op->a, strlen(op->a), &epoch);
+	int r = lk_op_begin(fs, &step, LK_OP_WRITE | LK_OP_FREES);
+	if (r)
+		return r;
+	r = lk_snapshot_find(&step, op->a, strlen(op->a), &row);
+	r = lk_op_end(&step, r ? r : lk_txn_snapshot_mark(&step, row.epoch));
 	for (uint64_t steps = 0; r == 0 && more && (op->x == 0 || steps < op->x); steps++) {
 		r = lk_op_begin(fs, &step, LK_OP_WRITE | LK_OP_FREES | LK_OP_BULK | LK_OP_SILENT | LK_OP_PURGE);
 		if (r == 0)
-			r = lk_op_end(&step, lk_txn_snapshot_drop(&step, epoch, STEP_ROWS, &(uint32_t){0}, &more));
+			r = lk_op_end(&step, lk_txn_snapshot_drop(&step, row.epoch, STEP_ROWS, &(uint32_t){0}, &more));
 		/* The keeper, who goes on with deletions that were cut off, was faster. */
 		if (r == LINKFS_ENOENT) {
 			r = 0;

@@ -454,7 +454,7 @@ static void random_operation(struct state *s, struct model *m)
 	case 5:
 		if (table->columns[1].type == LK_INT)
 			to = *lk_int_of(&table->columns[1], record);
-		model_take(m, s->db, table, record, to, lk_test_below(&s->random, 2));
+		model_clear(m, s->db, table, record, to);
 		break;
 	case 6:
 		model_check_nth(m, s->db, table, record, (uint32_t)lk_test_below(&s->random, 4));

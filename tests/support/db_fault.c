@@ -83,11 +83,10 @@ static int fault_erase(struct lk_db *db, const struct lk_table *table, const voi
 	return r ? r : lk_db_erase(fault_of(db)->inner, table, key);
 }
 
-static int fault_take(struct lk_db *db, const struct lk_table *table, const void *from, int64_t to, lk_row_fn *fn,
-		      void *arg, uint32_t *rows_out)
+static int fault_clear(struct lk_db *db, const struct lk_table *table, const void *from, int64_t to, uint32_t *rows_out)
 {
-	int r = now(db, LK_FAULT_ERASE, "take");
-	return r ? r : lk_db_take(fault_of(db)->inner, table, from, to, fn, arg, rows_out);
+	int r = now(db, LK_FAULT_ERASE, "clear");
+	return r ? r : lk_db_clear(fault_of(db)->inner, table, from, to, rows_out);
 }
 
 static int fault_nth(struct lk_db *db, const struct lk_table *table, const void *from, uint32_t n, int64_t *second_out)
@@ -196,7 +195,7 @@ static const struct lk_db_ops ops = {
 	.insert = fault_insert,
 	.erase = fault_erase,
 	.scan = fault_scan,
-	.take = fault_take,
+	.clear = fault_clear,
 	.nth = fault_nth,
 	.begin = fault_begin,
 	.commit = fault_commit,

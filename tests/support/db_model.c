@@ -256,52 +256,31 @@ void model_check_scan(struct model *m, struct lk_db *db, const struct lk_scan *s
 	free(c.want);
 }
 
-struct took {
-	struct model *m;
-	const struct lk_table *table;
-	size_t count;
-};
-
-static int took_row(void *arg, const void *record)
-{
-	struct took *t = arg;
-	const struct model_row *row = model_find(t->m, t->table, record);
-	assert_non_null(row);
-	model_assert_equal(t->table, UINT32_MAX, record, row->record);
-	model_erase(t->m, t->table, record);
-	t->count++;
-	return t->count % 2 ? 1 : 0; /* what it returns does not stop it */
-}
-
-/* Whether takes and counts by the first two columns are made for the table. */
+/* Whether erasing and counting by the first two columns are made for the table. */
 static bool has_second(const struct lk_table *table)
 {
 	return table->key_count >= 2 && table->columns[1].type == LK_INT;
 }
 
-void model_take(struct model *m, struct lk_db *db, const struct lk_table *table, const void *from, int64_t to,
-		bool seen)
+void model_clear(struct model *m, struct lk_db *db, const struct lk_table *table, const void *from, int64_t to)
 {
-	struct took t = {.m = m, .table = table};
 	const struct model_table *rows = &m->tables[table->id];
-	uint32_t took = 0, want = 0;
+	uint32_t went = 0, want = 0;
 	if (!has_second(table)) {
-		assert_int_equal(lk_db_take(db, table, from, to, took_row, &t, &took), LINKFS_EINVAL);
+		assert_int_equal(lk_db_clear(db, table, from, to, &went), LINKFS_EINVAL);
 		return;
 	}
-	for (size_t i = 0; i < rows->count; i++)
-		want += model_compare(table, NULL, 1, rows->rows[i].record, from) == 0 &&
-			*lk_int_of(&table->columns[1], rows->rows[i].record) <= to;
-	assert_int_equal(lk_db_take(db, table, from, to, seen ? took_row : NULL, &t, &took), 0);
-	assert_int_equal(took, want);
-	assert_int_equal(t.count, seen ? want : 0);
-	for (size_t i = 0; !seen && i < rows->count;) {
+	for (size_t i = 0; i < rows->count;) {
 		const void *record = rows->rows[i].record;
-		if (model_compare(table, NULL, 1, record, from) == 0 && *lk_int_of(&table->columns[1], record) <= to)
+		if (model_compare(table, NULL, 1, record, from) == 0 && *lk_int_of(&table->columns[1], record) <= to) {
 			model_erase(m, table, record);
-		else
+			want++;
+		} else {
 			i++;
+		}
 	}
+	assert_int_equal(lk_db_clear(db, table, from, to, &went), 0);
+	assert_int_equal(went, want);
 }
 
 static int by_number(const void *a, const void *b)

@@ -41,9 +41,8 @@ void model_random(struct lk_test_random *random, const struct lk_table *table, b
 
 /* Runs the scan on db and fails the test unless the rows are exactly the model's, in order. */
 void model_check_scan(struct model *m, struct lk_db *db, const struct lk_scan *scan);
-/* Takes rows from both, and compares what the callback saw, where seen asks for one. */
-void model_take(struct model *m, struct lk_db *db, const struct lk_table *table, const void *from, int64_t to,
-		bool seen);
+/* Erases rows from both. */
+void model_clear(struct model *m, struct lk_db *db, const struct lk_table *table, const void *from, int64_t to);
 /* Compares the second key column of row number n of those that have from's first. */
 void model_check_nth(struct model *m, struct lk_db *db, const struct lk_table *table, const void *from, uint32_t n);
 /* Every table: by key and by each index. */

@@ -3,19 +3,15 @@
  * metadata, the oldest first and no more than is needed; and what keeping costs, and does not cost when it is off.
  */
 #include "kept.h"
+#include "small_host.h"
 
 #include <db_fault.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <link.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <unistd.h>
 
 #define B LK_BLOCK_SIZE
 #define BLOCKS 8000u
@@ -132,26 +128,11 @@ static void open_files_are_passed_over(void **state)
 	world_close(&w);
 }
 
-/* A host of its own that fills up: a small tmpfs in a mount namespace, which goes with this process. */
-static char *small_host(const char *size)
-{
-	char options[64], *dir = lk_test_mkdir();
-	(void)snprintf(options, sizeof(options), "size=%s,mode=0700", size);
-	if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_SLAVE, NULL) ||
-	    mount("linkfs-test", dir, "tmpfs", 0, options)) {
-		printf("# skip: no private mount here: %s\n", strerror(errno));
-		lk_test_rmdir(dir);
-		skip();
-	}
-	return dir;
-}
-
 static void close_host(struct world *w, char *dir)
 {
 	assert_int_equal(linkfs_volume_close(w->volume), 0);
 	free(w->volume_path);
-	(void)umount2(dir, MNT_DETACH);
-	lk_test_rmdir(dir);
+	small_host_done(dir);
 }
 
 /* Blocks written to one file until there is no room. */
@@ -174,7 +155,7 @@ static uint32_t write_all(struct world *w, const char *name)
 static void on_a_full_host_data_finds_room(void **state)
 {
 	(void)state;
-	char name[16], *dir = small_host("64m");
+	char name[16], *dir = small_host_make("64m");
 	struct world w = {0};
 	world_open_in(&w, dir, 0);
 	kept_set(&w, "1d");
@@ -209,7 +190,7 @@ static void on_a_full_host_data_finds_room(void **state)
 static void on_a_full_host_metadata_finds_room(void **state)
 {
 	(void)state;
-	char name[32], *dir = small_host("24m"), *filler = NULL, content[1500];
+	char name[32], *dir = small_host_make("24m"), content[1500];
 	struct world w = {0};
 	uint32_t made = 0;
 	int r = 0;
@@ -224,12 +205,7 @@ static void on_a_full_host_metadata_finds_room(void **state)
 	}
 	assert_int_equal(linkfs_volume_sync(w.volume), 0);
 	assert_int_equal(kept_inodes(&w), 2000);
-	assert_true(asprintf(&filler, "%s/filler", dir) > 0);
-	int fd = open(filler, O_WRONLY | O_CREAT, 0600);
-	assert_true(fd >= 0);
-	while (write(fd, content, sizeof(content)) == (ssize_t)sizeof(content))
-		;
-	assert_int_equal(close(fd), 0);
+	small_host_fill(dir);
 	/* New files take the place of kept ones, until none is left. */
 	for (; r == 0; made += r == 0) {
 		struct linkfs_make how = {.mode = S_IFREG | 0644};
@@ -252,8 +228,6 @@ static void on_a_full_host_metadata_finds_room(void **state)
 	kept_check(&w);
 	put(&w, "last", content);
 	kept_check(&w);
-	assert_int_equal(unlink(filler), 0);
-	free(filler);
 	close_host(&w, dir);
 }
 
