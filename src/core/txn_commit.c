@@ -1,7 +1,8 @@
 /*
  * txn_commit.c - the batch: commit, group commit, poison (T2, T4).
  * Layer: core. A commit has a leader. It syncs the data pieces without the lock, so that other ops go on and join, then under
- * the lock syncs what was written since, and COMMITs. A batch that has grown is committed by the keeper, beside those who go on;
+ * the lock syncs what was written since, and COMMITs, and syncs the log without the lock again: others go on in the next transaction, which is
+ * not written before that is over. A batch that has grown is committed by the keeper, beside those who go on;
  * only who would make it grow past its bounds waits for that. Callers that come meanwhile wait; most find their op durable then.
  */
 #include "txn_impl.h"
@@ -121,7 +122,7 @@ int lk_batch_poison(struct lk_fs *fs, int error, bool rolled_back)
 {
 	struct lk_batch *batch = fs->batch;
 	atomic_store(&fs->poisoned, true);
-	batch->durable = batch->standing;
+	batch->written = batch->durable = batch->standing;
 	batch->dirty_since = 0;
 	if (rolled_back) {
 		batch->torn = true;
@@ -196,13 +197,10 @@ int lk_batch_close(struct lk_fs *fs)
 	return r;
 }
 
-int lk_batch_commit(struct lk_fs *fs)
+/* T2's commit but for the log's sync. */
+static int write_batch(struct lk_fs *fs)
 {
 	struct lk_batch *batch = fs->batch;
-	if (atomic_load(&fs->poisoned))
-		return LINKFS_EPOISONED;
-	if (!lk_batch_waits(batch))
-		return 0;
 	int r = lk_data_sync(fs->data);
 	if (r)
 		return lk_batch_poison(fs, r, false);
@@ -212,19 +210,47 @@ int lk_batch_commit(struct lk_fs *fs)
 	if (r == 0)
 		r = counters_write(fs);
 	if (r == 0)
-		r = fs->db->ops->commit(fs->db);
+		r = fs->db->ops->write(fs->db);
 	/* The engine may have rolled back by itself: what it shows from now on is the last commit, surely. */
 	if (r)
 		return lk_batch_poison(fs, r, true);
 	batch->open = false;
-	batch->durable = batch->standing;
+	batch->written = batch->standing;
 	batch->counters_dirty = 0;
 	batch->rows = 0;
 	batch->dirty_since = 0;
 	batch->commit_due = false;
 	atomic_fetch_add(&batch->commits, 1);
+	lk_alloc_written(fs->alloc);
+	return 0;
+}
+
+/* What was written is durable, or the log's sync has failed. */
+static int finish_batch(struct lk_fs *fs, int r)
+{
+	struct lk_batch *batch = fs->batch;
+	if (atomic_load(&fs->poisoned))
+		return LINKFS_EPOISONED;
+	if (r)
+		return lk_batch_poison(fs, r, true);
+	if (batch->durable == batch->written) /* somebody needed it under the lock meanwhile */
+		return 0;
+	batch->durable = batch->written;
 	lk_alloc_committed(fs->alloc);
 	return 0;
+}
+
+int lk_batch_commit(struct lk_fs *fs)
+{
+	struct lk_batch *batch = fs->batch;
+	int r = atomic_load(&fs->poisoned) ? LINKFS_EPOISONED : 0;
+	/* A leader syncs the log: what it wrote is durable before anything follows it there. */
+	if (r == 0 && batch->durable != batch->written)
+		r = finish_batch(fs, fs->db->ops->sync(fs->db));
+	if (r || !lk_batch_waits(batch))
+		return r;
+	r = write_batch(fs);
+	return r ? r : finish_batch(fs, fs->db->ops->sync(fs->db));
 }
 
 uint64_t lk_batch_log_bytes(struct lk_fs *fs)
@@ -272,6 +298,18 @@ static void gather(struct lk_fs *fs)
 	}
 }
 
+/* Under the lock, given up while the log is synced. */
+static int lead_log(struct lk_fs *fs)
+{
+	int r = lk_batch_waits(fs->batch) ? write_batch(fs) : 0;
+	if (r)
+		return r;
+	(void)pthread_mutex_unlock(&fs->lock);
+	r = fs->db->ops->sync(fs->db);
+	lk_batch_lock(fs);
+	return finish_batch(fs, r);
+}
+
 /* The leader's part, under the lock. */
 static int lead(struct lk_fs *fs)
 {
@@ -291,7 +329,7 @@ static int lead(struct lk_fs *fs)
 	} else {
 		uint64_t start = lk_clock_monotonic_ns();
 		batch->group = batch->waiting + 1;
-		r = lk_batch_commit(fs);
+		r = lead_log(fs);
 		batch->commit_ns = (batch->commit_ns * 3 + (lk_clock_monotonic_ns() - start)) / 4;
 	}
 	batch->committing = false;

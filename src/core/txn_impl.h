@@ -48,7 +48,8 @@ struct lk_batch {
 	uint64_t rows;           /* row writes in the open transaction */
 	uint32_t proved;         /* pages that T4 has proved for it and that no op has used */
 	uint64_t standing;       /* number of the newest op that stands */
-	uint64_t durable;        /* every op up to this one is durable */
+	uint64_t written;        /* every op up to this one is committed; those after it are in the open transaction */
+	uint64_t durable;        /* every op up to this one is durable: as written, but while the log is synced */
 	uint64_t dirty_since;    /* monotonic; 0 when nothing waits for a commit */
 	int64_t counters[LK_COUNTERS];
 	_Atomic uint64_t commits;
@@ -81,9 +82,10 @@ int lk_batch_commit(struct lk_fs *fs);
 uint64_t lk_batch_log_bytes(struct lk_fs *fs);
 /* As commit, and the database transaction is closed then. */
 int lk_batch_close(struct lk_fs *fs);
+/* Ops stand in the open transaction. */
 static inline bool lk_batch_waits(const struct lk_batch *batch)
 {
-	return batch->standing != batch->durable;
+	return batch->standing != batch->written;
 }
 /* An op that is alone in the batch goes with it. Poison when it cannot. */
 void lk_batch_drop(struct lk_fs *fs);

@@ -322,7 +322,7 @@ static void unload_some(struct lk_alloc *a)
 	}
 }
 
-void lk_alloc_committed(struct lk_alloc *a)
+void lk_alloc_written(struct lk_alloc *a)
 {
 	for (uint32_t i = a->changed_from; i < a->changed_to; i++) {
 		struct lk_group_state *g = &a->groups[i];
@@ -332,6 +332,11 @@ void lk_alloc_committed(struct lk_alloc *a)
 	}
 	a->changed_from = UINT32_MAX;
 	a->changed_to = 0;
+	lk_freed_written(a);
+}
+
+void lk_alloc_committed(struct lk_alloc *a)
+{
 	a->tight = false;
 	lk_freed_committed(a);
 	if (a->loaded > LK_GROUPS_LOADED_MAX)

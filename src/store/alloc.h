@@ -48,10 +48,12 @@ void lk_alloc_undo(struct lk_alloc *alloc, struct lk_alloc_log *log);
 /* The operation stands. */
 void lk_alloc_keep(struct lk_alloc *alloc, struct lk_alloc_log *log);
 
-/* Commit: write changed groups into the open transaction; then, when it is durable, release what was freed. The
+/* Commit: write changed groups into the open transaction; then, when it is committed and may become durable at any moment, know what it
+ * names; then, when it is durable, release what was freed: before the next is written. The
  * discard of released space to the host happens in lk_alloc_discard(), called without the metadata lock, after each commit;
  * runs worth it are free only after that (or when space is short). */
 int lk_alloc_flush(struct lk_alloc *alloc);
+void lk_alloc_written(struct lk_alloc *alloc);
 void lk_alloc_committed(struct lk_alloc *alloc);
 void lk_alloc_discard(struct lk_alloc *alloc);
 

@@ -167,15 +167,22 @@ void lk_freed_advance(struct lk_alloc *a, bool hard)
 	free_all(a, unpunched);
 }
 
+void lk_freed_written(struct lk_alloc *a)
+{
+	struct lk_buf empty = a->written;
+	a->written = a->pending;
+	a->pending = empty;
+}
+
 void lk_freed_committed(struct lk_alloc *a)
 {
 	struct lk_buf *to = &a->drain[a->era];
-	size_t n = run_count(&a->pending);
+	size_t n = run_count(&a->written);
 	for (size_t i = 0; i < n; i++) {
-		if (list_add(to, &runs_of(&a->pending)[i]))
-			a->drain_blocks += runs_of(&a->pending)[i].count;
+		if (list_add(to, &runs_of(&a->written)[i]))
+			a->drain_blocks += runs_of(&a->written)[i].count;
 	}
-	a->pending.len = 0;
+	a->written.len = 0;
 	lk_freed_advance(a, false);
 }
 
@@ -222,6 +229,7 @@ static void drop_punches(struct lk_punch *list)
 void lk_freed_done(struct lk_alloc *a)
 {
 	lk_buf_done(&a->pending);
+	lk_buf_done(&a->written);
 	lk_buf_done(&a->drain[0]);
 	lk_buf_done(&a->drain[1]);
 	drop_punches(a->to_punch);

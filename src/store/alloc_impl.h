@@ -7,7 +7,7 @@
  *   reserved   busy set, allocated clear, no list        somebody writes it; no row names it
  *   allocated  busy and allocated set                    a row of the open batch names it
  *   freed      busy set, allocated clear, in a log       the op that freed it is still under way
- *   pending    ... in pending                            the durable state names it: until the batch is durable
+ *   pending    ... in pending, then in written           the durable state names it: until the batch is durable
  *   draining   ... in drain[]                            a read that began before may still look at it
  *   punching   ... in to_punch, a discarder's hands, or punched
  * In that order, each step one way (an undo leads from freed back to allocated). Only free blocks are reserved, so
@@ -29,7 +29,7 @@
 struct lk_group_bits {
 	uint64_t allocated[LK_GROUP_WORDS];
 	uint64_t busy[LK_GROUP_WORDS];
-	uint64_t durable[LK_GROUP_WORDS]; /* allocated as of the last commit */
+	uint64_t durable[LK_GROUP_WORDS]; /* allocated as of the last commit, which is written at least */
 };
 
 struct lk_group_state {
@@ -59,7 +59,8 @@ struct lk_alloc {
 	bool tight;                        /* the host is full: stay low, where it has blocks already */
 	struct lk_buf scratch;
 
-	struct lk_buf pending; /* struct lk_run */
+	struct lk_buf pending; /* struct lk_run; of the open batch */
+	struct lk_buf written; /* of the one that is committed and not durable yet */
 	struct lk_buf drain[2];
 	uint64_t drain_blocks;
 	unsigned era; /* new readers count in readers[era], freed blocks wait in drain[era] */
@@ -147,6 +148,7 @@ void lk_group_release(struct lk_alloc *alloc, const struct lk_run *run);
 void lk_freed_add(struct lk_alloc *alloc, const struct lk_run *run, bool durable);
 /* Makes free what may be. hard: also what only waits for a punch. */
 void lk_freed_advance(struct lk_alloc *alloc, bool hard);
+void lk_freed_written(struct lk_alloc *alloc);
 void lk_freed_committed(struct lk_alloc *alloc);
 void lk_freed_done(struct lk_alloc *alloc);
 

@@ -77,6 +77,10 @@ struct lk_db_ops {
 	 * leaves only rollback(), which is harmless without a transaction. */
 	int (*begin)(struct lk_db *db);
 	int (*commit)(struct lk_db *db); /* durable when it returns 0 */
+	/* commit() in two: others of this process and beside it see what was written, and it is durable when a sync() that begins later
+	 * returns 0. Any thread, beside the owner's calls; what is written before it returns may be durable or not. */
+	int (*write)(struct lk_db *db);
+	int (*sync)(struct lk_db *db);
 	int (*rollback)(struct lk_db *db);
 	/* One savepoint inside a transaction; they do not nest. */
 	int (*savepoint)(struct lk_db *db);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int lk_sqlite_error(int code)
 {
@@ -157,7 +158,7 @@ static int rollback(struct lk_db *base)
 	return 0;
 }
 
-static int commit(struct lk_db *base)
+static int commit_written(struct lk_db *base)
 {
 	struct lk_sqlite *db = lk_sqlite_of(base);
 	if (!db->in_transaction)
@@ -170,6 +171,25 @@ static int commit(struct lk_db *base)
 		db->dirty = 0;
 	}
 	return r;
+}
+
+/* SQLite leaves the syncs of commits to us (synchronous=NORMAL); those of a log that begins anew and of checkpoints are its own. */
+static int sync_log(struct lk_db *base)
+{
+	struct lk_sqlite *db = lk_sqlite_of(base);
+	/* One at a time: of two the host tells one that something could not be written. */
+	(void)pthread_mutex_lock(&db->sync_lock);
+	if (!db->unsynced)
+		db->unsynced = fdatasync(db->space.wal_fd) != 0;
+	int r = db->unsynced ? LINKFS_EIO : 0;
+	(void)pthread_mutex_unlock(&db->sync_lock);
+	return r;
+}
+
+static int commit(struct lk_db *base)
+{
+	int r = commit_written(base);
+	return r || lk_sqlite_of(base)->read_only ? r : sync_log(base);
 }
 
 static int inside(struct lk_db *base, enum lk_control control)
@@ -209,6 +229,7 @@ static void close_db(struct lk_db *base)
 	(void)sqlite3_close_v2(db->handle);
 	lk_sqlite_space_close(db, usage.pages);
 	pthread_mutex_destroy(&db->side_lock);
+	pthread_mutex_destroy(&db->sync_lock);
 	free(db->path);
 	free(db);
 }
@@ -224,6 +245,8 @@ static const struct lk_db_ops ops = {
 	.nth = lk_sqlite_nth,
 	.begin = begin,
 	.commit = commit,
+	.write = commit_written,
+	.sync = sync_log,
 	.rollback = rollback,
 	.savepoint = savepoint,
 	.release = release,
@@ -386,7 +409,7 @@ int lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struc
 	db->space.wal_fd = db->space.db_fd = db->space.shm_fd = -1;
 	db->side_space = db->space;
 	db->read_only = flags & LK_DB_READONLY;
-	if (pthread_mutex_init(&db->side_lock, NULL)) {
+	if (pthread_mutex_init(&db->side_lock, NULL) || pthread_mutex_init(&db->sync_lock, NULL)) {
 		free(db);
 		return LINKFS_ENOMEM;
 	}

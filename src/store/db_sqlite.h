@@ -4,7 +4,7 @@
  * _row.c records in and out, _space.c the reserve and checkpoints, _verify.c what check/ needs; wal_scan.c looks at what a
  * crash left; vfs_sum.c is the file layer below SQLite.
  *
- * Locks: everything is the caller's (one thread at a time) but side, which is guarded by side_lock.
+ * Locks: everything is the caller's (one thread at a time) but side and what syncs the log, which have locks of their own.
  */
 #ifndef LK_DB_SQLITE_H
 #define LK_DB_SQLITE_H
@@ -80,6 +80,9 @@ struct lk_sqlite {
 	/* Where the WAL ended when the newest commit was over, and up to where all is known to be in the database: how often it has begun
 	 * anew, in the upper half, and frames. */
 	atomic_uint_fast64_t wal_end, wal_copied;
+
+	pthread_mutex_t sync_lock;
+	bool unsynced; /* a sync of the log failed: none tells the truth from then on */
 
 	struct lk_space space;
 	uint64_t dirty;   /* bound of the pages this transaction has changed */

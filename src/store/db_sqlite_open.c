@@ -112,7 +112,7 @@ int lk_sqlite_tune(sqlite3 *handle, bool read_only)
 {
 	char sql[200];
 	(void)snprintf(sql, sizeof(sql),
-		       "PRAGMA synchronous=FULL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0;"
+		       "PRAGMA synchronous=NORMAL; PRAGMA secure_delete=OFF; PRAGMA wal_autocheckpoint=0;"
 		       "PRAGMA cache_spill=OFF; PRAGMA cache_size=-%d; PRAGMA automatic_index=OFF",
 		       LK_DB_CACHE_KIB);
 	int r = lk_sqlite_exec(handle, sql);

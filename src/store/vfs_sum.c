@@ -31,7 +31,7 @@ struct sum_file {
 	const char *name;  /* of a database; SQLite keeps it as long as the file is open */
 	int64_t header_at; /* of a WAL: offset of the frame header kept in header, to be written with its page; or -1 */
 	uint8_t header[LK_FRAME_HEADER];
-	/* Of a WAL: frames gathered for one write. Nobody reads them before xSync: SQLite publishes frames after it. */
+	/* Of a WAL: frames gathered for one write, of one commit. Nobody reads them before its last: SQLite publishes frames after it. */
 	uint8_t *gathered;
 	int64_t gathered_at;
 	size_t gathered_len;
@@ -200,6 +200,12 @@ static void stamp(uint8_t *page, uint32_t number, uint8_t order)
 	put_word(reserved + 12, order, old[3] - du - dv);
 }
 
+/* The frame that ends a commit says how many pages the database has then. */
+static bool is_last_of_commit(const uint8_t *frame)
+{
+	return get_be(frame + 4) != 0;
+}
+
 /* A new frame: its header was kept. */
 static int write_frame(struct sum_file *f, const void *buf)
 {
@@ -221,7 +227,7 @@ static int write_frame(struct sum_file *f, const void *buf)
 	memcpy(frame + LK_FRAME_HEADER, buf, LK_PAGE_SIZE);
 	stamp(frame + LK_FRAME_HEADER, get_be(frame), f->order);
 	f->gathered_len += LK_FRAME_SIZE;
-	return SQLITE_OK;
+	return is_last_of_commit(frame) ? write_gathered(f) : SQLITE_OK;
 }
 
 /* The same page is written again into its frame, whose header stands. */

@@ -10,7 +10,7 @@
 struct fault {
 	struct lk_db base;
 	struct lk_db *inner;
-	pthread_mutex_t lock; /* guards the rest: checkpoints come from another thread */
+	pthread_mutex_t lock; /* guards the rest: checkpoints and syncs come from other threads */
 	struct lk_fault_plan plan;
 	struct lk_fault_seen seen;
 	bool paused;
@@ -29,7 +29,8 @@ static int now(struct lk_db *base, unsigned call, const char *name)
 	struct fault *f = fault_of(base);
 	int code = 0;
 	(void)pthread_mutex_lock(&f->lock);
-	if (f->lost && call != LK_FAULT_ROLLBACK && call != LK_FAULT_BESIDE)
+	bool beside = call == LK_FAULT_BESIDE || call == LK_FAULT_SYNC;
+	if (f->lost && call != LK_FAULT_ROLLBACK && !beside)
 		code = LINKFS_EIO;
 	if (!code && !f->paused && f->plan.which & call) {
 		uint64_t i = ++f->seen.calls, n = f->plan.n;
@@ -41,7 +42,7 @@ static int now(struct lk_db *base, unsigned call, const char *name)
 			if (f->plan.counter)
 				++*f->plan.counter;
 			f->seen.in = name;
-			f->lost = f->plan.lose && f->open;
+			f->lost = f->plan.lose && f->open && !beside;
 			if (f->lost)
 				(void)f->inner->ops->rollback(f->inner);
 		}
@@ -110,6 +111,7 @@ static int fault_scan(struct lk_db *db, const struct lk_scan *scan, lk_row_fn *f
 PLAIN(savepoint, LK_FAULT_SAVEPOINT)
 PLAIN(release, LK_FAULT_RELEASE)
 PLAIN(undo, LK_FAULT_UNDO)
+PLAIN(sync, LK_FAULT_SYNC)
 
 static int fault_begin(struct lk_db *db)
 {
@@ -126,12 +128,12 @@ static int fault_begin(struct lk_db *db)
 	return r;
 }
 
-static int fault_commit(struct lk_db *db)
+static int commit_by(struct lk_db *db, int (*commit)(struct lk_db *db))
 {
 	struct fault *f = fault_of(db);
 	int r = now(db, LK_FAULT_COMMIT, "commit");
 	if (!r)
-		r = f->inner->ops->commit(f->inner);
+		r = commit(f->inner);
 	if (!r) {
 		(void)pthread_mutex_lock(&f->lock);
 		f->open = false;
@@ -139,6 +141,16 @@ static int fault_commit(struct lk_db *db)
 		(void)pthread_mutex_unlock(&f->lock);
 	}
 	return r;
+}
+
+static int fault_commit(struct lk_db *db)
+{
+	return commit_by(db, fault_of(db)->inner->ops->commit);
+}
+
+static int fault_write(struct lk_db *db)
+{
+	return commit_by(db, fault_of(db)->inner->ops->write);
 }
 
 static int fault_rollback(struct lk_db *db)
@@ -199,6 +211,8 @@ static const struct lk_db_ops ops = {
 	.nth = fault_nth,
 	.begin = fault_begin,
 	.commit = fault_commit,
+	.write = fault_write,
+	.sync = fault_sync,
 	.rollback = fault_rollback,
 	.savepoint = fault_savepoint,
 	.release = fault_release,

@@ -25,7 +25,8 @@ enum {
 	LK_FAULT_CHECKPOINT = 1 << 12, /* a slice, by the owner */
 	LK_FAULT_USAGE = 1 << 13,
 	LK_FAULT_BESIDE = 1 << 14, /* a checkpoint beside the owner */
-	LK_FAULT_ALL = (1 << 15) - 1,
+	LK_FAULT_SYNC = 1 << 18,   /* of the log, beside the owner too */
+	LK_FAULT_ALL = ((1 << 15) - 1) | LK_FAULT_SYNC,
 	/* What only check and repair call; not among all. */
 	LK_FAULT_VERIFY = 1 << 15,
 	LK_FAULT_REBUILD = 1 << 16,

@@ -102,6 +102,7 @@ static void world_close(struct world *w)
 static void commit(struct world *w)
 {
 	assert_int_equal(lk_alloc_flush(w->alloc), 0);
+	lk_alloc_written(w->alloc);
 	lk_alloc_committed(w->alloc);
 }
 
@@ -220,6 +221,38 @@ static void freed_blocks_wait_for_the_commit(void **state)
 	assert_false(row_bit(w.db, a.block));
 	lk_alloc_discard(w.alloc);
 	free_kept(&w, other);
+	commit(&w);
+	lk_alloc_discard(w.alloc);
+	commit(&w);
+	assert_int_equal(used_of(&w, &pending), 0);
+	assert_int_equal(pending, 0);
+	world_close(&w);
+}
+
+/* What is committed and not durable yet may become so: what it names and what the state before it named stays away, each until what no longer
+ * names it is durable. */
+static void a_written_commit_counts_and_the_one_before_it(void **state)
+{
+	(void)state;
+	struct world w;
+	world_open(&w, 0);
+	struct lk_run old = make_used(&w, 100), fresh;
+	uint64_t pending;
+	commit(&w);
+	free_kept(&w, old);
+	fresh = make_used(&w, 50);
+	assert_int_equal(lk_alloc_flush(w.alloc), 0);
+	lk_alloc_written(w.alloc);
+	assert_int_equal(used_of(&w, &pending), 150);
+	assert_int_equal(pending, 100);
+	/* Freed in the next batch: the written one names it. What the next one made itself is free at once. */
+	free_kept(&w, fresh);
+	free_kept(&w, make_used(&w, 7));
+	lk_alloc_committed(w.alloc);
+	lk_alloc_discard(w.alloc);
+	assert_int_equal(used_of(&w, &pending), 50);
+	assert_int_equal(pending, 50);
+	assert_true(row_bit(w.db, fresh.block));
 	commit(&w);
 	lk_alloc_discard(w.alloc);
 	commit(&w);
@@ -651,6 +684,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(long_requests_are_one_run),
 		cmocka_unit_test(freed_blocks_wait_for_the_commit),
+		cmocka_unit_test(a_written_commit_counts_and_the_one_before_it),
 		cmocka_unit_test(own_blocks_of_a_batch_are_free_at_once),
 		cmocka_unit_test(undo_takes_everything_back),
 		cmocka_unit_test(wrong_frees_are_damage),

@@ -140,6 +140,7 @@ static uint64_t used_of(struct lk_alloc *a, uint64_t *pending_out)
 static void commit(struct lk_alloc *a)
 {
 	assert_int_equal(lk_alloc_flush(a), 0);
+	lk_alloc_written(a);
 	lk_alloc_committed(a);
 }
 
@@ -270,6 +271,7 @@ static void freed_without_memory(void **state)
 		fail_memory = failures + 1;
 		lk_alloc_keep(a, &log);
 		assert_int_equal(lk_alloc_flush(a), 0);
+		lk_alloc_written(a);
 		lk_alloc_committed(a);
 		failed = fail_memory == 0;
 		fail_memory = 0;
