@@ -107,6 +107,11 @@ struct linkfs_message {
 /* The library's version as "MAJOR.MINOR.PATCH"; a static string. */
 LINKFS_API const char *linkfs_version(void);
 
+/* For a program that uses SQLite through linkfs only: SQLite does not count the process's memory from then on (its sqlite3_memory_used() and
+ * limits of the heap), which costs some 5 % of the time of every change. Call it before any other call of linkfs or SQLite, in one thread.
+ * LINKFS_EBUSY: SQLite is at work already, and nothing has changed. */
+LINKFS_API int linkfs_sqlite_uncounted(void);
+
 /* ---- common types --------------------------------------------------------------------------------------- */
 
 #define LINKFS_ROOT_INO 1u

@@ -16,6 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+int linkfs_sqlite_uncounted(void)
+{
+	return lk_db_uncounted();
+}
+
 int linkfs_volume_create(const char *path, const struct linkfs_create_options *options, struct linkfs_message *why)
 {
 	bool made_dir = false;

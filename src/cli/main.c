@@ -188,6 +188,7 @@ int main(int argc, char **argv)
 {
 	struct cli cli;
 	fill_standard();
+	(void)linkfs_sqlite_uncounted();
 	char *cwd = NULL;
 	/* What nothing depends on is not loaded, a file for each. Messages are English. */
 	setlocale(LC_COLLATE, "");

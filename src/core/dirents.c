@@ -142,7 +142,7 @@ int lk_dirent_insert(struct lk_op *op, struct lk_slot *slot, const char *name, s
 	if (rc == LINKFS_EEXIST) /* the bucket was just read: the ordinal was free */
 		return LINKFS_ECORRUPT;
 	if (rc == 0)
-		lk_name_cache_set(op->fs, slot, name, len);
+		lk_name_cache_add(op->fs, slot, name, len);
 	if (rc == 0)
 		rc = lk_moved_filled(op, slot, name, len);
 	return rc ? rc : lk_op_event(op, LINKFS_EVENT_ENTRY, slot->dir, name, len);

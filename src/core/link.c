@@ -6,6 +6,7 @@
 #include "link.h"
 #include "acl.h"
 #include "binds.h"
+#include "name_cache.h"
 #include "node.h"
 #include "orphan.h"
 #include "places.h"
@@ -123,6 +124,8 @@ int lk_link_make_at(struct lk_op *op, const struct linkfs_cred *cred, struct lk_
 		rc = lk_dirent_insert(op, slot, where->name, where->len, (uint64_t)inode.ino, mode);
 	if (rc)
 		return rc;
+	if (S_ISDIR(mode))
+		lk_name_cache_made(op->fs, (uint64_t)inode.ino);
 	lk_inode_touch(op, dir, true);
 	dir->nlink += S_ISDIR(mode) ? 1 : 0;
 	rc = lk_inode_put(op, dir);

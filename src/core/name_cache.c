@@ -5,6 +5,8 @@
  */
 #include "name_cache.h"
 
+#include "name_fresh.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +24,7 @@ struct entry {
 
 struct lk_name_cache {
 	uint32_t generation;
+	struct lk_name_fresh *fresh;
 	struct entry entries[ENTRIES];
 };
 
@@ -29,15 +32,19 @@ int lk_name_cache_new(struct lk_name_cache **out)
 {
 	/* Pages of it are real only once touched. */
 	struct lk_name_cache *cache = calloc(1, sizeof(*cache));
+	int rc = cache ? lk_name_fresh_new(&cache->fresh) : LINKFS_ENOMEM;
 
-	if (!cache)
-		return LINKFS_ENOMEM;
-	*out = cache;
-	return 0;
+	if (rc)
+		free(cache);
+	else
+		*out = cache;
+	return rc;
 }
 
 void lk_name_cache_free(struct lk_name_cache *cache)
 {
+	if (cache)
+		lk_name_fresh_free(cache->fresh);
 	free(cache);
 }
 
@@ -59,15 +66,16 @@ static bool is_of(const struct lk_fs *fs, const struct entry *e, const struct lk
 bool lk_name_cache_find(struct lk_fs *fs, struct lk_slot *slot, const char *name, size_t len)
 {
 	const struct entry *e = entry_of(fs, slot);
+	bool known = is_of(fs, e, slot);
 
-	if (!is_of(fs, e, slot))
-		return false;
-	if (e->ino == 0) {
+	if (known ? e->ino == 0 : lk_name_fresh_lacks(fs->names->fresh, slot->dir, slot->hash)) {
 		slot->ino = 0;
 		slot->type = 0;
 		slot->ord = 0;
 		return true;
 	}
+	if (!known)
+		return false;
 	if (e->len != len || memcmp(e->name, name, len) != 0)
 		return false;
 	slot->ino = e->ino;
@@ -98,6 +106,17 @@ void lk_name_cache_set(struct lk_fs *fs, const struct lk_slot *slot, const char 
 		lk_name_cache_drop(fs, slot);
 }
 
+void lk_name_cache_add(struct lk_fs *fs, const struct lk_slot *slot, const char *name, size_t len)
+{
+	lk_name_fresh_add(fs->names->fresh, slot->dir, slot->hash);
+	lk_name_cache_set(fs, slot, name, len);
+}
+
+void lk_name_cache_made(struct lk_fs *fs, uint64_t dir)
+{
+	lk_name_fresh_made(fs->names->fresh, dir);
+}
+
 void lk_name_cache_set_empty(struct lk_fs *fs, const struct lk_slot *slot)
 {
 	fill(fs, slot, 0, "", 0);
@@ -115,6 +134,7 @@ void lk_name_cache_clear(struct lk_fs *fs)
 {
 	/* Changes were taken back, which is a change. */
 	atomic_fetch_add(&fs->name_changes, 1);
+	lk_name_fresh_clear(fs->names->fresh);
 	/* Around once in four thousand million: then what is old would look new. */
 	if (++fs->names->generation == 0)
 		memset(fs->names->entries, 0, sizeof(fs->names->entries));

@@ -16,6 +16,10 @@ void lk_name_cache_free(struct lk_name_cache *cache);
 bool lk_name_cache_find(struct lk_fs *fs, struct lk_slot *slot, const char *name, size_t len);
 /* name is what slot says. */
 void lk_name_cache_set(struct lk_fs *fs, const struct lk_slot *slot, const char *name, size_t len);
+/* The same of a name that is new there. */
+void lk_name_cache_add(struct lk_fs *fs, const struct lk_slot *slot, const char *name, size_t len);
+/* The directory was just made, with a number that none had before: no name is in it. */
+void lk_name_cache_made(struct lk_fs *fs, uint64_t dir);
 /* No name in slot's dir has slot's hash. */
 void lk_name_cache_set_empty(struct lk_fs *fs, const struct lk_slot *slot);
 /* Nothing is known of names in slot's dir with slot's hash. */

@@ -115,6 +115,9 @@ struct lk_db {
  * LINKFS_ENEWER, LINKFS_ESCHEMA with why filled. */
 int lk_db_open_sqlite(const char *dir, uint32_t flags, struct lk_db **out, struct linkfs_message *why);
 
+/* See linkfs_sqlite_uncounted(). */
+int lk_db_uncounted(void);
+
 static inline void lk_db_close(struct lk_db *db)
 {
 	if (db)

@@ -75,6 +75,12 @@ static int open_handle(const char *path, uint32_t how, sqlite3 **out)
 	return code;
 }
 
+int lk_db_uncounted(void)
+{
+	/* Refused from the first use on. */
+	return sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) ? LINKFS_EBUSY : 0;
+}
+
 int lk_sqlite_connect(const char *path, uint32_t how, struct lk_space *space, sqlite3 **out, struct linkfs_message *why)
 {
 	sqlite3 *handle = NULL;

@@ -444,12 +444,30 @@ static void space_of_a_moved_volume(void **state)
 
 #define UNIT(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* The first of all: from then on SQLite is at work. */
+static void memory_is_not_counted(void **state)
+{
+	(void)state;
+	assert_int_equal(linkfs_sqlite_uncounted(), 0);
+	assert_int_equal(linkfs_volume_create(path, NULL, NULL), 0);
+	struct linkfs_volume *v = open_volume(0);
+	assert_int_equal(linkfs_sqlite_uncounted(), LINKFS_EBUSY);
+	assert_int_equal(linkfs_volume_close(v), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		UNIT(create_and_info), UNIT(create_refused), UNIT(open_refused),
-		UNIT(newer_formats),   UNIT(read_only),      UNIT(read_only_without_permission),
-		UNIT(space_returns),   UNIT(closes_clean),   UNIT(space_of_a_moved_volume),
+		UNIT(memory_is_not_counted),
+		UNIT(create_and_info),
+		UNIT(create_refused),
+		UNIT(open_refused),
+		UNIT(newer_formats),
+		UNIT(read_only),
+		UNIT(read_only_without_permission),
+		UNIT(space_returns),
+		UNIT(closes_clean),
+		UNIT(space_of_a_moved_volume),
 	};
 	return cmocka_run_group_tests_name("api-volume", tests, NULL, NULL);
 }
