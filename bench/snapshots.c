@@ -257,6 +257,7 @@ static void bench_drop(const char *path, unsigned files)
 int main(int argc, char **argv)
 {
 	unsigned last = argc > 1 ? (unsigned)strtoul(argv[argc - 1], NULL, 10) : 0;
+	must(linkfs_sqlite_uncounted(), "SQLite");
 	if (argc == 4 && strcmp(argv[1], "take") == 0 && last)
 		bench_take(argv[2], last);
 	else if (argc == 5 && strcmp(argv[1], "cost") == 0 && last && last <= ROUNDS_MAX)
