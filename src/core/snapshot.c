@@ -191,11 +191,34 @@ static int find_either(struct lk_op *op, const char *name, size_t len, struct lk
 	return rc == 0 && row->epoch == lk_receive_base(op->fs) ? LINKFS_EBUSY : rc;
 }
 
+static int mark(struct lk_op *op, int64_t epoch)
+{
+	int rc = lk_txn_snapshot_mark(op, epoch);
+
+	if (rc == 0)
+		rc = tell(op);
+	/* Before the lock is given up: from the next write on the snapshot is not what it was. If the op does not stand nodes that
+	 * were known are looked up anew, and that is all. */
+	if (rc == 0)
+		lk_view_gone(op->fs, epoch);
+	return rc;
+}
+
+/* What it kept cannot be given back, for now or at all: it goes all the same, and keeps nobody from deleting others. */
+static void mark_alone(struct lk_fs *fs, struct lk_snapshot_work *work)
+{
+	struct lk_op op;
+
+	if (lk_op_begin(fs, &op, LK_OP_WRITE | LK_OP_FREES) == 0)
+		work->more = lk_op_end(&op, mark(&op, work->epoch)) == 0;
+}
+
 int lk_snapshot_delete(struct lk_fs *fs, const char *name, size_t len, struct lk_snapshot_work *work)
 {
 	struct lk_snapshot row = {.epoch = work->epoch};
 	struct lk_op op;
 	int rc = lk_op_begin(fs, &op, STEP_FLAGS);
+	bool marked;
 
 	if (rc)
 		return rc;
@@ -203,14 +226,12 @@ int lk_snapshot_delete(struct lk_fs *fs, const char *name, size_t len, struct lk
 	rc = find_either(&op, name, len, &row);
 	work->epoch = row.epoch;
 	if (rc == 0)
-		rc = lk_txn_snapshot_mark(&op, row.epoch);
-	if (rc == 0)
-		rc = tell(&op);
-	/* Before the lock is given up: from the next write on the snapshot is not what it was. If the op does not stand nodes that
-	 * were known are looked up anew, and that is all. */
-	if (rc == 0)
-		lk_view_gone(fs, row.epoch);
-	return step(&op, work, rc);
+		rc = mark(&op, row.epoch);
+	marked = rc == 0;
+	rc = step(&op, work, rc);
+	if (rc && marked)
+		mark_alone(fs, work);
+	return rc;
 }
 
 struct newer {

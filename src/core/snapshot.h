@@ -39,7 +39,7 @@ struct lk_snapshot_work {
 	uint64_t rows, blocks;
 };
 /* The first op, of the snapshot of that name, or of the one that work->epoch says where name is NULL. LINKFS_ENOENT; LINKFS_EBUSY: what is
- * received starts from it. On an error nothing has changed. */
+ * received starts from it. With another error work->more says that it is gone all the same. */
 int lk_snapshot_delete(struct lk_fs *fs, const char *name, size_t len, struct lk_snapshot_work *work);
 int lk_snapshot_step(struct lk_fs *fs, struct lk_snapshot_work *work);
 /* What is left of deletions is the keeper's. No lock held. */

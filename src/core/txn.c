@@ -5,7 +5,7 @@
  * Invariants, cited by number in the tests:
  * I1  An op that ended with 0 stands wholly; any other op left nothing: no row, no counter, no block, no inode record (J1-J3 in
  *     inode_cache.h).
- * I2  Ops stand in the order of their ends; what is durable is always a prefix of them (F1).
+ * I2  Ops stand in the order of their ends; what is written, and of that what is durable, is always a prefix of them (F1).
  * I3  Metadata that is durable names only data bytes that are durable: data is synced before COMMIT, under the lock for
  *     what was written since the syncs without it.
  * I4  After a failed sync, COMMIT or undo nothing is written any more (T4); every later sync says so.

@@ -273,8 +273,10 @@ static void after_commit(struct lk_fs *fs)
 	struct lk_batch *batch = fs->batch;
 	uint64_t wal = lk_batch_log_bytes(fs);
 	if (wal > LK_WAL_HARD) {
-		/* Beside us it cannot be emptied while commits keep coming: the engine needs a moment without us. */
-		(void)fs->db->ops->checkpoint(fs->db, true);
+		/* Beside us it cannot be emptied while commits keep coming: the engine needs a moment without us, and without who came while
+		 * the log was synced. */
+		if (!atomic_load(&fs->poisoned) && lk_batch_close(fs) == 0)
+			(void)fs->db->ops->checkpoint(fs->db, true);
 	} else if (wal > LK_WAL_CHECKPOINT) {
 		batch->checkpoint_due = true;
 		lk_keeper_wake(fs);

@@ -34,7 +34,7 @@ struct lk_batch {
 	bool torn;    /* it is, though poisoned: it could not be rolled back, and is shown to nobody */
 	bool started; /* counters are loaded */
 	bool stopping;
-	bool committing; /* a leader is between its first data sync and its COMMIT */
+	bool committing; /* a leader is between its first data sync and the end of the log's */
 	bool keeper_running;
 	bool keeper_idle; /* it sleeps without a deadline */
 	bool commit_due;  /* it is to commit as soon as it can */

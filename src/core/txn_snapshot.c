@@ -132,7 +132,7 @@ static int take(struct drop *d, uint32_t limit, struct lk_row_set *rows)
 	int64_t next = d->more ? second_of(d, lk_row_set_at(rows, limit)) : 0;
 	while (d->more && rows->count && second_of(d, lk_row_set_at(rows, rows->count - 1)) == next)
 		rows->count--;
-	if (rows->count) {
+	if (rows->count || !d->more) {
 		r = lk_db_clear(db, d->old, d->from, d->more ? next - 1 : INT64_MAX, &count);
 		return r == 0 && count != rows->count ? LINKFS_ECORRUPT : r;
 	}
@@ -231,6 +231,8 @@ int lk_txn_snapshot_drop(struct lk_op *op, int64_t epoch, uint32_t max_rows, uin
 		if (lk_tables[t].versioned)
 			r = drop_table(&d, &lk_tables[t]);
 	}
+	if (r == LINKFS_ENOENT) /* a row that is named; of the snapshot it means something else */
+		r = LINKFS_ECORRUPT;
 	*rows_out = d.rows;
 	*more_out = d.more;
 	return r || d.more ? r : lk_txn_erase(op, LK_T_SNAPSHOT, &s);

@@ -173,6 +173,14 @@ static int commit_written(struct lk_db *base)
 	return r;
 }
 
+bool lk_sqlite_log_failed(struct lk_sqlite *db)
+{
+	(void)pthread_mutex_lock(&db->sync_lock);
+	bool failed = db->unsynced;
+	(void)pthread_mutex_unlock(&db->sync_lock);
+	return failed;
+}
+
 /* SQLite leaves the syncs of commits to us (synchronous=NORMAL); those of a log that begins anew and of checkpoints are its own. */
 static int sync_log(struct lk_db *base)
 {

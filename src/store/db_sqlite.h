@@ -159,6 +159,8 @@ int lk_sqlite_make_files(struct lk_sqlite *db, bool create);
 int lk_sqlite_scan_wal(const struct lk_sqlite *db, struct linkfs_message *why);
 /* Whether the WAL holds nothing, so that the database alone is the whole state. */
 bool lk_sqlite_wal_is_empty(const struct lk_sqlite *db);
+/* A sync of the log has failed; one that is under way is waited for. */
+bool lk_sqlite_log_failed(struct lk_sqlite *db);
 int lk_sqlite_space_open(struct lk_sqlite *db);
 void lk_sqlite_space_close(struct lk_sqlite *db, uint64_t pages);
 

@@ -266,6 +266,9 @@ int lk_sqlite_checkpoint(struct lk_db *base, bool slice)
 	bool due = !is_copied(db); /* asked once: the owner commits meanwhile */
 	if (due && !db->side)
 		r = side_open(db);
+	/* A descriptor that is newer than a failed sync of the log is not told of it. */
+	if (due && !r && lk_sqlite_log_failed(db))
+		r = LINKFS_EIO;
 	if (!r && due)
 		r = checkpoint_on(db, db->side, SQLITE_CHECKPOINT_PASSIVE, &frames);
 	/* Where SQLite could not open the WAL for writing, were it for a moment's lack of descriptors, it reads it from then

@@ -189,6 +189,51 @@ static void nothing_follows_before(void **state)
 	assert_int_equal(get_uid(), 2);
 }
 
+static struct lk_db_ops ops;
+static const struct lk_db_ops *below;
+static _Atomic int slices, sliced;
+
+static int too_long(struct lk_db *db, struct lk_db_usage *out)
+{
+	int r = below->usage(db, out);
+	out->wal_bytes = LK_WAL_HARD + 1;
+	return r;
+}
+
+static int count_slices(struct lk_db *db, bool slice)
+{
+	int r = below->checkpoint(db, slice);
+	slices += slice;
+	sliced += slice && r == 0;
+	return r;
+}
+
+/* A log that is too long is moved under the lock, though somebody came while it was synced and has opened the next transaction. */
+static void moved_whoever_came(void **state)
+{
+	struct caller first;
+	(void)state;
+	for (int writes = 0; writes < 2; writes++) {
+		begin_commit(&first);
+		below = fs->db->ops;
+		ops = *below;
+		ops.usage = too_long;
+		ops.checkpoint = count_slices;
+		fs->db->ops = &ops;
+		slices = sliced = 0;
+		assert_int_equal(get_uid(), 1);
+		if (writes)
+			assert_int_equal(set_uid(2), 0);
+		gate = false;
+		assert_int_equal(end(&first), 0);
+		assert_int_equal(slices, 1);
+		assert_int_equal(sliced, 1);
+		fs->db->ops = below;
+		assert_int_equal(get_uid(), writes ? 2 : 1);
+		assert_int_equal(lk_txn_commit(fs), 0);
+	}
+}
+
 /* With others at work in the next transaction and two more who wait: all are told, and what they did is gone. */
 static void failure(void **state)
 {
@@ -229,6 +274,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		UNIT(others_go_on),
 		UNIT(nothing_follows_before),
+		UNIT(moved_whoever_came),
 		UNIT(failure),
 	};
 	return cmocka_run_group_tests_name("txn-log-sync", tests, NULL, NULL);
