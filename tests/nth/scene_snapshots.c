@@ -196,7 +196,6 @@ static int delete_three(struct scene *s)
 	return delete (s, "three", 3);
 }
 
-
 static int make(struct scene *s)
 {
 	return scene_make(s, "/made", S_IFREG | 0644);
