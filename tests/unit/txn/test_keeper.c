@@ -5,6 +5,7 @@
 
 #include "db_fault.h"
 #include "inode.h"
+#include "root_uid.h"
 #include "txn_impl.h"
 
 #include <string.h>
@@ -34,21 +35,6 @@ static int teardown(void **state)
 	(void)state;
 	lk_test_rmdir(dir);
 	return 0;
-}
-
-/* Sets the root's owner. */
-static int set_uid(struct lk_fs *fs, int64_t uid, int result)
-{
-	struct lk_op op;
-	struct lk_inode root;
-	int r = lk_op_begin(fs, &op, LK_OP_WRITE);
-	if (r)
-		return r;
-	r = lk_inode_get(&op, 1, &root);
-	root.uid = uid;
-	if (r == 0)
-		r = lk_inode_put(&op, &root);
-	return lk_op_end(&op, r ? r : result);
 }
 
 /* A log of more than LK_WAL_CHECKPOINT, committed. */

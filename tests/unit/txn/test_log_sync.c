@@ -4,7 +4,7 @@
  */
 #include "test.h"
 
-#include "inode.h"
+#include "root_uid.h"
 #include "txn_impl.h"
 
 #include <errno.h>
@@ -67,27 +67,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-static int set_uid(int64_t uid)
-{
-	struct lk_op op;
-	struct lk_inode root;
-	int r = lk_op_begin(fs, &op, LK_OP_WRITE);
-	if (r)
-		return r;
-	r = lk_inode_get(&op, 1, &root);
-	root.uid = uid;
-	return lk_op_end(&op, r ? r : lk_inode_put(&op, &root));
-}
-
-static int64_t get_uid(void)
-{
-	struct lk_op op;
-	struct lk_inode root = {0};
-	assert_int_equal(lk_op_begin(fs, &op, 0), 0);
-	assert_int_equal(lk_op_end(&op, lk_inode_get(&op, 1, &root)), 0);
-	return root.uid;
-}
-
 struct caller {
 	pthread_t thread;
 	int (*call)(struct lk_fs *fs);
@@ -126,9 +105,9 @@ static void wait_at_gate(unsigned count)
 static void begin_commit(struct caller *c)
 {
 	/* So that the log need not begin anew. */
-	assert_int_equal(set_uid(100), 0);
+	assert_int_equal(set_uid(fs, 100, 0), 0);
 	assert_int_equal(lk_txn_commit(fs), 0);
-	assert_int_equal(set_uid(1), 0);
+	assert_int_equal(set_uid(fs, 1, 0), 0);
 	locked = false;
 	gate = true;
 	start(c, lk_txn_commit);
@@ -142,8 +121,8 @@ static void others_go_on(void **state)
 	begin_commit(&first);
 	uint64_t commits = lk_txn_commits(fs);
 	for (int64_t uid = 2; uid < 50; uid++) {
-		assert_int_equal(get_uid(), uid - 1);
-		assert_int_equal(set_uid(uid), 0);
+		assert_int_equal(get_uid(fs), uid - 1);
+		assert_int_equal(set_uid(fs, uid, 0), 0);
 	}
 	/* Neither is durable. */
 	start(&second, lk_txn_commit);
@@ -155,7 +134,7 @@ static void others_go_on(void **state)
 	assert_int_equal(end(&first), 0);
 	assert_int_equal(end(&second), 0);
 	assert_int_equal(lk_txn_commits(fs), commits + 1);
-	assert_int_equal(get_uid(), 49);
+	assert_int_equal(get_uid(fs), 49);
 }
 
 static int settle(struct lk_fs *of)
@@ -172,7 +151,7 @@ static void nothing_follows_before(void **state)
 	struct caller first, second;
 	(void)state;
 	begin_commit(&first);
-	assert_int_equal(set_uid(2), 0);
+	assert_int_equal(set_uid(fs, 2, 0), 0);
 	uint64_t log = lk_batch_log_bytes(fs);
 	start(&second, settle);
 	(void)usleep(50000);
@@ -186,7 +165,7 @@ static void nothing_follows_before(void **state)
 	assert_int_equal(end(&second), 0);
 	assert_int_equal(fs->batch->durable, fs->batch->standing);
 	assert_true(lk_batch_log_bytes(fs) > log);
-	assert_int_equal(get_uid(), 2);
+	assert_int_equal(get_uid(fs), 2);
 }
 
 static struct lk_db_ops ops;
@@ -221,15 +200,15 @@ static void moved_whoever_came(void **state)
 		ops.checkpoint = count_slices;
 		fs->db->ops = &ops;
 		slices = sliced = 0;
-		assert_int_equal(get_uid(), 1);
+		assert_int_equal(get_uid(fs), 1);
 		if (writes)
-			assert_int_equal(set_uid(2), 0);
+			assert_int_equal(set_uid(fs, 2, 0), 0);
 		gate = false;
 		assert_int_equal(end(&first), 0);
 		assert_int_equal(slices, 1);
 		assert_int_equal(sliced, 1);
 		fs->db->ops = below;
-		assert_int_equal(get_uid(), writes ? 2 : 1);
+		assert_int_equal(get_uid(fs), writes ? 2 : 1);
 		assert_int_equal(lk_txn_commit(fs), 0);
 	}
 }
@@ -241,7 +220,7 @@ static void failure(void **state)
 	struct lk_op op;
 	(void)state;
 	begin_commit(&first);
-	assert_int_equal(set_uid(2), 0);
+	assert_int_equal(set_uid(fs, 2, 0), 0);
 	start(&second, lk_txn_commit);
 	start(&third, settle);
 	(void)usleep(20000);
@@ -254,7 +233,7 @@ static void failure(void **state)
 	assert_true(r[0] == LINKFS_EIO || r[1] == LINKFS_EIO || r[2] == LINKFS_EIO);
 	assert_int_equal(lk_txn_commit(fs), LINKFS_EPOISONED);
 	assert_int_equal(lk_op_begin(fs, &op, LK_OP_WRITE), LINKFS_EROFS);
-	assert_int_equal(get_uid(), 1);
+	assert_int_equal(get_uid(fs), 1);
 	assert_int_equal(fs->db->ops->sync(fs->db), LINKFS_EIO);
 	unsigned before = syncs;
 	assert_int_equal(fs->db->ops->sync(fs->db), LINKFS_EIO);
@@ -262,8 +241,8 @@ static void failure(void **state)
 	assert_int_equal(lk_fs_close(fs), LINKFS_EPOISONED);
 	/* What was written may be there: here it is, as the host lost nothing. */
 	open_fs();
-	assert_int_equal(get_uid(), 1);
-	assert_int_equal(set_uid(3), 0);
+	assert_int_equal(get_uid(fs), 1);
+	assert_int_equal(set_uid(fs, 3, 0), 0);
 	assert_int_equal(lk_txn_commit(fs), 0);
 }
 
