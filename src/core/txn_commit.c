@@ -304,7 +304,7 @@ static void gather(struct lk_fs *fs)
 static int lead_log(struct lk_fs *fs)
 {
 	int r = lk_batch_waits(fs->batch) ? write_batch(fs) : 0;
-	if (r)
+	if (r || fs->batch->durable == fs->batch->written)
 		return r;
 	(void)pthread_mutex_unlock(&fs->lock);
 	r = fs->db->ops->sync(fs->db);
