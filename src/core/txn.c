@@ -85,11 +85,10 @@ static int prove_space(struct lk_op *op, uint32_t pages)
 	r = fs->db->ops->reserve(fs->db, pages + flush, frees && !kept);
 	if (r != LINKFS_ENOSPC)
 		return r;
-	r = lk_batch_close(fs);
+	r = lk_batch_move_log(fs);
 	if (r)
 		return r;
 	op->discard = true;
-	(void)fs->db->ops->checkpoint(fs->db, true);
 	r = lk_batch_open(fs);
 	if (r)
 		return r;

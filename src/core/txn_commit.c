@@ -253,6 +253,14 @@ int lk_batch_commit(struct lk_fs *fs)
 	return r ? r : finish_batch(fs, fs->db->ops->sync(fs->db));
 }
 
+int lk_batch_move_log(struct lk_fs *fs)
+{
+	int r = lk_batch_close(fs);
+	if (r == 0)
+		(void)fs->db->ops->checkpoint(fs->db, true);
+	return r;
+}
+
 uint64_t lk_batch_log_bytes(struct lk_fs *fs)
 {
 	struct lk_db_usage usage = {0};
@@ -275,8 +283,7 @@ static void after_commit(struct lk_fs *fs)
 	if (wal > LK_WAL_HARD) {
 		/* Beside us it cannot be emptied while commits keep coming: the engine needs a moment without us, and without who came while
 		 * the log was synced. */
-		if (!atomic_load(&fs->poisoned) && lk_batch_close(fs) == 0)
-			(void)fs->db->ops->checkpoint(fs->db, true);
+		(void)lk_batch_move_log(fs);
 	} else if (wal > LK_WAL_CHECKPOINT) {
 		batch->checkpoint_due = true;
 		lk_keeper_wake(fs);

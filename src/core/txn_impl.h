@@ -82,6 +82,8 @@ int lk_batch_commit(struct lk_fs *fs);
 uint64_t lk_batch_log_bytes(struct lk_fs *fs);
 /* As commit, and the database transaction is closed then. */
 int lk_batch_close(struct lk_fs *fs);
+/* As close, and the log is moved into the database, as far as that can be; the next transaction begins it anew. */
+int lk_batch_move_log(struct lk_fs *fs);
 /* Ops stand in the open transaction. */
 static inline bool lk_batch_waits(const struct lk_batch *batch)
 {

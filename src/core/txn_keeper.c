@@ -58,8 +58,7 @@ static void keeper_checkpoint(struct lk_fs *fs)
 	}
 	if (r == LINKFS_EAGAIN) {
 		batch->checkpoint_slice = true;
-		if (!atomic_load(&fs->poisoned) && lk_batch_close(fs) == 0)
-			(void)fs->db->ops->checkpoint(fs->db, true);
+		(void)lk_batch_move_log(fs);
 	}
 	begin_log(fs);
 }

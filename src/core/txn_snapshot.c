@@ -84,6 +84,7 @@ struct drop {
 	uint32_t max, rows;    /* history rows: allowed, gone so far */
 	bool more;             /* there are others */
 	const struct lk_table *table, *old;
+	lk_history_fn *dropped;                   /* who has to be told; NULL: nobody */
 	uint32_t pages;                           /* that the end of one row of the table dirties, at most */
 	_Alignas(8) char from[LK_RECORD_MAX + 8]; /* the least key of the snapshot's rows */
 };
@@ -91,13 +92,12 @@ struct drop {
 /* K2's rule for one history row whose last was a deleted snapshot, and which is gone. */
 static int pass_on(const struct drop *d, const void *row)
 {
-	lk_history_fn *dropped = d->op->fs->batch->dropped[d->table->id];
 	_Alignas(8) char moved[LK_RECORD_MAX + 8];
 	if (d->before && *lk_int_of(&d->table->columns[d->table->born_column], row) <= d->before) {
 		lk_record_to_old(d->table, row, d->before, moved);
 		return lk_db_insert(d->op->fs->db, d->old, moved);
 	}
-	return dropped ? dropped(d->op, row) : 0;
+	return d->dropped ? d->dropped(d->op, row) : 0;
 }
 
 static int64_t second_of(const struct drop *d, const void *row)
@@ -146,7 +146,7 @@ static int take(struct drop *d, uint32_t limit, struct lk_row_set *rows)
 static int drop_some(struct drop *d, uint32_t limit)
 {
 	struct lk_row_set rows = {.table = d->old};
-	bool seen = d->before || d->op->fs->batch->dropped[d->table->id];
+	bool seen = d->before || d->dropped;
 	uint32_t count = 0;
 	int r = lk_op_writes(d->op);
 	if (r == 0 && !seen)
@@ -171,7 +171,7 @@ static uint32_t pages_of_one(const struct drop *d)
 	uint32_t pages = (1u + d->old->index_count) * (LK_ROW_PAGES / 2);
 	if (d->before)
 		pages = 2 * pages + (d->table->id == LK_T_XATTR ? LINKFS_XATTR_SIZE_MAX / (LK_BLOCK_SIZE / 2) : 2);
-	return d->op->fs->batch->dropped[d->table->id] ? pages + 2 * LK_ROW_PAGES : pages;
+	return d->dropped ? pages + 2 * LK_ROW_PAGES : pages;
 }
 
 /* How many rows may go now; the op's first one may, whatever it is. */
@@ -199,6 +199,7 @@ static int drop_table(struct drop *d, const struct lk_table *table)
 	int64_t first;
 	d->table = table;
 	d->old = &lk_tables[table->old];
+	d->dropped = d->op->fs->batch->dropped[table->id];
 	d->pages = pages_of_one(d);
 	memset(d->from, 0, sizeof(d->from));
 	memcpy(d->from + table->record_size, &d->epoch, sizeof(d->epoch));

@@ -10,7 +10,7 @@ struct linkfs_volume *v;
 char volume_path[4096];
 static char *top;
 
-static void open_it(void)
+void volume_open(void)
 {
 	struct linkfs_message why = {"no message"};
 	if (linkfs_volume_open(volume_path, NULL, &v, &why))
@@ -24,7 +24,7 @@ int volume_setup(void **state)
 	top = lk_test_mkdir();
 	(void)snprintf(volume_path, sizeof(volume_path), "%s/volume", top);
 	OK(linkfs_volume_create(volume_path, &o, NULL));
-	open_it();
+	volume_open();
 	return 0;
 }
 
@@ -39,7 +39,7 @@ int volume_teardown(void **state)
 void reopen(void)
 {
 	OK(linkfs_volume_close(v));
-	open_it();
+	volume_open();
 }
 
 static int found(void *arg, const struct linkfs_finding *finding)

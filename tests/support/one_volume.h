@@ -20,6 +20,8 @@ extern char volume_path[4096];
 
 int volume_setup(void **state);
 int volume_teardown(void **state);
+/* The one at volume_path, which is not open; and after it was closed. */
+void volume_open(void);
 void reopen(void);
 /* The whole volume against itself. */
 void check(void);
